@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/autograd/grad_map.hpp>
+#include <hypersd/autograd/grad_reduce.hpp>
+
+/// \file
+/// Named maths on variables, thin over `map`: arithmetic, activations, losses.
+
+namespace hypersd::autograd {
+
+/// x + y, same shape; y may also be `ops::per_channel(v)` or `ops::per_sample(v)`.
+template <class T, class D, class Y>
+Var<T, D> add(const Var<T, D>& x, const Y& y) {
+  return map(ops::Add{}, x, y);
+}
+template <class T, class D, class Y>
+Var<T, D> sub(const Var<T, D>& x, const Y& y) {
+  return map(ops::Sub{}, x, y);
+}
+template <class T, class D, class Y>
+Var<T, D> mul(const Var<T, D>& x, const Y& y) {
+  return map(ops::Mul{}, x, y);
+}
+/// a x + b with numbers a, b.
+template <class T, class D>
+Var<T, D> affine(const Var<T, D>& x, std::type_identity_t<T> a, std::type_identity_t<T> b = 0) {
+  return map(ops::Affine<T>{a, b}, x);
+}
+/// a x + b y with numbers a, b.
+template <class T, class D>
+Var<T, D> linear_combination(std::type_identity_t<T> a, const Var<T, D>& x, std::type_identity_t<T> b,
+                             const Var<T, D>& y) {
+  return map(ops::LinearCombination<T>{a, b}, x, y);
+}
+/// a[i] x[i] + b[i] y[i] for sample i; a and b are constant [B] tensors.
+template <class T, class D>
+Var<T, D> combine_samples(const Tensor<T, D>& a, const Var<T, D>& x, const Tensor<T, D>& b, const Var<T, D>& y) {
+  return map(ops::Combine{}, x, y, ops::per_sample(a), ops::per_sample(b));
+}
+
+template <class T, class D>
+Var<T, D> silu(const Var<T, D>& x) {
+  return map(ops::Silu{}, x);
+}
+template <class T, class D>
+Var<T, D> gelu(const Var<T, D>& x) {
+  return map(ops::Gelu{}, x);
+}
+template <class T, class D>
+Var<T, D> relu(const Var<T, D>& x) {
+  return map(ops::Relu{}, x);
+}
+template <class T, class D>
+Var<T, D> leaky_relu(const Var<T, D>& x, double slope = 0.2) {
+  return map(ops::LeakyRelu{slope}, x);
+}
+template <class T, class D>
+Var<T, D> tanh(const Var<T, D>& x) {
+  return map(ops::Tanh{}, x);
+}
+template <class T, class D>
+Var<T, D> exp(const Var<T, D>& x) {
+  return map(ops::Exp{}, x);
+}
+template <class T, class D>
+Var<T, D> softplus(const Var<T, D>& x) {
+  return map(ops::Softplus{}, x);
+}
+
+/// A view with another shape.
+template <class T, class D>
+Var<T, D> reshape(const Var<T, D>& x, const Shape& shape) {
+  return make_result<T, D>(x.value().reshape(shape), {x},
+                           [x](const Tensor<T, D>& g) { x.accumulate(g.reshape(x.shape())); });
+}
+
+/// f(x - y) as one functor, for losses.
+template <class F>
+struct OfDifference {
+  F f;
+  template <class T>
+  HYPERSD_HD T operator()(T x, T y) const { return f(x - y); }
+  template <int I, class T>
+  HYPERSD_HD T d(T x, T y) const { return I == 0 ? f.template d<0>(x - y) : -f.template d<0>(x - y); }
+};
+
+/// mean (x - y)^2.
+template <class T, class D, class Y>
+Var<T, D> mse(const Var<T, D>& x, const Y& y) {
+  return map_mean(OfDifference<ops::Square>{}, x, y);
+}
+/// mean |x - y|.
+template <class T, class D, class Y>
+Var<T, D> l1(const Var<T, D>& x, const Y& y) {
+  return map_mean(OfDifference<ops::Abs>{}, x, y);
+}
+
+}  // namespace hypersd::autograd

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/autograd/grad_map.hpp>
+
+namespace hypersd::autograd {
+
+/// Sum of f(operands...) over all elements, shape [1]; the addends are never stored, forward or backward.
+template <class F, class T, class D, class... X>
+Var<T, D> map_sum(const F& f, T scale, const Var<T, D>& first, const X&... rest) {
+  auto value = ops::map_sum(f, first.value(), detail::MapOperand<X>::tensor(rest)...);
+  ops::map_into(value, ops::Affine<T>{scale, T(0)}, value);
+  std::vector<Var<T, D>> inputs{first};
+  (detail::collect(inputs, rest), ...);
+  return make_result<T, D>(
+      std::move(value), inputs, [f, scale, operands = std::tuple(first, rest...)](const Tensor<T, D>& g) {
+        // The incoming gradient is one number; spreading it keeps every map of one kind.
+        Tensor<T, D> spread(std::get<0>(operands).shape());
+        ops::map_into(spread, ops::Affine<T>{scale, T(0)}, ops::everywhere(g));
+        detail::map_backward<0>(f, spread, operands);
+      });
+}
+
+/// Mean of f(operands...) over all elements of `first`, shape [1].
+template <class F, class T, class D, class... X>
+Var<T, D> map_mean(const F& f, const Var<T, D>& first, const X&... rest) {
+  return map_sum(f, T(1) / static_cast<T>(std::max<std::int64_t>(1, first.size())), first, rest...);
+}
+
+/// Sum of all elements, shape [1].
+template <class T, class D>
+Var<T, D> sum(const Var<T, D>& x) {
+  return map_sum(ops::Identity{}, T(1), x);
+}
+/// Mean of all elements, shape [1].
+template <class T, class D>
+Var<T, D> mean(const Var<T, D>& x) {
+  return map_mean(ops::Identity{}, x);
+}
+
+/// Sum of each sample: [B, ...] -> [B].
+template <class T, class D>
+Var<T, D> sum_to_samples(const Var<T, D>& x) {
+  return make_result<T, D>(ops::sum_to_samples(x.value()), {x}, [x](const Tensor<T, D>& g) {
+    Tensor<T, D> gx(x.shape());
+    ops::map_into(gx, ops::Identity{}, ops::per_sample(g));
+    x.accumulate(std::move(gx));
+  });
+}
+
+/// Mean over the positions of each sample: [B, ..., C] -> [B, C] (global average pooling).
+template <class T, class D>
+Var<T, D> mean_positions(const Var<T, D>& x) {
+  auto value = ops::sum_to_sample_channels(x.value());
+  const T scale = static_cast<T>(value.size()) / static_cast<T>(std::max<std::int64_t>(1, x.size()));
+  ops::map_into(value, ops::Affine<T>{scale, T(0)}, value);
+  return make_result<T, D>(std::move(value), {x}, [x, scale](const Tensor<T, D>& g) {
+    Tensor<T, D> gx(x.shape());
+    ops::map_into(gx, ops::Affine<T>{scale, T(0)}, ops::per_channel(g));
+    x.accumulate(std::move(gx));
+  });
+}
+
+}  // namespace hypersd::autograd

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <hypersd/core/tensor.hpp>
+#include <hypersd/ops/functors.hpp>
+#include <hypersd/ops/map.hpp>
+#include <memory>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+namespace hypersd::autograd {
+
+template <Scalar T, Device D>
+class Var;
+
+namespace detail {
+
+template <Scalar T, Device D>
+struct Node {
+  Tensor<T, D> value, grad;
+  bool requires_grad = false;
+  std::uint64_t order = 0;  // creation order: a node is always younger than its inputs
+  std::vector<std::shared_ptr<Node>> inputs;
+  std::function<void(const Tensor<T, D>&)> backward;
+};
+
+inline std::uint64_t next_order() {
+  static std::atomic<std::uint64_t> counter{0};
+  return counter.fetch_add(1, std::memory_order_relaxed);
+}
+
+inline bool& grad_enabled() {
+  thread_local bool enabled = true;
+  return enabled;
+}
+
+}  // namespace detail
+
+/// While alive, operations of this thread record no tape.
+class NoGrad {
+ public:
+  NoGrad() : before_(std::exchange(detail::grad_enabled(), false)) {}
+  ~NoGrad() { detail::grad_enabled() = before_; }
+  NoGrad(const NoGrad&) = delete;
+  NoGrad& operator=(const NoGrad&) = delete;
+
+ private:
+  bool before_;
+};
+
+/// While alive, operations of this thread record a tape again (inside a NoGrad scope).
+class EnableGrad {
+ public:
+  EnableGrad() : before_(std::exchange(detail::grad_enabled(), true)) {}
+  ~EnableGrad() { detail::grad_enabled() = before_; }
+  EnableGrad(const EnableGrad&) = delete;
+  EnableGrad& operator=(const EnableGrad&) = delete;
+
+ private:
+  bool before_;
+};
+
+/// A tensor on the tape: value, gradient and how it came about. A handle like Tensor: copies name the same variable.
+template <Scalar T, Device D = Cpu>
+class Var {
+ public:
+  using value_type = T;
+  using device_type = D;
+  using Node = detail::Node<T, D>;
+
+  /// An undefined variable (an absent bias, say).
+  Var() = default;
+  /// A leaf. With `requires_grad`, `backward` leaves its gradient in `grad()`.
+  explicit Var(Tensor<T, D> value, bool requires_grad = false) : node_(std::make_shared<Node>()) {
+    node_->value = std::move(value);
+    node_->requires_grad = requires_grad;
+    node_->order = detail::next_order();
+  }
+
+  [[nodiscard]] bool defined() const { return node_ != nullptr; }
+  [[nodiscard]] const Tensor<T, D>& value() const { return node_->value; }
+  /// Replaces a leaf's value (an optimiser's update, a loaded file); the shape must stay.
+  void set_value(Tensor<T, D> value) {
+    require_same_shape("Var::set_value", node_->value.shape(), value.shape());
+    node_->value = std::move(value);
+  }
+  /// The accumulated gradient; undefined until `backward` reached this variable.
+  [[nodiscard]] const Tensor<T, D>& grad() const { return node_->grad; }
+  void zero_grad() { node_->grad = {}; }
+  void set_grad(Tensor<T, D> g) { node_->grad = std::move(g); }
+  [[nodiscard]] bool requires_grad() const { return node_ && node_->requires_grad; }
+  /// Only for leaves: whether later operations track this variable.
+  void set_requires_grad(bool on) { node_->requires_grad = on; }
+  [[nodiscard]] const Shape& shape() const { return node_->value.shape(); }
+  [[nodiscard]] std::int64_t dim(int i) const { return node_->value.dim(i); }
+  [[nodiscard]] int rank() const { return node_->value.rank(); }
+  [[nodiscard]] std::int64_t size() const { return node_->value.size(); }
+  [[nodiscard]] T item() const { return node_->value.item(); }
+  /// The same value without history: the stop-gradient of the papers.
+  [[nodiscard]] Var detach() const { return Var(node_->value); }
+
+  /// True if an operation on this variable has to be recorded now.
+  [[nodiscard]] bool tracked() const { return node_ && node_->requires_grad && detail::grad_enabled(); }
+  /// Adds `g` to the gradient; keeps `g` itself when it is the first (so a kernel must pass a tensor of its own).
+  void accumulate(Tensor<T, D> g) const {
+    if (!node_ || !node_->requires_grad) return;
+    require_same_shape("gradient", node_->value.shape(), g.shape());
+    if (node_->grad.defined()) {
+      ops::map_into(node_->grad, ops::Add{}, node_->grad, g);
+    } else {
+      node_->grad = std::move(g);
+    }
+  }
+  [[nodiscard]] const std::shared_ptr<Node>& node() const { return node_; }
+
+ private:
+  std::shared_ptr<Node> node_;
+};
+
+/// Result of an operation: `value` with history if any of `inputs` is tracked. `backward(gout)` receives the gradient
+/// with respect to `value` and calls `accumulate` on the inputs it captured.
+template <class T, class D, class Backward>
+Var<T, D> make_result(Tensor<T, D> value, const std::vector<Var<T, D>>& inputs, Backward&& backward) {
+  Var<T, D> out(std::move(value));
+  const bool tracked =
+      detail::grad_enabled() && std::any_of(inputs.begin(), inputs.end(), [](const auto& v) { return v.requires_grad(); });
+  if (!tracked) return out;
+  auto& node = *out.node();
+  node.requires_grad = true;
+  for (const auto& in : inputs)
+    if (in.requires_grad()) node.inputs.push_back(in.node());
+  node.backward = std::forward<Backward>(backward);
+  return out;
+}
+
+/// Back-propagates from `root` with d(loss)/d(root) = `seed`. Gradients of intermediate results are freed on the way;
+/// those of leaves accumulate.
+template <class T, class D>
+void backward(const Var<T, D>& root, Tensor<T, D> seed) {
+  require<Error>(root.requires_grad(), "backward: the loss depends on no variable that requires a gradient");
+  require_same_shape("backward", root.shape(), seed.shape());
+  using Node = detail::Node<T, D>;
+  std::vector<std::shared_ptr<Node>> order{root.node()};
+  std::unordered_set<Node*> seen{root.node().get()};
+  for (std::size_t i = 0; i < order.size(); ++i)
+    for (const auto& in : order[i]->inputs)
+      if (seen.insert(in.get()).second) order.push_back(in);
+  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a->order > b->order; });
+  root.accumulate(std::move(seed));
+  for (auto& node : order) {
+    if (!node->backward) continue;
+    if (node->grad.defined()) node->backward(std::exchange(node->grad, {}));
+    // A tape is walked once: dropping it here frees activations as early as possible.
+    node->backward = nullptr;
+    node->inputs.clear();
+    node.reset();
+  }
+}
+
+/// Back-propagates from a one-element loss.
+template <class T, class D>
+void backward(const Var<T, D>& loss) {
+  require<ShapeError>(loss.size() == 1, "backward: the loss has shape ", loss.shape(), ", one element needed");
+  backward(loss, Tensor<T, D>::ones(loss.shape()));
+}
+
+}  // namespace hypersd::autograd
+
+namespace hypersd {
+using autograd::Var;
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// The library's only macros, both read off the compiler of the translation unit, never set by a user.
+
+#if defined(__CUDACC__)
+#define HYPERSD_HAS_CUDA 1
+#define HYPERSD_HD __host__ __device__
+#else
+#define HYPERSD_HAS_CUDA 0
+#define HYPERSD_HD
+#endif

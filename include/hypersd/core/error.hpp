@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+namespace hypersd {
+
+/// Root of everything the library throws. The message names the operation, file, shape or option concerned.
+struct Error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+/// Shapes that do not fit each other; the message holds both.
+struct ShapeError : Error {
+  using Error::Error;
+};
+/// A file whose content is not what its format demands.
+struct FormatError : Error {
+  using Error::Error;
+};
+/// A file or folder that cannot be read or written.
+struct IoError : Error {
+  using Error::Error;
+};
+/// A setting outside its range, or an unknown name.
+struct OptionError : Error {
+  using Error::Error;
+};
+/// A CUDA, cuBLAS or driver failure.
+struct DeviceError : Error {
+  using Error::Error;
+};
+/// NaN or infinity where a finite number is needed.
+struct NumericError : Error {
+  using Error::Error;
+};
+
+/// Throws `E` with the concatenation of `parts`.
+template <class E = Error, class... Parts>
+[[noreturn]] void fail(const Parts&... parts) {
+  std::ostringstream text;
+  (text << ... << parts);
+  throw E(text.str());
+}
+
+/// Throws `E` unless `ok`; `parts` are formatted only on failure.
+template <class E = Error, class... Parts>
+void require(bool ok, const Parts&... parts) {
+  if (!ok) [[unlikely]] fail<E>(parts...);
+}
+
+}  // namespace hypersd

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/core/math.hpp>
+#include <hypersd/core/parallel.hpp>
+#include <hypersd/core/tensor.hpp>
+
+namespace hypersd::ops::backend {
+
+/// Calls sink(begin, end, noise) for pieces of [0, n): noise[i - begin] is element offset + i of the stream.
+/// Pieces end at block boundaries of the generator, which are drawn sixteen counters at a time.
+template <class Sink>
+void for_each_normal_piece(std::int64_t begin, std::int64_t end, Stream s, std::int64_t offset, Sink&& sink) {
+  alignas(64) float noise[philox_block];
+  for (std::int64_t i = begin; i < end;) {
+    const std::int64_t element = offset + i;
+    const std::int64_t block = element / philox_block, skip = element % philox_block;
+    const std::int64_t stop = std::min(end, i + philox_block - skip);
+    normal_block(s, static_cast<std::uint64_t>(block), noise);
+    sink(i, stop, noise + skip);
+    i = stop;
+  }
+}
+
+template <class T>
+void normal(const Cpu&, T* out, std::int64_t n, Stream s, std::int64_t offset) {
+  parallel_for(n, 16384, [&](std::int64_t begin, std::int64_t end) {
+    for_each_normal_piece(begin, end, s, offset, [&](std::int64_t from, std::int64_t to, const float* noise) {
+      for (std::int64_t i = from; i < to; ++i) out[i] = static_cast<T>(noise[i - from]);
+    });
+  });
+}
+
+template <class T>
+void uniform(const Cpu&, T* out, std::int64_t n, Stream s, std::int64_t offset, T low, T high) {
+  parallel_for(n, 16384, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i)
+      out[i] = low + (high - low) * static_cast<T>(uniform_at(s, static_cast<std::uint64_t>(offset + i)));
+  });
+}
+
+}  // namespace hypersd::ops::backend

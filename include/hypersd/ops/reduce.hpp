@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/ops/map.hpp>
+#include <hypersd/ops/reduce_cpu.hpp>
+#if HYPERSD_HAS_CUDA
+#include <hypersd/ops/reduce_cuda.cuh>
+#endif
+
+/// \file
+/// Sums and maxima. The order of summation is fixed by the shape alone, so results do not depend on the thread count.
+
+namespace hypersd::ops {
+
+/// Sum of f(operands...) over all elements without storing them, as a one-element tensor of shape [1]. The first
+/// operand must be a full one; accumulation is in double on the CPU.
+template <class F, class T, class D, class... X>
+Tensor<T, D> map_sum(const F& f, const Tensor<T, D>& first, const X&... rest) {
+  Tensor<T, D> out(Shape{1});
+  const detail::Layout layout = detail::layout_of<Tensor<T, D>, X...>(first.shape());
+  backend::map_sum(D{}, out.data(), layout, f, detail::bind(first, first.shape(), layout),
+                   detail::bind(rest, first.shape(), layout)...);
+  return out;
+}
+
+/// Sum of all elements, shape [1].
+template <class T, class D>
+Tensor<T, D> sum(const Tensor<T, D>& t) {
+  return map_sum(Identity{}, t);
+}
+
+/// Sum over all axes but the last: [..., C] -> [C].
+template <class T, class D>
+Tensor<T, D> sum_to_channels(const Tensor<T, D>& t) {
+  require<ShapeError>(t.rank() > 0, "sum_to_channels of a scalar");
+  const std::int64_t cols = t.dim(-1);
+  Tensor<T, D> out(Shape{cols});
+  backend::sum_rows(D{}, out.data(), t.data(), 1, cols ? t.size() / cols : 0, cols);
+  return out;
+}
+
+/// Sum over the positions of each sample: [B, ..., C] -> [B, C].
+template <class T, class D>
+Tensor<T, D> sum_to_sample_channels(const Tensor<T, D>& t) {
+  require<ShapeError>(t.rank() > 1, "sum_to_sample_channels of shape ", t.shape());
+  const std::int64_t batch = t.dim(0), cols = t.dim(-1);
+  Tensor<T, D> out(Shape{batch, cols});
+  backend::sum_rows(D{}, out.data(), t.data(), batch, t.size() / std::max<std::int64_t>(1, batch * cols), cols);
+  return out;
+}
+
+/// Sum of each sample: [B, ...] -> [B].
+template <class T, class D>
+Tensor<T, D> sum_to_samples(const Tensor<T, D>& t) {
+  require<ShapeError>(t.rank() > 0, "sum_to_samples of a scalar");
+  Tensor<T, D> out(Shape{t.dim(0)});
+  backend::sum_rows_to_one(D{}, out.data(), t.data(), t.dim(0), t.size() / std::max<std::int64_t>(1, t.dim(0)));
+  return out;
+}
+
+}  // namespace hypersd::ops

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/core/parallel.hpp>
+#include <hypersd/ops/functors.hpp>
+#include <hypersd/ops/operand.hpp>
+#include <vector>
+
+namespace hypersd::ops::backend {
+
+template <class T, class F, class... Args>
+void map_sum(const Cpu&, T* out, detail::Layout layout, const F& f, const Args&... args) {
+  constexpr std::int64_t lanes = 16, target = 16384;
+  const std::int64_t cols = layout.cols;
+  // Chunks of whole rows, or of columns where all is one row; each has a slot, and slots are added in order.
+  const bool flat = layout.rows == 1;
+  const std::int64_t n = flat ? cols : layout.rows;
+  const std::int64_t grain = flat ? target : std::max<std::int64_t>(1, target / std::max<std::int64_t>(1, cols));
+  std::vector<double> partial(static_cast<std::size_t>((n + grain - 1) / grain), 0.0);
+  parallel_for(n, grain, [&](std::int64_t begin, std::int64_t end) {
+    double total = 0;
+    auto loop = [&](std::int64_t from, std::int64_t to, auto... cursor) {
+      double acc[lanes] = {};
+      std::int64_t c = from;
+      for (; c + lanes <= to; c += lanes)
+        for (std::int64_t l = 0; l < lanes; ++l) acc[l] += static_cast<double>(f(cursor[c + l]...));
+      for (; c < to; ++c) acc[0] += static_cast<double>(f(cursor[c]...));
+      for (const double a : acc) total += a;
+    };
+    if (flat) loop(begin, end, args.row(0, cols)...);
+    else
+      for (std::int64_t r = begin; r < end; ++r) loop(0, cols, args.row(r, cols)...);
+    partial[static_cast<std::size_t>(begin / grain)] = total;
+  });
+  double total = 0;
+  for (const double p : partial) total += p;
+  *out = static_cast<T>(total);
+}
+
+/// out[g, c] = sum over r of in[g, r, c].
+template <class T>
+void sum_rows(const Cpu&, T* out, const T* in, std::int64_t groups, std::int64_t rows, std::int64_t cols) {
+  if (groups > 1 || rows < 512) {
+    parallel_for(groups, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, rows * cols)),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t g = begin; g < end; ++g) {
+                     T* o = out + g * cols;
+                     std::fill_n(o, cols, T(0));
+                     const T* i = in + g * rows * cols;
+                     for (std::int64_t r = 0; r < rows; ++r, i += cols)
+                       for (std::int64_t c = 0; c < cols; ++c) o[c] += i[c];
+                   }
+                 });
+    return;
+  }
+  // One long column sum: sixteen slabs of rows, added in order.
+  constexpr std::int64_t slabs = 16;
+  const std::int64_t per = (rows + slabs - 1) / slabs;
+  std::vector<T> partial(static_cast<std::size_t>(slabs * cols), T(0));
+  parallel_for(slabs, 1, [&](std::int64_t s, std::int64_t) {
+    T* o = partial.data() + s * cols;
+    for (std::int64_t r = s * per; r < std::min(rows, (s + 1) * per); ++r) {
+      const T* i = in + r * cols;
+      for (std::int64_t c = 0; c < cols; ++c) o[c] += i[c];
+    }
+  });
+  std::fill_n(out, cols, T(0));
+  for (std::int64_t s = 0; s < slabs; ++s)
+    for (std::int64_t c = 0; c < cols; ++c) out[c] += partial[static_cast<std::size_t>(s * cols + c)];
+}
+
+/// out[r] = sum over c of in[r, c].
+template <class T>
+void sum_rows_to_one(const Cpu&, T* out, const T* in, std::int64_t rows, std::int64_t cols) {
+  parallel_for(rows, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, cols)),
+               [&](std::int64_t begin, std::int64_t end) {
+                 constexpr std::int64_t lanes = 16;
+                 for (std::int64_t r = begin; r < end; ++r) {
+                   T acc[lanes] = {};
+                   const T* i = in + r * cols;
+                   std::int64_t c = 0;
+                   for (; c + lanes <= cols; c += lanes)
+                     for (std::int64_t l = 0; l < lanes; ++l) acc[l] += i[c + l];
+                   for (; c < cols; ++c) acc[0] += i[c];
+                   T total = 0;
+                   for (const T a : acc) total += a;
+                   out[r] = total;
+                 }
+               });
+}
+
+}  // namespace hypersd::ops::backend
