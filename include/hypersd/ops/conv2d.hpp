@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/ops/conv2d_cpu.hpp>
+#if HYPERSD_HAS_CUDA && __has_include(<hypersd/ops/conv2d_cuda.cuh>)
+#include <hypersd/ops/conv2d_cuda.cuh>
+#endif
+
+namespace hypersd::ops {
+
+namespace detail {
+
+/// Geometry of a convolution, shapes checked.
+inline Conv2dGeometry conv2d_geometry(const Shape& x, const Shape& w, Conv2dOptions o) {
+  require<ShapeError>(x.rank() == 4 && w.rank() == 4 && x[3] == w[3], "conv2d: input ", x, " (NHWC) and weight ", w,
+                      " (OHWI)");
+  require<OptionError>(o.stride >= 1 && o.pad >= 0, "conv2d: stride ", o.stride, ", pad ", o.pad);
+  const std::int64_t both = o.pad + (o.pad_end < 0 ? o.pad : o.pad_end);
+  require<ShapeError>(x[1] + both >= w[1] && x[2] + both >= w[2], "conv2d: input ", x, " is smaller than weight ", w);
+  return {x[0], x[1], x[2], x[3], w[0], w[1], w[2], o.stride, o.pad, (x[1] + both - w[1]) / o.stride + 1,
+          (x[2] + both - w[2]) / o.stride + 1};
+}
+
+}  // namespace detail
+
+/// Convolution of x [B, H, W, C] with w [O, kh, kw, C] plus bias [O] (may be undefined): [B, H', W', O].
+template <class T, class D>
+Tensor<T, D> conv2d(const Tensor<T, D>& x, const Tensor<T, D>& w, const Tensor<T, D>& bias, Conv2dOptions options = {}) {
+  const Conv2dGeometry g = detail::conv2d_geometry(x.shape(), w.shape(), options);
+  require<ShapeError>(!bias.defined() || (bias.rank() == 1 && bias.dim(0) == g.out), "conv2d: bias ", bias.shape(),
+                      " for weight ", w.shape());
+  Tensor<T, D> y(Shape{g.batch, g.out_height, g.out_width, g.out});
+  backend::conv2d(D{}, g, x.data(), w.data(), bias.data(), y.data());
+  return y;
+}
+
+/// Gradient of `conv2d` with respect to its input of shape `x_shape`.
+template <class T, class D>
+Tensor<T, D> conv2d_input_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& w, const Shape& x_shape,
+                                   Conv2dOptions options = {}) {
+  const Conv2dGeometry g = detail::conv2d_geometry(x_shape, w.shape(), options);
+  Tensor<T, D> gx(x_shape);
+  backend::conv2d_input_gradient(D{}, g, gy.data(), w.data(), gx.data());
+  return gx;
+}
+
+/// Gradient of `conv2d` with respect to its weight of shape `w_shape`.
+template <class T, class D>
+Tensor<T, D> conv2d_weight_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& x, const Shape& w_shape,
+                                    Conv2dOptions options = {}) {
+  const Conv2dGeometry g = detail::conv2d_geometry(x.shape(), w_shape, options);
+  Tensor<T, D> gw(w_shape);
+  backend::conv2d_weight_gradient(D{}, g, gy.data(), x.data(), gw.data());
+  return gw;
+}
+
+}  // namespace hypersd::ops

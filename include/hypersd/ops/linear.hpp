@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/ops/conv2d.hpp>
+
+namespace hypersd::ops {
+
+/// y = x W^T + b: x [..., in], w [out, in], b [out] (may be undefined) -> [..., out].
+template <class T, class D>
+Tensor<T, D> linear(const Tensor<T, D>& x, const Tensor<T, D>& w, const Tensor<T, D>& bias) {
+  require<ShapeError>(x.rank() >= 1 && w.rank() == 2 && x.dim(-1) == w.dim(1), "linear: input ", x.shape(),
+                      " and weight ", w.shape());
+  require<ShapeError>(!bias.defined() || (bias.rank() == 1 && bias.dim(0) == w.dim(0)), "linear: bias ", bias.shape(),
+                      " for weight ", w.shape());
+  Tensor<T, D> y(x.shape().with(-1, w.dim(0)));
+  backend::linear(D{}, x.size() / std::max<std::int64_t>(1, w.dim(1)), w.dim(0), w.dim(1), x.data(), w.data(),
+                  bias.data(), y.data());
+  return y;
+}
+
+}  // namespace hypersd::ops
