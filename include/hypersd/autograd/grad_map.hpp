@@ -56,12 +56,16 @@ void map_backward(const F& f, const Tensor<T, D>& gout, const std::tuple<X...>& 
   if constexpr (Operand::variable) {
     const auto& in = Operand::var(std::get<static_cast<std::size_t>(I)>(operands));
     if (in.requires_grad()) {
+      if constexpr (requires { requires F::unit_derivative; }) {
+        in.accumulate(Operand::reduce(gout, in.shape()));  // nothing to multiply by: share the gradient
+      } else {
       auto g = std::apply(
           [&](const auto&... x) {
             return ops::map(Chain<I, F>{f}, gout, MapOperand<std::remove_cvref_t<decltype(x)>>::tensor(x)...);
           },
           operands);
       in.accumulate(Operand::reduce(std::move(g), in.shape()));
+      }
     }
   }
   if constexpr (I + 1 < static_cast<int>(sizeof...(X))) map_backward<I + 1>(f, gout, operands);

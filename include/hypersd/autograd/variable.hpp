@@ -105,14 +105,20 @@ class Var {
 
   /// True if an operation on this variable has to be recorded now.
   [[nodiscard]] bool tracked() const { return node_ && node_->requires_grad && detail::grad_enabled(); }
-  /// Adds `g` to the gradient; keeps `g` itself when it is the first (so a kernel must pass a tensor of its own).
+  /// Adds `g` to the gradient. The first one is kept as it is, shared with whoever holds it; a shared gradient is
+  /// never written to.
   void accumulate(Tensor<T, D> g) const {
     if (!node_ || !node_->requires_grad) return;
     require_same_shape("gradient", node_->value.shape(), g.shape());
-    if (node_->grad.defined()) {
-      ops::map_into(node_->grad, ops::Add{}, node_->grad, g);
-    } else {
+    if (!node_->grad.defined()) {
       node_->grad = std::move(g);
+    } else if (node_->grad.unique()) {
+      ops::map_into(node_->grad, ops::Add{}, node_->grad, g);
+    } else if (g.unique()) {
+      ops::map_into(g, ops::Add{}, node_->grad, g);
+      node_->grad = std::move(g);
+    } else {
+      node_->grad = ops::map(ops::Add{}, node_->grad, g);
     }
   }
   [[nodiscard]] const std::shared_ptr<Node>& node() const { return node_; }

@@ -90,6 +90,9 @@ class Tensor {
     return out;
   }
 
+  /// True if no other handle shares the storage, so that writing to it changes nobody else.
+  [[nodiscard]] bool unique() const { return storage_.use_count() <= 1; }
+
   /// A view with another shape of as many elements.
   [[nodiscard]] Tensor reshape(const Shape& shape) const {
     require<ShapeError>(shape.numel() == size_, "reshape of ", shape_, " to ", shape);

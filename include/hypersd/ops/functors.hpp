@@ -5,17 +5,19 @@
 
 /// \file
 /// Scalar functors for `ops::map`. `d<I>(args...)` is the partial derivative with respect to argument I; autograd
-/// needs nothing else, so no kernel is written twice.
+/// needs nothing else, so no kernel is written twice. `unit_derivative` marks functors whose partials are all 1.
 
 namespace hypersd::ops {
 
 struct Identity {
+  static constexpr bool unit_derivative = true;
   template <class T>
   HYPERSD_HD T operator()(T x) const { return x; }
   template <int I, class T>
   HYPERSD_HD T d(T) const { return T(1); }
 };
 struct Add {
+  static constexpr bool unit_derivative = true;
   template <class T>
   HYPERSD_HD T operator()(T x, T y) const { return x + y; }
   template <int I, class T>
