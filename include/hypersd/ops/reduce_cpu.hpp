@@ -37,19 +37,32 @@ void map_sum(const Cpu&, T* out, detail::Layout layout, const F& f, const Args&.
   *out = static_cast<T>(total);
 }
 
+/// Adds `rows` rows of `width` columns to registers, then writes them to out. A fixed width keeps the sums out of memory.
+template <int width, class T>
+void sum_column_block(T* out, const T* in, std::int64_t rows, std::int64_t stride) {
+  T acc[width] = {};
+  for (std::int64_t r = 0; r < rows; ++r, in += stride)
+    for (int c = 0; c < width; ++c) acc[c] += in[c];
+  std::copy(acc, acc + width, out);
+}
+
+/// out[c] = sum over r of in[r, c].
+template <class T>
+void sum_columns(T* out, const T* in, std::int64_t rows, std::int64_t cols) {
+  std::int64_t c = 0;
+  for (; c + 64 <= cols; c += 64) sum_column_block<64>(out + c, in + c, rows, cols);
+  for (; c + 16 <= cols; c += 16) sum_column_block<16>(out + c, in + c, rows, cols);
+  for (; c < cols; ++c) sum_column_block<1>(out + c, in + c, rows, cols);
+}
+
 /// out[g, c] = sum over r of in[g, r, c].
 template <class T>
 void sum_rows(const Cpu&, T* out, const T* in, std::int64_t groups, std::int64_t rows, std::int64_t cols) {
   if (groups > 1 || rows < 512) {
     parallel_for(groups, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, rows * cols)),
                  [&](std::int64_t begin, std::int64_t end) {
-                   for (std::int64_t g = begin; g < end; ++g) {
-                     T* o = out + g * cols;
-                     std::fill_n(o, cols, T(0));
-                     const T* i = in + g * rows * cols;
-                     for (std::int64_t r = 0; r < rows; ++r, i += cols)
-                       for (std::int64_t c = 0; c < cols; ++c) o[c] += i[c];
-                   }
+                   for (std::int64_t g = begin; g < end; ++g)
+                     sum_columns(out + g * cols, in + g * rows * cols, rows, cols);
                  });
     return;
   }
@@ -58,15 +71,10 @@ void sum_rows(const Cpu&, T* out, const T* in, std::int64_t groups, std::int64_t
   const std::int64_t per = (rows + slabs - 1) / slabs;
   std::vector<T> partial(static_cast<std::size_t>(slabs * cols), T(0));
   parallel_for(slabs, 1, [&](std::int64_t s, std::int64_t) {
-    T* o = partial.data() + s * cols;
-    for (std::int64_t r = s * per; r < std::min(rows, (s + 1) * per); ++r) {
-      const T* i = in + r * cols;
-      for (std::int64_t c = 0; c < cols; ++c) o[c] += i[c];
-    }
+    const std::int64_t begin = std::min(rows, s * per), end = std::min(rows, begin + per);
+    sum_columns(partial.data() + s * cols, in + begin * cols, end - begin, cols);
   });
-  std::fill_n(out, cols, T(0));
-  for (std::int64_t s = 0; s < slabs; ++s)
-    for (std::int64_t c = 0; c < cols; ++c) out[c] += partial[static_cast<std::size_t>(s * cols + c)];
+  sum_columns(out, partial.data(), slabs, cols);
 }
 
 /// out[r] = sum over c of in[r, c].
