@@ -76,17 +76,6 @@ std::int64_t patch_rows(const Conv2dGeometry& g) {
   return std::clamp<std::int64_t>(262144 / std::max<std::int64_t>(1, bytes), 1, g.batch * g.out_height);
 }
 
-/// C[m, n] = bias (or 0) + A[m, k] W[n, k]^T.
-template <class T>
-void linear(const Cpu&, std::int64_t m, std::int64_t n, std::int64_t k, const T* a, const T* w, const T* bias, T* c) {
-  parallel_for(m, gemm_rows(m, n * k), [&](std::int64_t begin, std::int64_t end) {
-    if (bias)
-      for (std::int64_t r = begin; r < end; ++r) std::copy(bias, bias + n, c + r * n);
-    gemm_serial(GemmShape{end - begin, n, k, false, true}, T(1), a + begin * k, k, w, k, bias != nullptr, c + begin * n,
-                n);
-  });
-}
-
 template <class T>
 void conv2d(const Cpu& cpu, const Conv2dGeometry& g, const T* x, const T* w, const T* bias, T* y) {
   if (g.pointwise()) return linear(cpu, g.batch * g.positions(), g.out, g.in, x, w, bias, y);

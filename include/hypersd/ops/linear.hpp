@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/ops/conv2d.hpp>
+#include <hypersd/ops/matmul.hpp>
 
 namespace hypersd::ops {
 

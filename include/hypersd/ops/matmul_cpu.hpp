@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#if defined(__CUDACC__) && !defined(EIGEN_NO_CUDA)
+#define EIGEN_NO_CUDA  // products run on the host only; without this Eigen marks every function for the device
+#endif
 #include <Eigen/Core>
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/tensor.hpp>
@@ -69,6 +72,17 @@ void gemm(const Cpu&, GemmShape s, T alpha, const T* a, std::int64_t lda, const 
     GemmShape part = s;
     part.m = end - begin;
     gemm_serial(part, alpha, a + begin * (s.trans_a ? 1 : lda), lda, b, ldb, accumulate, c + begin * ldc, ldc);
+  });
+}
+
+/// C[m, n] = bias (or 0) + A[m, k] W[n, k]^T.
+template <class T>
+void linear(const Cpu&, std::int64_t m, std::int64_t n, std::int64_t k, const T* a, const T* w, const T* bias, T* c) {
+  parallel_for(m, gemm_rows(m, n * k), [&](std::int64_t begin, std::int64_t end) {
+    if (bias)
+      for (std::int64_t r = begin; r < end; ++r) std::copy(bias, bias + n, c + r * n);
+    gemm_serial(GemmShape{end - begin, n, k, false, true}, T(1), a + begin * k, k, w, k, bias != nullptr, c + begin * n,
+                n);
   });
 }
 

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <hypersd/core/config.hpp>
+#include <hypersd/core/philox.hpp>
+
+/// \file
+/// Index arithmetic of the CUDA kernels as plain functions, so that CPU tests can run it over whole launch grids.
+
+namespace hypersd::ops::launch {
+
+/// Threads of a block in element-wise kernels and reductions.
+inline constexpr int threads = 256;
+
+/// Blocks for `n` work items, at most `most`: kernels stride over the rest. At least 1.
+HYPERSD_HD constexpr std::int64_t blocks(std::int64_t n, std::int64_t most = 65535) {
+  const std::int64_t b = (n + threads - 1) / threads;
+  return b < 1 ? 1 : b > most ? most : b;
+}
+
+/// First item of a thread in a grid-stride loop.
+HYPERSD_HD constexpr std::int64_t first(std::int64_t block, std::int64_t thread) { return block * threads + thread; }
+
+/// Distance between the items of one thread.
+HYPERSD_HD constexpr std::int64_t stride(std::int64_t grid) { return grid * threads; }
+
+/// Row and column of flat element i of a matrix with `cols` columns.
+struct Position {
+  std::int64_t row, col;
+};
+HYPERSD_HD constexpr Position position(std::int64_t i, std::int64_t cols) {
+  const std::int64_t row = i / cols;
+  return {row, i - row * cols};
+}
+
+/// Items [begin, end) of part `part` of `parts` nearly equal, ordered parts of [0, n).
+struct Range {
+  std::int64_t begin, end;
+};
+HYPERSD_HD constexpr Range part(std::int64_t n, std::int64_t parts, std::int64_t part) {
+  const std::int64_t per = (n + parts - 1) / parts;
+  const std::int64_t begin = part * per < n ? part * per : n;
+  return {begin, begin + per < n ? begin + per : n};
+}
+
+/// Philox counters whose 64-element blocks cover elements [offset, offset + n): counters are numbered from the first
+/// covering block on, sixteen a block.
+HYPERSD_HD constexpr std::int64_t philox_counters(std::int64_t offset, std::int64_t n) {
+  return n <= 0 ? 0 : ((offset + n - 1) / philox_block - offset / philox_block + 1) * 16;
+}
+/// Stream element of word `word` of covering counter `counter`.
+HYPERSD_HD constexpr std::int64_t philox_element(std::int64_t offset, std::int64_t counter, int word) {
+  return (offset / philox_block + counter / 16) * philox_block + 16 * word + counter % 16;
+}
+
+}  // namespace hypersd::ops::launch

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <hypersd/ops/launch.hpp>
+
+#include <doctest/doctest.h>
+#include <vector>
+
+using namespace hypersd;
+using namespace hypersd::ops;
+
+TEST_CASE("A grid-stride loop touches each element once, ragged sizes included") {
+  for (const std::int64_t n : {1, 255, 256, 257, 70000, 65535 * 4 + 13}) {
+    const std::int64_t grid = launch::blocks(n, 64);
+    std::vector<int> seen(static_cast<std::size_t>(n), 0);
+    for (std::int64_t b = 0; b < grid; ++b)
+      for (std::int64_t t = 0; t < launch::threads; ++t)
+        for (std::int64_t i = launch::first(b, t); i < n; i += launch::stride(grid)) ++seen[static_cast<std::size_t>(i)];
+    for (const int s : seen) REQUIRE(s == 1);
+  }
+}
+
+TEST_CASE("Index arithmetic holds beyond 2^31 elements") {
+  const std::int64_t n = (std::int64_t{1} << 33) + 5, cols = 12345;
+  const launch::Position last = launch::position(n - 1, cols);
+  CHECK(last.row * cols + last.col == n - 1);
+  CHECK(last.col < cols);
+  const std::int64_t grid = launch::blocks(n);
+  CHECK(grid == 65535);
+  CHECK(launch::first(grid - 1, launch::threads - 1) == launch::stride(grid) - 1);
+  CHECK(launch::part(n, 512, 511).end == n);
+}
+
+TEST_CASE("Parts are ordered, disjoint and cover everything") {
+  for (const std::int64_t n : {0, 1, 7, 512, 513, 100000}) {
+    std::int64_t at = 0;
+    for (std::int64_t p = 0; p < 256; ++p) {
+      const launch::Range r = launch::part(n, 256, p);
+      CHECK(r.begin == at);
+      CHECK(r.end >= r.begin);
+      at = r.end;
+    }
+    CHECK(at == n);
+  }
+}
+
+TEST_CASE("Philox counters cover a range at any offset, and each element has one counter and word") {
+  for (const std::int64_t offset : {0, 1, 63, 64, 1000}) {
+    for (const std::int64_t n : {1, 16, 63, 64, 65, 777}) {
+      std::vector<int> seen(static_cast<std::size_t>(n), 0);
+      for (std::int64_t c = 0; c < launch::philox_counters(offset, n); ++c) {
+        const auto base = static_cast<std::uint64_t>(launch::philox_element(offset, c, 0));
+        for (int word = 0; word < 4; ++word) {
+          const std::int64_t element = launch::philox_element(offset, c, word);
+          // All four words must come from the counter that the element itself names.
+          CHECK(philox_counter({}, static_cast<std::uint64_t>(element)) == philox_counter({}, base));
+          if (element >= offset && element < offset + n) ++seen[static_cast<std::size_t>(element - offset)];
+        }
+      }
+      for (const int s : seen) REQUIRE(s == 1);
+    }
+  }
+}
