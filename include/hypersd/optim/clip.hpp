@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+#include <hypersd/optim/multi_tensor.hpp>
+#include <hypersd/optim/parameters.hpp>
+
+namespace hypersd::optim {
+
+/// x^2 in double.
+struct SquareInDouble {
+  template <class T>
+  HYPERSD_HD double operator()(T x) const {
+    return static_cast<double>(x) * static_cast<double>(x);
+  }
+};
+
+/// x *= scale.
+template <Real T>
+struct ScaleInPlace {
+  T scale;
+  HYPERSD_HD void operator()(T& x) const { x *= scale; }
+};
+
+namespace detail {
+
+template <class T, class D, class F>
+std::vector<Segment<T, 1, F>> gradient_segments(const ParameterList<T, D>& parameters, F f) {
+  std::vector<Segment<T, 1, F>> segments;
+  for (const auto& p : parameters)
+    if (p.var.grad().defined()) segments.push_back({{p.var.grad().data()}, p.var.size(), f});
+  return segments;
+}
+
+}  // namespace detail
+
+/// Euclidean norm of all gradients together, summed in double in a fixed order. Throws NumericError naming the first
+/// parameter whose gradient is not finite.
+template <class T, class D>
+double grad_norm(const ParameterList<T, D>& parameters) {
+  const double norm = std::sqrt(multi_sum<D>(detail::gradient_segments(parameters, SquareInDouble{})));
+  if (std::isfinite(norm)) return norm;
+  for (const auto& p : parameters) {
+    const double part = multi_sum<D>(detail::gradient_segments<T, D>({p}, SquareInDouble{}));
+    require<NumericError>(std::isfinite(part), "the gradient of '", p.name, "' is not finite");
+  }
+  fail<NumericError>("the gradient norm is ", norm);
+}
+
+/// Factor that brings a gradient of norm `norm` down to `max_norm`, as PyTorch computes it; 1 when it is short enough
+/// or `max_norm` <= 0 (no clipping).
+inline double clip_factor(double norm, double max_norm) {
+  return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1.0;
+}
+
+/// Scales all gradients so that their common norm is at most `max_norm` > 0 and returns the norm before. Throws
+/// NumericError like `grad_norm`. (A training loop saves a pass by giving `clip_factor` to the optimiser instead.)
+template <class T, class D>
+double clip_grad_norm(const ParameterList<T, D>& parameters, double max_norm) {
+  require<OptionError>(max_norm > 0, "clip_grad_norm: max_norm = ", max_norm, ", not above 0");
+  const double norm = grad_norm(parameters);
+  const double factor = clip_factor(norm, max_norm);
+  if (factor >= 1) return norm;
+  for (auto p : parameters)  // a gradient that others hold too must not change under them
+    if (p.var.grad().defined() && !p.var.grad().unique()) p.var.set_grad(p.var.grad().clone());
+  multi_update<D>(detail::gradient_segments(parameters, ScaleInPlace<T>{static_cast<T>(factor)}));
+  return norm;
+}
+
+}  // namespace hypersd::optim

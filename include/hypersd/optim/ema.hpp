@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/optim/multi_tensor.hpp>
+#include <hypersd/optim/parameters.hpp>
+#include <utility>
+
+namespace hypersd::optim {
+
+/// average += weight (value - average). Both branches are exact at their end: weight 0 keeps, weight 1 copies, and an
+/// average that equals the value stays.
+template <Real T>
+struct Lerp {
+  T weight;
+  HYPERSD_HD void operator()(T& average, const T& value) const {
+    const T gap = value - average;
+    average = weight < T(0.5) ? average + weight * gap : value - (T(1) - weight) * gap;
+  }
+};
+
+/// averages <- decay averages + (1 - decay) parameters, all tensors in one pass. The lists must agree in names and
+/// shapes (OptionError, ShapeError); decay in [0, 1]: 1 freezes, 0 copies.
+template <class T, class D>
+void ema_update(const ParameterList<T, D>& averages, const ParameterList<T, D>& parameters, double decay) {
+  require<OptionError>(decay >= 0 && decay <= 1, "EMA: decay = ", decay, ", not in [0, 1]");
+  require<OptionError>(averages.size() == parameters.size(), "EMA: ", averages.size(), " averages of ",
+                       parameters.size(), " parameters");
+  std::vector<Segment<T, 2, Lerp<T>>> segments;
+  segments.reserve(parameters.size());
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    require<OptionError>(averages[i].name == parameters[i].name, "EMA: average '", averages[i].name,
+                         "' of parameter '", parameters[i].name, "'");
+    require_same_shape("EMA", averages[i].var.shape(), parameters[i].var.shape());
+    segments.push_back({{averages[i].var.value().data(), parameters[i].var.value().data()},
+                        parameters[i].var.size(),
+                        {static_cast<T>(1 - decay)}});
+  }
+  multi_update<D>(segments);
+}
+
+struct EmaOptions {
+  double decay = 0.999;  ///< share of the old average kept at each update, [0, 1]
+  bool warm_up = false;  ///< early updates use min(decay, (1 + n) / (10 + n)) instead, n updates so far
+};
+
+/// Exponential moving average of parameters, itself a list of variables without gradient: bind them to a second
+/// network to have a target or an evaluation model. LoRA factors are averaged as they are; that is not the average of
+/// their product.
+template <Real T, Device D = Cpu>
+class Ema {
+ public:
+  /// Starts at the present values of `parameters` and keeps handles to them.
+  explicit Ema(const ParameterList<T, D>& parameters, const EmaOptions& options = {})
+      : options_(options), source_(parameters), updates_(Tensor<std::int64_t, Cpu>::zeros(Shape{1})) {
+    require<OptionError>(options.decay >= 0 && options.decay <= 1, "EMA: decay = ", options.decay, ", not in [0, 1]");
+    require_distinct(parameters, "EMA");
+    for (const auto& p : parameters) averages_.push_back({p.name, Var<T, D>(p.var.value().clone())});
+  }
+
+  /// Call after each optimiser step.
+  void update() {
+    const double n = static_cast<double>(updates_[0]++);
+    ema_update(averages_, source_, options_.warm_up ? std::min(options_.decay, (1 + n) / (10 + n)) : options_.decay);
+  }
+  /// Restarts the average at the present values.
+  void reset() {
+    updates_[0] = 0;
+    ema_update(averages_, source_, 0);
+  }
+  /// Exchanges averages and parameters (values, not handles); twice is the identity. For an evaluation in between
+  /// prefer `EmaScope`.
+  void swap() {
+    for (std::size_t i = 0; i < source_.size(); ++i) {
+      const Tensor<T, D> kept = source_[i].var.value().clone();
+      source_[i].var.value().copy_from(averages_[i].var.value());
+      averages_[i].var.value().copy_from(kept);
+    }
+  }
+  /// Overwrites the parameters with the averages.
+  void copy_to_parameters() const {
+    for (std::size_t i = 0; i < source_.size(); ++i) source_[i].var.value().copy_from(averages_[i].var.value());
+  }
+
+  [[nodiscard]] const ParameterList<T, D>& parameters() const { return averages_; }
+  [[nodiscard]] const EmaOptions& options() const { return options_; }
+  [[nodiscard]] std::int64_t updates() const { return updates_[0]; }
+  /// Calls f(name, tensor) for the averages and the number of updates (`updates`, int64) under `prefix`.
+  template <class F>
+  void visit_state(F&& f, const std::string& prefix = "") const {
+    for (const auto& p : averages_) f(prefix + p.name, p.var.value());
+    f(prefix + "updates", updates_);
+  }
+
+ private:
+  EmaOptions options_;
+  ParameterList<T, D> source_, averages_;
+  Tensor<std::int64_t, Cpu> updates_;
+};
+
+/// While alive, the parameters hold their averages.
+template <Real T, Device D = Cpu>
+class EmaScope {
+ public:
+  explicit EmaScope(Ema<T, D>& ema) : ema_(ema) { ema_.swap(); }
+  ~EmaScope() { ema_.swap(); }
+  EmaScope(const EmaScope&) = delete;
+  EmaScope& operator=(const EmaScope&) = delete;
+
+ private:
+  Ema<T, D>& ema_;
+};
+
+}  // namespace hypersd::optim

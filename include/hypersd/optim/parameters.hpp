@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/autograd/variable.hpp>
+#include <string>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+namespace hypersd::optim {
+
+/// A trainable variable and the name under which files know it.
+template <Real T, Device D = Cpu>
+struct Parameter {
+  std::string name;
+  Var<T, D> var;
+};
+
+/// Parameters in a fixed order. Entries are handles: an update through the list is seen by the network.
+template <Real T, Device D = Cpu>
+using ParameterList = std::vector<Parameter<T, D>>;
+
+/// The parameters of `module` (anything with `visit(f, prefix)` calling `f(name, Var&)`) that require a gradient,
+/// or all of them with `trainable_only = false`.
+template <Real T, Device D = Cpu, class Module>
+ParameterList<T, D> parameters_of(Module& module, const std::string& prefix = "", bool trainable_only = true) {
+  ParameterList<T, D> list;
+  module.visit(
+      [&](const std::string& name, Var<T, D>& var) {
+        if (var.defined() && (!trainable_only || var.requires_grad())) list.push_back({name, var});
+      },
+      prefix);
+  return list;
+}
+
+/// Number of elements of all parameters together.
+template <class T, class D>
+std::int64_t parameter_count(const ParameterList<T, D>& parameters) {
+  std::int64_t n = 0;
+  for (const auto& p : parameters) n += p.var.size();
+  return n;
+}
+
+/// Forgets all gradients.
+template <class T, class D>
+void zero_grad(const ParameterList<T, D>& parameters) {
+  for (auto p : parameters) p.var.zero_grad();
+}
+
+/// Throws OptionError unless every parameter is defined and every name occurs once.
+template <class T, class D>
+void require_distinct(const ParameterList<T, D>& parameters, const char* who) {
+  std::unordered_set<std::string> names;
+  for (const auto& p : parameters) {
+    require<OptionError>(p.var.defined(), who, ": parameter '", p.name, "' is undefined");
+    require<OptionError>(names.insert(p.name).second, who, ": two parameters are called '", p.name, "'");
+  }
+}
+
+}  // namespace hypersd::optim
