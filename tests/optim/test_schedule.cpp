@@ -32,7 +32,8 @@ TEST_CASE("warm-up multiplies any schedule by a ramp that never is 0") {
 }
 
 TEST_CASE("schedules and lambdas fit the common type") {
-  const Schedule a = Constant{0.5}, b = WarmUp{Cosine{1.0, 10}, 5}, c = [](std::int64_t step) { return 0.1 * static_cast<double>(step); };
+  const Schedule a = Constant{0.5}, b = WarmUp{Cosine{1.0, 10}, 5};
+  const Schedule c = [](std::int64_t step) { return 0.1 * static_cast<double>(step); };
   CHECK(a(3) == 0.5);
   CHECK(b(0) == doctest::Approx(0.2));
   CHECK(c(2) == doctest::Approx(0.2));

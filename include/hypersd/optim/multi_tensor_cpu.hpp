@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <hypersd/core/device.hpp>
 #include <hypersd/core/parallel.hpp>
@@ -15,7 +14,7 @@ namespace hypersd::optim {
 /// N equally long arrays that one update runs over together (parameter, gradient, moments, say), with its functor.
 template <class T, std::size_t N, class F>
 struct Segment {
-  std::array<T*, N> data;
+  T* data[N];  // a plain array: std::array has no device members
   std::int64_t size;
   F f;
 };

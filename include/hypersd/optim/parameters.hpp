@@ -20,12 +20,12 @@ struct Parameter {
 template <Real T, Device D = Cpu>
 using ParameterList = std::vector<Parameter<T, D>>;
 
-/// The parameters of `module` (anything with `visit(f, prefix)` calling `f(name, Var&)`) that require a gradient,
+/// The parameters of `net` (anything with `visit(f, prefix)` calling `f(name, Var&)`) that require a gradient,
 /// or all of them with `trainable_only = false`.
-template <Real T, Device D = Cpu, class Module>
-ParameterList<T, D> parameters_of(Module& module, const std::string& prefix = "", bool trainable_only = true) {
+template <Real T, Device D = Cpu, class Net>
+ParameterList<T, D> parameters_of(Net& net, const std::string& prefix = "", bool trainable_only = true) {
   ParameterList<T, D> list;
-  module.visit(
+  net.visit(
       [&](const std::string& name, Var<T, D>& var) {
         if (var.defined() && (!trainable_only || var.requires_grad())) list.push_back({name, var});
       },

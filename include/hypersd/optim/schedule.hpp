@@ -28,7 +28,8 @@ struct Cosine {
   std::int64_t steps = 1;
   double last = 0;
   double operator()(std::int64_t step) const {
-    const double x = std::clamp(static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(1, steps)), 0.0, 1.0);
+    const auto length = static_cast<double>(std::max<std::int64_t>(1, steps));
+    const double x = std::clamp(static_cast<double>(step) / length, 0.0, 1.0);
     return last + 0.5 * (lr - last) * (1 + std::cos(std::numbers::pi * x));
   }
 };
