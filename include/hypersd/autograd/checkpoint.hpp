@@ -2,28 +2,45 @@
 #pragma once
 
 #include <hypersd/autograd/variable.hpp>
+#include <tuple>
 
 namespace hypersd::autograd {
 
-/// fn(inputs...) without keeping its activations: the backward pass runs `fn` again. Parameters that `fn` captures get
-/// their gradients; `fn` must be deterministic. At least one input must be tracked for the result to be.
-template <class Fn, class T, class D, class... Rest>
-Var<T, D> checkpoint(Fn fn, const Var<T, D>& first, const Rest&... rest) {
+namespace detail {
+
+template <class T, class D, class Fn, class... In>
+Var<T, D> checkpoint(const Fn& fn, const In&... inputs) {
+  if (!grad_enabled()) return fn(inputs...);
   Tensor<T, D> value;
   {
     const NoGrad guard;
-    value = fn(first, rest...).value();
+    value = fn(inputs...).value();
   }
-  return make_result<T, D>(std::move(value), {first, rest...}, [fn, first, rest...](const Tensor<T, D>& g) {
-    const EnableGrad on;
-    const std::vector<Var<T, D>> outer{first, rest...};
-    std::vector<Var<T, D>> inner;
-    for (const auto& v : outer) inner.emplace_back(v.value(), v.requires_grad());
-    auto call = [&]<std::size_t... I>(std::index_sequence<I...>) { return fn(inner[I]...); };
-    backward(call(std::make_index_sequence<1 + sizeof...(Rest)>{}), g);
-    for (std::size_t i = 0; i < outer.size(); ++i)
-      if (inner[i].grad().defined()) outer[i].accumulate(inner[i].grad());
+  // Parameters inside `fn` are unknown here, so the result always asks for a gradient, through an empty leaf.
+  const Var<T, D> inside(Tensor<T, D>(Shape{0}), true);
+  return make_result<T, D>(std::move(value), {inside, inputs...}, [fn, inputs...](const Tensor<T, D>& g) {
+    const EnableGrad guard;
+    const std::tuple leaves{Var<T, D>(inputs.value(), inputs.requires_grad())...};
+    const Var<T, D> out = std::apply(fn, leaves);
+    if (!out.requires_grad()) return;
+    backward(out, g);
+    std::apply(
+        [&](const auto&... leaf) {
+          ((leaf.grad().defined() ? inputs.accumulate(leaf.grad()) : void()), ...);
+        },
+        leaves);
   });
+}
+
+}  // namespace detail
+
+/// fn(first, rest...) without keeping its intermediate results: they are computed once more in the backward pass
+/// (Chen et al., 2016, "Training deep nets with sublinear memory cost"). `fn` is a copyable function of variables that
+/// gives the same result twice. Parameters it captures get their gradients; any other variable with history must be
+/// passed as an argument, not captured.
+template <class Fn, class T, class D, class... Rest>
+Var<T, D> checkpoint(const Fn& fn, const Var<T, D>& first, const Rest&... rest) {
+  return detail::checkpoint<T, D>(fn, first, rest...);
 }
 
 }  // namespace hypersd::autograd

@@ -6,35 +6,60 @@
 
 namespace hypersd::autograd {
 
-/// [..., A] and [..., B] -> [..., A + B].
+namespace detail {
+
 template <class T, class D>
-Var<T, D> concat_channels(const Var<T, D>& a, const Var<T, D>& b) {
-  return make_result<T, D>(ops::concat_channels(a.value(), b.value()), {a, b}, [a, b](const Tensor<T, D>& g) {
-    if (a.requires_grad()) a.accumulate(ops::slice_channels(g, 0, a.dim(-1)));
-    if (b.requires_grad()) b.accumulate(ops::slice_channels(g, a.dim(-1), g.dim(-1)));
-  });
+std::vector<Tensor<T, D>> values(const std::vector<Var<T, D>>& vars) {
+  std::vector<Tensor<T, D>> out;
+  for (const auto& v : vars) out.push_back(v.value());
+  return out;
 }
 
-/// Channels [begin, end) of the last axis.
+}  // namespace detail
+
+/// Joins variables along the last axis (skip connections).
+template <class T, class D>
+Var<T, D> concat_channels(const std::vector<Var<T, D>>& parts) {
+  return make_result<T, D>(ops::concat_last(detail::values(parts)), parts, [parts](const Tensor<T, D>& g) {
+    std::int64_t column = 0;
+    for (const auto& p : parts) {
+      if (p.requires_grad()) p.accumulate(ops::slice_last(g, column, column + p.dim(-1)));
+      column += p.dim(-1);
+    }
+  });
+}
+template <class T, class D>
+Var<T, D> concat_channels(const Var<T, D>& a, const Var<T, D>& b) {
+  return concat_channels(std::vector<Var<T, D>>{a, b});
+}
+
+/// Columns [begin, end) of the last axis.
 template <class T, class D>
 Var<T, D> slice_channels(const Var<T, D>& x, std::int64_t begin, std::int64_t end) {
-  return make_result<T, D>(ops::slice_channels(x.value(), begin, end), {x}, [x, begin, end](const Tensor<T, D>& g) {
+  return make_result<T, D>(ops::slice_last(x.value(), begin, end), {x}, [x, begin](const Tensor<T, D>& g) {
     auto gx = Tensor<T, D>::zeros(x.shape());
-    ops::copy_channels(g, 0, gx, begin, end - begin);
+    ops::slice_last_into(gx, begin, g);
     x.accumulate(std::move(gx));
   });
 }
 
-/// [A, ...] and [B, ...] -> [A + B, ...].
+/// Joins variables along the leading axis (the two branches of guidance in one batch).
 template <class T, class D>
-Var<T, D> concat_batch(const Var<T, D>& a, const Var<T, D>& b) {
-  return make_result<T, D>(ops::concat_batch(a.value(), b.value()), {a, b}, [a, b](const Tensor<T, D>& g) {
-    a.accumulate(g.slice(0, a.dim(0)));
-    b.accumulate(g.slice(a.dim(0), g.dim(0)));
+Var<T, D> concat_batch(const std::vector<Var<T, D>>& parts) {
+  return make_result<T, D>(ops::concat_first(detail::values(parts)), parts, [parts](const Tensor<T, D>& g) {
+    std::int64_t row = 0;
+    for (const auto& p : parts) {
+      if (p.requires_grad()) p.accumulate(g.slice(row, row + p.dim(0)));
+      row += p.dim(0);
+    }
   });
 }
+template <class T, class D>
+Var<T, D> concat_batch(const Var<T, D>& a, const Var<T, D>& b) {
+  return concat_batch(std::vector<Var<T, D>>{a, b});
+}
 
-/// Samples [begin, end) of the leading axis.
+/// Rows [begin, end) of the leading axis; the value is a view.
 template <class T, class D>
 Var<T, D> slice_batch(const Var<T, D>& x, std::int64_t begin, std::int64_t end) {
   return make_result<T, D>(x.value().slice(begin, end), {x}, [x, begin, end](const Tensor<T, D>& g) {
@@ -44,23 +69,13 @@ Var<T, D> slice_batch(const Var<T, D>& x, std::int64_t begin, std::int64_t end) 
   });
 }
 
-/// Axes in another order: axis i of the result is axis `order[i]` of x.
+/// Axis i of the result is axis `axes[i]` of `x`.
 template <class T, class D>
-Var<T, D> permute(const Var<T, D>& x, std::initializer_list<int> order) {
-  std::array<int, Shape::max_rank> back{};
-  int i = 0;
-  auto value = ops::permute(x.value(), order);
-  for (const int axis : order) back[static_cast<std::size_t>(axis)] = i++;
-  return make_result<T, D>(std::move(value), {x}, [x, back](const Tensor<T, D>& g) {
-    const auto b = [&](std::size_t j) { return back[j]; };
-    switch (x.rank()) {
-      case 1: return x.accumulate(g);
-      case 2: return x.accumulate(ops::permute(g, {b(0), b(1)}));
-      case 3: return x.accumulate(ops::permute(g, {b(0), b(1), b(2)}));
-      case 4: return x.accumulate(ops::permute(g, {b(0), b(1), b(2), b(3)}));
-      case 5: return x.accumulate(ops::permute(g, {b(0), b(1), b(2), b(3), b(4)}));
-      default: return x.accumulate(ops::permute(g, {b(0), b(1), b(2), b(3), b(4), b(5)}));
-    }
+Var<T, D> permute(const Var<T, D>& x, const std::vector<int>& axes) {
+  return make_result<T, D>(ops::permute(x.value(), axes), {x}, [x, axes](const Tensor<T, D>& g) {
+    std::vector<int> inverse(axes.size());
+    for (std::size_t i = 0; i < axes.size(); ++i) inverse[static_cast<std::size_t>(axes[i])] = static_cast<int>(i);
+    x.accumulate(ops::permute(g, inverse));
   });
 }
 

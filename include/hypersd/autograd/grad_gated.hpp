@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/autograd/grad_copy.hpp>
-#include <hypersd/autograd/grad_map.hpp>
+#include <hypersd/autograd/variable.hpp>
+#include <hypersd/ops/gated.hpp>
 
 namespace hypersd::autograd {
 
-/// a gelu(g): arguments (a, g).
-struct GatedGelu {
-  template <class T>
-  HYPERSD_HD T operator()(T a, T g) const {
-    return a * ops::Gelu{}(g);
-  }
-  template <int I, class T>
-  HYPERSD_HD T d(T a, T g) const {
-    return I == 0 ? ops::Gelu{}(g) : a * ops::Gelu{}.template d<0>(g);
-  }
-};
+/// Differentiable `ops::gated`: a f(g) for x [..., 2C] = (a, g).
+template <class F, class T, class D>
+Var<T, D> gated(const F& f, const Var<T, D>& x) {
+  return make_result<T, D>(ops::gated(f, x.value()), {x}, [f, x](const Tensor<T, D>& g) {
+    x.accumulate(ops::gated_gradient(f, g, x.value()));
+  });
+}
 
-/// GEGLU: the halves (a, g) of the last axis, a first, give a gelu(g): [..., 2C] -> [..., C].
+/// a gelu(g) for x [..., 2C] = (a, g): the feed-forward gate of diffusion transformers.
 template <class T, class D>
 Var<T, D> geglu(const Var<T, D>& x) {
-  require<ShapeError>(x.rank() > 0 && x.dim(-1) % 2 == 0, "geglu: odd channel count in ", x.shape());
-  const std::int64_t half = x.dim(-1) / 2;
-  return map(GatedGelu{}, slice_channels(x, 0, half), slice_channels(x, half, 2 * half));
+  return gated(ops::Gelu{}, x);
+}
+
+/// a silu(g) for x [..., 2C] = (a, g).
+template <class T, class D>
+Var<T, D> swiglu(const Var<T, D>& x) {
+  return gated(ops::Silu{}, x);
 }
 
 }  // namespace hypersd::autograd

@@ -6,11 +6,11 @@
 
 namespace hypersd::autograd {
 
-/// Rows of a trainable table [V, C] by number: ids [B, L] -> [B, L, C].
+/// Differentiable `ops::embedding`: rows of `table` [V, C] by number, ids [B, L] (any shape) -> [B, L, C].
 template <class T, class D>
 Var<T, D> embedding(const Var<T, D>& table, const Tensor<std::int32_t, D>& ids) {
-  return make_result<T, D>(ops::gather_rows(table.value(), ids), {table}, [table, ids](const Tensor<T, D>& g) {
-    table.accumulate(ops::scatter_add_rows(g, ids, table.shape()));
+  return make_result<T, D>(ops::embedding(table.value(), ids), {table}, [table, ids](const Tensor<T, D>& g) {
+    table.accumulate(ops::embedding_gradient(g, ids, table.dim(0)));
   });
 }
 

@@ -6,40 +6,37 @@
 
 namespace hypersd::autograd {
 
-namespace detail {
-
-template <class T, class D>
-void accumulate_normalize(const Var<T, D>& x, const Var<T, D>& gamma, const Var<T, D>& beta,
-                          ops::NormalizeGradients<T, D> g) {
-  x.accumulate(std::move(g.x));
-  gamma.accumulate(std::move(g.gamma));
-  beta.accumulate(std::move(g.beta));
-}
-
-}  // namespace detail
-
-/// Differentiable `ops::group_norm` of x [B, ..., C], optionally followed by SiLU.
+/// Differentiable `ops::group_norm`: x [B, ..., C], gamma and beta [C] or undefined. The activated value is recomputed
+/// in the backward pass, so a normalisation keeps nothing but its input and two numbers a group.
 template <class T, class D>
 Var<T, D> group_norm(const Var<T, D>& x, const Var<T, D>& gamma, const Var<T, D>& beta, std::int64_t groups,
-                     double eps = 1e-5, ops::Activation act = ops::Activation::none) {
-  auto out = ops::group_norm(x.value(), gamma.value(), beta.value(), groups, eps, act);
-  return make_result<T, D>(std::move(out.y), {x, gamma, beta},
-                           [x, gamma, beta, groups, act, mean = out.mean, rstd = out.rstd](const Tensor<T, D>& g) {
-                             detail::accumulate_normalize(
-                                 x, gamma, beta,
-                                 ops::group_norm_backward(g, x.value(), gamma.value(), beta.value(), mean, rstd,
-                                                          groups, act));
-                           });
+                     double eps = 1e-5, ops::Activation activation = ops::Activation::none) {
+  const Tensor<T, D> scale = gamma.defined() ? gamma.value() : Tensor<T, D>{};
+  const Tensor<T, D> shift = beta.defined() ? beta.value() : Tensor<T, D>{};
+  auto out = ops::group_norm(x.value(), scale, shift, groups, eps, activation);
+  return make_result<T, D>(
+      std::move(out.y), {x, gamma, beta},
+      [x, gamma, beta, scale, shift, mean = out.mean, rstd = out.rstd, activation](const Tensor<T, D>& g) {
+        const bool parameters = gamma.requires_grad() || beta.requires_grad();
+        auto grad = ops::group_norm_gradient(g, x.value(), scale, shift, mean, rstd, activation, parameters);
+        if (x.requires_grad()) x.accumulate(std::move(grad.x));
+        if (gamma.requires_grad()) gamma.accumulate(std::move(grad.gamma));
+        if (beta.requires_grad()) beta.accumulate(std::move(grad.beta));
+      });
 }
 
-/// Differentiable `ops::layer_norm` over the last axis.
+/// Differentiable `ops::layer_norm` over the last axis: x [..., C], gamma and beta [C] or undefined.
 template <class T, class D>
 Var<T, D> layer_norm(const Var<T, D>& x, const Var<T, D>& gamma, const Var<T, D>& beta, double eps = 1e-5) {
-  auto out = ops::layer_norm(x.value(), gamma.value(), beta.value(), eps);
+  const Tensor<T, D> scale = gamma.defined() ? gamma.value() : Tensor<T, D>{};
+  auto out = ops::layer_norm(x.value(), scale, beta.defined() ? beta.value() : Tensor<T, D>{}, eps);
   return make_result<T, D>(std::move(out.y), {x, gamma, beta},
-                           [x, gamma, beta, mean = out.mean, rstd = out.rstd](const Tensor<T, D>& g) {
-                             detail::accumulate_normalize(
-                                 x, gamma, beta, ops::layer_norm_backward(g, x.value(), gamma.value(), mean, rstd));
+                           [x, gamma, beta, scale, mean = out.mean, rstd = out.rstd](const Tensor<T, D>& g) {
+                             const bool parameters = gamma.requires_grad() || beta.requires_grad();
+                             auto grad = ops::layer_norm_gradient(g, x.value(), scale, mean, rstd, parameters);
+                             if (x.requires_grad()) x.accumulate(std::move(grad.x));
+                             if (gamma.requires_grad()) gamma.accumulate(std::move(grad.gamma));
+                             if (beta.requires_grad()) beta.accumulate(std::move(grad.beta));
                            });
 }
 

@@ -3,89 +3,129 @@
 
 #include <array>
 #include <hypersd/ops/copy_cpu.hpp>
+#include <vector>
 #if HYPERSD_HAS_CUDA && __has_include(<hypersd/ops/copy_cuda.cuh>)
 #include <hypersd/ops/copy_cuda.cuh>
 #endif
-#include <span>
+
+/// \file
+/// Joining, cutting and permuting axes.
 
 namespace hypersd::ops {
 
-/// Copies columns [from, from + cols) of every row of `in` to columns starting at `to` of `out` (last axes).
+/// Joins tensors along the last axis; their other extents must agree.
 template <class T, class D>
-void copy_channels(const Tensor<T, D>& in, std::int64_t from, const Tensor<T, D>& out, std::int64_t to,
-                   std::int64_t cols) {
-  const std::int64_t wide_in = in.dim(-1), wide_out = out.dim(-1);
-  require<ShapeError>(from >= 0 && to >= 0 && from + cols <= wide_in && to + cols <= wide_out, "copy_channels: ", cols,
-                      " channels from ", from, " of ", in.shape(), " to ", to, " of ", out.shape());
-  if (in.size() == 0 || out.size() == 0) return;
-  require<ShapeError>(in.size() / wide_in == out.size() / wide_out, "copy_channels: ", in.shape(), " and ", out.shape());
-  backend::copy_columns(D{}, in.size() / wide_in, cols, in.data() + from, wide_in, out.data() + to, wide_out);
-}
-
-/// [..., A] and [..., B] -> [..., A + B].
-template <class T, class D>
-Tensor<T, D> concat_channels(const Tensor<T, D>& a, const Tensor<T, D>& b) {
-  require<ShapeError>(a.rank() > 0 && a.rank() == b.rank() && a.shape().with(-1, 0) == b.shape().with(-1, 0),
-                      "concat_channels: ", a.shape(), " and ", b.shape());
-  Tensor<T, D> out(a.shape().with(-1, a.dim(-1) + b.dim(-1)));
-  copy_channels(a, 0, out, 0, a.dim(-1));
-  copy_channels(b, 0, out, a.dim(-1), b.dim(-1));
-  return out;
-}
-
-/// Channels [begin, end) of the last axis.
-template <class T, class D>
-Tensor<T, D> slice_channels(const Tensor<T, D>& x, std::int64_t begin, std::int64_t end) {
-  require<ShapeError>(x.rank() > 0 && 0 <= begin && begin <= end && end <= x.dim(-1), "slice_channels [", begin, ", ",
-                      end, ") of ", x.shape());
-  Tensor<T, D> out(x.shape().with(-1, end - begin));
-  copy_channels(x, begin, out, 0, end - begin);
-  return out;
-}
-
-/// [A, ...] and [B, ...] -> [A + B, ...].
-template <class T, class D>
-Tensor<T, D> concat_batch(const Tensor<T, D>& a, const Tensor<T, D>& b) {
-  require<ShapeError>(a.rank() > 0 && a.rank() == b.rank() && a.shape().with(0, 0) == b.shape().with(0, 0),
-                      "concat_batch: ", a.shape(), " and ", b.shape());
-  Tensor<T, D> out(a.shape().with(0, a.dim(0) + b.dim(0)));
-  out.slice(0, a.dim(0)).copy_from(a);
-  out.slice(a.dim(0), out.dim(0)).copy_from(b);
-  return out;
-}
-
-/// Axes in another order: axis i of the result is axis `order[i]` of x.
-template <class T, class D>
-Tensor<T, D> permute(const Tensor<T, D>& x, std::initializer_list<int> order) {
-  const int rank = x.rank();
-  require<ShapeError>(static_cast<int>(order.size()) == rank, "permute: ", order.size(), " axes for shape ", x.shape());
-  std::array<std::int64_t, Shape::max_rank> strides{}, extents{};
-  extents.fill(1);
-  Shape shape;
-  int at = 0;
-  unsigned used = 0;
-  for (const int axis : order) {
-    require<ShapeError>(axis >= 0 && axis < rank && !(used >> axis & 1U), "permute: axis ", axis, " of ", x.shape());
-    used |= 1U << axis;
-    shape.push_back(x.dim(axis));
-    // Aligned to the end, so that the kernel always walks six axes.
-    const auto slot = static_cast<std::size_t>(Shape::max_rank - rank + at++);
-    extents[slot] = x.dim(axis);
-    strides[slot] = x.shape().numel_from(axis + 1);
+Tensor<T, D> concat_last(const std::vector<Tensor<T, D>>& parts) {
+  require<ShapeError>(!parts.empty() && parts[0].rank() > 0, "concat_last: nothing to join");
+  std::int64_t total = 0;
+  for (const auto& t : parts) {
+    require<ShapeError>(t.rank() == parts[0].rank() && t.shape().with(-1, 0) == parts[0].shape().with(-1, 0),
+                        "concat_last: shapes ", parts[0].shape(), " and ", t.shape(), " differ before the last axis");
+    total += t.dim(-1);
   }
-  Tensor<T, D> out(shape);
-  if (out.size()) backend::permute(D{}, out.data(), x.data(), extents, strides);
+  Tensor<T, D> out(parts[0].shape().with(-1, total));
+  std::int64_t column = 0;
+  for (const auto& t : parts) {
+    const std::int64_t cols = t.dim(-1);
+    if (t.size() > 0) backend::copy_columns(D{}, out.data() + column, total, t.data(), cols, t.size() / cols, cols);
+    column += cols;
+  }
+  return out;
+}
+template <class T, class D>
+Tensor<T, D> concat_last(const Tensor<T, D>& a, const Tensor<T, D>& b) {
+  return concat_last(std::vector<Tensor<T, D>>{a, b});
+}
+
+/// Columns [begin, end) of the last axis, copied.
+template <class T, class D>
+Tensor<T, D> slice_last(const Tensor<T, D>& x, std::int64_t begin, std::int64_t end) {
+  require<ShapeError>(x.rank() > 0 && 0 <= begin && begin <= end && end <= x.dim(-1), "slice_last [", begin, ", ", end,
+                      ") of shape ", x.shape());
+  Tensor<T, D> out(x.shape().with(-1, end - begin));
+  if (out.size() > 0)
+    backend::copy_columns(D{}, out.data(), end - begin, x.data() + begin, x.dim(-1), x.size() / x.dim(-1), end - begin);
   return out;
 }
 
-/// [B, C, H, W] -> [B, H, W, C].
+/// Writes `part` [..., c] to columns [begin, begin + c) of `out` [..., C].
+template <class T, class D>
+void slice_last_into(const Tensor<T, D>& out, std::int64_t begin, const Tensor<T, D>& part) {
+  require<ShapeError>(part.rank() > 0 && part.rank() == out.rank() &&
+                          part.shape().with(-1, 0) == out.shape().with(-1, 0) && 0 <= begin &&
+                          begin + part.dim(-1) <= out.dim(-1),
+                      "slice_last_into: ", part.shape(), " into ", out.shape(), " at ", begin);
+  const std::int64_t cols = part.dim(-1);
+  if (part.size() > 0)
+    backend::copy_columns(D{}, out.data() + begin, out.dim(-1), part.data(), cols, part.size() / cols, cols);
+}
+
+/// Joins tensors along the leading axis; their other extents must agree.
+template <class T, class D>
+Tensor<T, D> concat_first(const std::vector<Tensor<T, D>>& parts) {
+  require<ShapeError>(!parts.empty() && parts[0].rank() > 0, "concat_first: nothing to join");
+  std::int64_t total = 0;
+  for (const auto& t : parts) {
+    require<ShapeError>(t.rank() == parts[0].rank() && t.shape().with(0, 0) == parts[0].shape().with(0, 0),
+                        "concat_first: shapes ", parts[0].shape(), " and ", t.shape(), " differ after the first axis");
+    total += t.dim(0);
+  }
+  Tensor<T, D> out(parts[0].shape().with(0, total));
+  std::int64_t row = 0;
+  for (const auto& t : parts) {
+    out.slice(row, row + t.dim(0)).copy_from(t);
+    row += t.dim(0);
+  }
+  return out;
+}
+template <class T, class D>
+Tensor<T, D> concat_first(const Tensor<T, D>& a, const Tensor<T, D>& b) {
+  return concat_first(std::vector<Tensor<T, D>>{a, b});
+}
+
+/// Axis i of the result is axis `axes[i]` of `x`; `axes` must name each axis once.
+template <class T, class D>
+Tensor<T, D> permute(const Tensor<T, D>& x, const std::vector<int>& axes) {
+  const int rank = x.rank();
+  std::array<bool, Shape::max_rank> seen{};
+  bool ok = static_cast<int>(axes.size()) == rank;
+  for (const int a : axes) {
+    ok = ok && a >= 0 && a < rank && !seen[static_cast<std::size_t>(a)];
+    if (ok) seen[static_cast<std::size_t>(a)] = true;
+  }
+  require<ShapeError>(ok, "permute: ", axes.size(), " axes that are no permutation of those of shape ", x.shape());
+  Shape shape;
+  for (const int a : axes) shape.push_back(x.dim(a));
+  Tensor<T, D> out(shape);
+  if (out.size() == 0) return out;
+  // Neighbours that stay neighbours count as one axis: NCHW -> NHWC is then a batch of matrix transposes.
+  PermuteGeometry g;
+  for (int i = 0; i < rank; ++i) {
+    const int a = axes[static_cast<std::size_t>(i)];
+    const std::int64_t extent = x.dim(a), stride = x.shape().numel_from(a + 1);
+    if (extent == 1) continue;
+    if (g.rank > 0 && g.stride[g.rank - 1] == extent * stride) {
+      g.extent[g.rank - 1] *= extent;
+      g.stride[g.rank - 1] = stride;
+    } else {
+      g.extent[g.rank] = extent;
+      g.stride[g.rank++] = stride;
+    }
+  }
+  backend::permute(D{}, g, x.data(), out.data());
+  return out;
+}
+
+/// [B, C, H, W] -> [B, H, W, C]; for weights OIHW -> OHWI.
 template <class T, class D>
 Tensor<T, D> nchw_to_nhwc(const Tensor<T, D>& x) {
+  require<ShapeError>(x.rank() == 4, "nchw_to_nhwc of shape ", x.shape());
   return permute(x, {0, 2, 3, 1});
 }
-/// [B, H, W, C] -> [B, C, H, W].
+/// [B, H, W, C] -> [B, C, H, W]; for weights OHWI -> OIHW.
 template <class T, class D>
 Tensor<T, D> nhwc_to_nchw(const Tensor<T, D>& x) {
+  require<ShapeError>(x.rank() == 4, "nhwc_to_nchw of shape ", x.shape());
   return permute(x, {0, 3, 1, 2});
 }
 

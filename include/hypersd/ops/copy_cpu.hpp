@@ -1,35 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/tensor.hpp>
 
-namespace hypersd::ops::backend {
+namespace hypersd::ops {
 
-/// `rows` runs of `cols` elements between two row strides.
+/// A permutation with merged axes: extents of the result and the input's strides along them, in elements.
+struct PermuteGeometry {
+  std::int64_t extent[Shape::max_rank] = {};
+  std::int64_t stride[Shape::max_rank] = {};
+  int rank = 0;
+};
+
+namespace backend {
+
+/// Copies `rows` runs of `cols` elements between matrices with row strides `to_stride` and `from_stride`.
 template <class T>
-void copy_columns(const Cpu&, std::int64_t rows, std::int64_t cols, const T* in, std::int64_t in_stride, T* out,
-                  std::int64_t out_stride) {
+void copy_columns(const Cpu&, T* to, std::int64_t to_stride, const T* from, std::int64_t from_stride, std::int64_t rows,
+                  std::int64_t cols) {
   parallel_for(rows, std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(1, cols)),
                [&](std::int64_t begin, std::int64_t end) {
                  for (std::int64_t r = begin; r < end; ++r)
-                   std::copy(in + r * in_stride, in + r * in_stride + cols, out + r * out_stride);
+                   std::copy_n(from + r * from_stride, cols, to + r * to_stride);
                });
 }
 
-/// Writes the result in order, reading with one stride per result axis.
 template <class T>
-void permute(const Cpu&, T* out, const T* in, const std::array<std::int64_t, Shape::max_rank>& n,
-             const std::array<std::int64_t, Shape::max_rank>& stride) {
-  for (std::int64_t a = 0; a < n[0]; ++a)
-    for (std::int64_t b = 0; b < n[1]; ++b)
-      for (std::int64_t c = 0; c < n[2]; ++c)
-        for (std::int64_t d = 0; d < n[3]; ++d)
-          for (std::int64_t e = 0; e < n[4]; ++e) {
-            const T* from = in + a * stride[0] + b * stride[1] + c * stride[2] + d * stride[3] + e * stride[4];
-            for (std::int64_t f = 0; f < n[5]; ++f) *out++ = from[f * stride[5]];
-          }
+void permute(const Cpu&, const PermuteGeometry& g, const T* in, T* out) {
+  const int last = g.rank - 1;
+  const std::int64_t inner = g.rank > 0 ? g.extent[last] : 1, step = g.rank > 0 ? g.stride[last] : 1;
+  std::int64_t outer = 1;
+  for (int i = 0; i < last; ++i) outer *= g.extent[i];
+  parallel_for(outer, std::max<std::int64_t>(1, 16384 / inner), [&](std::int64_t begin, std::int64_t end) {
+    // Position along the outer axes, counted up like an odometer.
+    std::int64_t at[Shape::max_rank] = {};
+    std::int64_t offset = 0;
+    for (std::int64_t i = last - 1, rest = begin; i >= 0; --i) {
+      at[i] = rest % g.extent[i];
+      rest /= g.extent[i];
+      offset += at[i] * g.stride[i];
+    }
+    for (std::int64_t r = begin; r < end; ++r) {
+      const T* from = in + offset;
+      T* to = out + r * inner;
+      if (step == 1) std::copy_n(from, inner, to);
+      else
+        for (std::int64_t i = 0; i < inner; ++i) to[i] = from[i * step];
+      for (int i = last - 1; i >= 0; --i) {
+        offset += g.stride[i];
+        if (++at[i] < g.extent[i]) break;
+        offset -= g.extent[i] * g.stride[i];
+        at[i] = 0;
+      }
+    }
+  });
 }
 
-}  // namespace hypersd::ops::backend
+}  // namespace backend
+
+}  // namespace hypersd::ops

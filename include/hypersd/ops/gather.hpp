@@ -8,23 +8,27 @@
 
 namespace hypersd::ops {
 
-/// Rows of `table` [V, C] (or samples of any [V, ...]) by number: ids [...] -> [ids..., C]. An id outside [0, V) is an
-/// OptionError that names it (host tensors; on a device the ids are trusted).
+/// Rows of `table` [V, C] by number: ids of any shape -> [..., C]. Throws OptionError for an id outside [0, V) (on the
+/// CPU; elsewhere such an id gives a row of zeros).
 template <class T, class D>
-Tensor<T, D> gather_rows(const Tensor<T, D>& table, const Tensor<std::int32_t, D>& ids) {
-  require<ShapeError>(table.rank() >= 1, "gather_rows of a scalar");
+Tensor<T, D> embedding(const Tensor<T, D>& table, const Tensor<std::int32_t, D>& ids) {
+  require<ShapeError>(table.rank() == 2 && ids.rank() < Shape::max_rank, "embedding: table ", table.shape(), ", ids ",
+                      ids.shape());
   Shape shape = ids.shape();
-  for (int i = 1; i < table.rank(); ++i) shape.push_back(table.dim(i));
+  shape.push_back(table.dim(1));
   Tensor<T, D> out(shape);
-  backend::gather_rows(D{}, out.data(), table.data(), ids.data(), ids.size(), table.dim(0), table.shape().numel_from(1));
+  if (out.size() > 0) backend::embedding(D{}, table.data(), table.dim(0), table.dim(1), ids.data(), ids.size(), out.data());
   return out;
 }
 
-/// Sum of the rows of g that were gathered from each row of a table of shape `table`: the gradient of `gather_rows`.
+/// Gradient of `embedding` with respect to its table of `rows` rows: row v sums those of `g` [..., C] whose id is v, in
+/// the order of the ids.
 template <class T, class D>
-Tensor<T, D> scatter_add_rows(const Tensor<T, D>& g, const Tensor<std::int32_t, D>& ids, const Shape& table) {
-  auto out = Tensor<T, D>::zeros(table);
-  backend::scatter_add_rows(D{}, out.data(), g.data(), ids.data(), ids.size(), table.numel_from(1));
+Tensor<T, D> embedding_gradient(const Tensor<T, D>& g, const Tensor<std::int32_t, D>& ids, std::int64_t rows) {
+  const std::int64_t cols = g.rank() > 0 ? g.dim(-1) : 0;
+  require<ShapeError>(g.size() == ids.size() * cols, "embedding_gradient: gradient ", g.shape(), ", ids ", ids.shape());
+  Tensor<T, D> out(Shape{rows, cols});
+  if (out.size() > 0) backend::embedding_gradient(D{}, g.data(), rows, cols, ids.data(), ids.size(), out.data());
   return out;
 }
 

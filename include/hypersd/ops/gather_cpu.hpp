@@ -7,22 +7,30 @@
 namespace hypersd::ops::backend {
 
 template <class T>
-void gather_rows(const Cpu&, T* out, const T* table, const std::int32_t* ids, std::int64_t count, std::int64_t rows,
-                 std::int64_t cols) {
-  for (std::int64_t i = 0; i < count; ++i)
-    require<OptionError>(ids[i] >= 0 && ids[i] < rows, "id ", ids[i], " outside a table of ", rows, " rows");
-  parallel_for(count, std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(1, cols)),
+void embedding(const Cpu&, const T* table, std::int64_t rows, std::int64_t cols, const std::int32_t* ids,
+               std::int64_t count, T* out) {
+  parallel_for(count, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, cols)),
                [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t i = begin; i < end; ++i)
-                   std::copy(table + ids[i] * cols, table + (ids[i] + 1) * cols, out + i * cols);
+                 for (std::int64_t i = begin; i < end; ++i) {
+                   require<OptionError>(ids[i] >= 0 && ids[i] < rows, "embedding: id ", ids[i], " outside [0, ", rows, ")");
+                   std::copy_n(table + ids[i] * cols, cols, out + i * cols);
+                 }
                });
 }
 
-/// Serial, in the order of the ids: tables that are trained are small beside the activations.
+/// Each task owns a range of the table and walks through all ids, so no two write the same row.
 template <class T>
-void scatter_add_rows(const Cpu&, T* out, const T* g, const std::int32_t* ids, std::int64_t count, std::int64_t cols) {
-  for (std::int64_t i = 0; i < count; ++i)
-    for (std::int64_t c = 0; c < cols; ++c) out[ids[i] * cols + c] += g[i * cols + c];
+void embedding_gradient(const Cpu&, const T* g, std::int64_t rows, std::int64_t cols, const std::int32_t* ids,
+                        std::int64_t count, T* out) {
+  parallel_for(rows, std::max<std::int64_t>(64, (rows + 7) / 8), [&](std::int64_t begin, std::int64_t end) {
+    std::fill(out + begin * cols, out + end * cols, T(0));
+    for (std::int64_t i = 0; i < count; ++i) {
+      if (ids[i] < begin || ids[i] >= end) continue;
+      const T* from = g + i * cols;
+      T* to = out + ids[i] * cols;
+      for (std::int64_t c = 0; c < cols; ++c) to[c] += from[c];
+    }
+  });
 }
 
 }  // namespace hypersd::ops::backend

@@ -7,86 +7,111 @@
 #include <hypersd/ops/normalize_cuda.cuh>
 #endif
 
+/// \file
+/// Group normalisation (Wu and He, 2018) and layer normalisation (Ba et al., 2016), channels last, with the SiLU that
+/// follows a group normalisation in a diffusion UNet fused into the same pass.
+
 namespace hypersd::ops {
 
-/// A normalised tensor and the statistics that its gradient needs.
+/// What a normalisation returns: the result, and per group (or row) the mean and 1 / standard deviation, which are all
+/// that its gradient needs besides the input.
 template <class T, class D>
 struct Normalized {
   Tensor<T, D> y, mean, rstd;
 };
-
-/// Gradients with respect to input, scale and shift.
+/// Gradients of a normalisation; `gamma` and `beta` are undefined where they were not asked for.
 template <class T, class D>
-struct NormalizeGradients {
+struct NormalizeGradient {
   Tensor<T, D> x, gamma, beta;
 };
 
 namespace detail {
 
-inline GroupNormGeometry group_norm_geometry(const Shape& x, const Shape& gamma, const Shape& beta,
-                                             std::int64_t groups) {
-  require<ShapeError>(x.rank() >= 2 && gamma == Shape{x[-1]} && beta == gamma, "group_norm: input ", x, ", gamma ",
-                      gamma, ", beta ", beta);
-  require<OptionError>(groups >= 1 && x[-1] % groups == 0, "group_norm: ", groups, " groups do not divide ", x[-1],
-                       " channels");
-  return {x[0], x.numel() / std::max<std::int64_t>(1, x[0] * x[-1]), x[-1], groups};
+template <class T, class D>
+void require_channels(const char* op, const Shape& x, const Tensor<T, D>& gamma, const Tensor<T, D>& beta) {
+  require<ShapeError>(x.rank() >= 1, op, ": input ", x, " has no channels");
+  require<ShapeError>(!gamma.defined() || gamma.shape() == Shape{x[-1]}, op, ": input ", x, " and gamma ", gamma.shape());
+  require<ShapeError>(!beta.defined() || beta.shape() == Shape{x[-1]}, op, ": input ", x, " and beta ", beta.shape());
+}
+
+inline GroupNormGeometry group_norm_geometry(const Shape& x, std::int64_t groups) {
+  require<ShapeError>(x.rank() >= 2 && groups >= 1 && x[-1] % groups == 0, "group_norm: input ", x, " in ", groups,
+                      " groups");
+  const std::int64_t samples = std::max<std::int64_t>(1, x[0] * x[-1]);
+  return {x[0], x.numel() / samples, x[-1], groups};
 }
 
 }  // namespace detail
 
-/// Group normalisation of x [B, ..., C] over positions and C / groups consecutive channels (biased variance), followed
-/// by `act` in the same pass.
+/// y = act(gamma (x - mean) / sqrt(var + eps) + beta) for x [B, ..., C], gamma and beta [C] (undefined: 1 and 0).
+/// Mean and biased variance are those of each sample and group of C / groups consecutive channels; `mean` and `rstd`
+/// of the result are [B, groups].
 template <class T, class D>
 Normalized<T, D> group_norm(const Tensor<T, D>& x, const Tensor<T, D>& gamma, const Tensor<T, D>& beta,
-                            std::int64_t groups, double eps, Activation act) {
-  const auto g = detail::group_norm_geometry(x.shape(), gamma.shape(), beta.shape(), groups);
+                            std::int64_t groups, double eps = 1e-5, Activation activation = Activation::none) {
+  const GroupNormGeometry g = detail::group_norm_geometry(x.shape(), groups);
+  detail::require_channels("group_norm", x.shape(), gamma, beta);
   Normalized<T, D> out{Tensor<T, D>(x.shape()), Tensor<T, D>(Shape{g.batch, groups}),
                        Tensor<T, D>(Shape{g.batch, groups})};
-  backend::group_norm(D{}, g, static_cast<T>(eps), act, x.data(), gamma.data(), beta.data(), out.y.data(),
-                      out.mean.data(), out.rstd.data());
+  backend::group_norm(D{}, g, x.data(), gamma.data(), beta.data(), eps, activation, out.y.data(), out.mean.data(),
+                      out.rstd.data());
   return out;
 }
 
-/// Gradient of `group_norm`.
+/// Gradients of `group_norm` for the gradient `gy` of its result; `parameters` asks for those of gamma and beta too.
 template <class T, class D>
-NormalizeGradients<T, D> group_norm_backward(const Tensor<T, D>& gy, const Tensor<T, D>& x, const Tensor<T, D>& gamma,
-                                             const Tensor<T, D>& beta, const Tensor<T, D>& mean,
-                                             const Tensor<T, D>& rstd, std::int64_t groups, Activation act) {
-  const auto g = detail::group_norm_geometry(x.shape(), gamma.shape(), beta.shape(), groups);
-  NormalizeGradients<T, D> out{Tensor<T, D>(x.shape()), {}, {}};
-  const Tensor<T, D> ggamma(Shape{g.batch, g.channels}), gbeta(Shape{g.batch, g.channels});
-  backend::group_norm_backward(D{}, g, act, gy.data(), x.data(), gamma.data(), beta.data(), mean.data(), rstd.data(),
-                               out.x.data(), ggamma.data(), gbeta.data());
-  out.gamma = sum_to_channels(ggamma);
-  out.beta = sum_to_channels(gbeta);
+NormalizeGradient<T, D> group_norm_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& x, const Tensor<T, D>& gamma,
+                                            const Tensor<T, D>& beta, const Tensor<T, D>& mean,
+                                            const Tensor<T, D>& rstd, Activation activation, bool parameters) {
+  const GroupNormGeometry g = detail::group_norm_geometry(x.shape(), mean.dim(1));
+  require_same_shape("group_norm_gradient", gy.shape(), x.shape());
+  NormalizeGradient<T, D> out{Tensor<T, D>(x.shape()), {}, {}};
+  Tensor<T, D> gamma_parts, beta_parts;  // one row a sample, summed in order
+  if (parameters) {
+    gamma_parts = Tensor<T, D>(Shape{g.batch, g.channels});
+    beta_parts = Tensor<T, D>(Shape{g.batch, g.channels});
+  }
+  backend::group_norm_gradient(D{}, g, gy.data(), x.data(), gamma.data(), beta.data(), mean.data(), rstd.data(),
+                               activation, out.x.data(), gamma_parts.data(), beta_parts.data());
+  if (parameters) {
+    out.gamma = sum_to_channels(gamma_parts);
+    out.beta = sum_to_channels(beta_parts);
+  }
   return out;
 }
 
-/// Layer normalisation of x [..., C] over the last axis (biased variance).
+/// y = gamma (x - mean) / sqrt(var + eps) + beta over the last axis of x [..., C]; gamma and beta [C] (undefined: 1
+/// and 0). `mean` and `rstd` of the result have one element a row.
 template <class T, class D>
-Normalized<T, D> layer_norm(const Tensor<T, D>& x, const Tensor<T, D>& gamma, const Tensor<T, D>& beta, double eps) {
-  require<ShapeError>(x.rank() >= 1 && gamma.shape() == Shape{x.dim(-1)} && beta.shape() == gamma.shape(),
-                      "layer_norm: input ", x.shape(), ", gamma ", gamma.shape(), ", beta ", beta.shape());
-  const std::int64_t channels = x.dim(-1), rows = x.size() / std::max<std::int64_t>(1, channels);
+Normalized<T, D> layer_norm(const Tensor<T, D>& x, const Tensor<T, D>& gamma, const Tensor<T, D>& beta,
+                            double eps = 1e-5) {
+  detail::require_channels("layer_norm", x.shape(), gamma, beta);
+  const std::int64_t cols = x.dim(-1), rows = x.size() / std::max<std::int64_t>(1, cols);
   Normalized<T, D> out{Tensor<T, D>(x.shape()), Tensor<T, D>(Shape{rows}), Tensor<T, D>(Shape{rows})};
-  backend::layer_norm(D{}, rows, channels, static_cast<T>(eps), x.data(), gamma.data(), beta.data(), out.y.data(),
-                      out.mean.data(), out.rstd.data());
+  backend::layer_norm(D{}, rows, cols, x.data(), gamma.data(), beta.data(), eps, out.y.data(), out.mean.data(),
+                      out.rstd.data());
   return out;
 }
 
-/// Gradient of `layer_norm`.
+/// Gradients of `layer_norm` for the gradient `gy` of its result.
 template <class T, class D>
-NormalizeGradients<T, D> layer_norm_backward(const Tensor<T, D>& gy, const Tensor<T, D>& x, const Tensor<T, D>& gamma,
-                                             const Tensor<T, D>& mean, const Tensor<T, D>& rstd) {
-  const std::int64_t channels = x.dim(-1), rows = x.size() / std::max<std::int64_t>(1, channels);
-  const std::int64_t grain = std::max<std::int64_t>(64, 16384 / channels);
-  const std::int64_t chunks = std::max<std::int64_t>(1, (rows + grain - 1) / grain);
-  NormalizeGradients<T, D> out{Tensor<T, D>(x.shape()), {}, {}};
-  const Tensor<T, D> ggamma(Shape{chunks, channels}), gbeta(Shape{chunks, channels});
-  backend::layer_norm_backward(D{}, rows, channels, grain, gy.data(), x.data(), gamma.data(), mean.data(), rstd.data(),
-                               out.x.data(), ggamma.data(), gbeta.data());
-  out.gamma = sum_to_channels(ggamma);
-  out.beta = sum_to_channels(gbeta);
+NormalizeGradient<T, D> layer_norm_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& x, const Tensor<T, D>& gamma,
+                                            const Tensor<T, D>& mean, const Tensor<T, D>& rstd, bool parameters) {
+  require_same_shape("layer_norm_gradient", gy.shape(), x.shape());
+  const std::int64_t cols = x.dim(-1), rows = x.size() / std::max<std::int64_t>(1, cols);
+  NormalizeGradient<T, D> out{Tensor<T, D>(x.shape()), {}, {}};
+  Tensor<T, D> gamma_parts, beta_parts;
+  const std::int64_t slabs = layer_norm_slabs(rows);
+  if (parameters) {
+    gamma_parts = Tensor<T, D>(Shape{slabs, cols});
+    beta_parts = Tensor<T, D>(Shape{slabs, cols});
+  }
+  backend::layer_norm_gradient(D{}, rows, cols, slabs, gy.data(), x.data(), gamma.data(), mean.data(), rstd.data(),
+                               out.x.data(), gamma_parts.data(), beta_parts.data());
+  if (parameters) {
+    out.gamma = sum_to_channels(gamma_parts);
+    out.beta = sum_to_channels(beta_parts);
+  }
   return out;
 }
 

@@ -8,22 +8,55 @@
 
 namespace hypersd::ops {
 
-/// Nearest-neighbour enlargement of [B, h, w, C] to [B, H, W, C], H >= h, W >= w: pixel i comes from floor(i h / H).
+namespace detail {
+
+inline ResampleGeometry resample_geometry(const Shape& x, std::int64_t height, std::int64_t width) {
+  require<ShapeError>(x.rank() == 4, "upsample_nearest of shape ", x, " (NHWC needed)");
+  require<ShapeError>(height >= x[1] && width >= x[2], "upsample_nearest: shape ", x, " to ", height, " x ", width,
+                      " would shrink it");
+  return {x[0], x[1], x[2], height, width, x[3]};
+}
+
+}  // namespace detail
+
+/// Nearest-neighbour enlargement of x [B, H, W, C] to [B, height, width, C]: position i reads floor(i H / height), as
+/// diffusion UNets do.
 template <class T, class D>
 Tensor<T, D> upsample_nearest(const Tensor<T, D>& x, std::int64_t height, std::int64_t width) {
-  require<ShapeError>(x.rank() == 4 && height >= x.dim(1) && width >= x.dim(2), "upsample_nearest: ", x.shape(), " to ",
-                      height, " x ", width);
-  Tensor<T, D> y(Shape{x.dim(0), height, width, x.dim(3)});
-  if (y.size()) backend::upsample_nearest(D{}, y.data(), x.data(), x.dim(0), x.dim(1), x.dim(2), height, width, x.dim(3));
+  const ResampleGeometry g = detail::resample_geometry(x.shape(), height, width);
+  Tensor<T, D> y(Shape{g.batch, height, width, g.channels});
+  if (y.size() > 0) backend::upsample_nearest(D{}, g, x.data(), y.data());
   return y;
 }
 
-/// Gradient of `upsample_nearest`: the sum over the copies of each pixel.
+/// Gradient of `upsample_nearest` for an input of shape `x_shape`: each position sums those that read it.
 template <class T, class D>
-Tensor<T, D> upsample_nearest_backward(const Tensor<T, D>& gy, const Shape& x) {
-  auto gx = Tensor<T, D>::zeros(x);
-  if (gy.size())
-    backend::upsample_nearest_backward(D{}, gx.data(), gy.data(), x[0], x[1], x[2], gy.dim(1), gy.dim(2), x[3]);
+Tensor<T, D> upsample_nearest_gradient(const Tensor<T, D>& gy, const Shape& x_shape) {
+  require<ShapeError>(gy.rank() == 4, "upsample_nearest_gradient of shape ", gy.shape());
+  const ResampleGeometry g = detail::resample_geometry(x_shape, gy.dim(1), gy.dim(2));
+  Tensor<T, D> gx(x_shape);
+  if (gx.size() > 0) backend::upsample_nearest_gradient(D{}, g, gy.data(), gx.data());
+  return gx;
+}
+
+/// Mean of 2 x 2 blocks: [B, H, W, C] -> [B, H/2, W/2, C], H and W even.
+template <class T, class D>
+Tensor<T, D> downsample_mean2(const Tensor<T, D>& x) {
+  require<ShapeError>(x.rank() == 4 && x.dim(1) % 2 == 0 && x.dim(2) % 2 == 0, "downsample_mean2 of shape ", x.shape(),
+                      ": NHWC with even sides needed");
+  const ResampleGeometry g{x.dim(0), x.dim(1) / 2, x.dim(2) / 2, x.dim(1), x.dim(2), x.dim(3)};
+  Tensor<T, D> y(Shape{g.batch, g.height, g.width, g.channels});
+  if (y.size() > 0) backend::downsample_mean2(D{}, g, x.data(), y.data());
+  return y;
+}
+
+/// Gradient of `downsample_mean2`: a quarter of each element to the four it was made of.
+template <class T, class D>
+Tensor<T, D> downsample_mean2_gradient(const Tensor<T, D>& gy) {
+  require<ShapeError>(gy.rank() == 4, "downsample_mean2_gradient of shape ", gy.shape());
+  const ResampleGeometry g{gy.dim(0), gy.dim(1), gy.dim(2), 2 * gy.dim(1), 2 * gy.dim(2), gy.dim(3)};
+  Tensor<T, D> gx(Shape{g.batch, g.big_height, g.big_width, g.channels});
+  if (gx.size() > 0) backend::downsample_mean2_gradient(D{}, g, gy.data(), gx.data());
   return gx;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/ops/reduce.hpp>
 #include <hypersd/ops/softmax_cpu.hpp>
 #if HYPERSD_HAS_CUDA && __has_include(<hypersd/ops/softmax_cuda.cuh>)
 #include <hypersd/ops/softmax_cuda.cuh>
@@ -8,31 +9,54 @@
 
 namespace hypersd::ops {
 
-/// Softmax over the last axis.
+/// e^x / sum e^x over the last axis, shifted by the row's maximum.
 template <class T, class D>
 Tensor<T, D> softmax(const Tensor<T, D>& x) {
-  require<ShapeError>(x.rank() >= 1, "softmax of a scalar");
+  require<ShapeError>(x.rank() > 0, "softmax of a scalar");
   Tensor<T, D> y(x.shape());
-  const std::int64_t cols = x.dim(-1);
-  if (x.size()) backend::softmax(D{}, y.data(), x.data(), x.size() / cols, cols);
+  if (x.size() > 0) backend::softmax(D{}, x.size() / x.dim(-1), x.dim(-1), x.data(), y.data());
   return y;
 }
 
-/// Gradient of `softmax` from its result: y (g - <g, y>).
+/// Gradient of `softmax` from its result y: y (g - sum g y).
 template <class T, class D>
-Tensor<T, D> softmax_backward(const Tensor<T, D>& g, const Tensor<T, D>& y) {
+Tensor<T, D> softmax_gradient(const Tensor<T, D>& g, const Tensor<T, D>& y) {
+  require_same_shape("softmax_gradient", g.shape(), y.shape());
   Tensor<T, D> gx(y.shape());
-  const std::int64_t cols = y.dim(-1);
-  if (y.size()) backend::softmax_backward(D{}, gx.data(), g.data(), y.data(), y.size() / cols, cols);
+  if (y.size() > 0) backend::softmax_gradient(D{}, y.size() / y.dim(-1), y.dim(-1), g.data(), y.data(), gx.data());
   return gx;
 }
 
-/// Number of the largest entry of each row of [B, K].
+namespace detail {
+
+inline void require_labels(const Shape& logits, const Shape& labels, double smoothing) {
+  require<ShapeError>(logits.rank() == 2 && labels == Shape{logits[0]} && logits.numel() > 0, "cross_entropy: logits ",
+                      logits, " and labels ", labels);
+  require<OptionError>(smoothing >= 0 && smoothing <= 1, "cross_entropy: label smoothing ", smoothing,
+                       " outside [0, 1]");
+}
+
+}  // namespace detail
+
+/// Mean over the batch of -sum_k q_k log softmax(logits)_k, shape [1]: logits [B, K], labels [B] in [0, K), q = (1 - s)
+/// one-hot(label) + s / K with label smoothing s. Throws OptionError for a label outside (on the CPU).
 template <class T, class D>
-Tensor<std::int32_t, D> argmax(const Tensor<T, D>& x) {
-  require<ShapeError>(x.rank() == 2 && x.dim(1) >= 1, "argmax: matrix needed, got ", x.shape());
-  Tensor<std::int32_t, D> out(Shape{x.dim(0)});
-  backend::argmax(D{}, out.data(), x.data(), x.dim(0), x.dim(1));
+Tensor<T, D> cross_entropy(const Tensor<T, D>& logits, const Tensor<std::int32_t, D>& labels, double smoothing = 0) {
+  detail::require_labels(logits.shape(), labels.shape(), smoothing);
+  Tensor<T, D> rows(Shape{logits.dim(0)});
+  backend::cross_entropy(D{}, logits.dim(0), logits.dim(1), logits.data(), labels.data(), static_cast<T>(smoothing),
+                         rows.data());
+  return map_sum(Affine<T>{T(1) / static_cast<T>(logits.dim(0)), T(0)}, rows);
+}
+
+/// Gradient of `cross_entropy` with respect to the logits: (softmax(logits) - q) g / B for the loss's gradient g [1].
+template <class T, class D>
+Tensor<T, D> cross_entropy_gradient(const Tensor<T, D>& g, const Tensor<T, D>& logits,
+                                    const Tensor<std::int32_t, D>& labels, double smoothing = 0) {
+  detail::require_labels(logits.shape(), labels.shape(), smoothing);
+  Tensor<T, D> out(logits.shape());
+  backend::cross_entropy_gradient(D{}, logits.dim(0), logits.dim(1), logits.data(), labels.data(),
+                                  static_cast<T>(smoothing), g.data(), out.data());
   return out;
 }
 

@@ -7,64 +7,100 @@
 
 namespace hypersd::ops::backend {
 
-inline std::int64_t row_grain(std::int64_t cols) { return std::max<std::int64_t>(1, 16384 / cols); }
-
 template <class T>
-void softmax(const Cpu&, T* y, const T* x, std::int64_t rows, std::int64_t cols) {
-  parallel_for(rows, row_grain(cols), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t r = begin; r < end; ++r) {
-      const T* in = x + r * cols;
-      T* out = y + r * cols;
-      const T top = *std::max_element(in, in + cols);
-      T total = 0;
-      for (std::int64_t c = 0; c < cols; ++c) {
-        out[c] = math::exp(in[c] - top);
-        total += out[c];
-      }
-      for (std::int64_t c = 0; c < cols; ++c) out[c] /= total;
-    }
-  });
-}
-
-template <class T>
-void softmax_backward(const Cpu&, T* gx, const T* g, const T* y, std::int64_t rows, std::int64_t cols) {
-  parallel_for(rows, row_grain(cols), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t r = begin; r < end; ++r) {
-      T inner = 0;
-      for (std::int64_t c = r * cols; c < (r + 1) * cols; ++c) inner += g[c] * y[c];
-      for (std::int64_t c = r * cols; c < (r + 1) * cols; ++c) gx[c] = y[c] * (g[c] - inner);
-    }
-  });
-}
-
-template <class T>
-void argmax(const Cpu&, std::int32_t* out, const T* x, std::int64_t rows, std::int64_t cols) {
-  for (std::int64_t r = 0; r < rows; ++r)
-    out[r] = static_cast<std::int32_t>(std::max_element(x + r * cols, x + (r + 1) * cols) - (x + r * cols));
-}
-
-/// loss[r] = -sum over c of target[r, c] ln softmax(x)[r, c], and its gradient softmax(x) - target. The target is
-/// 1 - smoothing at the label plus smoothing / cols everywhere.
-template <class T>
-void cross_entropy(const Cpu&, T* loss, T* gradient, const T* x, const std::int32_t* labels, std::int64_t rows,
-                   std::int64_t cols, T smoothing) {
-  for (std::int64_t r = 0; r < rows; ++r)
-    require<OptionError>(labels[r] >= 0 && labels[r] < cols, "label ", labels[r], " outside ", cols, " classes");
-  softmax(Cpu{}, gradient, x, rows, cols);
-  const T off = smoothing / static_cast<T>(cols);
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const T* in = x + r * cols;
-    const T top = *std::max_element(in, in + cols);
-    T total = 0, mean = 0;
-    for (std::int64_t c = 0; c < cols; ++c) {
-      total += math::exp(in[c] - top);
-      mean += in[c];
-    }
-    const T log_total = top + math::log(total);
-    loss[r] = log_total - (T(1) - smoothing) * in[labels[r]] - off * mean;
-    for (std::int64_t c = 0; c < cols; ++c) gradient[r * cols + c] -= off;
-    gradient[r * cols + labels[r]] -= T(1) - smoothing;
+T row_max(const T* x, std::int64_t n) {
+  constexpr std::int64_t lanes = 16;
+  T best = x[0];
+  std::int64_t i = 0;
+  if (n >= lanes) {
+    T m[lanes];
+    std::copy_n(x, lanes, m);
+    for (i = lanes; i + lanes <= n; i += lanes)
+      for (std::int64_t l = 0; l < lanes; ++l) m[l] = x[i + l] > m[l] ? x[i + l] : m[l];
+    for (const T v : m) best = v > best ? v : best;
   }
+  for (; i < n; ++i) best = x[i] > best ? x[i] : best;
+  return best;
+}
+
+/// Sum of f(i) over [0, n) in sixteen lanes.
+template <class T, class F>
+T row_sum(std::int64_t n, F&& f) {
+  constexpr std::int64_t lanes = 16;
+  T acc[lanes] = {};
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    for (std::int64_t l = 0; l < lanes; ++l) acc[l] += f(i + l);
+  for (; i < n; ++i) acc[0] += f(i);
+  T total = 0;
+  for (const T a : acc) total += a;
+  return total;
+}
+
+/// y = e^(x - max), returning the sum; y may be x.
+template <class T>
+T exp_row(const T* x, T* y, std::int64_t n, T shift) {
+  for (std::int64_t i = 0; i < n; ++i) y[i] = math::exp(x[i] - shift);
+  return row_sum<T>(n, [=](std::int64_t i) { return y[i]; });
+}
+
+/// Calls f(r) for rows of `cols` elements.
+template <class F>
+void for_rows(std::int64_t rows, std::int64_t cols, F&& f) {
+  parallel_for(rows, std::max<std::int64_t>(1, 8192 / std::max<std::int64_t>(1, cols)),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t r = begin; r < end; ++r) f(r);
+               });
+}
+
+template <class T>
+void softmax(const Cpu&, std::int64_t rows, std::int64_t cols, const T* x, T* y) {
+  for_rows(rows, cols, [&](std::int64_t r) {
+    T* out = y + r * cols;
+    const T scale = T(1) / exp_row(x + r * cols, out, cols, row_max(x + r * cols, cols));
+    for (std::int64_t c = 0; c < cols; ++c) out[c] *= scale;
+  });
+}
+
+template <class T>
+void softmax_gradient(const Cpu&, std::int64_t rows, std::int64_t cols, const T* g, const T* y, T* gx) {
+  for_rows(rows, cols, [&](std::int64_t r) {
+    const T* a = g + r * cols;
+    const T* b = y + r * cols;
+    T* out = gx + r * cols;
+    const T dot = row_sum<T>(cols, [=](std::int64_t c) { return a[c] * b[c]; });
+    for (std::int64_t c = 0; c < cols; ++c) out[c] = b[c] * (a[c] - dot);
+  });
+}
+
+/// Loss of each row.
+template <class T>
+void cross_entropy(const Cpu&, std::int64_t rows, std::int64_t cols, const T* logits, const std::int32_t* labels,
+                   T smoothing, T* loss) {
+  for_rows(rows, cols, [&](std::int64_t r) {
+    const T* x = logits + r * cols;
+    require<OptionError>(labels[r] >= 0 && labels[r] < cols, "cross_entropy: label ", labels[r], " outside [0, ", cols,
+                         ")");
+    const T shift = row_max(x, cols);
+    const T log_sum = math::log(row_sum<T>(cols, [=](std::int64_t c) { return math::exp(x[c] - shift); }));
+    T out = (T(1) - smoothing) * (log_sum - (x[labels[r]] - shift));
+    if (smoothing > T(0))
+      out += smoothing * (log_sum - row_sum<T>(cols, [=](std::int64_t c) { return x[c] - shift; }) / static_cast<T>(cols));
+    loss[r] = out;
+  });
+}
+
+template <class T>
+void cross_entropy_gradient(const Cpu&, std::int64_t rows, std::int64_t cols, const T* logits,
+                            const std::int32_t* labels, T smoothing, const T* g, T* out) {
+  const T scale = *g / static_cast<T>(rows), rest = smoothing / static_cast<T>(cols);
+  for_rows(rows, cols, [&](std::int64_t r) {
+    const T* x = logits + r * cols;
+    T* o = out + r * cols;
+    const T inverse = T(1) / exp_row(x, o, cols, row_max(x, cols));
+    for (std::int64_t c = 0; c < cols; ++c) o[c] = scale * (o[c] * inverse - rest);
+    o[labels[r]] -= scale * (T(1) - smoothing);
+  });
 }
 
 }  // namespace hypersd::ops::backend

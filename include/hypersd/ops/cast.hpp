@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/ops/functors.hpp>
+#include <hypersd/ops/map.hpp>
+
+namespace hypersd::ops {
+
+/// Elements converted to `U`, on any device: rounding to nearest even towards 16-bit types, truncation towards
+/// integers. The same type shares storage.
+template <Scalar U, class T, class D>
+Tensor<U, D> cast(const Tensor<T, D>& t) {
+  if constexpr (std::same_as<T, U>) return t;
+  else return map(Cast<U>{}, t);
+}
+
+}  // namespace hypersd::ops

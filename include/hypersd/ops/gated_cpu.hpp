@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/core/parallel.hpp>
+#include <hypersd/core/tensor.hpp>
+
+namespace hypersd::ops::backend {
+
+template <class F, class T>
+void gated(const Cpu&, const F& f, std::int64_t rows, std::int64_t cols, const T* x, T* y) {
+  parallel_for(rows, std::max<std::int64_t>(1, 8192 / cols), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      const T* a = x + 2 * r * cols;
+      const T* gate = a + cols;
+      T* out = y + r * cols;
+      for (std::int64_t c = 0; c < cols; ++c) out[c] = a[c] * f(gate[c]);
+    }
+  });
+}
+
+template <class F, class T>
+void gated_gradient(const Cpu&, const F& f, std::int64_t rows, std::int64_t cols, const T* gy, const T* x, T* gx) {
+  parallel_for(rows, std::max<std::int64_t>(1, 8192 / cols), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      const T* a = x + 2 * r * cols;
+      const T* gate = a + cols;
+      const T* g = gy + r * cols;
+      T* ga = gx + 2 * r * cols;
+      T* ggate = ga + cols;
+      for (std::int64_t c = 0; c < cols; ++c) {
+        ga[c] = g[c] * f(gate[c]);
+        ggate[c] = g[c] * a[c] * f.template d<0>(gate[c]);
+      }
+    }
+  });
+}
+
+}  // namespace hypersd::ops::backend
