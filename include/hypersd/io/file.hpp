@@ -56,17 +56,17 @@ class FileHandle {
 /// Opens an existing regular file for reading. Throws IoError naming `path` (missing, a folder, no permission).
 inline FileHandle open_for_reading(const std::string& path) {
   FileHandle file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.open()) fail<IoError>("cannot read ", quoted(path), ": ", system_reason(errno));
+  if (!file.open()) fail<IoError>("cannot read ", in_quotes(path), ": ", system_reason(errno));
   struct stat info {};
-  if (::fstat(file.get(), &info) != 0) fail<IoError>("cannot read ", quoted(path), ": ", system_reason(errno));
-  if (S_ISDIR(info.st_mode)) fail<IoError>("cannot read ", quoted(path), ": it is a folder");
+  if (::fstat(file.get(), &info) != 0) fail<IoError>("cannot read ", in_quotes(path), ": ", system_reason(errno));
+  if (S_ISDIR(info.st_mode)) fail<IoError>("cannot read ", in_quotes(path), ": it is a folder");
   return file;
 }
 
 /// Size in bytes of an open file.
 inline std::uint64_t file_size(const FileHandle& file, const std::string& path) {
   struct stat info {};
-  if (::fstat(file.get(), &info) != 0) fail<IoError>("cannot read ", quoted(path), ": ", system_reason(errno));
+  if (::fstat(file.get(), &info) != 0) fail<IoError>("cannot read ", in_quotes(path), ": ", system_reason(errno));
   return static_cast<std::uint64_t>(info.st_size);
 }
 
@@ -78,7 +78,7 @@ inline std::size_t read_at(const FileHandle& file, void* into, std::size_t bytes
     const ssize_t n = ::pread(file.get(), static_cast<char*>(into) + done, bytes - done,
                               static_cast<off_t>(offset + done));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail<IoError>("cannot read ", quoted(path), ": ", system_reason(errno));
+    if (n < 0) fail<IoError>("cannot read ", in_quotes(path), ": ", system_reason(errno));
     if (n == 0) break;
     done += static_cast<std::size_t>(n);
   }
@@ -94,7 +94,7 @@ inline std::string read_file(const std::string& path) {
     if (done == out.size()) out.resize(out.size() * 2 + 4096);
     const ssize_t n = ::read(file.get(), out.data() + done, out.size() - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail<IoError>("cannot read ", quoted(path), ": ", system_reason(errno));
+    if (n < 0) fail<IoError>("cannot read ", in_quotes(path), ": ", system_reason(errno));
     if (n == 0) break;
     done += static_cast<std::size_t>(n);
   }
@@ -108,7 +108,7 @@ inline void write_all(const FileHandle& file, const void* bytes, std::size_t cou
   while (done < count) {
     const ssize_t n = ::write(file.get(), static_cast<const char*>(bytes) + done, count - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail<IoError>("cannot write ", quoted(path), ": ", system_reason(errno));
+    if (n < 0) fail<IoError>("cannot write ", in_quotes(path), ": ", system_reason(errno));
     done += static_cast<std::size_t>(n);
   }
 }
@@ -123,8 +123,8 @@ class AtomicFile {
     const std::filesystem::path target(path_);
     struct stat info {};
     if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
-      fail<IoError>("cannot write ", quoted(path_), ": it exists and is not a regular file");
-    if (target.filename().empty()) fail<IoError>("cannot write ", quoted(path_), ": no file name");
+      fail<IoError>("cannot write ", in_quotes(path_), ": it exists and is not a regular file");
+    if (target.filename().empty()) fail<IoError>("cannot write ", in_quotes(path_), ": no file name");
     folder_ = target.parent_path().empty() ? "." : target.parent_path().string();
     partial_ = (target.parent_path() / ("." + target.filename().string() + ".partial")).string();
     open_partial();
@@ -140,10 +140,10 @@ class AtomicFile {
 
   /// Flushes to the disk and puts the file in place. Throws IoError; the old file is then untouched.
   void commit() {
-    if (::fsync(file_.get()) != 0) fail<IoError>("cannot write ", quoted(path_), ": ", system_reason(errno));
+    if (::fsync(file_.get()) != 0) fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
     if (::rename(partial_.c_str(), path_.c_str()) != 0)
-      fail<IoError>("cannot write ", quoted(path_), ": ", system_reason(errno));
-    if (file_.reset() != 0) fail<IoError>("cannot write ", quoted(path_), ": ", system_reason(errno));
+      fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
+    if (file_.reset() != 0) fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
     // The rename itself lives in the folder; some file systems refuse to sync folders, which is no loss of data.
     const FileHandle folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (folder.open()) ::fsync(folder.get());
@@ -155,21 +155,21 @@ class AtomicFile {
   void open_partial() {
     for (int attempt = 0; attempt < 16; ++attempt) {
       FileHandle file(::open(partial_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
-      if (!file.open()) fail<IoError>("cannot write ", quoted(path_), ": ", system_reason(errno));
+      if (!file.open()) fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
       if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK) fail<IoError>("cannot lock ", quoted(partial_), ": ", system_reason(errno));
-        fail<IoError>("cannot write ", quoted(path_), ": another process is writing it");
+        if (errno != EWOULDBLOCK) fail<IoError>("cannot lock ", in_quotes(partial_), ": ", system_reason(errno));
+        fail<IoError>("cannot write ", in_quotes(path_), ": another process is writing it");
       }
       struct stat mine {}, named {};
       if (::fstat(file.get(), &mine) == 0 && ::stat(partial_.c_str(), &named) == 0 && mine.st_ino == named.st_ino &&
           mine.st_dev == named.st_dev) {
         if (::ftruncate(file.get(), 0) != 0)
-          fail<IoError>("cannot write ", quoted(path_), ": ", system_reason(errno));
+          fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
         file_ = std::move(file);
         return;
       }
     }
-    fail<IoError>("cannot write ", quoted(path_), ": other processes keep writing it");
+    fail<IoError>("cannot write ", in_quotes(path_), ": other processes keep writing it");
   }
 
   std::string path_, folder_, partial_;
@@ -196,7 +196,7 @@ inline void ensure_writable_folder(const std::string& path, std::size_t probe_by
   std::error_code ignored;
   if (!std::filesystem::is_directory(path, ignored)) {
     const bool taken = std::filesystem::exists(path, ignored);
-    fail<IoError>("cannot use output folder ", quoted(path), ": ",
+    fail<IoError>("cannot use output folder ", in_quotes(path), ": ",
                   taken ? std::string("it exists and is not a folder")
                         : (code ? code.message() : std::string("cannot be created")));
   }
@@ -210,7 +210,7 @@ inline void ensure_writable_folder(const std::string& path, std::size_t probe_by
     ::unlink(probe.c_str());
   } catch (const IoError& error) {
     ::unlink(probe.c_str());
-    fail<IoError>("cannot write into output folder ", quoted(path), ": ", error.what());
+    fail<IoError>("cannot write into output folder ", in_quotes(path), ": ", error.what());
   }
 }
 

@@ -51,7 +51,7 @@ inline bool valid_utf8(std::string_view text) {
 }
 
 /// `text` in single quotes for an error message: control and non-ASCII bytes as `\xNN`, at most `limit` bytes.
-inline std::string quoted(std::string_view text, std::size_t limit = 120) {
+inline std::string in_quotes(std::string_view text, std::size_t limit = 120) {
   std::string out = "'";
   for (std::size_t i = 0; i < text.size() && i < limit; ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
