@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <hypersd/core/error.hpp>
 #include <hypersd/io/dtype.hpp>
+#include <hypersd/io/json_events.hpp>
 #include <hypersd/io/text.hpp>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <string_view>
@@ -52,33 +52,26 @@ namespace detail {
 /// Depth 1 is the header's object, depth 2 one entry, depth 3 a list within an entry.
 class SafetensorsHandler {
  public:
-  using Json = nlohmann::json;
-
   SafetensorsIndex index;
   std::string error;
 
   bool null() { return (depth_ == 1 && key_ == metadata_name) || scalar("null"); }
   bool boolean(bool /*value*/) { return scalar("a boolean"); }
-  bool number_integer(Json::number_integer_t /*value*/) { return scalar("a negative number"); }
-  bool number_float(Json::number_float_t /*value*/, const Json::string_t& text) {
-    return scalar("the number " + in_quotes(text, 40));
-  }
-  bool number_unsigned(Json::number_unsigned_t value) {
-    if (skip_ || list_ == nullptr) return scalar("a number");
+  bool number(JsonNumber kind, std::uint64_t value, std::string_view text) {
+    if (skip_ || list_ == nullptr || kind != JsonNumber::Unsigned) return scalar("the number " + in_quotes(text, 40));
     if (list_ == &offsets_ && offsets_.size() == 2) return refuse("data_offsets has more than two numbers");
     list_->push_back(value);
     return true;
   }
-  bool string(Json::string_t& value) {
+  bool string(std::string& value) {
     if (skip_ || depth_ != 2) return scalar("a string");
     if (in_metadata_)
       return index.metadata.emplace(field_, value).second || refuse("key " + in_quotes(field_) + " occurs twice");
     if (field_ != "dtype") return scalar("a string");
     return find_dtype(value, info_.dtype) || refuse("unknown dtype " + in_quotes(value));
   }
-  bool binary(Json::binary_t& /*value*/) { return scalar("binary data"); }
 
-  bool start_object(std::size_t /*size*/) {
+  bool start_object() {
     if (!descend()) return false;
     if (skip_ || depth_ == 1) return true;
     if (depth_ > 2) return refuse("field " + in_quotes(field_) + " holds an object");
@@ -93,7 +86,7 @@ class SafetensorsHandler {
     ascend();
     return true;
   }
-  bool start_array(std::size_t /*size*/) {
+  bool start_array() {
     if (!descend()) return false;
     if (skip_) return true;
     if (depth_ == 1) return refuse("the header is a list instead of an object");
@@ -107,7 +100,7 @@ class SafetensorsHandler {
     ascend();
     return true;
   }
-  bool key(Json::string_t& name) {
+  bool key(std::string& name) {
     if (skip_) return true;
     if (depth_ == 1) {
       key_ = name;
@@ -117,13 +110,6 @@ class SafetensorsHandler {
     if (in_metadata_) return true;
     skip_ = name != "dtype" && name != "shape" && name != "data_offsets";
     return skip_ || fields_.insert(name).second || refuse("field " + in_quotes(name) + " occurs twice");
-  }
-  bool parse_error(std::size_t position, const std::string& /*token*/, const Json::exception& reason) {
-    std::string text = reason.what();
-    const std::size_t tag = text.find("] ");  // the parser's own error number means nothing to a reader
-    if (tag != std::string::npos) text.erase(0, tag + 2);
-    error = "the header is not valid JSON at byte " + std::to_string(position) + " (" + in_quotes(text, 200) + ")";
-    return false;
   }
 
  private:
@@ -221,10 +207,11 @@ inline SafetensorsIndex parse_safetensors_header(std::string_view header, std::u
   const std::string where = "safetensors file " + in_quotes(file) + ": ";
   require<FormatError>(valid_utf8(header), where, "the header is not valid UTF-8");
   require<FormatError>(header.substr(0, 3) != "\xEF\xBB\xBF", where, "the header begins with a byte order mark");
-  // The JSON parser takes a NUL for the end of the text.
-  require<FormatError>(header.find('\0') == std::string_view::npos, where, "the header holds a NUL byte");
   detail::SafetensorsHandler handler;
-  const bool ok = nlohmann::json::sax_parse(header.begin(), header.end(), &handler);
+  JsonEvents json(header, handler);
+  const bool ok = json.parse();
+  require<FormatError>(ok || json.error().empty(), where, "the header is not valid JSON at byte ", json.position(),
+                       ": ", json.error());
   require<FormatError>(ok, where, handler.error);
   detail::require_tiling(handler.index, data_bytes, file);
   return std::move(handler.index);
