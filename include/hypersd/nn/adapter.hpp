@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/nn/module.hpp>
+#include <hypersd/ops/matmul.hpp>
+
+namespace hypersd::nn {
+
+/// W + scale B A as one differentiable operation: w [out, ...] with K trailing elements a row, up [out, r], down
+/// [r, ...] with K trailing elements a row.
+template <Real T, Device D>
+Var<T, D> low_rank_update(const Var<T, D>& w, const Var<T, D>& up, const Var<T, D>& down,
+                          std::type_identity_t<T> scale) {
+  const Shape matrix{w.dim(0), w.shape().numel_from(1)}, factor{down.dim(0), down.shape().numel_from(1)};
+  auto value = w.value().clone();
+  ops::gemm(value.reshape(matrix), up.value(), false, down.value().reshape(factor), false, scale, T(1));
+  return autograd::make_result<T, D>(
+      std::move(value), {w, up, down}, [w, up, down, scale, matrix, factor](const Tensor<T, D>& g) {
+        const auto flat = g.reshape(matrix);
+        if (up.requires_grad()) {
+          Tensor<T, D> g_up(up.shape());
+          ops::gemm(g_up, flat, false, down.value().reshape(factor), true, scale);
+          up.accumulate(std::move(g_up));
+        }
+        if (down.requires_grad()) {
+          Tensor<T, D> g_down(factor);
+          ops::gemm(g_down, up.value(), true, flat, false, scale);
+          down.accumulate(g_down.reshape(down.shape()));
+        }
+        w.accumulate(g);
+      });
+}
+
+/// One low-rank adapter of a layer (Hu et al., LoRA, arXiv 2106.09685): W' = W + weight alpha / r up down.
+template <Scalar T, Device D = Cpu>
+struct LoraFactors {
+  std::string name;      ///< which adapter this belongs to
+  Parameter<T, D> down;  ///< [r, in] or, of a convolution, [r, kh, kw, in]
+  Parameter<T, D> up;    ///< [out, r]
+  double alpha = 1;      ///< alpha / r scales the product
+  double weight = 1;     ///< strength of the adapter, 0 = off
+
+  LoraFactors() = default;
+  /// Factors for a layer whose weight has shape `layer`. `up` starts at zero, so step 0 is exactly the base.
+  LoraFactors(std::string adapter, const Shape& layer, std::int64_t rank, double alpha_)
+      : name(std::move(adapter)),
+        down(layer.with(0, rank), Initializer::fan_in(layer.numel_from(1))),
+        up(Shape{layer[0], rank}, Initializer::zeros()),
+        alpha(alpha_) {
+    down.set_adapter(true);
+    up.set_adapter(true);
+  }
+  [[nodiscard]] std::int64_t rank() const { return up.shape()[1]; }
+  [[nodiscard]] double scale() const { return weight * alpha / static_cast<double>(rank()); }
+};
+
+/// What `Linear` and `Conv2d` have in common: a weight, perhaps a bias, and any number of adapters.
+template <Scalar T, Device D>
+struct AdaptedLayer {
+  using value_type = T;
+  using device_type = D;
+
+  Parameter<T, D> weight, bias;
+  std::vector<LoraFactors<T, D>> adapters;
+
+  /// The weight with all adapters added. One product with the sum is cheaper than a second branch for each adapter
+  /// wherever the layer sees more positions than it has input channels.
+  [[nodiscard]] Var<T, D> effective_weight() const {
+    Var<T, D> w = weight.get();
+    for (const auto& a : adapters)
+      if (a.weight != 0) w = low_rank_update(w, a.up.get(), a.down.get(), static_cast<T>(a.scale()));
+    return w;
+  }
+  [[nodiscard]] LoraFactors<T, D>* find_adapter(const std::string& name) {
+    for (auto& a : adapters)
+      if (a.name == name) return &a;
+    return nullptr;
+  }
+  template <class F>
+  void visit(F&& f, const std::string& prefix = "") {
+    if constexpr (LayerVisitor<F>) {
+      f.layer(prefix, *this);
+    } else {
+      visit_members(f, prefix, "weight", weight, "bias", bias);
+      for (auto& a : adapters) {
+        f(join(prefix, "lora_A." + a.name + ".weight"), a.down);
+        f(join(prefix, "lora_B." + a.name + ".weight"), a.up);
+      }
+    }
+  }
+};
+
+}  // namespace hypersd::nn

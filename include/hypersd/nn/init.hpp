@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/nn/module.hpp>
+#include <hypersd/ops/random.hpp>
+
+namespace hypersd::nn {
+
+/// Fresh values for one parameter from the stream of its name.
+template <Real T, Device D>
+void init_parameter(Parameter<T, D>& p, std::uint64_t seed, const std::string& name) {
+  const Initializer& how = p.initializer();
+  const T scale = static_cast<T>(how.scale);
+  switch (how.kind) {
+    case Initializer::Kind::constant: return p.assign(Tensor<T, D>::full(p.shape(), scale));
+    case Initializer::Kind::uniform: return p.assign(ops::uniform<T, D>(p.shape(), stream(seed, name), -scale, scale));
+    case Initializer::Kind::normal: {
+      auto value = ops::normal<T, D>(p.shape(), stream(seed, name));
+      ops::map_into(value, ops::Affine<T>{scale, T(0)}, value);
+      return p.assign(std::move(value));
+    }
+  }
+}
+
+/// Fills every parameter as its layer declares. The values of a parameter depend on the seed and on its name only, not
+/// on what else the network holds or in which order it was built.
+template <Module M>
+void init_parameters(M& module, std::uint64_t seed, const std::string& prefix = "") {
+  auto init = [seed](const std::string& name, auto& p) { init_parameter(p, seed, name); };
+  module.visit(init, prefix);
+}
+
+}  // namespace hypersd::nn

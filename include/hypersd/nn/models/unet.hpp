@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/nn/models/unet_encoder.hpp>
+
+namespace hypersd::nn {
+
+/// What a ControlNet adds to a UNet: one residual for each skip connection, in the order in which those are made, and
+/// one for the middle block's result (may be undefined).
+template <Scalar T, Device D = Cpu>
+struct ControlResiduals {
+  std::vector<Var<T, D>> skips;
+  Var<T, D> mid;
+};
+
+/// Text-conditioned UNet of Stable Diffusion (Rombach et al., arXiv 2112.10752; SDXL: arXiv 2307.01952), channels
+/// last, with the parameter names of diffusers' UNet2DConditionModel.
+template <Scalar T, Device D = Cpu>
+struct Unet {
+  using value_type = T;
+  using device_type = D;
+  using Condition = UnetCondition<T, D>;
+
+  UnetEncoder<T, D> encoder;
+  std::vector<UnetUpBlock<T, D>> up_blocks;
+  GroupNorm<T, D> conv_norm_out;
+  Conv2d<T, D> conv_out;
+
+  Unet() = default;
+  /// Declares the parameters; `init_parameters` or `load_state_dict` gives them values.
+  explicit Unet(const UnetConfig& c) : encoder(c) {
+    const auto& width = c.block_out_channels;
+    auto skips = encoder.skip_channels();
+    std::int64_t previous = width.back();
+    for (std::size_t level = c.levels(); level-- > 0;) {
+      std::vector<std::int64_t> taken(skips.end() - (c.layers_per_block + 1), skips.end());
+      std::reverse(taken.begin(), taken.end());
+      skips.resize(skips.size() - taken.size());
+      up_blocks.emplace_back(encoder.resnet(0, width[level]), previous, taken,
+                             encoder.attention(level, c.attention_up(level)), level > 0);
+      previous = width[level];
+    }
+    conv_norm_out = {c.norm_num_groups, width[0], c.norm_eps};
+    conv_out = {width[0], c.out_channels};
+  }
+  [[nodiscard]] const UnetConfig& config() const { return encoder.config; }
+
+  /// Prediction for samples x [B, H, W, in_channels] at training times t [B] (fractions allowed): the shape of x with
+  /// `out_channels`. H and W may be any size the levels can halve, odd ones included.
+  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const Condition& condition,
+                       const ControlResiduals<T, D>* control = nullptr) const {
+    auto e = encoder(x, t, condition);
+    if (control) add_control(e, *control);
+    return decode(std::move(e), condition);
+  }
+  /// Results of the down levels, finest first, and of the middle block: the features a discriminator looks at.
+  [[nodiscard]] std::vector<Var<T, D>> features(const Var<T, D>& x, const Tensor<T, D>& t,
+                                                const Condition& condition) const {
+    auto e = encoder(x, t, condition);
+    e.levels.push_back(e.h);
+    return e.levels;
+  }
+  /// Channels of what `features` returns.
+  [[nodiscard]] std::vector<std::int64_t> feature_channels() const {
+    auto channels = config().block_out_channels;
+    channels.push_back(channels.back());
+    return channels;
+  }
+  template <class F>
+  void visit(F&& f, const std::string& prefix = "") {
+    encoder.visit(f, prefix);
+    visit_members(f, prefix, "up_blocks", up_blocks, "conv_norm_out", conv_norm_out, "conv_out", conv_out);
+  }
+
+ private:
+  static void add_control(UnetEncoding<T, D>& e, const ControlResiduals<T, D>& control) {
+    require<ShapeError>(control.skips.size() == e.skips.size(), "UNet: ", control.skips.size(),
+                        " control residuals for ", e.skips.size(), " skip connections");
+    for (std::size_t i = 0; i < e.skips.size(); ++i) e.skips[i] = autograd::add(e.skips[i], control.skips[i]);
+    if (control.mid.defined()) e.h = autograd::add(e.h, control.mid);
+  }
+  Var<T, D> decode(UnetEncoding<T, D> e, const Condition& condition) const {
+    for (const auto& block : up_blocks) e.h = block(e.h, e.embedding, condition.tokens, e.skips);
+    return conv_out(conv_norm_out(e.h, ops::Activation::silu));
+  }
+};
+
+}  // namespace hypersd::nn

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/nn/models/unet_blocks.hpp>
+#include <hypersd/nn/models/unet_config.hpp>
+#include <hypersd/nn/timestep_embedding.hpp>
+
+namespace hypersd::nn {
+
+/// What a UNet is told besides the noisy sample and the time.
+template <Scalar T, Device D = Cpu>
+struct UnetCondition {
+  Var<T, D> tokens;  ///< text [B, L, cross_attention_dim]
+  Var<T, D> added;   ///< pooled text and size features [B, addition_embedding_dim], see `text_time_features`
+};
+
+/// Conditions of a batch made of two (the branches of classifier-free guidance in one pass).
+template <class T, class D>
+UnetCondition<T, D> concat_batch(const UnetCondition<T, D>& a, const UnetCondition<T, D>& b) {
+  return {autograd::concat_batch(a.tokens, b.tokens),
+          a.added.defined() ? autograd::concat_batch(a.added, b.added) : Var<T, D>{}};
+}
+
+/// SDXL's additional features: pooled text [B, P] followed by the sinusoidal features of the numbers
+/// [original height, width, crop top, left, target height, width] of each sample, `time_ids` [B, 6].
+template <Real T, Device D>
+Tensor<T, D> text_time_features(const Tensor<T, D>& pooled, const Tensor<T, D>& time_ids, const UnetConfig& config) {
+  require<ShapeError>(pooled.rank() == 2 && time_ids.rank() == 2 && pooled.dim(0) == time_ids.dim(0),
+                      "text_time_features: pooled text ", pooled.shape(), " and size numbers ", time_ids.shape());
+  const SinusoidalFeatures<T, D> features(config.addition_time_embed_dim, config.flip_sin_to_cos, config.freq_shift);
+  const std::int64_t rows = time_ids.dim(0), ids = time_ids.dim(1);
+  const auto sizes = features(time_ids.reshape({rows * ids})).reshape({rows, ids * features.dim()});
+  return ops::concat_last(pooled, sizes);
+}
+
+/// What the first half of a UNet hands to the second.
+template <Scalar T, Device D = Cpu>
+struct UnetEncoding {
+  Var<T, D> h;                     ///< result of the middle block
+  Var<T, D> embedding;             ///< silu(time embedding + additional embedding) [B, embedding_dim]
+  std::vector<Var<T, D>> skips;    ///< skip connections, the last taken first
+  std::vector<Var<T, D>> levels;   ///< last result of each level before its downsampling
+};
+
+/// Embeddings, down path and middle block: shared by `Unet` and `ControlNet`.
+template <Scalar T, Device D = Cpu>
+struct UnetEncoder {
+  using value_type = T;
+  using device_type = D;
+
+  UnetConfig config;
+  SinusoidalFeatures<T, D> time_features;
+  Conv2d<T, D> conv_in;
+  TimestepEmbedding<T, D> time_embedding;
+  std::optional<TimestepEmbedding<T, D>> add_embedding;
+  std::vector<UnetDownBlock<T, D>> down_blocks;
+  UnetMidBlock<T, D> mid_block;
+
+  UnetEncoder() = default;
+  /// Throws OptionError for a configuration that does not fit together.
+  explicit UnetEncoder(const UnetConfig& c) : config(c) {
+    c.validate();
+    const auto& width = c.block_out_channels;
+    time_features = SinusoidalFeatures<T, D>(width[0], c.flip_sin_to_cos, c.freq_shift);
+    conv_in = Conv2d<T, D>(c.in_channels, width[0]);
+    time_embedding = TimestepEmbedding<T, D>(width[0], c.embedding_dim());
+    if (c.addition_embedding_dim > 0) add_embedding.emplace(c.addition_embedding_dim, c.embedding_dim());
+    for (std::size_t i = 0; i < c.levels(); ++i)
+      down_blocks.emplace_back(resnet(i == 0 ? width[0] : width[i - 1], width[i]), attention(i, c.down_attention[i]),
+                               c.layers_per_block, i + 1 < c.levels());
+    mid_block = {resnet(width.back(), width.back()), attention(c.levels() - 1, c.mid_attention)};
+  }
+
+  [[nodiscard]] ResnetOptions resnet(std::int64_t in, std::int64_t out) const {
+    return {in, out, config.embedding_dim(), config.norm_num_groups, config.norm_eps};
+  }
+  /// Transformer sizes of a level; depth 0 if it has none.
+  [[nodiscard]] Transformer2dOptions attention(std::size_t level, bool present) const {
+    return {config.block_out_channels[level],
+            config.heads[level],
+            present ? config.transformer_layers[level] : 0,
+            config.cross_attention_dim,
+            config.use_linear_projection,
+            config.norm_num_groups};
+  }
+  /// Channels of the skip connections in the order in which they are made.
+  [[nodiscard]] std::vector<std::int64_t> skip_channels() const {
+    std::vector<std::int64_t> channels{config.block_out_channels[0]};
+    for (std::size_t i = 0; i < config.levels(); ++i)
+      for (std::int64_t j = 0; j < config.layers_per_block + (i + 1 < config.levels() ? 1 : 0); ++j)
+        channels.push_back(config.block_out_channels[i]);
+    return channels;
+  }
+
+  /// x [B, H, W, in_channels], t [B] training times (fractions allowed). `residual` (if defined) is added to the
+  /// result of the first convolution. Throws ShapeError for inputs that do not fit the configuration.
+  UnetEncoding<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const UnetCondition<T, D>& condition,
+                                const Var<T, D>& residual = {}) const {
+    check(x, t, condition);
+    auto e = time_embedding(Var<T, D>(time_features(t)));
+    if (add_embedding) e = autograd::add(e, (*add_embedding)(condition.added));
+    UnetEncoding<T, D> out;
+    out.embedding = autograd::silu(e);
+    auto h = conv_in(x);
+    if (residual.defined()) h = autograd::add(h, residual);
+    out.skips.push_back(h);
+    for (const auto& block : down_blocks)
+      out.levels.push_back(block(out.skips.back(), out.embedding, condition.tokens, out.skips));
+    out.h = mid_block(out.skips.back(), out.embedding, condition.tokens);
+    return out;
+  }
+  template <class F>
+  void visit(F&& f, const std::string& prefix = "") {
+    visit_members(f, prefix, "conv_in", conv_in, "time_embedding", time_embedding, "add_embedding", add_embedding,
+                  "down_blocks", down_blocks, "mid_block", mid_block);
+  }
+
+ private:
+  void check(const Var<T, D>& x, const Tensor<T, D>& t, const UnetCondition<T, D>& c) const {
+    require<ShapeError>(x.rank() == 4 && x.dim(3) == config.in_channels, "UNet: sample ", x.shape(), ", [B, H, W, ",
+                        config.in_channels, "] needed");
+    require<ShapeError>(t.rank() == 1 && t.dim(0) == x.dim(0), "UNet: times ", t.shape(), " for samples ", x.shape());
+    if (config.cross_attention_dim > 0) {
+      require<ShapeError>(c.tokens.defined(), "UNet: the condition has no tokens");
+      require<ShapeError>(c.tokens.rank() == 3 && c.tokens.dim(0) == x.dim(0) &&
+                              c.tokens.dim(2) == config.cross_attention_dim,
+                          "UNet: tokens ", c.tokens.shape(), " for samples ", x.shape(), " and cross_attention_dim ",
+                          config.cross_attention_dim);
+    }
+    if (add_embedding) {
+      require<ShapeError>(c.added.defined(), "UNet: the condition has no additional features");
+      require<ShapeError>(c.added.shape() == Shape({x.dim(0), config.addition_embedding_dim}),
+                          "UNet: additional features ", c.added.shape(), ", [", x.dim(0), ", ",
+                          config.addition_embedding_dim, "] needed");
+    }
+  }
+};
+
+}  // namespace hypersd::nn

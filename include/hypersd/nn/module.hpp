@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <concepts>
+#include <hypersd/nn/parameter.hpp>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+/// \file
+/// A module is a plain struct whose `visit(f, prefix)` calls `f(name, parameter)` for each of its parameters. Copying
+/// a module copies handles: the copy shares all values. `deep_copy` makes an independent one.
+
+namespace hypersd::nn {
+
+/// Base of visitors that want whole layers (`Linear`, `Conv2d`) instead of parameters: `layer(path, layer)`.
+struct LayerVisitorBase {};
+template <class F>
+concept LayerVisitor = std::derived_from<std::remove_cvref_t<F>, LayerVisitorBase>;
+
+/// `prefix.name`, or the one of them that is not empty.
+inline std::string join(const std::string& prefix, const std::string& name) {
+  return prefix.empty() ? name : name.empty() ? prefix : prefix + "." + name;
+}
+
+namespace detail {
+
+template <class M>
+inline constexpr bool is_vector = false;
+template <class M>
+inline constexpr bool is_vector<std::vector<M>> = true;
+template <class M>
+inline constexpr bool is_optional = false;
+template <class M>
+inline constexpr bool is_optional<std::optional<M>> = true;
+template <class M>
+inline constexpr bool is_parameter = false;
+template <class T, class D>
+inline constexpr bool is_parameter<Parameter<T, D>> = true;
+
+template <class F, class M>
+void visit_member(F& f, const std::string& path, M& member) {
+  if constexpr (is_parameter<M>) {
+    if (member.declared()) f(path, member);
+  } else if constexpr (is_vector<M>) {
+    for (std::size_t i = 0; i < member.size(); ++i) visit_member(f, join(path, std::to_string(i)), member[i]);
+  } else if constexpr (is_optional<M>) {
+    if (member) visit_member(f, path, *member);
+  } else {
+    member.visit(f, path);
+  }
+}
+
+}  // namespace detail
+
+/// Visits members given as pairs of name and parameter, module, vector (members `name.0`, `name.1`, ...) or optional.
+template <class F>
+void visit_members(F&, const std::string&) {}
+template <class F, class M, class... Rest>
+void visit_members(F& f, const std::string& prefix, const char* name, M& member, Rest&&... rest) {
+  detail::visit_member(f, join(prefix, name), member);
+  visit_members(f, prefix, std::forward<Rest>(rest)...);
+}
+
+namespace detail {
+struct IgnoreParameter {
+  template <class V>
+  void operator()(const std::string&, V&) const {}
+};
+}  // namespace detail
+
+/// What the functions of this folder, the optimisers and the pipelines need to know of a network.
+template <class M>
+concept Module = requires(M m, detail::IgnoreParameter f, const std::string& prefix) {
+  typename M::value_type;
+  typename M::device_type;
+  m.visit(f, prefix);
+};
+
+/// A parameter and the name under which files know it.
+template <Scalar T, Device D = Cpu>
+struct NamedVar {
+  std::string name;
+  Var<T, D> var;
+};
+
+/// All parameters that have values, in the order of visit.
+template <Module M>
+auto parameters(M& module, const std::string& prefix = "") {
+  std::vector<NamedVar<typename M::value_type, typename M::device_type>> list;
+  auto collect = [&](const std::string& name, auto& p) {
+    if (p.defined()) list.push_back({name, p});
+  };
+  module.visit(collect, prefix);
+  return list;
+}
+
+/// Freezes or frees all parameters, adapters included.
+template <Module M>
+void set_requires_grad(M& module, bool on) {
+  auto set = [on](const std::string&, auto& p) {
+    if constexpr (!detail::is_parameter<std::remove_cvref_t<decltype(p)>>) {
+      if (!p.defined()) return;
+    }
+    p.set_requires_grad(on);
+  };
+  module.visit(set, "");
+}
+
+/// Elements and tensors of a module.
+struct ParameterCount {
+  std::int64_t elements = 0, tensors = 0;
+  bool operator==(const ParameterCount&) const = default;
+};
+
+/// Counts from the declared shapes; nothing needs to be allocated. Adapters are counted by `lora_count` instead.
+template <Module M>
+ParameterCount count_parameters(const M& module) {
+  ParameterCount n;
+  auto add = [&](const std::string&, auto& p) {
+    if constexpr (detail::is_parameter<std::remove_cvref_t<decltype(p)>>) {
+      if (p.adapter()) return;
+    }
+    n.elements += p.size();
+    ++n.tensors;
+  };
+  M handles = module;
+  handles.visit(add, "");
+  return n;
+}
+template <Module M>
+std::int64_t parameter_count(const M& module) {
+  return count_parameters(module).elements;
+}
+
+/// A copy with values (not gradients) of its own. A teacher, a student and a target are deep copies of one network.
+template <Module M>
+M deep_copy(const M& module) {
+  using V = Var<typename M::value_type, typename M::device_type>;
+  M out = module;
+  auto detach = [](const std::string&, auto& p) {
+    if (p.defined()) static_cast<V&>(p) = V(p.value().clone(), p.requires_grad());
+  };
+  out.visit(detach, "");
+  return out;
+}
+
+/// Copies the values of `from` into `to`, possibly of another device or, on the host, another element type. Throws
+/// FormatError unless both have the same parameter names, ShapeError unless the shapes agree.
+template <Module From, Module To>
+void copy_parameters(const From& from, To& to) {
+  using E = typename To::device_type;
+  From handles = from;
+  const auto source = parameters(handles);
+  std::size_t i = 0;
+  auto copy = [&](const std::string& name, auto& p) {
+    require<FormatError>(i < source.size() && source[i].name == name, "copy_parameters: the source has no '", name,
+                         "'");
+    const auto& value = source[i++].var.value();
+    if constexpr (std::same_as<typename From::value_type, typename To::value_type>) {
+      auto copied = value.template to<E>();
+      if constexpr (std::same_as<E, typename From::device_type>) copied = copied.clone();
+      p.assign(std::move(copied));
+    } else {
+      p.assign(value.template to<Cpu>().template cast<typename To::value_type>().template to<E>());
+    }
+  };
+  to.visit(copy, "");
+  require<FormatError>(i == source.size(), "copy_parameters: the target has no '",
+                       i < source.size() ? source[i].name : std::string(), "'");
+}
+
+}  // namespace hypersd::nn

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+#include <hypersd/autograd/functions.hpp>
+#include <hypersd/nn/linear.hpp>
+
+namespace hypersd::nn {
+
+/// One sinusoidal feature: arguments (value, frequency, 1 for cosine or 0 for sine).
+struct Sinusoid {
+  template <class T>
+  HYPERSD_HD T operator()(T value, T frequency, T cosine) const {
+    const T angle = value * frequency;
+    return cosine > T(0.5) ? std::cos(angle) : std::sin(angle);
+  }
+};
+
+/// Sinusoidal features of numbers (time steps, picture sizes): with half = dim / 2 and
+/// f_i = 10000^(-i / (half - freq_shift)), the features are [cos(v f), sin(v f)], sines first if `!flip_sin_to_cos`.
+template <Real T, Device D = Cpu>
+class SinusoidalFeatures {
+ public:
+  SinusoidalFeatures() = default;
+  /// Throws OptionError unless `dim` is even and 2 or more, and `freq_shift` < dim / 2.
+  explicit SinusoidalFeatures(std::int64_t dim, bool flip_sin_to_cos = true, double freq_shift = 0) {
+    const std::int64_t half = dim / 2;
+    require<OptionError>(dim >= 2 && dim % 2 == 0 && freq_shift < static_cast<double>(half),
+                         "sinusoidal features: dim = ", dim, ", freq_shift = ", freq_shift);
+    std::vector<T> frequency, cosine;
+    for (std::int64_t i = 0; i < dim; ++i) {
+      // Rounded step by step as the reference implementations round, since angles reach 1000 radians.
+      const T exponent = static_cast<T>(-std::log(10000.0)) * static_cast<T>(i % half);
+      frequency.push_back(std::exp(exponent / static_cast<T>(static_cast<double>(half) - freq_shift)));
+      cosine.push_back(T((i < half) == flip_sin_to_cos));
+    }
+    frequency_ = Tensor<T, D>::from(Shape{dim}, frequency);
+    cosine_ = Tensor<T, D>::from(Shape{dim}, cosine);
+  }
+  [[nodiscard]] std::int64_t dim() const { return frequency_.size(); }
+  /// values [B] (fractions allowed) -> [B, dim].
+  [[nodiscard]] Tensor<T, D> operator()(const Tensor<T, D>& values) const {
+    require<ShapeError>(values.rank() == 1, "sinusoidal features: values of shape ", values.shape(), ", [B] needed");
+    Tensor<T, D> out(Shape{values.dim(0), dim()});
+    ops::map_into(out, Sinusoid{}, ops::per_sample(values), ops::per_channel(frequency_), ops::per_channel(cosine_));
+    return out;
+  }
+
+ private:
+  Tensor<T, D> frequency_, cosine_;
+};
+
+/// linear, SiLU, linear: the network on top of sinusoidal (or other conditioning) features.
+template <Scalar T, Device D = Cpu>
+struct TimestepEmbedding {
+  using value_type = T;
+  using device_type = D;
+
+  Linear<T, D> linear_1, linear_2;
+
+  TimestepEmbedding() = default;
+  TimestepEmbedding(std::int64_t in, std::int64_t channels) : linear_1(in, channels), linear_2(channels, channels) {}
+  /// features [B, in] -> [B, channels].
+  Var<T, D> operator()(const Var<T, D>& features) const { return linear_2(autograd::silu(linear_1(features))); }
+  template <class F>
+  void visit(F&& f, const std::string& prefix = "") {
+    visit_members(f, prefix, "linear_1", linear_1, "linear_2", linear_2);
+  }
+};
+
+}  // namespace hypersd::nn
