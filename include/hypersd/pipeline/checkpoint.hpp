@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdlib>
+#include <functional>
+#include <hypersd/io/safetensors.hpp>
+#include <hypersd/io/safetensors_writer.hpp>
+#include <hypersd/optim/parameters.hpp>
+#include <map>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+namespace hypersd::pipeline {
+
+/// The tensors that make up a run's state, by name, as handles: saving takes their content at that moment, loading
+/// writes into the live objects. One safetensors file, written atomically; every element is kept bit for bit.
+class State {
+ public:
+  /// Adds a tensor whose storage stays in place for the life of the run (a moment, a counter).
+  template <Scalar T, Device D>
+  void add(const std::string& name, const Tensor<T, D>& tensor) {
+    require<ShapeError>(tensor.defined(), "state: tensor '", name, "' is undefined");
+    push<T>(name, [tensor] { return tensor; });
+  }
+  /// Adds the present and future value of a variable.
+  template <Real T, Device D>
+  void add(const std::string& name, const Var<T, D>& var) {
+    require<ShapeError>(var.defined(), "state: variable '", name, "' is undefined");
+    push<T>(name, [var] { return var.value(); });
+  }
+  /// Adds parameters under `prefix`.
+  template <Real T, Device D>
+  void add(const std::string& prefix, const optim::ParameterList<T, D>& parameters) {
+    for (const auto& p : parameters) add(prefix + p.name, p.var);
+  }
+  /// Adds all that `object.visit_state(f, prefix)` shows: an optimiser, an average.
+  template <class Object>
+    requires requires(const Object& object) { object.visit_state([](const std::string&, const auto&) {}, std::string()); }
+  void add(const std::string& prefix, const Object& object) {
+    object.visit_state([this](const std::string& name, const auto& tensor) { add(name, tensor); }, prefix);
+  }
+
+  [[nodiscard]] std::size_t size() const { return entries_.size(); }
+
+  /// Writes all tensors and `metadata` to `path`, complete or not at all. Throws IoError; the old file then stays.
+  void save(const std::string& path, const std::map<std::string, std::string>& metadata = {}) const {
+    io::SafetensorsWriter writer;
+    for (const auto& [key, value] : metadata) writer.metadata[key] = value;
+    for (const Entry& e : entries_) e.write(writer);
+    writer.write(path);
+  }
+  /// Reads `file`, which must hold exactly these tensors with these shapes and types; all that is checked before the
+  /// first one is changed. Throws FormatError naming file and tensor.
+  void load(const io::SafetensorsFile& file) const {
+    io::NamedShapes expected;
+    for (const Entry& e : entries_) expected.emplace_back(e.name, e.shape());
+    file.require_exactly(expected);
+    for (const Entry& e : entries_)
+      require<FormatError>(file.info(e.name).dtype == e.dtype, "checkpoint ", io::in_quotes(file.path()), ": tensor ",
+                           io::in_quotes(e.name), " is ", file.info(e.name).str(), ", ", io::dtype_name(e.dtype),
+                           " was expected");
+    for (const Entry& e : entries_) e.read(file);
+  }
+  void load(const std::string& path) const { load(io::SafetensorsFile(path)); }
+
+ private:
+  struct Entry {
+    std::string name;
+    io::DType dtype;
+    std::function<Shape()> shape;
+    std::function<void(io::SafetensorsWriter&)> write;
+    std::function<void(const io::SafetensorsFile&)> read;
+  };
+
+  /// `get` returns the tensor that holds the entry's content now.
+  template <Scalar T, class Get>
+  void push(const std::string& name, Get get) {
+    require<OptionError>(names_.insert(name).second, "state: two tensors are called '", name, "'");
+    entries_.push_back({name, io::dtype_of<T>(), [get] { return get().shape(); },
+                        [get, name](io::SafetensorsWriter& writer) { writer.add(name, get()); },
+                        [get, name](const io::SafetensorsFile& file) {
+                          using Live = decltype(get());
+                          const Tensor<T> stored = file.tensor<T>(name);
+                          get().copy_from(stored.template to<typename Live::device_type>());
+                        }});
+  }
+
+  std::vector<Entry> entries_;
+  std::unordered_set<std::string> names_;
+};
+
+/// What a checkpoint of a training phase says about itself, kept in the file's metadata.
+struct CheckpointInfo {
+  std::string phase;
+  std::int64_t step = 0;   ///< updates done
+  std::int64_t steps = 0;  ///< updates planned
+  std::uint64_t seed = 0;
+
+  [[nodiscard]] std::map<std::string, std::string> metadata() const {
+    return {{"phase", phase},
+            {"step", std::to_string(step)},
+            {"steps", std::to_string(steps)},
+            {"seed", std::to_string(seed)}};
+  }
+  /// Throws FormatError naming the file if it is no checkpoint of a phase.
+  static CheckpointInfo of(const io::SafetensorsFile& file) {
+    auto whole = [&](const char* key) {
+      const std::string text = file.metadata(key, "");
+      const bool digits = !text.empty() && text.size() <= 20 && text.find_first_not_of("0123456789") == text.npos;
+      require<FormatError>(digits, "file ", io::in_quotes(file.path()), " is no training checkpoint: its ", key, " is ",
+                           io::in_quotes(text));
+      return std::strtoull(text.c_str(), nullptr, 10);
+    };
+    return {file.metadata("phase", ""), static_cast<std::int64_t>(whole("step")),
+            static_cast<std::int64_t>(whole("steps")), whole("seed")};
+  }
+  /// Throws OptionError naming what differs unless `file` can continue this run.
+  void require_continues(const CheckpointInfo& stored, const std::string& file) const {
+    auto same = [&](const char* what, const auto& now, const auto& then) {
+      require<OptionError>(now == then, "checkpoint ", io::in_quotes(file), " cannot continue this run: ", what, " was ",
+                           then, " and is ", now, " now");
+    };
+    same("phase", phase, stored.phase);
+    same("steps", steps, stored.steps);
+    same("seed", seed, stored.seed);
+    require<FormatError>(stored.step <= stored.steps, "checkpoint ", io::in_quotes(file), " is at step ", stored.step,
+                         " of ", stored.steps);
+  }
+};
+
+}  // namespace hypersd::pipeline

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cctype>
+#include <filesystem>
+#include <hypersd/io/file.hpp>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace hypersd::pipeline {
+
+/// The options that decide a run's results, by name, as text. Leave out what does not (threads, verbosity).
+using RunOptions = std::vector<std::pair<std::string, std::string>>;
+
+/// What to do with a folder that holds a run already.
+enum class Existing {
+  refuse,   ///< OptionError
+  resume,   ///< continue it; a folder without a run gets a new one
+  replace,  ///< remove its state and start again
+};
+
+namespace detail {
+
+/// An exclusive lock on a file for the life of the object. The system drops it when the process ends, however.
+class FileLock {
+ public:
+  /// Throws IoError naming `folder` and, if known, the process that holds the lock.
+  FileLock(const std::string& path, const std::string& folder)
+      : file_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
+    if (!file_.open()) fail<IoError>("cannot write ", io::in_quotes(path), ": ", io::system_reason(errno));
+    if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) fail<IoError>("cannot lock ", io::in_quotes(path), ": ", io::system_reason(errno));
+      std::string owner(32, '\0');
+      owner.resize(io::read_at(file_, owner.data(), owner.size(), 0, path));
+      owner.resize(std::min(owner.find_first_not_of("0123456789"), owner.size()));
+      fail<IoError>("run folder ", io::in_quotes(folder), " is in use by another process",
+                    owner.empty() ? "" : " (" + owner + ")");
+    }
+    const std::string me = std::to_string(::getpid()) + "\n";
+    if (::ftruncate(file_.get(), 0) != 0)
+      fail<IoError>("cannot write ", io::in_quotes(path), ": ", io::system_reason(errno));
+    io::write_all(file_, me.data(), me.size(), path);
+  }
+
+ private:
+  io::FileHandle file_;
+};
+
+}  // namespace detail
+
+/// A run's folder: `run.json` (options and finished phases), `state/PHASE.safetensors` (checkpoints), `logs/PHASE.csv`
+/// (loss curves), and whatever the program puts beside them. One process at a time.
+class RunDirectory {
+ public:
+  /// Opens or creates the folder. Throws IoError if it cannot be written or another process uses it, OptionError if it
+  /// holds a run with other options (naming the first) or `existing` forbids one, FormatError for a damaged run.json.
+  RunDirectory(std::string folder, RunOptions options, Existing existing = Existing::refuse)
+      : folder_(std::move(folder)), options_(std::move(options)) {
+    for (const auto& [name, value] : options_)
+      require<OptionError>(io::valid_utf8(name) && io::valid_utf8(value), "option ", io::in_quotes(name), " = ",
+                           io::in_quotes(value), " is not valid UTF-8, so run.json cannot hold it");
+    io::ensure_writable_folder(folder_);
+    lock_.emplace(file(".lock"), folder_);
+    std::error_code ignored;
+    const bool there = std::filesystem::exists(file("run.json"), ignored);
+    require<OptionError>(!there || existing != Existing::refuse, "folder ", io::in_quotes(folder_),
+                         " holds a run already: resume it, replace it, or choose another folder");
+    if (there && existing == Existing::replace) clear();
+    resumed_ = there && existing == Existing::resume;
+    if (resumed_) load();
+    io::ensure_writable_folder(file("state"));
+    io::ensure_writable_folder(file("logs"));
+    if (!resumed_) save();
+  }
+
+  [[nodiscard]] const std::string& folder() const { return folder_; }
+  /// True if the folder held this run before.
+  [[nodiscard]] bool resumed() const { return resumed_; }
+  [[nodiscard]] const RunOptions& options() const { return options_; }
+
+  /// Path of `name` in the folder.
+  [[nodiscard]] std::string file(const std::string& name) const {
+    return (std::filesystem::path(folder_) / name).string();
+  }
+  /// Path of a phase's checkpoint.
+  [[nodiscard]] std::string checkpoint(const std::string& phase) const {
+    return file("state/" + file_name(phase) + ".safetensors");
+  }
+  /// Path of a phase's loss curve.
+  [[nodiscard]] std::string loss_log(const std::string& phase) const {
+    return file("logs/" + file_name(phase) + ".csv");
+  }
+
+  /// Phases that are done, in order.
+  [[nodiscard]] std::vector<std::string> phases() const {
+    std::vector<std::string> out;
+    for (const Phase& p : done_) out.push_back(p.name);
+    return out;
+  }
+  [[nodiscard]] bool done(const std::string& phase) const { return find(phase) != nullptr; }
+  /// Marks a phase as done, with facts to remember (a metric, a duration), durable on return. Its results must be in
+  /// their files before. A phase marked again gets the new facts.
+  void mark_done(const std::string& phase, std::map<std::string, std::string> facts = {}) {
+    if (const Phase* known = find(phase)) done_[static_cast<std::size_t>(known - done_.data())].facts = std::move(facts);
+    else done_.push_back({phase, std::move(facts)});
+    save();
+  }
+  /// A fact of a finished phase, or `fallback`.
+  [[nodiscard]] std::string fact(const std::string& phase, const std::string& key, std::string fallback = "") const {
+    const Phase* p = find(phase);
+    if (p == nullptr) return fallback;
+    const auto it = p->facts.find(key);
+    return it == p->facts.end() ? fallback : it->second;
+  }
+
+  /// A phase's name as a file name: letters, digits, `.`, `_` stay, runs of other characters become one `-`.
+  static std::string file_name(const std::string& phase) {
+    std::string out;
+    for (const char c : phase) {
+      const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '_';
+      if (plain && !(c == '.' && out.empty())) out += c;
+      else if (!out.empty() && out.back() != '-') out += '-';
+    }
+    while (!out.empty() && out.back() == '-') out.pop_back();
+    require<OptionError>(!out.empty(), "phase ", io::in_quotes(phase), " has no letter or digit for a file name");
+    return out;
+  }
+
+ private:
+  struct Phase {
+    std::string name;
+    std::map<std::string, std::string> facts;
+  };
+  using Json = nlohmann::ordered_json;
+
+  [[nodiscard]] const Phase* find(const std::string& phase) const {
+    for (const Phase& p : done_)
+      if (p.name == phase) return &p;
+    return nullptr;
+  }
+  void clear() const {
+    std::error_code code;
+    for (const char* name : {"run.json", "state", "logs"}) {
+      std::filesystem::remove_all(file(name), code);
+      if (code) fail<IoError>("cannot remove ", io::in_quotes(file(name)), ": ", code.message());
+    }
+  }
+  void save() const {
+    Json json{{"format", 1}, {"options", Json::object()}, {"done", Json::array()}};
+    for (const auto& [name, value] : options_) json["options"][name] = value;
+    for (const Phase& p : done_) json["done"].push_back({{"phase", p.name}, {"facts", Json(p.facts)}});
+    io::atomic_write(file("run.json"), json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  }
+  void load() {
+    const std::string path = file("run.json");
+    std::map<std::string, std::string> then;
+    try {
+      const Json json = Json::parse(io::read_file(path));
+      require<FormatError>(json.at("format") == 1, "run file ", io::in_quotes(path), " is of an unknown version");
+      for (const auto& [name, value] : json.at("options").items()) then[name] = value.get<std::string>();
+      for (const auto& entry : json.at("done"))
+        done_.push_back({entry.at("phase").get<std::string>(),
+                         entry.at("facts").get<std::map<std::string, std::string>>()});
+    } catch (const nlohmann::json::exception& error) {
+      fail<FormatError>("run file ", io::in_quotes(path), " is damaged: ", error.what());
+    }
+    const std::string where = "folder " + io::in_quotes(folder_) + " holds a run with other options: ";
+    for (const auto& [name, value] : options_) {
+      const auto it = then.find(name);
+      require<OptionError>(it != then.end(), where, name, " was not set and is ", io::in_quotes(value), " now");
+      require<OptionError>(it->second == value, where, name, " was ", io::in_quotes(it->second), " and is ",
+                           io::in_quotes(value), " now");
+      then.erase(it);
+    }
+    if (!then.empty())
+      fail<OptionError>(where, then.begin()->first, " was ", io::in_quotes(then.begin()->second),
+                        " and is not set now");
+  }
+
+  std::string folder_;
+  RunOptions options_;
+  std::optional<detail::FileLock> lock_;
+  std::vector<Phase> done_;
+  bool resumed_ = false;
+};
+
+}  // namespace hypersd::pipeline

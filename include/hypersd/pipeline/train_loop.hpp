@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <hypersd/core/progress.hpp>
+#include <hypersd/optim/adamw.hpp>
+#include <hypersd/optim/clip.hpp>
+#include <hypersd/optim/ema.hpp>
+#include <hypersd/optim/schedule.hpp>
+#include <hypersd/pipeline/checkpoint.hpp>
+#include <hypersd/pipeline/hooks.hpp>
+#include <optional>
+#include <type_traits>
+
+namespace hypersd::pipeline {
+
+struct TrainOptions {
+  std::string phase = "train";                    ///< name in progress, errors and checkpoints
+  std::int64_t steps = 1000;                      ///< updates in all, >= 1
+  optim::Schedule learning_rate = optim::Constant{1e-3};
+  optim::AdamWOptions adamw{};
+  double clip = 1.0;                              ///< largest gradient norm; 0 for no clipping
+  std::optional<optim::EmaOptions> ema{};         ///< keeps an average of the parameters if set
+  std::int64_t log_every = 10;                    ///< steps a line of the loss curve, >= 1
+  std::int64_t checkpoint_every = 0;              ///< steps between checkpoints; 0: only at the end
+  std::string checkpoint{};                       ///< file; empty: none
+  std::uint64_t seed = 0;                         ///< kept in the checkpoint, and compared when it is loaded
+};
+
+struct TrainReport {
+  std::int64_t first_step = 0;  ///< updates that were done before (a resumed run)
+  std::int64_t step = 0;        ///< updates done now
+  double loss = 0;              ///< mean loss of the last window of `log_every` steps; NaN if no step was run
+  double seconds = 0;           ///< wall time of this run
+  bool stopped = false;         ///< `Hooks::stop` ended it early
+};
+
+/// Loss of one training step and numbers to log beside it. A step function may also return the bare loss.
+template <Real T, Device D = Cpu>
+struct StepResult {
+  Var<T, D> loss;
+  Diagnostics diagnostics{};
+};
+
+/// The training loop: step function, backward, checks, clipping, AdamW, average, log, checkpoint. The step function is
+/// called with the number of updates done so far; if it draws all its data and noise from (seed, step), a run that was
+/// killed and resumed gives bitwise the parameters of an uninterrupted one.
+template <Real T, Device D = Cpu>
+class Trainer {
+ public:
+  /// Keeps handles to `parameters`. Throws OptionError for options out of range.
+  Trainer(TrainOptions options, optim::ParameterList<T, D> parameters)
+      : options_(std::move(options)), parameters_(std::move(parameters)), optimizer_(parameters_, options_.adamw) {
+    auto need = [this](bool ok, const char* what, const auto& value) {
+      require<OptionError>(ok, "phase '", options_.phase, "': ", what, " = ", value);
+    };
+    need(options_.steps >= 1, "steps", options_.steps);
+    need(options_.log_every >= 1, "log_every", options_.log_every);
+    need(options_.checkpoint_every >= 0, "checkpoint_every", options_.checkpoint_every);
+    need(options_.clip >= 0, "clip", options_.clip);
+    need(static_cast<bool>(options_.learning_rate), "learning_rate", "no schedule");
+    need(!parameters_.empty(), "parameters", "an empty list");
+    state_.add("parameter.", parameters_);
+    state_.add("adamw.", optimizer_);
+    if (options_.ema) {
+      ema_.emplace(parameters_, *options_.ema);
+      state_.add("ema.", *ema_);
+    }
+  }
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
+
+  [[nodiscard]] std::int64_t step() const { return step_; }
+  [[nodiscard]] const TrainOptions& options() const { return options_; }
+  [[nodiscard]] optim::AdamW<T, D>& optimizer() { return optimizer_; }
+  /// The average; throws OptionError if the options ask for none.
+  [[nodiscard]] optim::Ema<T, D>& ema() {
+    require<OptionError>(ema_.has_value(), "phase '", options_.phase, "' keeps no average");
+    return *ema_;
+  }
+  /// What a checkpoint holds. Add here what else the step function changes (a discriminator, its optimiser).
+  [[nodiscard]] State& state() { return state_; }
+
+  /// Loads the checkpoint if there is one; returns whether. Throws FormatError for a damaged file or another
+  /// architecture, OptionError for another phase, seed or number of steps.
+  bool resume() {
+    std::error_code ignored;
+    if (options_.checkpoint.empty() || !std::filesystem::exists(options_.checkpoint, ignored)) return false;
+    const io::SafetensorsFile file(options_.checkpoint);
+    const CheckpointInfo stored = CheckpointInfo::of(file);
+    info().require_continues(stored, options_.checkpoint);
+    state_.load(file);
+    step_ = saved_step_ = stored.step;
+    return true;
+  }
+
+  /// Trains to the end (or to `Hooks::stop`). `step_fn(step)` returns the loss or a struct with `loss` and
+  /// `diagnostics`. Throws NumericError naming phase and step if loss or gradient are not finite: nothing has been
+  /// updated by that step, and the last checkpoint stays. Errors of the step function pass through.
+  template <class StepFn>
+  TrainReport run(StepFn&& step_fn, const Progress& progress = {}, const Hooks& hooks = {}) {
+    TrainReport out{step_, step_, std::nan(""), 0, false};
+    const auto begin = std::chrono::steady_clock::now();
+    report(progress, {options_.phase, step_, options_.steps, {}, {}});
+    LogWindow window;
+    double smooth = 0, weight = 0;  // of the loss shown in progress: a mean over about 20 steps
+    while (step_ < options_.steps && !out.stopped) {
+      const double loss = one_step(step_fn, window);
+      smooth = 0.95 * smooth + 0.05 * loss;
+      weight = 0.95 * weight + 0.05;
+      if (hooks.after_step) hooks.after_step(step_);
+      out.stopped = hooks.stop && hooks.stop(step_) && step_ < options_.steps;
+      const bool last = step_ == options_.steps || out.stopped;
+      const bool save = last || (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0);
+      // The line goes before the checkpoint: a resumed run cuts later lines off and so has each one once.
+      if (save || step_ % options_.log_every == 0) {
+        const LogRow row = window.take(options_.phase, step_);
+        out.loss = row.loss;
+        if (hooks.log) hooks.log(row);
+      }
+      if (save) save_checkpoint(hooks);
+      report(progress, {options_.phase, step_, options_.steps, smooth / weight, {}});
+    }
+    optim::zero_grad(parameters_);
+    out.step = step_;
+    out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return out;
+  }
+
+ private:
+  [[nodiscard]] CheckpointInfo info() const { return {options_.phase, step_, options_.steps, options_.seed}; }
+
+  template <class StepFn>
+  double one_step(StepFn& step_fn, LogWindow& window) {
+    optimizer_.zero_grad();
+    auto result = step_fn(step_);
+    const Var<T, D>* loss = nullptr;
+    Diagnostics diagnostics;
+    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(result)>, Var<T, D>>) {
+      loss = &result;
+    } else {
+      loss = &result.loss;
+      for (const auto& [name, value] : result.diagnostics) diagnostics.emplace_back(name, static_cast<double>(value));
+    }
+    const auto value = static_cast<double>(loss->item());
+    if (!std::isfinite(value)) stop_for("the loss is " + io::number(value));
+    autograd::backward(*loss);
+    double norm = 0;
+    try {
+      norm = optim::grad_norm(parameters_);
+    } catch (const NumericError& error) {
+      stop_for(error.what());
+    }
+    const double rate = options_.learning_rate(step_);
+    optimizer_.step(rate, optim::clip_factor(norm, options_.clip));
+    if (ema_) ema_->update();
+    ++step_;
+    window.add(value, rate, norm, diagnostics);
+    return value;
+  }
+
+  void save_checkpoint(const Hooks& hooks) {
+    if (options_.checkpoint.empty()) return;
+    state_.save(options_.checkpoint, info().metadata());
+    saved_step_ = step_;
+    if (hooks.checkpoint) hooks.checkpoint(step_);
+  }
+
+  [[noreturn]] void stop_for(const std::string& reason) const {
+    std::string kept = "; no checkpoint was written yet";
+    if (saved_step_ >= 0)
+      kept = "; the checkpoint of step " + std::to_string(saved_step_) + " is kept in " +
+             io::in_quotes(options_.checkpoint);
+    fail<NumericError>("phase '", options_.phase, "', step ", step_ + 1, " of ", options_.steps, ": ", reason, kept);
+  }
+
+  TrainOptions options_;
+  optim::ParameterList<T, D> parameters_;
+  optim::AdamW<T, D> optimizer_;
+  std::optional<optim::Ema<T, D>> ema_;
+  State state_;
+  std::int64_t step_ = 0, saved_step_ = -1;
+};
+
+/// Trains `parameters` from the beginning, or from `options.checkpoint` if that exists and `resume` is set. With
+/// `options.ema` the parameters end as their averages.
+template <class T, class D, class StepFn>
+TrainReport train(const TrainOptions& options, const optim::ParameterList<T, D>& parameters, StepFn&& step_fn,
+                  const Progress& progress = {}, const Hooks& hooks = {}, bool resume = false) {
+  Trainer<T, D> trainer(options, parameters);
+  if (resume) trainer.resume();
+  const TrainReport out = trainer.run(step_fn, progress, hooks);
+  if (options.ema) trainer.ema().copy_to_parameters();
+  return out;
+}
+
+}  // namespace hypersd::pipeline
