@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <hypersd/diffusion/denoiser.hpp>
+#include <hypersd/ops/copy.hpp>
+#include <hypersd/ops/map.hpp>
+#include <hypersd/ops/reduce.hpp>
+#include <type_traits>
+#include <vector>
+
+/// \file
+/// Classifier-free guidance (Ho and Salimans): e = e_u + g (e_c - e_u). The result is affine in the two predictions, so
+/// it may be taken in any prediction type, and a sampler folds it into its step. g <= 1 means the conditional branch
+/// alone; it is never the unconditional one. In the w form of latent consistency models, g = w + 1.
+
+namespace hypersd::diffusion {
+
+/// A condition with the null condition of the same batch.
+template <class Condition>
+struct GuidedCondition {
+  Condition conditional, null;
+};
+template <class Condition>
+GuidedCondition(Condition, Condition) -> GuidedCondition<Condition>;
+
+/// guided = conditional * e_c + unconditional * e_u.
+struct GuidanceWeights {
+  double conditional = 1, unconditional = 0;
+};
+
+/// Weights of scale g; the conditional branch alone for g <= 1. Throws OptionError for a scale that is not finite.
+inline GuidanceWeights guidance_weights(double scale) {
+  require<OptionError>(std::isfinite(scale), "guidance scale ", scale, " is not finite");
+  return scale <= 1 ? GuidanceWeights{} : GuidanceWeights{scale, 1 - scale};
+}
+
+/// Guidance scale g of the w form e_c + w (e_c - e_u).
+constexpr double scale_of_w(double w) { return w + 1; }
+
+/// Predictions of both branches; `unconditional` is undefined where it was not asked for.
+template <class T, class D>
+struct Branches {
+  Tensor<T, D> conditional, unconditional;
+};
+
+namespace detail {
+
+template <class C>
+concept ConcatenatedByName = requires(const C& c) {
+  { concat_batch(c, c) } -> std::convertible_to<C>;
+};
+template <class C>
+inline constexpr bool is_tensor = false;
+template <class T, class D>
+inline constexpr bool is_tensor<Tensor<T, D>> = true;
+template <class C>
+inline constexpr bool is_guided = false;
+template <class C>
+inline constexpr bool is_guided<GuidedCondition<C>> = true;
+
+/// Conditions that two branches can share a batch with: those with `concat_batch(a, b)`, tensors, empty structs.
+template <class C>
+concept Concatenated = ConcatenatedByName<C> || is_tensor<C> || std::is_empty_v<C>;
+
+template <Concatenated C>
+C concatenate(const C& a, const C& b) {
+  if constexpr (std::is_empty_v<C>) return a;
+  else if constexpr (is_tensor<C>) return ops::concat_first(a, b);
+  else return concat_batch(a, b);
+}
+
+}  // namespace detail
+
+/// Predictions under the condition and, if `both`, under the null condition: one batch of 2 B where the condition type
+/// can be joined (it has a free function `concat_batch(a, b)`, is a tensor, or is empty), else two calls.
+template <class N, class T, class D, class C>
+Branches<T, D> predict_branches(const N& net, const Tensor<T, D>& x, const Tensor<T, D>& t,
+                                const GuidedCondition<C>& condition, bool both = true) {
+  if (!both) return {predict(net, x, t, condition.conditional), {}};
+  if constexpr (detail::Concatenated<C>) {
+    const std::int64_t batch = x.dim(0);
+    const Tensor<T, D> joined = predict(net, ops::concat_first(x, x), ops::concat_first(t, t),
+                                        detail::concatenate(condition.conditional, condition.null));
+    return {joined.slice(0, batch), joined.slice(batch, 2 * batch)};
+  } else {
+    return {predict(net, x, t, condition.conditional), predict(net, x, t, condition.null)};
+  }
+}
+
+/// Factors, one a sample, that bring the guided prediction's standard deviation towards that of the conditional one:
+/// phi std(e_c) / std(e) + 1 - phi, std unbiased over a sample (Lin et al., section 3.4). Works from moments of the two
+/// branches, so the guided prediction need not exist yet.
+template <class T, class D>
+std::vector<double> rescale_factors(const Branches<T, D>& e, const std::vector<GuidanceWeights>& weights, double phi) {
+  auto host = [](const Tensor<T, D>& t) { return t.to_vector(); };
+  const double n = static_cast<double>(e.conditional.size()) / static_cast<double>(e.conditional.dim(0));
+  const auto centred = [&](const Tensor<T, D>& a) {
+    Tensor<T, D> mean = ops::sum_to_samples(a), out(a.shape());
+    ops::map_into(mean, ops::Affine<T>{static_cast<T>(1 / n), T(0)}, mean);
+    ops::map_into(out, ops::Sub{}, a, ops::per_sample(mean));
+    return out;
+  };
+  const Tensor<T, D> c = centred(e.conditional), u = centred(e.unconditional);
+  const auto cc = host(ops::sum_to_samples(ops::map(ops::Mul{}, c, c)));
+  const auto uu = host(ops::sum_to_samples(ops::map(ops::Mul{}, u, u)));
+  const auto cu = host(ops::sum_to_samples(ops::map(ops::Mul{}, c, u)));
+  std::vector<double> out;
+  for (std::size_t b = 0; b < cc.size(); ++b) {
+    const auto [wc, wu] = weights[b];
+    const double guided = wc * wc * static_cast<double>(cc[b]) + wu * wu * static_cast<double>(uu[b]) +
+                          2 * wc * wu * static_cast<double>(cu[b]);
+    out.push_back(guided > 0 ? phi * std::sqrt(static_cast<double>(cc[b]) / guided) + 1 - phi : 1.0);
+  }
+  return out;
+}
+
+/// No guidance: the conditional prediction as it is.
+struct NoGuidance {
+  struct Options {};
+  static constexpr bool guided = false;
+  Options options{};
+};
+
+/// Guidance by `scale`; `rescale` = phi in [0, 1] damps the contrast that large scales add.
+struct ClassifierFree {
+  struct Options {
+    double scale = 7.5, rescale = 0;
+  };
+  static constexpr bool guided = true;
+  Options options{};
+};
+
+/// How a sampler treats the condition.
+template <class G>
+concept Guidance = std::default_initializable<G> && requires {
+  typename G::Options;
+  { G{typename G::Options{}} };
+  { G::guided } -> std::convertible_to<bool>;
+};
+static_assert(Guidance<NoGuidance> && Guidance<ClassifierFree>);
+
+/// The guided prediction itself, as a teacher's step needs it: sample b has scale `scales[b]` (g form). Only the
+/// conditional branch runs if all scales are at most 1.
+template <class N, class T, class D, class C>
+Tensor<T, D> predict_guided(const N& net, const Tensor<T, D>& x, const Tensor<T, D>& t,
+                            const GuidedCondition<C>& condition, const std::vector<double>& scales,
+                            double rescale = 0) {
+  require<ShapeError>(x.rank() > 0 && static_cast<std::int64_t>(scales.size()) == x.dim(0), "predict_guided: ",
+                      scales.size(), " scales for a batch of shape ", x.shape());
+  const bool both = std::any_of(scales.begin(), scales.end(), [](double g) { return guidance_weights(g).conditional != 1; });
+  const Branches<T, D> e = predict_branches(net, x, t, condition, both);
+  if (!both) return e.conditional;
+  std::vector<GuidanceWeights> weights;
+  for (const double g : scales) weights.push_back(guidance_weights(g));
+  std::vector<double> factors(scales.size(), 1.0);
+  if (rescale > 0) factors = rescale_factors(e, weights, rescale);
+  std::vector<T> a, b;
+  for (std::size_t i = 0; i < scales.size(); ++i) {
+    a.push_back(static_cast<T>(factors[i] * weights[i].conditional));
+    b.push_back(static_cast<T>(factors[i] * weights[i].unconditional));
+  }
+  const Shape batch{x.dim(0)};
+  return ops::map(ops::Combine{}, e.conditional, e.unconditional, ops::per_sample(Tensor<T, D>::from(batch, a)),
+                  ops::per_sample(Tensor<T, D>::from(batch, b)));
+}
+
+}  // namespace hypersd::diffusion
