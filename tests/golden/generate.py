@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the golden values that the C++ tests compare with.
+
+Every value comes from an independent implementation (diffusers, PyTorch, SciPy)
+and from fixed seeds; running it twice writes the same bytes. The environment is
+the one of bench/peers/setup.sh. See README.md for what each file holds.
+
+    bash bench/peers/setup.sh VENV && VENV/bin/python tests/golden/generate.py --out tests/golden/data
+"""
+
+import argparse
+import pathlib
+import sys
+
+import torch
+
+import golden_solvers
+
+FAMILIES = {
+    "schedules": golden_solvers.schedules,
+    "solver_ddim": golden_solvers.ddim,
+    "solver_tcd": golden_solvers.tcd,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", default=str(pathlib.Path(__file__).parent / "data"), help="folder to write to")
+    parser.add_argument("--only", nargs="*", choices=sorted(FAMILIES), help="write these families only")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    pathlib.Path(options.out).mkdir(parents=True, exist_ok=True)
+    for name, family in FAMILIES.items():
+        if not options.only or name in options.only:
+            print(f"golden: {name}", file=sys.stderr)
+            family(options.out)
+
+
+if __name__ == "__main__":
+    main()
