@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <bit>
+#include <charconv>
+#include <cstdint>
+#include <cstring>
+#include <hypersd/core/tensor.hpp>
+#include <hypersd/io/dtype.hpp>
+#include <hypersd/io/file.hpp>
+#include <hypersd/io/text.hpp>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+/// \file
+/// NumPy's array files (numpy.lib.format, versions 1 to 3): little-endian f4, f8, i4, i8 and u1 in C order.
+
+namespace hypersd::io {
+
+static_assert(std::endian::native == std::endian::little, "array files are read and written in place: little-endian");
+
+/// What the header of a .npy file says.
+struct NpyInfo {
+  DType dtype = DType::F32;
+  Shape shape;
+  std::size_t data_start = 0;  ///< offset of the first element in the file
+};
+
+namespace detail {
+
+/// Reader of the header's Python dictionary, e.g. `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`.
+class NpyHeader {
+ public:
+  NpyHeader(std::string_view text, const std::string& where) : text_(text), where_(where) {}
+
+  NpyInfo parse() {
+    NpyInfo out;
+    bool descr = false, order = false, shape = false;
+    expect('{');
+    while (!take('}')) {
+      const std::string key = quoted_word();
+      expect(':');
+      if (key == "descr" && !descr) {
+        out.dtype = dtype(quoted_word());
+        descr = true;
+      } else if (key == "fortran_order" && !order) {
+        if (take_word("True")) fail<FormatError>(where_, "Fortran order is not read; save it with order='C'");
+        require<FormatError>(take_word("False"), where_, "fortran_order is neither True nor False");
+        order = true;
+      } else if (key == "shape" && !shape) {
+        out.shape = extents();
+        shape = true;
+      } else {
+        fail<FormatError>(where_, "unexpected or repeated key ", in_quotes(key));
+      }
+      if (!take(',') && !peek('}')) broken();
+    }
+    blanks();
+    if (at_ != text_.size()) broken();
+    require<FormatError>(descr && order && shape, where_, "the header lacks descr, fortran_order or shape");
+    return out;
+  }
+
+ private:
+  DType dtype(const std::string& descr) {
+    require<FormatError>(descr.empty() || descr[0] != '>', where_, "type ", in_quotes(descr),
+                         " is big-endian; save it little-endian");
+    const std::string_view type = std::string_view(descr).substr(descr.empty() ? 0 : 1);
+    const char order = descr.empty() ? '\0' : descr[0];
+    if (order == '<' || order == '=') {
+      if (type == "f4") return DType::F32;
+      if (type == "f8") return DType::F64;
+      if (type == "i4") return DType::I32;
+      if (type == "i8") return DType::I64;
+    }
+    if (order != '\0' && type == "u1") return DType::U8;
+    fail<FormatError>(where_, "type ", in_quotes(descr), " is not read; f4, f8, i4, i8 and u1 are");
+  }
+  Shape extents() {
+    Shape out;
+    expect('(');
+    while (!take(')')) {
+      blanks();
+      std::int64_t n = 0;
+      const char* begin = text_.data() + at_;
+      const auto result = std::from_chars(begin, text_.data() + text_.size(), n);
+      if (result.ec != std::errc() || n < 0) broken();
+      at_ += static_cast<std::size_t>(result.ptr - begin);
+      require<FormatError>(out.rank() < Shape::max_rank, where_, "more than ", Shape::max_rank, " axes");
+      out.push_back(n);
+      if (!take(',') && (!peek(')') || out.rank() == 1)) broken();  // (3) is a number in Python, (3,) a tuple
+    }
+    return out;
+  }
+  std::string quoted_word() {
+    blanks();
+    const char quote = at_ < text_.size() ? text_[at_] : '\0';
+    if (quote != '\'' && quote != '"') broken();
+    const std::size_t end = text_.find(quote, at_ + 1);
+    if (end == std::string_view::npos) broken();
+    const std::string out(text_.substr(at_ + 1, end - at_ - 1));
+    at_ = end + 1;
+    return out;
+  }
+  void blanks() {
+    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n')) ++at_;
+  }
+  bool peek(char c) {
+    blanks();
+    return at_ < text_.size() && text_[at_] == c;
+  }
+  bool take(char c) {
+    if (!peek(c)) return false;
+    ++at_;
+    return true;
+  }
+  bool take_word(std::string_view word) {
+    blanks();
+    if (text_.substr(at_, word.size()) != word) return false;
+    at_ += word.size();
+    return true;
+  }
+  void expect(char c) {
+    if (!take(c)) broken();
+  }
+  [[noreturn]] void broken() { fail<FormatError>(where_, "the header is broken at character ", at_); }
+
+  std::string_view text_;
+  const std::string& where_;
+  std::size_t at_ = 0;
+};
+
+}  // namespace detail
+
+/// Checks the header of a .npy image and that its data is complete. Throws FormatError naming `file`.
+inline NpyInfo npy_info(std::string_view bytes, const std::string& file) {
+  const std::string where = "npy file " + in_quotes(file) + ": ";
+  require<FormatError>(bytes.size() >= 10 && bytes.substr(0, 6) == "\x93NUMPY", where,
+                       "it does not begin like a .npy file");
+  const auto byte = [&](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(bytes[i])); };
+  require<FormatError>(byte(6) >= 1 && byte(6) <= 3 && byte(7) == 0, where, "format version ", byte(6), ".", byte(7),
+                       " is not known");
+  std::size_t start = 10, length = byte(8) | byte(9) << 8U;
+  if (byte(6) > 1) {
+    require<FormatError>(bytes.size() >= 12, where, "truncated");
+    start = 12;
+    length |= byte(10) << 16U | byte(11) << 24U;
+  }
+  require<FormatError>(length <= bytes.size() - start, where, "truncated inside the header");
+  NpyInfo info = detail::NpyHeader(bytes.substr(start, length), where).parse();
+  info.data_start = start + length;
+  std::uint64_t need = dtype_bits(info.dtype) / 8;
+  bool fits = true;
+  std::int64_t extent_product = 1;  // without the zeros: no partial product may overflow later
+  for (const std::int64_t n : info.shape) {
+    if (n != 0) fits = fits && !__builtin_mul_overflow(extent_product, n, &extent_product);
+    fits = fits && !__builtin_mul_overflow(need, static_cast<std::uint64_t>(n), &need);
+  }
+  require<FormatError>(fits, where, "shape ", info.shape, " is too large");
+  const std::size_t there = bytes.size() - info.data_start;
+  require<FormatError>(there >= need, where, "truncated, shape ", info.shape, " takes ", need, " bytes but ", there,
+                       " are there");
+  require<FormatError>(there == need, where, there - need, " bytes follow the data of shape ", info.shape);
+  return info;
+}
+
+/// Decodes a .npy image, converting its elements to `T` (see `convert_elements`). Throws FormatError naming `file`.
+template <Scalar T>
+Tensor<T> decode_npy(std::string_view bytes, const std::string& file) {
+  const NpyInfo info = npy_info(bytes, file);
+  require<FormatError>(convertible<T>(info.dtype), "npy file ", in_quotes(file), ": ", dtype_name(info.dtype),
+                       " elements cannot be read as ", dtype_name(dtype_of<T>()));
+  Tensor<T> out(info.shape);
+  convert_elements(info.dtype, reinterpret_cast<const std::uint8_t*>(bytes.data()) + info.data_start,
+                   static_cast<std::size_t>(out.size()), out.data(), "npy file " + in_quotes(file));
+  return out;
+}
+
+/// Reads a .npy file whose elements are of type `T`. Throws IoError or FormatError naming `path`.
+template <Scalar T>
+Tensor<T> read_npy(const std::string& path) {
+  const std::string bytes = read_file(path);
+  const NpyInfo info = npy_info(bytes, path);
+  require<FormatError>(info.dtype == dtype_of<T>(), "npy file ", in_quotes(path), ": elements are ",
+                       dtype_name(info.dtype), ", not ", dtype_name(dtype_of<T>()));
+  return decode_npy<T>(bytes, path);
+}
+
+/// Reads a .npy file and converts: anything to floating point, integers to integers that hold them.
+template <Scalar T>
+Tensor<T> read_npy_as(const std::string& path) {
+  return decode_npy<T>(read_file(path), path);
+}
+
+/// The bytes of a .npy file, version 1.
+template <Scalar T>
+std::string encode_npy(const Tensor<T>& array) {
+  static_assert(!std::is_same_v<T, half> && !std::is_same_v<T, bfloat16>, "cast 16-bit elements to float first");
+  std::string descr = "|u1";
+  if constexpr (std::is_same_v<T, float>) descr = "<f4";
+  if constexpr (std::is_same_v<T, double>) descr = "<f8";
+  if constexpr (std::is_same_v<T, std::int32_t>) descr = "<i4";
+  if constexpr (std::is_same_v<T, std::int64_t>) descr = "<i8";
+  require<ShapeError>(array.defined(), "npy: the array is undefined");
+  std::string shape;
+  for (const std::int64_t n : array.shape()) shape += std::to_string(n) + ", ";
+  if (array.rank() > 1) shape.resize(shape.size() - 2);
+  std::string header = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': (" + shape + "), }";
+  header.append(63 - (10 + header.size()) % 64, ' ');  // data at a multiple of 64
+  header += '\n';
+  std::string out("\x93NUMPY\x01\x00", 8);
+  out += static_cast<char>(static_cast<unsigned char>(header.size() & 0xFFU));
+  out += static_cast<char>(static_cast<unsigned char>(header.size() >> 8U));
+  out += header;
+  if (array.size() > 0)
+    out.append(reinterpret_cast<const char*>(array.data()), static_cast<std::size_t>(array.size()) * sizeof(T));
+  return out;
+}
+
+/// Writes a .npy file atomically. Throws IoError naming `path`.
+template <Scalar T>
+void write_npy(const std::string& path, const Tensor<T>& array) {
+  atomic_write(path, encode_npy(array));
+}
+
+}  // namespace hypersd::io
