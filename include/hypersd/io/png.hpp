@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <png.h>
+
+#include <cstdint>
+#include <hypersd/core/error.hpp>
+#include <hypersd/io/file.hpp>
+#include <hypersd/io/image.hpp>
+#include <hypersd/io/text.hpp>
+#include <string>
+#include <string_view>
+
+/// \file
+/// PNG by libpng's simplified interface (link with -lpng).
+
+namespace hypersd::io {
+
+namespace detail {
+
+/// libpng's state, freed on every way out.
+struct PngState {
+  png_image image{};
+
+  PngState() { image.version = PNG_IMAGE_VERSION; }
+  PngState(const PngState&) = delete;
+  PngState& operator=(const PngState&) = delete;
+  ~PngState() { png_image_free(&image); }
+};
+
+}  // namespace detail
+
+/// The bytes of an 8-bit grey or RGB PNG file. Throws ShapeError for a picture without pixels.
+inline std::string encode_png(const Image& image) {
+  require<ShapeError>(image.width > 0 && image.height > 0, "encode_png: a picture of ", image.width, " x ",
+                      image.height);
+  detail::PngState state;
+  state.image.width = static_cast<png_uint_32>(image.width);
+  state.image.height = static_cast<png_uint_32>(image.height);
+  state.image.format = image.channels == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB;
+  png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(state.image);
+  std::string out(size, '\0');
+  const int ok = png_image_write_to_memory(&state.image, out.data(), &size, 0, image.pixels.data(), 0, nullptr);
+  require<Error>(ok != 0, "encode_png: ", state.image.message);
+  out.resize(size);
+  return out;
+}
+
+/// Decodes a PNG file image to 8-bit grey or RGB; transparency is laid over white, 16 bits are reduced. Throws
+/// FormatError naming `file`, also above 2^28 pixels.
+inline Image decode_png(std::string_view bytes, const std::string& file) {
+  detail::PngState state;
+  int ok = png_image_begin_read_from_memory(&state.image, bytes.data(), bytes.size());
+  require<FormatError>(ok != 0, "PNG file ", in_quotes(file), ": ", state.image.message);
+  const std::uint64_t count = std::uint64_t{state.image.width} * state.image.height;
+  require<FormatError>(count <= 1ULL << 28U && state.image.width <= 1U << 20U && state.image.height <= 1U << 20U,
+                       "PNG file ", in_quotes(file), ": ", state.image.width, " x ", state.image.height,
+                       " pixels are too many");
+  const bool colour = (state.image.format & PNG_FORMAT_FLAG_COLOR) != 0;
+  state.image.format = colour ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
+  Image out(static_cast<int>(state.image.width), static_cast<int>(state.image.height), colour ? 3 : 1);
+  const png_color white{255, 255, 255};
+  ok = png_image_finish_read(&state.image, &white, out.pixels.data(), 0, nullptr);
+  require<FormatError>(ok != 0, "PNG file ", in_quotes(file), ": ", state.image.message);
+  return out;
+}
+
+/// Writes a PNG file atomically. Throws IoError naming `path`.
+inline void write_png(const std::string& path, const Image& image) {
+  atomic_write(path, encode_png(image));
+}
+
+/// Reads a PNG file. Throws IoError or FormatError naming `path`.
+inline Image read_png(const std::string& path) {
+  return decode_png(read_file(path), path);
+}
+
+}  // namespace hypersd::io
