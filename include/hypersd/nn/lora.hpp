@@ -1,159 +1,168 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <functional>
-#include <hypersd/autograd/functions.hpp>
-#include <hypersd/autograd/grad_matmul.hpp>
-#include <hypersd/nn/module.hpp>
-#include <map>
+#include <hypersd/nn/init.hpp>
+#include <hypersd/nn/linear.hpp>
+#include <hypersd/nn/state.hpp>
 
 /// \file
-/// Low-rank adapters (Hu et al. 2021). The adapted weight W + sum_i m_i alpha_i / r_i B_i A_i is formed first and used
-/// in one product: base and adapters cost a single convolution, and merging is keeping the sum.
+/// Low-rank adapters (Hu et al., LoRA, arXiv 2106.09685) on the linear and convolution layers of any module:
+/// W' = W + sum_i weight_i alpha_i / r_i up_i down_i.
 
 namespace hypersd::nn {
 
-/// One adapter of one layer whose weight is W [out, ...in]: A is `down` [r, in], B is `up` [out, r].
-template <class T, class D>
-struct LoraFactors {
-  std::string name;
-  Var<T, D> down, up;
-  double alpha = 1;   ///< the delta is scaled by alpha / r
-  double weight = 1;  ///< strength with which this adapter is mixed in
-  [[nodiscard]] std::int64_t rank() const { return down.dim(0); }
-  [[nodiscard]] double scale() const { return weight * alpha / static_cast<double>(rank()); }
-};
-
-/// W plus all adapters' deltas, differentiable with respect to the factors (and W, if it is not frozen).
-template <class T, class D>
-Var<T, D> adapted_weight(const Var<T, D>& weight, const std::vector<LoraFactors<T, D>>& adapters) {
-  Var<T, D> out = weight;
-  for (const auto& a : adapters) {
-    if (a.weight == 0) continue;
-    const auto delta = autograd::reshape(autograd::matmul(a.up, a.down), weight.shape());
-    out = autograd::linear_combination(1, out, static_cast<T>(a.scale()), delta);
+namespace detail {
+template <class Fn>
+struct LayerCall : LayerVisitorBase {
+  Fn& fn;
+  explicit LayerCall(Fn& f) : fn(f) {}
+  template <class V>
+  void operator()(const std::string&, V&) const {}
+  template <class L>
+  void layer(const std::string& path, L& l) const {
+    fn(path, l);
   }
-  return out;
+};
+}  // namespace detail
+
+/// Calls `fn(path, layer)` for every linear and convolution layer, as `AdaptedLayer&`.
+template <Module M, class Fn>
+void for_each_layer(M& module, Fn&& fn, const std::string& prefix = "") {
+  const detail::LayerCall<std::remove_reference_t<Fn>> visitor(fn);
+  module.visit(visitor, prefix);
 }
 
-/// Settings of `add_lora`.
+/// The fourteen kinds of layers on which the published few-step adapters of Stable Diffusion act.
+inline std::vector<std::string> stable_diffusion_targets() {
+  return {"to_q",  "to_k",  "to_v",          "to_out.0",            "proj_in",           "proj_out",     "ff.net.0.proj",
+          "ff.net.2", "conv1", "conv2", "conv_shortcut", "downsamplers.0.conv", "upsamplers.0.conv", "time_emb_proj"};
+}
+
+/// How adapters are added.
 struct LoraOptions {
   std::int64_t rank = 32;
-  double alpha = 0;             ///< 0: as the rank, so that the delta is B A
-  std::string name = "default"; ///< adapters are told apart by name
-  std::vector<std::string> targets = {};  ///< layers whose path ends in one of these; empty: every linear and conv layer
+  double alpha = 0;                      ///< alpha / rank scales the product; 0: alpha = rank, so 1
+  std::string name = "default";          ///< adapters of one name belong together
+  std::vector<std::string> targets = {}; ///< layers whose path is, or ends in `.` and, one of these; empty: all
 };
 
-/// The fourteen kinds of layer that Stable Diffusion adapters train.
-inline std::vector<std::string> stable_diffusion_lora_targets() {
-  return {"to_q",  "to_k",  "to_v",          "to_out.0",      "proj_in",          "proj_out",         "ff.net.0.proj", "ff.net.2",
-          "conv1", "conv2", "conv_shortcut", "time_emb_proj", "downsamplers.0.conv", "upsamplers.0.conv"};
-}
-
-namespace detail {
-
-inline bool is_target(const std::string& path, const std::vector<std::string>& targets) {
+/// Whether `path` is, or ends in, one of `targets`; always true if there are none.
+inline bool is_lora_target(const std::string& path, const std::vector<std::string>& targets) {
   if (targets.empty()) return true;
-  for (const auto& t : targets) {
-    if (path.size() < t.size() || path.compare(path.size() - t.size(), t.size(), t) != 0) continue;
-    if (path.size() == t.size() || path[path.size() - t.size() - 1] == '.') return true;
+  for (const std::string& t : targets) {
+    if (path == t) return true;
+    if (path.size() > t.size() && path.compare(path.size() - t.size(), t.size(), t) == 0 &&
+        path[path.size() - t.size() - 1] == '.')
+      return true;
   }
   return false;
 }
 
-}  // namespace detail
-
-/// Adds an adapter to every targeted layer of `module` and freezes all base parameters of that copy. A starts uniform
-/// in +-1/sqrt(fan_in), B zero: at first the module computes exactly what it did. Returns the number of layers.
-template <class M>
-int add_lora(M& module, const LoraOptions& options, std::uint64_t seed) {
+/// Adds an adapter to each target layer and freezes every other parameter. `down` is Kaiming uniform from the seed,
+/// `up` is zero: until the first update the module computes exactly what it did before. Layers without values yet get
+/// declared factors only. Returns the number of layers. Throws OptionError for a rank below 1, a name in use, or
+/// targets that match nothing.
+template <Module M>
+std::int64_t add_lora(M& module, const LoraOptions& options = {}, std::uint64_t seed = 0) {
   using T = typename M::value_type;
   using D = typename M::device_type;
-  require<OptionError>(options.rank >= 1, "LoRA rank ", options.rank, " is below 1");
-  int layers = 0;
-  module.visit_layers(
-      [&](const std::string& path, auto& layer) {
-        if (!detail::is_target(path, options.targets)) return;
-        for (const auto& a : layer.adapters)
-          require<OptionError>(a.name != options.name, "layer ", path, " has an adapter named ", options.name, " already");
-        const std::int64_t out = layer.weight.dim(0), in = layer.weight.size() / out;
-        const T bound = T(1) / std::sqrt(static_cast<T>(in));
-        const Stream s = stream(seed, path + ".lora_A." + options.name);
-        LoraFactors<T, D> factors{options.name,
-                                  Var<T, D>(ops::uniform<T, D>(Shape{options.rank, in}, s, -bound, bound), true),
-                                  Var<T, D>(Tensor<T, D>::zeros(Shape{out, options.rank}), true),
-                                  options.alpha > 0 ? options.alpha : static_cast<double>(options.rank)};
-        layer.adapters.push_back(std::move(factors));
-        ++layers;
-      },
-      {});
+  require<OptionError>(options.rank >= 1 && !options.name.empty(), "add_lora: rank ", options.rank, ", name '",
+                       options.name, "'");
+  std::int64_t layers = 0;
+  for_each_layer(module, [&](const std::string& path, AdaptedLayer<T, D>& layer) {
+    if (!is_lora_target(path, options.targets)) return;
+    require<OptionError>(layer.find_adapter(options.name) == nullptr, "add_lora: layer '", path,
+                         "' already has an adapter called '", options.name, "'");
+    ++layers;
+  });
   require<OptionError>(layers > 0, "add_lora: no layer matches the targets");
+  auto freeze = [](const std::string&, auto& p) {
+    if (!p.adapter()) p.set_requires_grad(false);
+  };
+  module.visit(freeze, "");
+  const double alpha = options.alpha > 0 ? options.alpha : static_cast<double>(options.rank);
+  for_each_layer(module, [&](const std::string& path, AdaptedLayer<T, D>& layer) {
+    if (!is_lora_target(path, options.targets)) return;
+    LoraFactors<T, D> factors(options.name, layer.weight.shape(), options.rank, alpha);
+    if (layer.weight.defined()) {
+      init_parameter(factors.down, seed, join(path, "lora_A." + options.name + ".weight"));
+      init_parameter(factors.up, seed, join(path, "lora_B." + options.name + ".weight"));
+    }
+    layer.adapters.push_back(std::move(factors));
+  });
   return layers;
 }
 
-/// The factors of adapter `name` as named parameters: "<path>.lora_A.weight" and "<path>.lora_B.weight".
-template <class M>
+/// The trainable factors of adapter `name`, in the order of layers.
+template <Module M>
 auto lora_parameters(M& module, const std::string& name = "default") {
-  std::vector<NamedParameter<typename M::value_type, typename M::device_type>> out;
-  module.visit_layers(
-      [&](const std::string& path, auto& layer) {
-        for (auto& a : layer.adapters) {
-          if (a.name != name) continue;
-          out.push_back({{path + ".lora_A.weight", a.down.shape()}, &a.down});
-          out.push_back({{path + ".lora_B.weight", a.up.shape()}, &a.up});
-        }
-      },
-      {});
-  return out;
+  using T = typename M::value_type;
+  using D = typename M::device_type;
+  std::vector<NamedVar<T, D>> list;
+  for_each_layer(module, [&](const std::string& path, AdaptedLayer<T, D>& layer) {
+    if (auto* a = layer.find_adapter(name)) {
+      list.push_back({join(path, "lora_A." + name + ".weight"), a->down});
+      list.push_back({join(path, "lora_B." + name + ".weight"), a->up});
+    }
+  });
+  return list;
 }
 
-/// A copy whose adapters have factors of their own, equal in value (an EMA target, say); the base stays shared.
-template <class M>
-M copy_adapters(const M& module, bool requires_grad) {
-  M out = module;
-  out.visit_layers(
-      [&](const std::string&, auto& layer) {
-        for (auto& a : layer.adapters) {
-          using V = std::remove_cvref_t<decltype(a.down)>;
-          a.down = V(a.down.value().clone(), requires_grad);
-          a.up = V(a.up.value().clone(), requires_grad);
-        }
-      },
-      {});
-  return out;
+/// Number of adapted layers and of values in the factors of adapter `name`; counted from shapes.
+template <Module M>
+ParameterCount lora_count(const M& module, const std::string& name = "default") {
+  ParameterCount n;
+  M handles = module;
+  for_each_layer(handles, [&](const std::string&, auto& layer) {
+    if (auto* a = layer.find_adapter(name)) {
+      n.elements += a->down.size() + a->up.size();
+      ++n.tensors;
+    }
+  });
+  return n;
 }
 
-/// A copy without adapters whose weights are the adapted ones; nothing in it requires a gradient.
-template <class M>
-M merge_lora(const M& module) {
+/// Sets the strength of adapters by name (those not named stay). Throws OptionError for a name that no layer has.
+template <Module M>
+void set_lora_weights(M& module, const std::map<std::string, double>& weights) {
+  std::set<std::string> unknown;
+  for (const auto& w : weights) unknown.insert(w.first);
+  for_each_layer(module, [&](const std::string&, auto& layer) {
+    for (auto& a : layer.adapters)
+      if (const auto it = weights.find(a.name); it != weights.end()) {
+        a.weight = it->second;
+        unknown.erase(a.name);
+      }
+  });
+  require<OptionError>(unknown.empty(), "set_lora_weights: no adapter called '", unknown.empty() ? "" : *unknown.begin(),
+                       "'");
+}
+
+/// A copy whose plain weights hold the sum of base and adapters, with no adapters and nothing to train. Weights that
+/// had no adapter, biases and norms are shared with `module`. `weights` overrides the strength of adapters by name.
+template <Module M>
+M merge_lora(const M& module, const std::map<std::string, double>& weights = {}) {
+  using T = typename M::value_type;
+  using D = typename M::device_type;
   const autograd::NoGrad guard;
   M out = module;
-  out.visit_layers(
-      [&](const std::string&, auto& layer) {
-        if (!layer.adapters.empty()) layer.weight = adapted_weight(layer.weight, layer.adapters).detach();
-        layer.adapters.clear();
-      },
-      {});
+  if (!weights.empty()) set_lora_weights(out, weights);
+  for_each_layer(out, [](const std::string&, AdaptedLayer<T, D>& layer) {
+    if (layer.adapters.empty()) return;
+    const auto merged = layer.effective_weight().value();
+    const bool own = merged.data() != layer.weight.value().data();
+    layer.weight.bind(Var<T, D>(own ? merged : merged.clone()));
+    layer.adapters.clear();
+  });
   return out;
 }
 
-/// A copy without adapters: the base model.
-template <class M>
-M without_lora(const M& module) {
-  M out = module;
-  out.visit_layers([](const std::string&, auto& layer) { layer.adapters.clear(); }, {});
-  return out;
-}
-
-/// Sets the strength of adapter `name` in every layer that has it.
-template <class M>
-void set_lora_weight(M& module, const std::string& name, double weight) {
-  module.visit_layers(
-      [&](const std::string&, auto& layer) {
-        for (auto& a : layer.adapters)
-          if (a.name == name) a.weight = weight;
-      },
-      {});
+/// Takes adapter `name` off all layers; the base values are what they were.
+template <Module M>
+void remove_lora(M& module, const std::string& name = "default") {
+  for_each_layer(module, [&](const std::string&, auto& layer) {
+    std::erase_if(layer.adapters, [&](const auto& a) { return a.name == name; });
+  });
 }
 
 }  // namespace hypersd::nn

@@ -1,178 +1,218 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/autograd/grad_attention.hpp>
 #include <hypersd/autograd/grad_copy.hpp>
+#include <hypersd/nn/attention.hpp>
+#include <hypersd/nn/resample.hpp>
 #include <hypersd/nn/resnet.hpp>
 
 namespace hypersd::nn {
 
-/// Sizes of an AutoencoderKL.
+/// Sizes of an autoencoder; the default maps 32 x 32 x 1 to 8 x 8 x 4. Lists have one entry a level, finest first.
 struct AutoencoderConfig {
-  std::int64_t in_channels = 3, out_channels = 3, latent_channels = 4;
-  std::vector<std::int64_t> block_out_channels = {128, 256, 512, 512};
-  std::int64_t layers_per_block = 2;  ///< of the encoder; the decoder has one more
-  std::int64_t norm_num_groups = 32;
-  bool mid_attention = true;
+  std::int64_t in_channels = 1, out_channels = 1, latent_channels = 4;
+  std::vector<std::int64_t> block_out_channels{16, 32, 64};
+  std::int64_t layers_per_block = 1;  ///< resnets a level of the encoder
+  std::int64_t decoder_layers = 1;    ///< resnets a level of the decoder; 0: one more than in the encoder
+  bool mid_block = true;
+  bool mid_attention = false;
+  std::int64_t norm_num_groups = 8;
+  double norm_eps = 1e-6;             ///< of every norm in here
+  double scaling_factor = 1;          ///< latents of unit variance are `scaling_factor` times the encoder's mean
+
+  /// The autoencoder of Stable Diffusion 1.x (`scaling_factor` 0.18215) and SDXL (0.13025): 83,653,863 parameters.
+  static AutoencoderConfig stable_diffusion(double scaling_factor = 0.18215) {
+    return {3, 3, 4, {128, 256, 512, 512}, 2, 0, true, true, 32, 1e-6, scaling_factor};
+  }
 };
 
-/// The embedded default: 32x32x1 images, 8x8x4 latents.
-inline AutoencoderConfig small_autoencoder() { return {1, 1, 4, {16, 32, 64}, 1, 8, false}; }
-
-/// Single-head self-attention over all positions, as in the middle of Stable Diffusion's autoencoder.
-template <class T, class D = Cpu>
-struct PositionAttention {
+/// Self-attention over positions with its norm and residual, one head over all channels.
+template <Scalar T, Device D = Cpu>
+struct SpatialAttention {
   using value_type = T;
   using device_type = D;
+
   GroupNorm<T, D> group_norm;
-  Linear<T, D> to_q, to_k, to_v, to_out;
-  PositionAttention() = default;
-  PositionAttention(std::int64_t c, std::int64_t groups)
-      : group_norm(c, groups, 1e-6), to_q(c, c), to_k(c, c), to_v(c, c), to_out(c, c) {}
+  Attention<T, D> attention;
+
+  SpatialAttention() = default;
+  SpatialAttention(std::int64_t channels, std::int64_t groups, double eps)
+      : group_norm(groups, channels, eps), attention(channels, 1, 0, true) {}
+  /// x [B, H, W, C].
   Var<T, D> operator()(const Var<T, D>& x) const {
-    const auto h = autograd::reshape(group_norm(x), Shape{x.dim(0), x.dim(1) * x.dim(2), x.dim(3)});
-    const auto y = to_out(autograd::attention(to_q(h), to_k(h), to_v(h), 1));
-    return autograd::add(autograd::reshape(y, x.shape()), x);
+    const auto tokens = autograd::reshape(group_norm(x), Shape{x.dim(0), x.dim(1) * x.dim(2), x.dim(3)});
+    return autograd::add(x, autograd::reshape(attention(tokens), x.shape()));
   }
   template <class F>
-  void visit(F&& f, const std::string& prefix) {
-    group_norm.visit(f, join(prefix, "group_norm"));
-    visit_layers([&](const std::string& path, auto& layer) { layer.visit(f, path); }, prefix);
-  }
-  template <class F>
-  void visit_layers(F&& f, const std::string& prefix) {
-    f(join(prefix, "to_q"), to_q);
-    f(join(prefix, "to_k"), to_k);
-    f(join(prefix, "to_v"), to_v);
-    f(join(prefix, "to_out.0"), to_out);
+  void visit(F&& f, const std::string& prefix = "") {
+    visit_members(f, prefix, "group_norm", group_norm);
+    attention.visit(f, prefix);
   }
 };
 
-/// One half of an autoencoder: levels of resnets, a middle, an output. `decoder` goes up, else down.
-template <class T, class D = Cpu>
+/// resnet, attention, resnet at the coarsest level.
+template <Scalar T, Device D = Cpu>
+struct AutoencoderMidBlock {
+  using value_type = T;
+  using device_type = D;
+
+  std::vector<ResnetBlock<T, D>> resnets;
+  std::optional<SpatialAttention<T, D>> attention;
+
+  AutoencoderMidBlock() = default;
+  AutoencoderMidBlock(const ResnetOptions& o, bool with_attention) : resnets(2, ResnetBlock<T, D>(o)) {
+    if (with_attention) attention.emplace(o.out, o.groups, o.eps);
+  }
+  Var<T, D> operator()(Var<T, D> h) const {
+    h = resnets[0](h);
+    if (attention) h = (*attention)(h);
+    return resnets[1](h);
+  }
+  template <class F>
+  void visit(F&& f, const std::string& prefix = "") {
+    visit_members(f, prefix, "resnets", resnets, "attentions.0", attention);
+  }
+};
+
+/// Resnets of one level, then (`Resample` = Downsample2d or Upsample2d) a change of size. `name` is the member's name in files.
+template <Scalar T, Device D, class Resample>
+struct AutoencoderBlock {
+  using value_type = T;
+  using device_type = D;
+
+  std::vector<ResnetBlock<T, D>> resnets;
+  std::optional<Resample> resample;
+
+  AutoencoderBlock() = default;
+  AutoencoderBlock(ResnetOptions o, std::int64_t layers, std::optional<Resample> change)
+      : resample(std::move(change)) {
+    for (std::int64_t i = 0; i < layers; ++i) {
+      resnets.emplace_back(o);
+      o.in = o.out;
+    }
+  }
+  Var<T, D> operator()(Var<T, D> h) const {
+    for (const auto& resnet : resnets) h = resnet(h);
+    if (!resample) return h;
+    if constexpr (std::same_as<Resample, Upsample2d<T, D>>) return (*resample)(h, 2 * h.dim(1), 2 * h.dim(2));
+    else return (*resample)(h);
+  }
+  template <class F>
+  void visit(F&& f, const std::string& prefix = "") {
+    constexpr bool up = std::same_as<Resample, Upsample2d<T, D>>;
+    visit_members(f, prefix, "resnets", resnets, up ? "upsamplers.0" : "downsamplers.0", resample);
+  }
+};
+
+/// Mean and clamped log-variance of a latent.
+template <class T, class D>
+struct Posterior {
+  Var<T, D> mean, logvar;
+};
+
+/// x limited to [low, high]; no gradient outside.
+struct Clamp {
+  double low, high;
+  template <class T>
+  HYPERSD_HD T operator()(T x) const { return x < T(low) ? T(low) : x > T(high) ? T(high) : x; }
+  template <int I, class T>
+  HYPERSD_HD T d(T x) const { return x < T(low) || x > T(high) ? T(0) : T(1); }
+};
+
+/// One half of the autoencoder; `Resample` says which. The encoder goes down the levels, the decoder up.
+template <Scalar T, Device D, class Resample>
 struct AutoencoderHalf {
   using value_type = T;
   using device_type = D;
-  bool decoder = false;
-  Conv2d<T, D> conv_in, conv_out;
-  std::vector<std::vector<ResnetBlock<T, D>>> levels;
-  std::vector<Conv2d<T, D>> resample;  ///< behind every level but the last
-  std::vector<ResnetBlock<T, D>> mid;
-  std::optional<PositionAttention<T, D>> attention;
+  using Block = AutoencoderBlock<T, D, Resample>;
+  static constexpr bool decoder = std::same_as<Resample, Upsample2d<T, D>>;
+
+  Conv2d<T, D> conv_in;
+  std::vector<Block> blocks;
+  std::optional<AutoencoderMidBlock<T, D>> mid_block;
   GroupNorm<T, D> conv_norm_out;
+  Conv2d<T, D> conv_out;
 
   AutoencoderHalf() = default;
-  AutoencoderHalf(const AutoencoderConfig& c, bool is_decoder) : decoder(is_decoder) {
-    auto width = c.block_out_channels;
-    const std::int64_t deep = width.back(), groups = c.norm_num_groups;
-    constexpr double eps = 1e-6;
-    if (decoder) std::reverse(width.begin(), width.end());
-    conv_in = {decoder ? c.latent_channels : c.in_channels, decoder ? deep : width[0]};
-    std::int64_t channels = width[0];
-    for (std::size_t i = 0; i < width.size(); ++i) {
-      levels.emplace_back();
-      for (std::int64_t j = 0; j < c.layers_per_block + (decoder ? 1 : 0); ++j) {
-        levels.back().emplace_back(channels, width[i], 0, groups, eps);
-        channels = width[i];
+  explicit AutoencoderHalf(const AutoencoderConfig& c) {
+    const auto& width = c.block_out_channels;
+    const std::size_t n = width.size();
+    require<OptionError>(n > 0, "AutoencoderConfig: no levels");
+    const std::int64_t layers =
+        !decoder ? c.layers_per_block : c.decoder_layers > 0 ? c.decoder_layers : c.layers_per_block + 1;
+    std::int64_t channels = decoder ? width.back() : width[0];
+    conv_in = {decoder ? c.latent_channels : c.in_channels, channels};
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::int64_t out = decoder ? width[n - 1 - i] : width[i];
+      std::optional<Resample> change;
+      if (i + 1 < n) {
+        if constexpr (decoder) change.emplace(out);
+        else change.emplace(out, true);
       }
-      // Down: padding at the right and bottom only, as the published weights expect.
-      if (i + 1 < width.size())
-        resample.push_back(decoder ? Conv2d<T, D>(channels, channels)
-                                   : Conv2d<T, D>(channels, channels, 3, ops::Conv2dOptions{2, 0, 1}));
+      blocks.emplace_back(ResnetOptions{channels, out, 0, c.norm_num_groups, c.norm_eps}, layers, std::move(change));
+      channels = out;
     }
-    mid.assign(2, ResnetBlock<T, D>(deep, deep, 0, groups, eps));
-    if (c.mid_attention) attention.emplace(deep, groups);
-    conv_norm_out = {channels, groups, eps};
+    const ResnetOptions mid{width.back(), width.back(), 0, c.norm_num_groups, c.norm_eps};
+    if (c.mid_block) mid_block.emplace(mid, c.mid_attention);
+    conv_norm_out = {c.norm_num_groups, channels, c.norm_eps};
     conv_out = {channels, decoder ? c.out_channels : 2 * c.latent_channels};
   }
   Var<T, D> operator()(const Var<T, D>& x) const {
     auto h = conv_in(x);
-    if (decoder) h = middle(h);
-    for (std::size_t i = 0; i < levels.size(); ++i) {
-      for (const auto& block : levels[i]) h = block(h);
-      if (i >= resample.size()) continue;
-      h = resample[i](decoder ? autograd::upsample_nearest(h, 2 * h.dim(1), 2 * h.dim(2)) : h);
-    }
-    if (!decoder) h = middle(h);
+    if (decoder && mid_block) h = (*mid_block)(h);
+    for (const auto& block : blocks) h = block(h);
+    if (!decoder && mid_block) h = (*mid_block)(h);
     return conv_out(conv_norm_out(h, ops::Activation::silu));
   }
   template <class F>
-  void visit(F&& f, const std::string& prefix) {
-    conv_norm_out.visit(f, join(prefix, "conv_norm_out"));
-    each([&](const std::string& name, auto& m) { m.visit(f, join(prefix, name)); });
-  }
-  template <class F>
-  void visit_layers(F&& f, const std::string& prefix) {
-    each([&](const std::string& name, auto& m) { m.visit_layers(f, join(prefix, name)); });
-  }
-
- private:
-  Var<T, D> middle(Var<T, D> h) const {
-    h = mid[0](h);
-    if (attention) h = (*attention)(h);
-    return mid[1](h);
-  }
-  template <class F>
-  void each(F&& f) {
-    f("conv_in", conv_in);
-    for (std::size_t i = 0; i < levels.size(); ++i) {
-      const std::string block = (decoder ? "up_blocks." : "down_blocks.") + std::to_string(i);
-      for (std::size_t j = 0; j < levels[i].size(); ++j) f(block + ".resnets." + std::to_string(j), levels[i][j]);
-      if (i < resample.size()) f(block + (decoder ? ".upsamplers.0.conv" : ".downsamplers.0.conv"), resample[i]);
-    }
-    f("mid_block.resnets.0", mid[0]);
-    if (attention) f("mid_block.attentions.0", *attention);
-    f("mid_block.resnets.1", mid[1]);
-    f("conv_out", conv_out);
+  void visit(F&& f, const std::string& prefix = "") {
+    visit_members(f, prefix, "conv_in", conv_in, decoder ? "up_blocks" : "down_blocks", blocks, "mid_block", mid_block,
+                  "conv_norm_out", conv_norm_out, "conv_out", conv_out);
   }
 };
 
-/// The variational autoencoder of Stable Diffusion.
-template <class T, class D = Cpu>
+/// Variational autoencoder of latent diffusion, with the parameter names of diffusers' AutoencoderKL.
+template <Scalar T, Device D = Cpu>
 struct Autoencoder {
   using value_type = T;
   using device_type = D;
-  struct Posterior {
-    Var<T, D> mean, logvar;
-  };
+
   AutoencoderConfig config;
-  AutoencoderHalf<T, D> encoder, decoder;
+  AutoencoderHalf<T, D, Downsample2d<T, D>> encoder;
+  AutoencoderHalf<T, D, Upsample2d<T, D>> decoder;
   Conv2d<T, D> quant_conv, post_quant_conv;
 
   Autoencoder() = default;
   explicit Autoencoder(const AutoencoderConfig& c)
       : config(c),
-        encoder(c, false),
-        decoder(c, true),
+        encoder(c),
+        decoder(c),
         quant_conv(2 * c.latent_channels, 2 * c.latent_channels, 1),
         post_quant_conv(c.latent_channels, c.latent_channels, 1) {}
-  /// Images [B, H, W, in] -> latent mean and log-variance, [B, H / f, W / f, latent_channels] each.
-  Posterior encode(const Var<T, D>& x) const {
-    require<ShapeError>(x.rank() == 4 && x.dim(3) == config.in_channels, "Autoencoder: images ", x.shape(),
-                        ", expected [B, H, W, ", config.in_channels, "]");
+
+  /// Images [B, H, W, in_channels], normally in [-1, 1] -> mean and log-variance (in [-30, 20]) [B, h, w, latent].
+  [[nodiscard]] Posterior<T, D> encode(const Var<T, D>& x) const {
     const auto moments = quant_conv(encoder(x));
-    const std::int64_t c = config.latent_channels;
-    return {autograd::slice_channels(moments, 0, c), autograd::slice_channels(moments, c, 2 * c)};
+    return {autograd::slice_channels(moments, 0, config.latent_channels),
+            autograd::map(Clamp{-30, 20}, autograd::slice_channels(moments, config.latent_channels,
+                                                                   2 * config.latent_channels))};
   }
-  /// Latents -> images.
-  Var<T, D> decode(const Var<T, D>& z) const {
-    require<ShapeError>(z.rank() == 4 && z.dim(3) == config.latent_channels, "Autoencoder: latents ", z.shape(),
-                        ", expected [B, h, w, ", config.latent_channels, "]");
-    return decoder(post_quant_conv(z));
+  /// Unscaled latents [B, h, w, latent] -> images [B, H, W, out_channels].
+  [[nodiscard]] Var<T, D> decode(const Var<T, D>& z) const { return decoder(post_quant_conv(z)); }
+  /// Images -> latents of about unit variance: scaling_factor times the mean.
+  [[nodiscard]] Var<T, D> to_latent(const Var<T, D>& x) const {
+    return autograd::affine(encode(x).mean, static_cast<T>(config.scaling_factor));
   }
+  /// The reverse of `to_latent`.
+  [[nodiscard]] Var<T, D> from_latent(const Var<T, D>& z) const {
+    return decode(autograd::affine(z, static_cast<T>(1 / config.scaling_factor)));
+  }
+  /// Sides of a picture are this many times those of its latent.
+  [[nodiscard]] std::int64_t downscale() const { return std::int64_t{1} << (config.block_out_channels.size() - 1); }
   template <class F>
-  void visit(F&& f, const std::string& prefix) {
-    encoder.visit(f, join(prefix, "encoder"));
-    decoder.visit(f, join(prefix, "decoder"));
-    quant_conv.visit(f, join(prefix, "quant_conv"));
-    post_quant_conv.visit(f, join(prefix, "post_quant_conv"));
-  }
-  template <class F>
-  void visit_layers(F&& f, const std::string& prefix) {
-    encoder.visit_layers(f, join(prefix, "encoder"));
-    decoder.visit_layers(f, join(prefix, "decoder"));
-    f(join(prefix, "quant_conv"), quant_conv);
-    f(join(prefix, "post_quant_conv"), post_quant_conv);
+  void visit(F&& f, const std::string& prefix = "") {
+    visit_members(f, prefix, "encoder", encoder, "decoder", decoder, "quant_conv", quant_conv, "post_quant_conv",
+                  post_quant_conv);
   }
 };
 

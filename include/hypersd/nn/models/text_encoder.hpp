@@ -2,36 +2,131 @@
 #pragma once
 
 #include <hypersd/autograd/functions.hpp>
-#include <hypersd/autograd/grad_gather.hpp>
-#include <hypersd/nn/module.hpp>
+#include <hypersd/autograd/grad_attention.hpp>
+#include <hypersd/autograd/grad_copy.hpp>
+#include <hypersd/nn/embedding.hpp>
+#include <hypersd/nn/linear.hpp>
+#include <hypersd/nn/norm.hpp>
 
 namespace hypersd::nn {
 
-/// Caption tokens to cross-attention context: token plus position embedding.
-template <class T, class D = Cpu>
+/// Sizes of a text encoder. With `layers` 0 it is a normalised sum of token and position embeddings.
+struct TextEncoderConfig {
+  std::int64_t vocabulary = 64;
+  std::int64_t max_length = 8;
+  std::int64_t channels = 64;
+  std::int64_t layers = 0;
+  std::int64_t heads = 4;
+  std::int64_t mlp_channels = 0;    ///< 0: four times `channels`
+  bool causal = true;               ///< position i sees 0..i, as in CLIP
+  bool quick_gelu = false;          ///< x sigmoid(1.702 x) instead of the exact gelu
+  double token_deviation = 1;       ///< of freshly initialised token embeddings
+  double position_deviation = 0.1;  ///< of freshly initialised position embeddings
+
+  /// The text encoder of Stable Diffusion 1.x: CLIP ViT-L/14, 123,060,480 parameters.
+  static TextEncoderConfig clip_large() { return {49408, 77, 768, 12, 12, 3072, true, true, 0.02, 0.01}; }
+};
+
+/// x sigmoid(1.702 x).
+struct QuickGelu {
+  template <class T>
+  HYPERSD_HD T operator()(T x) const { return x * math::sigmoid(T(1.702) * x); }
+  template <int I, class T>
+  HYPERSD_HD T d(T x) const {
+    const T s = math::sigmoid(T(1.702) * x);
+    return s * (T(1) + T(1.702) * x * (T(1) - s));
+  }
+};
+
+/// h += attention(LN h); h += fc2(act(fc1(LN h))), with the parameter names of transformers' CLIP.
+template <Scalar T, Device D = Cpu>
+struct TextEncoderLayer {
+  using value_type = T;
+  using device_type = D;
+
+  LayerNorm<T, D> layer_norm1;
+  Linear<T, D> q_proj, k_proj, v_proj, out_proj;
+  LayerNorm<T, D> layer_norm2;
+  Linear<T, D> fc1, fc2;
+  std::int64_t heads = 1;
+  bool causal = true, quick_gelu = false;
+
+  TextEncoderLayer() = default;
+  explicit TextEncoderLayer(const TextEncoderConfig& c)
+      : layer_norm1(c.channels),
+        q_proj(c.channels, c.channels),
+        k_proj(c.channels, c.channels),
+        v_proj(c.channels, c.channels),
+        out_proj(c.channels, c.channels),
+        layer_norm2(c.channels),
+        fc1(c.channels, c.mlp_channels > 0 ? c.mlp_channels : 4 * c.channels),
+        fc2(c.mlp_channels > 0 ? c.mlp_channels : 4 * c.channels, c.channels),
+        heads(c.heads),
+        causal(c.causal),
+        quick_gelu(c.quick_gelu) {}
+  /// h [B, L, C].
+  Var<T, D> operator()(Var<T, D> h) const {
+    const auto x = layer_norm1(h);
+    h = autograd::add(h, out_proj(autograd::attention(q_proj(x), k_proj(x), v_proj(x), heads, causal)));
+    const auto y = fc1(layer_norm2(h));
+    return autograd::add(h, fc2(quick_gelu ? autograd::map(QuickGelu{}, y) : autograd::gelu(y)));
+  }
+  template <class F>
+  void visit(F&& f, const std::string& prefix = "") {
+    visit_members(f, prefix, "layer_norm1", layer_norm1, "self_attn.q_proj", q_proj, "self_attn.k_proj", k_proj,
+                  "self_attn.v_proj", v_proj, "self_attn.out_proj", out_proj, "layer_norm2", layer_norm2, "mlp.fc1",
+                  fc1, "mlp.fc2", fc2);
+  }
+};
+
+/// Token and position embeddings, transformer layers, a final norm. Padding is not masked, as in Stable Diffusion.
+template <Scalar T, Device D = Cpu>
 struct TextEncoder {
   using value_type = T;
   using device_type = D;
-  std::int64_t vocabulary = 0, length = 0, width = 0;
-  Var<T, D> token_embedding, position_embedding;
+
+  TextEncoderConfig config;
+  Embedding<T, D> token_embedding, position_embedding;
+  std::vector<TextEncoderLayer<T, D>> layers;
+  LayerNorm<T, D> final_layer_norm;
 
   TextEncoder() = default;
-  TextEncoder(std::int64_t vocabulary_size, std::int64_t caption_length, std::int64_t embedding_width)
-      : vocabulary(vocabulary_size), length(caption_length), width(embedding_width) {}
-  /// Token ids [B, length] -> [B, length, width].
+  explicit TextEncoder(const TextEncoderConfig& c)
+      : config(c),
+        token_embedding(c.vocabulary, c.channels, c.token_deviation),
+        position_embedding(c.max_length, c.channels, c.position_deviation),
+        final_layer_norm(c.channels) {
+    for (std::int64_t i = 0; i < c.layers; ++i) layers.emplace_back(c);
+  }
+  /// The last hidden state after the final norm: ids [B, L] in [0, vocabulary), L <= max_length -> [B, L, C].
   Var<T, D> operator()(const Tensor<std::int32_t, D>& ids) const {
-    require<ShapeError>(ids.rank() == 2 && ids.dim(1) == length, "TextEncoder: ids ", ids.shape(), ", expected [B, ",
-                        length, "]");
-    const std::int64_t batch = ids.dim(0);
-    const auto tokens = autograd::reshape(autograd::embedding(token_embedding, ids), Shape{batch, length * width});
-    const auto sum = autograd::add(tokens, ops::per_channel(autograd::reshape(position_embedding, Shape{length * width})));
-    return autograd::reshape(sum, Shape{batch, length, width});
+    auto h = embed(ids);
+    for (const auto& layer : layers) h = layer(h);
+    return final_layer_norm(h);
+  }
+  /// The embeddings and the result of each layer, none of them normalised.
+  [[nodiscard]] std::vector<Var<T, D>> hidden_states(const Tensor<std::int32_t, D>& ids) const {
+    std::vector<Var<T, D>> states{embed(ids)};
+    for (const auto& layer : layers) states.push_back(layer(states.back()));
+    return states;
   }
   template <class F>
-  void visit(F&& f, const std::string& prefix) {
-    f(ParameterSpec{join(prefix, "token_embedding.weight"), Shape{vocabulary, width}, Init::normal}, token_embedding);
-    f(ParameterSpec{join(prefix, "position_embedding.weight"), Shape{length, width}, Init::normal, Layout::plain, 0.1},
-      position_embedding);
+  void visit(F&& f, const std::string& prefix = "") {
+    visit_members(f, prefix, "text_model.embeddings.token_embedding", token_embedding,
+                  "text_model.embeddings.position_embedding", position_embedding, "text_model.encoder.layers", layers,
+                  "text_model.final_layer_norm", final_layer_norm);
+  }
+
+ private:
+  Var<T, D> embed(const Tensor<std::int32_t, D>& ids) const {
+    require<ShapeError>(ids.rank() == 2 && ids.dim(1) >= 1 && ids.dim(1) <= config.max_length, "TextEncoder: ids ",
+                        ids.shape(), ", [B, L] with L <= ", config.max_length, " needed");
+    const std::int64_t batch = ids.dim(0), length = ids.dim(1), width = length * config.channels;
+    const auto tokens = autograd::reshape(token_embedding(ids), Shape{batch, width});
+    const auto positions = autograd::slice_batch(position_embedding.weight.get(), 0, length);
+    // Seen as one row a sample, the positions are a vector that all samples share.
+    const auto sum = autograd::add(tokens, ops::per_channel(autograd::reshape(positions, Shape{width})));
+    return autograd::reshape(sum, Shape{batch, length, config.channels});
   }
 };
 
