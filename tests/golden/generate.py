@@ -15,12 +15,14 @@ import sys
 
 import torch
 
+import golden_networks
 import golden_solvers
 
 FAMILIES = {
     "schedules": golden_solvers.schedules,
     "solver_ddim": golden_solvers.ddim,
     "solver_tcd": golden_solvers.tcd,
+    "networks": golden_networks.networks,
 }
 
 

@@ -8,7 +8,7 @@ from diffusers.schedulers import scheduling_ddim, scheduling_tcd
 
 from golden_common import T, alphas_cumprod, generator, normal, save, save_json
 
-SHAPE = (2, 4, 4, 4)
+SHAPE = (2, 4, 4, 2)
 DEVIATION = 0.5
 PREDICTIONS = {"eps": "epsilon", "v": "v_prediction", "x0": "sample"}
 SCALED_LINEAR = dict(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
