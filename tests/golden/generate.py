@@ -15,14 +15,23 @@ import sys
 
 import torch
 
+import golden_distill
 import golden_networks
+import golden_ops
 import golden_solvers
+import golden_training
 
 FAMILIES = {
     "schedules": golden_solvers.schedules,
     "solver_ddim": golden_solvers.ddim,
     "solver_tcd": golden_solvers.tcd,
     "networks": golden_networks.networks,
+    "ops": golden_ops.ops,
+    "adamw": golden_training.adamw,
+    "lora": golden_training.lora,
+    "distill": golden_distill.distill,
+    "frechet": golden_training.frechet,
+    "philox": golden_training.philox,
 }
 
 
