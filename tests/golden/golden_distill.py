@@ -92,8 +92,9 @@ def distill(out):
             xh = jump(x_t, teacher_eps, t, t_prev)
             target = jump(xh, predict(nets["target"], xh, t_prev, condition), t_prev, t_end)
             target = torch.where((t_end == t_prev)[:, None], xh, target)
-        tensors |= {f"{case}.t": t, f"{case}.t_prev": t_prev, f"{case}.t_end": t_end, f"{case}.n": torch.tensor(index)}
-        tensors |= {f"{case}.x_t": x_t, f"{case}.teacher_eps": teacher_eps, f"{case}.xh": xh, f"{case}.x_target": target}
+        times = {"n": torch.tensor(index), "t": t, "t_prev": t_prev, "t_end": t_end}
+        states = {"x_t": x_t, "teacher_eps": teacher_eps, "xh": xh, "x_target": target}
+        tensors |= {f"{case}.{key}": value for key, value in (times | states).items()}
         for kind in ("mse", "huber"):
             student = {p: v.clone().requires_grad_() for p, v in nets["student"].items()}
             x_student = jump(x_t, predict(student, x_t, t, condition), t, t_end)
