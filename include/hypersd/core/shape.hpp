@@ -29,7 +29,7 @@ class Shape {
   /// Extent `i`; negative `i` counts from the end.
   [[nodiscard]] std::int64_t operator[](int i) const {
     const int j = i < 0 ? i + rank_ : i;
-    require<ShapeError>(j >= 0 && j < rank_, "axis ", i, " of shape ", str());
+    require<ShapeError>(j >= 0 && j < rank_, "axis ", i, " of shape ", *this);
     return dims_[static_cast<std::size_t>(j)];
   }
   /// Number of elements; 1 for rank 0.
@@ -48,7 +48,7 @@ class Shape {
   [[nodiscard]] Shape with(int i, std::int64_t n) const {
     Shape out = *this;
     const int j = i < 0 ? i + rank_ : i;
-    require<ShapeError>(j >= 0 && j < rank_ && n >= 0, "axis ", i, " = ", n, " in shape ", str());
+    require<ShapeError>(j >= 0 && j < rank_ && n >= 0, "axis ", i, " = ", n, " in shape ", *this);
     out.dims_[static_cast<std::size_t>(j)] = n;
     return out;
   }
