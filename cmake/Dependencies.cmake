@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the library needs (Eigen, threads) and what its io headers can use. A package is asked for its CMake
+# configuration first; plain headers on CMAKE_PREFIX_PATH or CMAKE_INCLUDE_PATH will do as well.
+
+# hypersd_header_package(<target> <package> <header> [suffix...]): imported <target> from a package or from headers.
+function(hypersd_header_package target package header)
+  if(TARGET ${target})
+    return()
+  endif()
+  find_package(${package} QUIET CONFIG)
+  if(TARGET ${target})
+    return()
+  endif()
+  string(MAKE_C_IDENTIFIER "HYPERSD_${package}_INCLUDE_DIR" variable)
+  find_path(${variable} ${header} PATH_SUFFIXES ${ARGN})
+  mark_as_advanced(${variable})
+  if(${variable})
+    add_library(${target} INTERFACE IMPORTED GLOBAL)
+    target_include_directories(${target} INTERFACE ${${variable}})
+  endif()
+endfunction()
+
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+hypersd_header_package(Eigen3::Eigen Eigen3 Eigen/Core eigen3)
+if(NOT TARGET Eigen3::Eigen)
+  message(FATAL_ERROR "hypersd needs Eigen 3.4 (Debian: libeigen3-dev)")
+endif()
+
+find_package(PNG QUIET)
+find_package(ZLIB QUIET)
+hypersd_header_package(nlohmann_json::nlohmann_json nlohmann_json nlohmann/json.hpp)
+set(HYPERSD_HAS_IO FALSE)
+if(TARGET PNG::PNG AND TARGET ZLIB::ZLIB AND TARGET nlohmann_json::nlohmann_json)
+  set(HYPERSD_HAS_IO TRUE)
+endif()

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+# Flags and libraries of tests, examples and benchmarks. None of it reaches a user of the library.
+include(CheckCXXCompilerFlag)
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+find_program(HYPERSD_CCACHE ccache)
+mark_as_advanced(HYPERSD_CCACHE)
+if(PROJECT_IS_TOP_LEVEL AND HYPERSD_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${HYPERSD_CCACHE})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${HYPERSD_CCACHE})
+endif()
+
+# --- warnings
+add_library(hypersd_warnings INTERFACE)
+target_compile_options(hypersd_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wconversion>
+                                                  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  # GCC 12 warns about its own headers otherwise: the AVX-512 intrinsics and std::string's operator+.
+  set(quiet -Wno-maybe-uninitialized -Wno-uninitialized -Wno-restrict)
+  list(JOIN quiet "," quiet_cuda)
+  target_compile_options(hypersd_warnings INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${quiet}>"
+                                                    "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${quiet_cuda}>")
+endif()
+if(HYPERSD_WERROR)
+  target_compile_options(hypersd_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>
+                                                    $<$<COMPILE_LANGUAGE:CUDA>:--Werror=all-warnings>)
+endif()
+
+# --- processor
+add_library(hypersd_machine INTERFACE)
+if(HYPERSD_NATIVE)
+  check_cxx_compiler_flag(-march=native HYPERSD_HAS_MARCH_NATIVE)
+  check_cxx_compiler_flag(-mprefer-vector-width=512 HYPERSD_HAS_VECTOR_WIDTH)
+  foreach(pair HAS_MARCH_NATIVE:-march=native HAS_VECTOR_WIDTH:-mprefer-vector-width=512)
+    string(REPLACE ":" ";" pair ${pair})
+    list(GET pair 0 found)
+    list(GET pair 1 flag)
+    if(HYPERSD_${found})
+      target_compile_options(hypersd_machine INTERFACE $<$<COMPILE_LANGUAGE:CXX>:${flag}>)
+    endif()
+  endforeach()
+endif()
+if(HYPERSD_SANITIZE)
+  target_compile_options(hypersd_machine INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${HYPERSD_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer>)
+  target_link_options(hypersd_machine INTERFACE -fsanitize=${HYPERSD_SANITIZE})
+endif()
+
+# --- libraries: everything that is there
+hypersd_header_package(doctest::doctest doctest doctest/doctest.h)
+hypersd_header_package(CLI11::CLI11 CLI11 CLI/CLI.hpp)
+hypersd_header_package(xtensor xtensor xtensor/xarray.hpp)
+add_library(hypersd_libraries INTERFACE)
+target_link_libraries(hypersd_libraries INTERFACE hypersd)
+foreach(library hypersd_io CLI11::CLI11 xtensor)
+  if(TARGET ${library})
+    target_link_libraries(hypersd_libraries INTERFACE ${library})
+  endif()
+endforeach()
+
+# hypersd_program(<target> <source>...): an executable with the flags above.
+function(hypersd_program target)
+  add_executable(${target} ${ARGN})
+  target_link_libraries(${target} PRIVATE hypersd_libraries hypersd_warnings hypersd_machine)
+endfunction()
+
+# hypersd_missing(<variable> <source>...): libraries that the sources include and this machine lacks.
+function(hypersd_missing variable)
+  set(missing "")
+  foreach(source ${ARGN})
+    file(STRINGS ${source} includes REGEX "^ *# *include *<(xtensor|CLI|nlohmann|png|zlib|benchmark|doctest|hypersd/io|hypersd/interop/xtensor)")
+    foreach(line ${includes})
+      if(line MATCHES "<(xtensor/|hypersd/interop/xtensor)" AND NOT TARGET xtensor)
+        list(APPEND missing xtensor)
+      elseif(line MATCHES "<CLI/" AND NOT TARGET CLI11::CLI11)
+        list(APPEND missing CLI11)
+      elseif(line MATCHES "<(nlohmann/|png|zlib|hypersd/io)" AND NOT TARGET hypersd_io)
+        list(APPEND missing "libpng, zlib and nlohmann_json")
+      elseif(line MATCHES "<benchmark/" AND NOT TARGET benchmark::benchmark)
+        list(APPEND missing "Google Benchmark")
+      endif()
+    endforeach()
+  endforeach()
+  list(REMOVE_DUPLICATES missing)
+  set(${variable} "${missing}" PARENT_SCOPE)
+endfunction()
+
+include(${CMAKE_CURRENT_LIST_DIR}/Cuda.cmake)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by tests/run.sh, examples/run.sh and bench/run.sh: finds what is missing and installs it from Debian.
+# shellcheck shell=bash
+
+if [ -t 1 ]; then
+  bold=$'\e[1m' red=$'\e[31m' green=$'\e[32m' plain=$'\e[0m'
+else
+  bold='' red='' green='' plain=''
+fi
+say() { printf '%s\n' "${bold}hypersd:${plain} $*"; }
+
+# Debian package, how to tell that it is there without Debian's word, and whether one can do without.
+hypersd_packages() {
+  cat <<'TABLE'
+build g++ cmd:${CXX:-g++} needed
+build cmake cmd:cmake needed
+build ninja-build cmd:ninja needed
+build libeigen3-dev inc:Eigen/Core needed
+io libpng-dev inc:png.h needed
+io zlib1g-dev inc:zlib.h needed
+io nlohmann-json3-dev inc:nlohmann/json.hpp needed
+cli libcli11-dev inc:CLI/CLI.hpp needed
+data dataset-fashion-mnist file:/usr/share/datasets/fashion-mnist optional
+tests pkg-config cmd:pkg-config optional
+tests doctest-dev inc:doctest/doctest.h needed
+tests libxtensor-dev inc:xtensor/xarray.hpp optional
+bench python3 cmd:python3 needed
+bench libbenchmark-dev inc:benchmark/benchmark.h optional
+peers python3-venv py:ensurepip needed
+peers python3-dev py:sysconfig optional
+TABLE
+}
+
+hypersd_there() {
+  local what=${1#*:} flags=(-x c++ -std=c++20 -fsyntax-only -I/usr/include/eigen3)
+  case $1 in
+    cmd:*) command -v "${what//'${CXX:-g++}'/${CXX:-g++}}" >/dev/null ;;
+    file:*) [ -e "$what" ] ;;
+    py:sysconfig) python3 -c 'import os, sysconfig; os.stat(sysconfig.get_paths()["include"] + "/Python.h")' 2>/dev/null ;;
+    py:*) python3 -c "import $what" 2>/dev/null ;;
+    inc:*) printf '#if !__has_include(<%s>)\n#error\n#endif\n' "$what" | "${CXX:-g++}" "${flags[@]}" - 2>/dev/null ;;
+  esac
+}
+
+# hypersd_missing GROUP...: lines "package needed|optional" of what the groups want and this machine lacks.
+hypersd_missing() {
+  local group package probe need
+  while read -r group package probe need; do
+    [[ " $* " == *" $group "* ]] || continue
+    if [ "$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null)" != 'install ok installed' ] &&
+      ! hypersd_there "$probe"; then
+      echo "$package $need"
+    fi
+  done < <(hypersd_packages)
+}
+
+# hypersd_install GROUP...: installs what is missing, as root or through sudo; else says what to type. Returns 2 where
+# something needed is still missing.
+hypersd_install() {
+  local missing packages as_root=() line
+  missing=$(hypersd_missing "$@")
+  [ -n "$missing" ] || return 0
+  packages=$(cut -d' ' -f1 <<<"$missing" | tr '\n' ' ')
+  if [ "$(id -u)" -ne 0 ]; then
+    as_root=(sudo)
+    if ! command -v sudo >/dev/null || { ! sudo -n true 2>/dev/null && ! [ -t 0 ]; }; then
+      as_root=(none)
+    fi
+  fi
+  if ! command -v apt-get >/dev/null || [ "${as_root[*]}" = none ]; then
+    say "these Debian packages are missing, and only root can install them:"
+    printf '    apt-get install %s\n' "$packages"
+  else
+    say "installing from Debian: $packages"
+    "${as_root[@]}" apt-get update -qq </dev/null || say "apt-get update failed; trying with the lists that are here"
+    # One package that a release does not have must not keep the others away.
+    # shellcheck disable=SC2086
+    if ! hypersd_apt $packages; then
+      for line in $packages; do hypersd_apt "$line" || true; done
+    fi
+  fi
+  missing=$(hypersd_missing "$@")
+  while read -r line; do
+    case $line in
+      *' optional') say "going on without ${line% *}" ;;
+      *' needed') say "${red}cannot go on without ${line% *}${plain}" ;;
+    esac
+  done <<<"$missing"
+  ! grep -q ' needed$' <<<"$missing" || return 2
+}
+
+hypersd_apt() {
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" \
+    </dev/null >"${TMPDIR:-/tmp}/hypersd-apt.$$" 2>&1 || {
+    tail -n 5 "${TMPDIR:-/tmp}/hypersd-apt.$$"
+    return 1
+  }
+  rm -f "${TMPDIR:-/tmp}/hypersd-apt.$$"
+}
+
+# hypersd_build LOG CMAKE_BUILD_ARGUMENT...: builds; one line each tenth of the way, compiler messages as they come.
+hypersd_build() {
+  local log=$1
+  shift
+  NINJA_STATUS='[%f/%t] ' cmake --build "$@" 2>&1 </dev/null | tee "$log" | hypersd_progress
+  return "${PIPESTATUS[0]}"
+}
+
+hypersd_progress() {
+  local line shown=-1 open=0 tty=0
+  [ ! -t 1 ] || tty=1
+  while IFS= read -r line; do
+    if [[ $line =~ ^\[([0-9]+)/([0-9]+)\]\  ]]; then
+      if [ $tty -eq 1 ]; then
+        printf '\r\e[K  building %d of %d' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+        open=1
+      elif [ $((10 * BASH_REMATCH[1] / BASH_REMATCH[2])) -gt $shown ]; then
+        printf '  building %d of %d\n' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+        shown=$((10 * BASH_REMATCH[1] / BASH_REMATCH[2]))
+      fi
+    elif [[ $line != 'ninja: no work'* && $line != 'ninja: Entering'* ]]; then
+      [ $open -eq 0 ] || echo
+      open=0
+      printf '%s\n' "$line"
+    fi
+  done
+  [ $open -eq 0 ] || echo
+}
+
+# hypersd_configure LOG CMAKE_ARGUMENT...: configures; the log is shown only where that fails.
+hypersd_configure() {
+  local log=$1
+  shift
+  mkdir -p "$(dirname "$log")"
+  if ! cmake "$@" >"$log" 2>&1 </dev/null; then
+    cat "$log"
+    say "${red}cmake failed${plain}"
+    return 1
+  fi
+  sed -n 's/^-- hypersd: /  /p' "$log"
+}

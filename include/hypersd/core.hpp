@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Tensors, devices, errors, random bits, threads.
+
+#include <hypersd/core/config.hpp>
+#include <hypersd/core/device.hpp>
+#include <hypersd/core/error.hpp>
+#include <hypersd/core/half.hpp>
+#include <hypersd/core/math.hpp>
+#include <hypersd/core/parallel.hpp>
+#include <hypersd/core/philox.hpp>
+#include <hypersd/core/progress.hpp>
+#include <hypersd/core/shape.hpp>
+#include <hypersd/core/storage.hpp>
+#include <hypersd/core/tensor.hpp>
+#include <hypersd/core/version.hpp>

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Operations on tensors: the whole surface of a device.
+
+#include <hypersd/ops/attention.hpp>
+#include <hypersd/ops/cast.hpp>
+#include <hypersd/ops/conv2d.hpp>
+#include <hypersd/ops/copy.hpp>
+#include <hypersd/ops/functors.hpp>
+#include <hypersd/ops/gated.hpp>
+#include <hypersd/ops/gather.hpp>
+#include <hypersd/ops/launch.hpp>
+#include <hypersd/ops/linear.hpp>
+#include <hypersd/ops/map.hpp>
+#include <hypersd/ops/matmul.hpp>
+#include <hypersd/ops/normalize.hpp>
+#include <hypersd/ops/operand.hpp>
+#include <hypersd/ops/random.hpp>
+#include <hypersd/ops/reduce.hpp>
+#include <hypersd/ops/resample.hpp>
+#include <hypersd/ops/softmax.hpp>

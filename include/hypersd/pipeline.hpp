@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Compositions: stages, training loops, runs that can be resumed.
+
+#include <hypersd/pipeline/autoencoder_loss.hpp>
+#include <hypersd/pipeline/checkpoint.hpp>
+#include <hypersd/pipeline/denoising_loss.hpp>
+#include <hypersd/pipeline/hooks.hpp>
+#include <hypersd/pipeline/loss_log.hpp>
+#include <hypersd/pipeline/train_loop.hpp>
+
+#if __has_include(<nlohmann/json.hpp>)
+#include <hypersd/pipeline/run_state.hpp>
+#endif

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# check.sh [ROOT]: the rules about files that a compiler does not see. Prints one line a fault; exit code 1 if any.
+set -u
+cd "${1:-$(dirname "$0")/../..}" || exit 1
+faults=0
+fault() {
+  printf '%s\n' "$*"
+  faults=$((faults + 1))
+}
+
+# --- 1. Who may include whom: a folder sees itself, what is named here, and nothing else.
+declare -A may=(
+  [core]=""
+  [ops]="core"
+  [autograd]="core ops"
+  [io]="core ops"
+  [data]="core ops io"
+  [nn]="core ops autograd"
+  [metrics]="core ops"
+  [optim]="core ops autograd"
+  [diffusion]="core ops autograd nn"
+  [distill]="core ops autograd nn optim diffusion"
+  [feedback]="core ops autograd nn optim diffusion"
+  [dist]="core ops autograd optim"
+  [pipeline]="core ops autograd nn optim io data metrics diffusion distill feedback dist"
+  [interop]="core ops autograd io"
+  [testing]="core ops autograd nn io"
+)
+while IFS=: read -r file include; do
+  folder=${file#include/hypersd/}
+  folder=${folder%%/*}
+  target=${include#*<hypersd/}
+  target=${target%%>*}
+  [ -e "include/hypersd/$target" ] || fault "$file: <hypersd/$target> does not exist"
+  case $folder in *.hpp) continue ;; esac  # umbrellas include downwards
+  if [ -z "${may[$folder]+known}" ]; then
+    fault "$file: folder $folder has no rule in tests/structure/check.sh"
+    continue
+  fi
+  to=${target%%/*}
+  case $to in
+    *.hpp) fault "$file: includes the umbrella <hypersd/$target>; include what is used" ;;
+    "$folder") ;;
+    *) [[ " ${may[$folder]} " == *" $to "* ]] || fault "$file: $folder must not include $to (<hypersd/$target>)" ;;
+  esac
+done < <(grep -rEo '^ *# *include +<hypersd/[^>]+>' include/hypersd --include='*.hpp' --include='*.cuh')
+
+# --- 2. Includes are written from the root: <hypersd/...>, never relative.
+while IFS= read -r line; do
+  fault "${line%%:*}: relative include: ${line#*:}"
+done < <(grep -rE '^ *# *include +"|^ *# *include +<\.' include/hypersd)
+
+# --- 3. Every header but the twins (x_cpu.hpp, reached through x.hpp) stands in its folder's umbrella, and every umbrella
+# of a library folder in hypersd.hpp.
+for directory in include/hypersd/*/; do
+  folder=$(basename "$directory")
+  umbrella=include/hypersd/$folder.hpp
+  headers=$(cd include && find "hypersd/$folder" -name '*.hpp' ! -name '*_cpu.hpp' | sort)
+  [ -n "$headers" ] || continue
+  if [ ! -e "$umbrella" ]; then
+    fault "$umbrella is missing"
+    continue
+  fi
+  for header in $headers; do
+    grep -q "^ *# *include <$header>" "$umbrella" || fault "$umbrella: <$header> is not listed"
+  done
+  case $folder in interop | testing) continue ;; esac
+  grep -q "^#include <hypersd/$folder.hpp>" include/hypersd/hypersd.hpp ||
+    fault "include/hypersd/hypersd.hpp: <hypersd/$folder.hpp> is not listed"
+done
+
+# --- 4. Heads, lengths, macros and words.
+while IFS= read -r file; do
+  head -n 2 "$file" | grep -q 'SPDX-License-Identifier: Apache-2.0' || fault "$file: no SPDX line at the top"
+  case $file in include/*) ;; *) continue ;; esac
+  head -n 3 "$file" | grep -q '^#pragma once' || fault "$file: no #pragma once after the SPDX line"
+  lines=$(wc -l <"$file")
+  [ "$lines" -le 400 ] || fault "$file: $lines lines, at most 400"
+done < <(find include tests examples bench cmake .ci -name golden -prune -o -type f \( -name '*.hpp' -o -name '*.cuh' \
+  -o -name '*.cpp' -o -name '*.cu' -o -name '*.sh' -o -name '*.cmake' -o -name 'CMakeLists.txt' -o -name '*.py' \) \
+  -print 2>/dev/null | sort)
+
+# A user's macro must not change what a header means: the compiler's own and these two are all there are.
+while IFS= read -r line; do
+  fault "macro other than HYPERSD_HD and HYPERSD_HAS_CUDA: $line"
+done < <(grep -rnE '^ *# *(if|ifdef|ifndef|elif|define|undef)\b.*\bHYPERSD_' include/hypersd |
+  grep -vE '\bHYPERSD_(HD|HAS_CUDA)\b')
+
+words='\b(TO''DO|FIX''ME|XX''X)\b'
+places='(^|[^A-Za-z0-9_.~/])/(home|root|work)/'
+while IFS= read -r line; do
+  fault "left behind: $line"
+done < <(grep -rnIE "$words|$places" include examples bench cmake tests docs README.md CHANGELOG.md CONTRIBUTING.md \
+  CMakeLists.txt --exclude-dir=data --exclude-dir=results 2>/dev/null)
+
+if [ "$faults" -gt 0 ]; then
+  echo "$faults faults"
+  exit 1
+fi
+echo "structure: no fault"
