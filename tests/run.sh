@@ -63,7 +63,7 @@ say 'testing'
 rm -f "$directory/tests.xml"
 ctest --test-dir "$directory" -j "$(nproc)" ${filter:+-R "$filter"} --output-on-failure --no-tests=ignore \
   --output-junit tests.xml --test-output-size-passed 100000000 --test-output-size-failed 100000000 </dev/null |
-  grep --line-buffered -vE '^ *[0-9]+/[0-9]+ Test .* Passed |^ *Start +[0-9]+:|^Internal ctest|^Test project|^$'
+  grep --line-buffered -vE '^ *[0-9]+/[0-9]+ Test .* Passed |^ *Start +[0-9]+:|^Internal ctest|^Test project|^Could not find exec|^Looked in the|^[^ ]*/test_[a-z_]+$|^$'
 
 # Cases of doctest's programs count one by one; a program that crashed has failed at least once.
 awk -v built="$built" '

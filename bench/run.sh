@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing, builds the benchmarks and runs them beside their peers. See --help.
+set -u
+here=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+# shellcheck source=cmake/deps.sh
+. cmake/deps.sh
+
+usage() {
+  cat <<'EOF'
+usage: bash bench/run.sh [options]
+
+Builds the benchmarks, installs the peers (PyTorch, diffusers) into a virtual environment of their own, runs
+everything in turn on the same machine, and prints a table.
+
+  --out FILE.json   also write the figures there
+  --no-peers        only hypersd's side; no download
+  --rounds N        repeat everything N times in turn and keep each program's best (default 3)
+  --threads N       threads of either side (default 2)
+  --quick           one short round: does everything run?
+  --micro           also the micro-benchmarks (Google Benchmark)
+  --help            this text
+
+Environment: HYPERSD_PEERS, the folder of the virtual environment (default .venv-peers).
+The exit code is 0 also where a goal is missed: "met" says so. It is 1 where a program failed, 2 for bad options.
+EOF
+}
+
+out='' peers=1 arguments=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --out | --rounds | --threads)
+      [ $# -ge 2 ] || { say "$1 needs a value"; exit 2; }
+      if [ "$1" = --out ]; then
+        case $2 in /*) out=$2 ;; *) out=$here/$2 ;; esac
+        # Found out now, not after the measurements.
+        if ! { mkdir -p "$(dirname "$out")" && : >>"$out"; } 2>/dev/null; then
+          say "cannot write $2"
+          exit 2
+        fi
+      elif [[ $2 =~ ^[1-9][0-9]{0,3}$ ]]; then
+        arguments+=("$1" "$2")
+      else
+        say "$1 needs a positive number, not '$2'"
+        exit 2
+      fi
+      shift
+      ;;
+    --no-peers) peers=0 ;;
+    --quick | --micro) arguments+=("$1") ;;
+    -h | --help) usage; exit 0 ;;
+    *) say "unknown option $1"; usage; exit 2 ;;
+  esac
+  shift
+done
+
+groups=(build io cli bench)
+[ $peers -eq 0 ] || groups+=(peers)
+hypersd_install "${groups[@]}" || exit 2
+
+directory=build/bench
+say "building in $directory"
+hypersd_configure "$directory/configure.log" --preset bench || exit 1
+hypersd_build "$directory/build.log" "$directory" || exit 1
+
+if [ $peers -eq 1 ]; then
+  venv=${HYPERSD_PEERS:-.venv-peers}
+  say "peers in $venv"
+  bash bench/peers/setup.sh "$venv" || { say "the peers could not be installed; --no-peers measures without them"; exit 1; }
+  arguments+=(--peers "$venv")
+fi
+[ -z "$out" ] || arguments+=(--out "$out")
+say 'measuring'
+exec python3 bench/collect.py --build "$directory" "${arguments[@]}"
