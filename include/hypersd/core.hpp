@@ -9,6 +9,8 @@
 #include <hypersd/core/error.hpp>
 #include <hypersd/core/half.hpp>
 #include <hypersd/core/math.hpp>
+#include <hypersd/core/normal_blocks.hpp>
+#include <hypersd/core/normal_blocks_x86.hpp>
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/philox.hpp>
 #include <hypersd/core/progress.hpp>
