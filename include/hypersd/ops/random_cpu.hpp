@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/core/math.hpp>
+#include <hypersd/core/normal_blocks.hpp>
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/tensor.hpp>
 
 namespace hypersd::ops::backend {
 
-/// Calls sink(begin, end, noise) for pieces of [0, n): noise[i - begin] is element offset + i of the stream.
-/// Pieces end at block boundaries of the generator, which are drawn sixteen counters at a time.
+/// Calls sink(begin, end, noise) for pieces of [begin, end): noise[i - begin] is element offset + i of the stream.
+/// Pieces end at block boundaries of the generator, of which sixteen are drawn at a time.
 template <class Sink>
 void for_each_normal_piece(std::int64_t begin, std::int64_t end, Stream s, std::int64_t offset, Sink&& sink) {
-  alignas(64) float noise[philox_block];
+  constexpr std::int64_t most = 16 * philox_block;
+  alignas(64) float noise[most];
   for (std::int64_t i = begin; i < end;) {
     const std::int64_t element = offset + i;
     const std::int64_t block = element / philox_block, skip = element % philox_block;
-    const std::int64_t stop = std::min(end, i + philox_block - skip);
-    normal_block(s, static_cast<std::uint64_t>(block), noise);
+    const std::int64_t stop = std::min(end, i + most - skip);
+    normal_blocks(s, static_cast<std::uint64_t>(block), (skip + stop - i + philox_block - 1) / philox_block, noise);
     sink(i, stop, noise + skip);
     i = stop;
   }

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/distill/consistency.hpp>
+#include <hypersd/distill/distance.hpp>
+#include <hypersd/distill/distances/adversarial.hpp>
+#include <hypersd/distill/distances/huber.hpp>
+#include <hypersd/distill/distances/hybrid.hpp>
+#include <hypersd/distill/distances/mse.hpp>
+#include <hypersd/distill/draw.hpp>
+#include <hypersd/distill/ends.hpp>
+#include <hypersd/distill/grid.hpp>
+#include <hypersd/distill/objective.hpp>
+#include <hypersd/distill/objectives/cd.hpp>
+#include <hypersd/distill/objectives/ctm.hpp>
+#include <hypersd/distill/objectives/tscd.hpp>
+#include <hypersd/distill/segments.hpp>
+#include <hypersd/distill/stage.hpp>

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/diffusion/denoiser.hpp>
+#include <hypersd/diffusion/jump.hpp>
+#include <hypersd/distill/distances/mse.hpp>
+#include <hypersd/distill/draw.hpp>
+#include <hypersd/distill/objective.hpp>
+#include <hypersd/ops/random.hpp>
+
+namespace hypersd::distill {
+
+/// Settings that the consistency objectives share.
+struct ConsistencyOptions {
+  int grid_points = 40;                          ///< N, steps of the teacher's solver
+  double guidance_min = 1, guidance_max = 1;     ///< the teacher's scale (g form: 1 is no guidance) is uniform in between
+  double noise_offset = 0;                       ///< deviation of a shift common to all positions of a channel
+};
+
+/// One iteration of consistency distillation along the trajectory:
+///
+///   d(Psi(x_t, f_student, t_end), stopgrad Psi(x', f_target, t_end)),  x' = Psi(x_t, f_teacher, t')
+///
+/// with the teacher guided, t' one grid step below t, and t_end where `Rule` allows it. Where t_end = t' the target is x'
+/// itself, exactly. `Rule` makes it Eq 4, 5 or 12.
+template <EndRule Rule, diffusion::Prediction P = diffusion::Epsilon, class Metric = Mse>
+struct Consistency {
+  using Options = ConsistencyOptions;
+  Options options{};
+  Metric distance{};
+  Rule rule{};
+  diffusion::NoiseTable table;
+
+  explicit Consistency(diffusion::NoiseTable noise, Options o = {}, Metric metric = {}, Rule r = {})
+      : options(o), distance(std::move(metric)), rule(r), table(std::move(noise)) {
+    require<OptionError>(!(P::needs_signal && table.zero_terminal_snr()),
+                         "a noise prediction cannot be distilled at zero terminal SNR; use Velocity or X0");
+    (void)SolverGrid(table.size(), o.grid_points);
+  }
+
+  /// Draws, noises, steps and compares. See `Objective`.
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+    requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> &&
+             diffusion::Predictor<Target, T, D, C>
+  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
+                        Randomness random) const {
+    const SolverGrid grid(table.size(), options.grid_points);
+    const Draws draws = draw(rule, grid, batch.x0.dim(0), options.guidance_min, options.guidance_max, random.seed, random.step);
+    return loss_at(student, teacher, target, batch, draws, noise(batch.x0, random));
+  }
+
+  /// The same for given draws and noise [B, ...].
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
+                           const Draws& draws, const Tensor<T, D>& noise) const {
+    const P prediction;
+    const auto levels = diffusion::sample_forms<T, D>(batch.x0.dim(0), [&](std::size_t b) {
+      const diffusion::Level l = table.level(draws.t[b]);
+      return diffusion::Form{l.alpha, l.sigma};
+    });
+    const auto x_t = diffusion::detail::apply(levels, batch.x0, noise);
+    const auto t = diffusion::time_tensor<T, D>(draws.t);
+    // The teacher's guided step. [Hyper-SD Eq. 1]
+    const auto guided = diffusion::predict_guided(teacher, x_t, t, batch.condition, draws.guidance);
+    const auto x_previous = diffusion::jump(table, prediction, x_t, guided, draws.t, draws.previous);
+    // The target's jump from there; a jump to where it stands is the identity. [Hyper-SD Eq. 12], right-hand side
+    const auto from_target = diffusion::predict(target, x_previous, diffusion::time_tensor<T, D>(draws.previous),
+                                                batch.condition.conditional);
+    const auto goal = diffusion::jump(table, prediction, x_previous, from_target, draws.previous, draws.end);
+    // The student's jump, the only one with a gradient. [Hyper-SD Eq. 12], left-hand side
+    const Var<T, D> x(x_t);
+    const auto jumped = diffusion::jump(table, prediction, x, student(x, t, batch.condition.conditional), draws.t, draws.end);
+    const auto loss = distance(jumped, goal, Where<T, D, C>{diffusion::time_tensor<T, D>(draws.end), batch.condition.conditional});
+    double anchored = 0;
+    for (std::size_t b = 0; b < draws.t.size(); ++b) anchored += draws.end[b] == draws.previous[b] ? 1.0 : 0.0;
+    return {loss, {{"anchored", anchored / static_cast<double>(draws.t.size())}}};
+  }
+
+ private:
+  template <class T, class D>
+  Tensor<T, D> noise(const Tensor<T, D>& x0, Randomness random) const {
+    const auto sub = static_cast<std::uint64_t>(random.step);
+    auto z = ops::normal<T, D>(x0.shape(), stream(random.seed, "distill.noise", sub));
+    if (options.noise_offset > 0) {
+      // One more normal for each sample and channel: [B, C] over all positions.
+      const auto shift = ops::normal<T, D>(Shape{x0.dim(0), x0.dim(-1)}, stream(random.seed, "distill.offset", sub));
+      ops::map_into(z, ops::LinearCombination<T>{T(1), static_cast<T>(options.noise_offset)}, z, ops::per_channel(shift));
+    }
+    return z;
+  }
+};
+
+}  // namespace hypersd::distill

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/autograd/functions.hpp>
+#include <hypersd/distill/distance.hpp>
+
+namespace hypersd::distill {
+
+/// Mean of (x - y)^2 over all elements.
+struct Mse {
+  struct Options {};
+  Options options{};
+  template <class T, class D, class Where>
+  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& y, const Where&) const {
+    return autograd::mse(x, y);
+  }
+};
+
+}  // namespace hypersd::distill

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/distill/consistency.hpp>
+
+namespace hypersd::distill {
+
+/// Consistency distillation (Song et al. 2023; latent: Luo et al. 2023): every jump goes to the end. [Hyper-SD Eq. 4]
+template <diffusion::Prediction P = diffusion::Epsilon, class Metric = Mse>
+using Cd = Consistency<ToTheEnd, P, Metric>;
+
+}  // namespace hypersd::distill

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <hypersd/distill/stage.hpp>
+
+#include <doctest/doctest.h>
+#include <vector>
+
+using namespace hypersd::distill;
+
+static_assert(HyperSdStages::size == 4);
+static_assert(TeacherPolicy<OriginalTeacher> && TeacherPolicy<PreviousStageTeacher> && !TeacherPolicy<int>);
+
+TEST_CASE("Algorithm 1 visits 8, 4, 2, 1") {
+  std::vector<int> seen;
+  HyperSdStages::for_each([&](auto stage, std::size_t i) {
+    CHECK(i == seen.size());
+    seen.push_back(decltype(stage)::segments);
+  });
+  CHECK(seen == std::vector<int>{8, 4, 2, 1});
+}
