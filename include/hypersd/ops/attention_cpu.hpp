@@ -4,6 +4,7 @@
 #include <hypersd/core/math.hpp>
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/tensor.hpp>
+#include <hypersd/ops/lanes_cpu.hpp>
 #include <vector>
 
 namespace hypersd::ops {
@@ -43,13 +44,14 @@ void store_lanes(const T* t, const T* scale, std::int64_t valid, std::int64_t di
 
 template <int tile, class T>
 void score_tile(const T* t, const T* rows, std::int64_t stride, std::int64_t dim, T* s) {
-  constexpr int lanes = attention_lanes;
-  T acc[tile][lanes] = {};
-  for (std::int64_t d = 0; d < dim; ++d)
-    for (int j = 0; j < tile; ++j)
-      for (int l = 0; l < lanes; ++l) acc[j][l] += t[d * lanes + l] * rows[j * stride + d];
-  for (int j = 0; j < tile; ++j)
-    for (int l = 0; l < lanes; ++l) s[j * lanes + l] = acc[j][l];
+  using V = Lanes<T>;
+  V acc[tile];
+  unroll<tile>([&](auto j) { acc[j] = V::splat(T(0)); });
+  for (std::int64_t d = 0; d < dim; ++d) {
+    const V x = V::load(t + d * V::count);
+    unroll<tile>([&](auto j) { acc[j].add_product(x, rows[j * stride + d]); });
+  }
+  unroll<tile>([&](auto j) { acc[j].store(s + j * V::count); });
 }
 
 /// s[j, lane] = sum over d of t[d, lane] rows[j, d].
@@ -63,15 +65,14 @@ void score(const T* t, const T* rows, std::int64_t stride, std::int64_t count, s
 
 template <int tile, class T>
 void gather_tile(const T* w, const T* rows, std::int64_t stride, std::int64_t count, T* t) {
-  constexpr int lanes = attention_lanes;
-  T acc[tile][lanes];
-  for (int d = 0; d < tile; ++d)
-    for (int l = 0; l < lanes; ++l) acc[d][l] = t[d * lanes + l];
-  for (std::int64_t j = 0; j < count; ++j)
-    for (int d = 0; d < tile; ++d)
-      for (int l = 0; l < lanes; ++l) acc[d][l] += w[j * lanes + l] * rows[j * stride + d];
-  for (int d = 0; d < tile; ++d)
-    for (int l = 0; l < lanes; ++l) t[d * lanes + l] = acc[d][l];
+  using V = Lanes<T>;
+  V acc[tile];
+  unroll<tile>([&](auto d) { acc[d] = V::load(t + d * V::count); });
+  for (std::int64_t j = 0; j < count; ++j) {
+    const V x = V::load(w + j * V::count);
+    unroll<tile>([&](auto d) { acc[d].add_product(x, rows[j * stride + d]); });
+  }
+  unroll<tile>([&](auto d) { acc[d].store(t + d * V::count); });
 }
 
 /// t[d, lane] += sum over j of w[j, lane] rows[j, d].
@@ -87,23 +88,20 @@ void add_weighted(const T* w, const T* rows, std::int64_t stride, std::int64_t c
 /// the results so far, t [dim, lanes], are rescaled to it.
 template <class T>
 void softmax_step(T* s, std::int64_t count, T* maximum, T* total, T* t, std::int64_t dim) {
-  constexpr int lanes = attention_lanes;
-  T top[lanes], rescale[lanes], sum[lanes] = {};
-  std::copy_n(maximum, lanes, top);
-  for (std::int64_t j = 0; j < count; ++j)
-    for (int l = 0; l < lanes; ++l) top[l] = s[j * lanes + l] > top[l] ? s[j * lanes + l] : top[l];
-  for (int l = 0; l < lanes; ++l) rescale[l] = math::exp(maximum[l] - top[l]);
-  for (std::int64_t j = 0; j < count; ++j) {
-    for (int l = 0; l < lanes; ++l) {
-      const T e = math::exp(s[j * lanes + l] - top[l]);
-      s[j * lanes + l] = e;
-      sum[l] += e;
-    }
-  }
-  for (int l = 0; l < lanes; ++l) total[l] = total[l] * rescale[l] + sum[l];
-  std::copy_n(top, lanes, maximum);
-  for (std::int64_t d = 0; d < dim; ++d)
-    for (int l = 0; l < lanes; ++l) t[d * lanes + l] *= rescale[l];
+  using V = Lanes<T>;
+  const V before = V::load(maximum);
+  V top = before, sum = V::splat(T(0));
+  for (std::int64_t j = 0; j < count; ++j) top = max(top, V::load(s + j * V::count));
+  for (std::int64_t j = 0; j < count; ++j) (V::load(s + j * V::count) - top).store(s + j * V::count);
+  for (std::int64_t i = 0; i < count * V::count; ++i) s[i] = math::exp(s[i]);
+  for (std::int64_t j = 0; j < count; ++j) sum = sum + V::load(s + j * V::count);
+  T change[V::count];
+  (before - top).store(change);
+  for (int l = 0; l < V::count; ++l) change[l] = math::exp(change[l]);
+  const V rescale = V::load(change);
+  (V::load(total) * rescale + sum).store(total);
+  top.store(maximum);
+  for (std::int64_t d = 0; d < dim; ++d) (V::load(t + d * V::count) * rescale).store(t + d * V::count);
 }
 
 /// Hides score (j, lane) where visible(first + j, lane) is false.
@@ -114,18 +112,19 @@ void hide(T* s, std::int64_t first, std::int64_t count, Visible&& visible) {
       if (!visible(first + j, l)) s[j * attention_lanes + l] = static_cast<T>(attention_lowest);
 }
 
-/// Queries [first, last) of one head; all pointers are at that head's columns of its sample.
+/// Queries [first, last) of one head; all pointers are at that head's columns of its sample. `memory` holds
+/// 2 (dim + 1) lanes for every sixteen queries.
 template <class T>
 void attend(const AttentionGeometry& g, std::int64_t first, std::int64_t last, const T* q, const T* k, const T* v, T* y,
-            T* log_sum) {
+            T* log_sum, T* memory) {
   constexpr int lanes = attention_lanes;
   const std::int64_t stride = g.channels(), slots = (last - first + lanes - 1) / lanes, size = g.dim * lanes;
   const T scale = T(1) / math::sqrt(static_cast<T>(g.dim));
-  std::vector<T> memory(static_cast<std::size_t>(2 * slots * (size + lanes)), T(0));
-  T* queries = memory.data();
+  T* queries = memory;
   T* results = queries + slots * size;
-  T* maximum = results + slots * size;
-  T* total = maximum + slots * lanes;
+  T* total = results + slots * size;
+  T* maximum = total + slots * lanes;
+  std::fill_n(results, slots * (size + lanes), T(0));
   std::fill_n(maximum, slots * lanes, static_cast<T>(attention_lowest));
   for (std::int64_t i = 0; i < slots; ++i) {
     const std::int64_t at = first + i * lanes;
@@ -172,12 +171,13 @@ void attention(const Cpu&, const AttentionGeometry& g, const T* q, const T* k, c
   const std::int64_t work = std::min(rows, g.queries) * g.keys * g.dim;
   parallel_for(g.batch * g.heads * pieces, std::max<std::int64_t>(1, 65536 / work),
                [&](std::int64_t begin, std::int64_t end) {
+                 std::vector<T> memory(static_cast<std::size_t>(2 * rows * (g.dim + 1)));
                  for (std::int64_t task = begin; task < end; ++task) {
                    const std::int64_t piece = task % pieces, h = task / pieces % g.heads, b = task / pieces / g.heads;
                    const std::int64_t to_query = b * g.queries * channels + h * g.dim;
                    const std::int64_t to_key = b * g.keys * channels + h * g.dim;
                    attend(g, piece * rows, std::min(g.queries, (piece + 1) * rows), q + to_query, k + to_key,
-                          v + to_key, y + to_query, log_sum + (b * g.heads + h) * g.queries);
+                          v + to_key, y + to_query, log_sum + (b * g.heads + h) * g.queries, memory.data());
                  }
                });
 }

@@ -34,6 +34,8 @@ void attention_query_gradient(const AttentionGeometry& g, const AttentionHead<T>
   std::copy_n(h.log_sum + first, valid, log_sum);
   std::copy_n(h.delta + first, valid, delta);
   std::fill_n(factor, lanes, scale);
+  using V = Lanes<T>;
+  const V log_sums = V::load(log_sum), deltas = V::load(delta);
   alignas(64) T s[attention_block * lanes], p[attention_block * lanes];
   const std::int64_t keys = g.causal ? std::min(g.keys, first + valid) : g.keys;
   for (std::int64_t key = 0; key < keys; key += attention_block) {
@@ -41,9 +43,10 @@ void attention_query_gradient(const AttentionGeometry& g, const AttentionHead<T>
     score(queries, h.k + key * stride, stride, count, g.dim, s);
     if (g.causal) hide(s, key, count, [=](std::int64_t j, int l) { return j <= first + l; });
     score(gradients, h.v + key * stride, stride, count, g.dim, p);
+    for (std::int64_t j = 0; j < count; ++j) (V::load(s + j * lanes) - log_sums).store(s + j * lanes);
+    for (std::int64_t i = 0; i < count * lanes; ++i) s[i] = math::exp(s[i]);
     for (std::int64_t j = 0; j < count; ++j)
-      for (int l = 0; l < lanes; ++l)
-        s[j * lanes + l] = math::exp(s[j * lanes + l] - log_sum[l]) * (p[j * lanes + l] - delta[l]);
+      (V::load(s + j * lanes) * (V::load(p + j * lanes) - deltas)).store(s + j * lanes);
     add_weighted(s, h.k + key * stride, stride, count, g.dim, results);
   }
   store_lanes(results, factor, valid, g.dim, h.gq + first * stride, stride);
@@ -52,6 +55,7 @@ void attention_query_gradient(const AttentionGeometry& g, const AttentionHead<T>
 /// Gradients of keys and values [first, first + lanes).
 template <class T>
 void attention_key_gradient(const AttentionGeometry& g, const AttentionHead<T>& h, std::int64_t first, T* memory) {
+  using V = Lanes<T>;
   constexpr int lanes = attention_lanes;
   const std::int64_t stride = g.channels(), size = g.dim * lanes;
   const std::int64_t valid = std::min<std::int64_t>(lanes, g.keys - first);
@@ -75,13 +79,10 @@ void attention_key_gradient(const AttentionGeometry& g, const AttentionHead<T>& 
     score(keys, h.q + query * stride, stride, count, g.dim, s);
     if (g.causal) hide(s, query, count, [=](std::int64_t i, int l) { return i >= first + l; });
     score(values, h.gy + query * stride, stride, count, g.dim, p);
-    for (std::int64_t i = 0; i < count; ++i) {
-      for (int l = 0; l < lanes; ++l) {
-        const T e = math::exp(s[i * lanes + l] - log_sum[i]);
-        s[i * lanes + l] = e;
-        p[i * lanes + l] = e * (p[i * lanes + l] - delta[i]);
-      }
-    }
+    for (std::int64_t i = 0; i < count; ++i) (V::load(s + i * lanes) - V::splat(log_sum[i])).store(s + i * lanes);
+    for (std::int64_t i = 0; i < count * lanes; ++i) s[i] = math::exp(s[i]);
+    for (std::int64_t i = 0; i < count; ++i)
+      (V::load(s + i * lanes) * (V::load(p + i * lanes) - V::splat(delta[i]))).store(p + i * lanes);
     add_weighted(p, h.q + query * stride, stride, count, g.dim, key_results);
     add_weighted(s, h.gy + query * stride, stride, count, g.dim, value_results);
   }

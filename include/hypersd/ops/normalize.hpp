@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/ops/normalize_cpu.hpp>
+#include <hypersd/ops/group_norm_cpu.hpp>
+#include <hypersd/ops/layer_norm_cpu.hpp>
 #include <hypersd/ops/reduce.hpp>
 #if HYPERSD_HAS_CUDA && __has_include(<hypersd/ops/normalize_cuda.cuh>)
 #include <hypersd/ops/normalize_cuda.cuh>
