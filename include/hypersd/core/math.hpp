@@ -65,9 +65,7 @@ HYPERSD_HD inline T sigmoid(T x) {
 }
 
 /// tanh x to 3e-7 absolute.
-HYPERSD_HD inline float tanh(float x) {
-  return 1.0F - 2.0F / (math::exp(2.0F * x) + 1.0F);
-}
+HYPERSD_HD inline float tanh(float x) { return 1.0F - 2.0F / (math::exp(2.0F * x) + 1.0F); }
 HYPERSD_HD inline double tanh(double x) { return std::tanh(x); }
 
 /// erf x to 2e-7 absolute (Abramowitz and Stegun 7.1.26).
@@ -93,8 +91,8 @@ namespace detail {
 /// [sqrt(1/2) - 1, sqrt(2) - 1] to 1.7e-7, (sin r / r - 1) / r^2 to 4e-9 and (cos r - 1) / r^2 to 3.3e-8 on a quarter
 /// turn. `log_split` is the bit pattern of sqrt(1/2), `turn` scales a 32-bit fraction of a quarter turn to radians.
 struct BoxMuller {
-  static constexpr float log[] = {2.0213791634e-01F,  -3.2445161942e-01F, 3.4501659643e-01F, -3.9800330823e-01F,
-                                  4.9939818098e-01F,  -6.6670117894e-01F, 1.0000073025e+00F, -1.9999998906e+00F};
+  static constexpr float log[] = {2.0213791634e-01F, -3.2445161942e-01F, 3.4501659643e-01F, -3.9800330823e-01F,
+                                  4.9939818098e-01F, -6.6670117894e-01F, 1.0000073025e+00F, -1.9999998906e+00F};
   static constexpr float minus_two_ln2 = -1.38629436112F;
   static constexpr float sine[] = {-1.9517298976e-04F, 8.3321781461e-03F, -1.6666654944e-01F};
   static constexpr float cosine[] = {-1.3597823107e-03F, 4.1656294578e-02F, -4.9999894781e-01F};

@@ -2,9 +2,7 @@
 #pragma once
 
 #include <hypersd/core/math.hpp>
-#if defined(__x86_64__) && !defined(__CUDACC__)
 #include <hypersd/core/normal_blocks_x86.hpp>
-#endif
 
 /// \file
 /// `normal_at` for whole blocks on the host, bit for bit. On x86-64 the instruction set is chosen at run time, so that
@@ -62,7 +60,7 @@ inline void normal_blocks_generic(Stream s, std::uint64_t block, std::int64_t co
 /// The standard normals of `count` blocks of stream `s` from block `block` on: out[64 i + j] is element
 /// 64 (block + i) + j, for any alignment of `out`.
 inline void normal_blocks(Stream s, std::uint64_t block, std::int64_t count, float* out) {
-#if defined(__x86_64__) && !defined(__CUDACC__)
+#if defined(__x86_64__) && !HYPERSD_HAS_CUDA
   if (detail::has_avx512()) return detail::normal_blocks_avx512(s, block, count, out);
   if (detail::has_avx2()) return detail::normal_blocks_avx2(s, block, count, out);
 #endif

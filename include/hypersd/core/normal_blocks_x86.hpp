@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <immintrin.h>
-
 #include <hypersd/core/math.hpp>
+#if defined(__x86_64__) && !HYPERSD_HAS_CUDA
+#include <immintrin.h>
+#endif
 
 /// \file
 /// `normal_blocks` for x86-64. Every function states the instruction set that it is compiled for, whatever the flags
-/// of the translation unit; callers ask `has_avx512` first.
+/// of the translation unit; callers ask `has_avx512` first. Empty elsewhere and under nvcc, which does not know the
+/// vector types.
+
+#if defined(__x86_64__) && !HYPERSD_HAS_CUDA
 
 namespace hypersd::detail {
 
@@ -34,11 +38,10 @@ __attribute__((target("avx2,fma"), flatten)) inline void normal_blocks_avx2(Stre
   normal_blocks_generic(s, block, count, out);
 }
 
-// Shifts and conversions are written with the compilers' vector operators: GCC's intrinsics for them warn about their
-// own uninitialised operand.
-using U16 = std::uint32_t __attribute__((vector_size(64)));
-using I16 = std::int32_t __attribute__((vector_size(64)));
-using U8 = std::uint64_t __attribute__((vector_size(64)));
+// The zero-masking forms of intrinsics do the same work; GCC warns about the uninitialised operand inside its plain
+// ones.
+inline constexpr unsigned short all16 = 0xffff;
+inline constexpr unsigned char all8 = 0xff;
 
 /// One word of sixteen counters, as two registers of eight 64-bit lanes whose upper halves hold rubbish.
 struct WordPair {
@@ -54,12 +57,12 @@ __attribute__((target("avx512f"), always_inline)) inline __m512i spread(std::uin
 }
 /// Products of the lower halves.
 __attribute__((target("avx512f"), always_inline)) inline WordPair multiply(WordPair a, __m512i m) {
-  return {_mm512_mul_epu32(a.low, m), _mm512_mul_epu32(a.high, m)};
+  return {_mm512_maskz_mul_epu32(all8, a.low, m), _mm512_maskz_mul_epu32(all8, a.high, m)};
 }
 /// Upper half of `product` ^ word ^ key.
 __attribute__((target("avx512f"), always_inline)) inline WordPair mix(WordPair product, WordPair word, __m512i key) {
-  return {_mm512_ternarylogic_epi64(reinterpret_cast<__m512i>(reinterpret_cast<U8>(product.low) >> 32U), word.low, key, 0x96),
-          _mm512_ternarylogic_epi64(reinterpret_cast<__m512i>(reinterpret_cast<U8>(product.high) >> 32U), word.high, key, 0x96)};
+  return {_mm512_ternarylogic_epi64(_mm512_maskz_srli_epi64(all8, product.low, 32), word.low, key, 0x96),
+          _mm512_ternarylogic_epi64(_mm512_maskz_srli_epi64(all8, product.high, 32), word.high, key, 0x96)};
 }
 /// The lower halves of sixteen lanes, in order.
 __attribute__((target("avx512f"), always_inline)) inline __m512i pack(WordPair a) {
@@ -75,11 +78,13 @@ __attribute__((target("avx512f"), always_inline)) inline WordLanes philox_lanes(
   const __m512i multiplier0 = spread(m0), multiplier1 = spread(m1);
   auto key0 = static_cast<std::uint32_t>(s.seed);
   auto key1 = static_cast<std::uint32_t>(s.seed >> 32U);
-  const __m512i first = _mm512_add_epi64(spread(static_cast<std::uint32_t>(base)), _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0));
+  const __m512i first =
+      _mm512_add_epi64(spread(static_cast<std::uint32_t>(base)), _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0));
   WordPair x{first, _mm512_add_epi64(first, spread(8))}, y{}, z{}, w{};
 
   const std::uint64_t same1 = std::uint64_t{m1} * static_cast<std::uint32_t>(s.id);
-  const std::uint32_t same_x = static_cast<std::uint32_t>(same1 >> 32U) ^ static_cast<std::uint32_t>(base >> 32U) ^ key0;
+  const std::uint32_t same_x =
+      static_cast<std::uint32_t>(same1 >> 32U) ^ static_cast<std::uint32_t>(base >> 32U) ^ key0;
   const __m512i id = spread(static_cast<std::uint32_t>(s.id >> 32U));
   w = multiply(x, multiplier0);
   z = mix(w, {id, id}, spread(key1));
@@ -87,7 +92,8 @@ __attribute__((target("avx512f"), always_inline)) inline WordLanes philox_lanes(
   key0 += step0;
   key1 += step1;
   const std::uint64_t same0 = std::uint64_t{m0} * same_x;
-  const __m512i same_y = spread(static_cast<std::uint32_t>(same1)), high0 = spread(static_cast<std::uint32_t>(same0 >> 32U) ^ key1);
+  const __m512i same_y = spread(static_cast<std::uint32_t>(same1)),
+                high0 = spread(static_cast<std::uint32_t>(same0 >> 32U) ^ key1);
   y = multiply(z, multiplier1);
   x = mix(y, {same_y, same_y}, spread(key0));
   z = {_mm512_xor_si512(w.low, high0), _mm512_xor_si512(w.high, high0)};
@@ -107,26 +113,28 @@ __attribute__((target("avx512f"), always_inline)) inline WordLanes philox_lanes(
   return {pack(x), pack(y), pack(z), pack(w)};
 }
 
-__attribute__((target("avx512f"), always_inline)) inline __m512 to_float(I16 v) {
-  return __builtin_convertvector(v, __m512);
+__attribute__((target("avx512f"), always_inline)) inline __m512 to_float(__m512i v) {
+  return _mm512_maskz_cvtepi32_ps(all16, v);
 }
 
 /// `math::box_muller` on sixteen lanes.
 __attribute__((target("avx512f"), always_inline)) inline void box_muller_lanes(__m512i a, __m512i b, float* out0,
                                                                                float* out1) {
   using K = math::detail::BoxMuller;
-  const __m512 u = _mm512_fmadd_ps(to_float(reinterpret_cast<I16>(reinterpret_cast<U16>(a) >> 8U)),
-                                   _mm512_set1_ps(0x1p-24F), _mm512_set1_ps(0x1p-25F));
-  const U16 bits = reinterpret_cast<U16>(u);
-  const I16 e = reinterpret_cast<I16>(bits - K::log_split) >> 23;
-  const __m512 m = reinterpret_cast<__m512>(bits - (reinterpret_cast<U16>(e) << 23U)) - 1.0F;
+  const __m512 u = _mm512_fmadd_ps(to_float(_mm512_maskz_srli_epi32(all16, a, 8)), _mm512_set1_ps(0x1p-24F),
+                                   _mm512_set1_ps(0x1p-25F));
+  const __m512i bits = _mm512_castps_si512(u);
+  const __m512i e =
+      _mm512_maskz_srai_epi32(all16, _mm512_sub_epi32(bits, _mm512_set1_epi32(static_cast<int>(K::log_split))), 23);
+  const __m512 m = _mm512_sub_ps(_mm512_castsi512_ps(_mm512_sub_epi32(bits, _mm512_maskz_slli_epi32(all16, e, 23))),
+                                 _mm512_set1_ps(1.0F));
   __m512 p = _mm512_set1_ps(K::log[0]);
 #pragma GCC unroll 7
   for (int k = 1; k < 8; ++k) p = _mm512_fmadd_ps(p, m, _mm512_set1_ps(K::log[k]));
   const __m512 exponent = _mm512_mul_ps(to_float(e), _mm512_set1_ps(K::minus_two_ln2));
-  const __m512 radius = _mm512_maskz_sqrt_ps(0xffff, _mm512_fmadd_ps(m, p, exponent));
+  const __m512 radius = _mm512_maskz_sqrt_ps(all16, _mm512_fmadd_ps(m, p, exponent));
 
-  const __m512 r = _mm512_mul_ps(to_float(reinterpret_cast<I16>(reinterpret_cast<U16>(b) << 2U)), _mm512_set1_ps(K::turn));
+  const __m512 r = _mm512_mul_ps(to_float(_mm512_maskz_slli_epi32(all16, b, 2)), _mm512_set1_ps(K::turn));
   const __m512 z = _mm512_mul_ps(r, r);
   __m512 s = _mm512_fmadd_ps(_mm512_set1_ps(K::sine[0]), z, _mm512_set1_ps(K::sine[1]));
   s = _mm512_fmadd_ps(s, z, _mm512_set1_ps(K::sine[2]));
@@ -134,8 +142,8 @@ __attribute__((target("avx512f"), always_inline)) inline void box_muller_lanes(_
   __m512 c = _mm512_fmadd_ps(_mm512_set1_ps(K::cosine[0]), z, _mm512_set1_ps(K::cosine[1]));
   c = _mm512_fmadd_ps(c, z, _mm512_set1_ps(K::cosine[2]));
   c = _mm512_fmadd_ps(c, z, _mm512_set1_ps(1.0F));
-  c = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(c), b,
-                                                    _mm512_set1_epi32(static_cast<int>(K::sign)), 0x78));  // c ^ (b & sign)
+  c = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(
+      _mm512_castps_si512(c), b, _mm512_set1_epi32(static_cast<int>(K::sign)), 0x78));  // c ^ (b & sign)
   const __mmask16 swap = _mm512_test_epi32_mask(b, _mm512_set1_epi32(static_cast<int>(K::swap)));
   _mm512_storeu_ps(out0, _mm512_mul_ps(radius, _mm512_mask_blend_ps(swap, c, s)));
   _mm512_storeu_ps(out1, _mm512_mul_ps(radius, _mm512_mask_blend_ps(swap, s, c)));
@@ -155,3 +163,5 @@ __attribute__((target("avx512f"))) inline void normal_blocks_avx512(Stream s, st
 }
 
 }  // namespace hypersd::detail
+
+#endif
