@@ -7,6 +7,7 @@
 #include <hypersd/autograd.hpp>
 #include <hypersd/core.hpp>
 #include <hypersd/diffusion.hpp>
+#include <hypersd/distill.hpp>
 #include <hypersd/io.hpp>
 #include <hypersd/metrics.hpp>
 #include <hypersd/nn.hpp>

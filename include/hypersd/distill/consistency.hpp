@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <hypersd/diffusion/denoiser.hpp>
 #include <hypersd/diffusion/jump.hpp>
 #include <hypersd/distill/distances/mse.hpp>
@@ -15,6 +16,10 @@ struct ConsistencyOptions {
   int grid_points = 40;                          ///< N, steps of the teacher's solver
   double guidance_min = 1, guidance_max = 1;     ///< the teacher's scale (g form: 1 is no guidance) is uniform in between
   double noise_offset = 0;                       ///< deviation of a shift common to all positions of a channel
+  /// Both sides of the distance are divided by |d Psi / d prediction|^jump_exponent of their sample. 0 compares at t_end as
+  /// the equations say, which weighs an error of the prediction 70 on average at k = 1 and 0.4 at k = 8; 1 weighs errors of
+  /// the prediction alike at all times.
+  double jump_exponent = 0;
 };
 
 /// One iteration of consistency distillation along the trajectory:
@@ -70,13 +75,27 @@ struct Consistency {
     // The student's jump, the only one with a gradient. [Hyper-SD Eq. 12], left-hand side
     const Var<T, D> x(x_t);
     const auto jumped = diffusion::jump(table, prediction, x, student(x, t, batch.condition.conditional), draws.t, draws.end);
-    const auto loss = distance(jumped, goal, Where<T, D, C>{diffusion::time_tensor<T, D>(draws.end), batch.condition.conditional});
+    const auto w = weights<T, D>(draws);
+    const bool plain = options.jump_exponent == 0;
+    const auto loss = distance(plain ? jumped : autograd::mul(jumped, ops::per_sample(w)),
+                               plain ? goal : ops::map(ops::Mul{}, goal, ops::per_sample(w)), Where<T, D, C>{diffusion::time_tensor<T, D>(draws.end), batch.condition.conditional});
     double anchored = 0;
     for (std::size_t b = 0; b < draws.t.size(); ++b) anchored += draws.end[b] == draws.previous[b] ? 1.0 : 0.0;
     return {loss, {{"anchored", anchored / static_cast<double>(draws.t.size())}}};
   }
 
  private:
+  /// |d Psi / d prediction|^-jump_exponent of each sample's jump.
+  template <class T, class D>
+  Tensor<T, D> weights(const Draws& draws) const {
+    std::vector<T> w;
+    for (std::size_t b = 0; b < draws.t.size(); ++b) {
+      const double gain = std::abs(diffusion::jump_form<P>(table, draws.t[b], draws.end[b]).prediction);
+      w.push_back(static_cast<T>(std::pow(std::max(gain, 1e-6), -options.jump_exponent)));
+    }
+    return Tensor<T, D>::from(Shape{static_cast<std::int64_t>(w.size())}, w);
+  }
+
   template <class T, class D>
   Tensor<T, D> noise(const Tensor<T, D>& x0, Randomness random) const {
     const auto sub = static_cast<std::uint64_t>(random.step);

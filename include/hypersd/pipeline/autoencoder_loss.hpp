@@ -35,7 +35,7 @@ struct GaussianKl {
 /// Weights of the autoencoder's loss.
 struct AutoencoderLoss {
   double edge = 0.5;  ///< of the L1 distance between neighbour differences, which keeps outlines sharp
-  double kl = 1e-3;   ///< of the divergence from a unit Gaussian, mean over latent elements
+  double kl = 1e-4;   ///< of the divergence from a unit Gaussian, mean over latent elements
 };
 
 /// L1 distance of the differences between horizontal and vertical neighbours of two images [B, H, W, C].

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "data.hpp"
+#include "run.hpp"
+
+#include <hypersd/autograd/grad_softmax.hpp>
+#include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/nn/init.hpp>
+#include <hypersd/nn/models/autoencoder.hpp>
+#include <hypersd/nn/models/classifier.hpp>
+#include <hypersd/nn/models/text_encoder.hpp>
+#include <hypersd/nn/models/unet.hpp>
+#include <hypersd/pipeline/autoencoder_loss.hpp>
+#include <hypersd/pipeline/denoising_loss.hpp>
+
+/// \file
+/// The networks that exist before any distillation: autoencoder, evaluation classifier, text encoder and teacher.
+
+namespace fashion {
+
+using Net = nn::Unet<float>;
+using Condition = Net::Condition;
+
+/// Caption width, and the share of the training set that the evaluation classifier sees.
+inline constexpr std::int64_t text_width = 64, classifier_images = 30000;
+
+/// Text encoder and UNet under one name space, as the teacher is trained: both at once.
+struct Teacher {
+  using value_type = float;
+  using device_type = Cpu;
+  nn::TextEncoder<float> text;
+  Net unet;
+  template <class F>
+  void visit(F&& f, const std::string& prefix = "") {
+    nn::visit_members(f, prefix, "text_encoder", text, "unet", unet);
+  }
+};
+
+inline nn::UnetConfig unet_config(const Options& o) {
+  nn::UnetConfig c = nn::UnetConfig::fashion();
+  c.block_out_channels = {o.channels, 2 * o.channels};
+  c.down_attention = {false, true};
+  c.heads = {4, 4};
+  c.cross_attention_dim = text_width;
+  return c;
+}
+
+inline nn::Autoencoder<float> train_autoencoder(const Run& run, const Dataset& dataset) {
+  const Options& o = run.options;
+  nn::AutoencoderConfig config;
+  config.block_out_channels = {o.autoencoder_width, 2 * o.autoencoder_width, 4 * o.autoencoder_width};
+  nn::Autoencoder<float> net(config);
+  nn::init_parameters(net, o.seed, "autoencoder");
+  pipeline::TrainOptions t;
+  t.phase = "autoencoder";
+  t.steps = o.autoencoder_steps;
+  t.learning_rate = optim::WarmUp{optim::Cosine{o.autoencoder_lr, t.steps}, 20};
+  t.ema = optim::EmaOptions{0.995, true};
+  const data::ImageSet& images = dataset.images.train;
+  const data::Batches batches(images.size(), o.autoencoder_batch, o.seed);
+  run.train(t, trainable(net), [&](std::int64_t step) {
+    const auto sub = static_cast<std::uint64_t>(step);
+    const auto x = data::augment(images.images(batches(step)), stream(o.seed, "autoencoder.augment", sub), {.shift = 0});
+    return pipeline::autoencoder_loss(net, x, stream(o.seed, "autoencoder.noise", sub));
+  });
+  nn::set_requires_grad(net, false);
+  return net;
+}
+
+/// Latents of all training images, shifted and scaled to zero mean and unit variance a channel.
+struct Latents {
+  Tensor<float> values;  ///< [N, 8, 8, 4]
+  double shift = 0, scale = 1;  ///< latent = (mean - shift) / scale
+};
+
+inline Latents encode_all(const nn::Autoencoder<float>& net, const data::ImageSet& images) {
+  const autograd::NoGrad guard;
+  Latents out;
+  const std::int64_t batch = 256;
+  for (std::int64_t b = 0; b < images.size(); b += batch) {
+    const std::int64_t end = std::min(images.size(), b + batch);
+    const auto mean = net.encode(Var<float>(images.images(b, end))).mean.value();
+    if (b == 0) out.values = Tensor<float>(mean.shape().with(0, images.size()));
+    out.values.slice(b, end).copy_from(mean);
+  }
+  const double n = static_cast<double>(out.values.size());
+  double sum = 0, square = 0;
+  for (const float v : out.values.span()) sum += v, square += static_cast<double>(v) * v;
+  out.shift = sum / n;
+  out.scale = std::sqrt(square / n - out.shift * out.shift);
+  ops::map_into(out.values, ops::Affine<float>{static_cast<float>(1 / out.scale), static_cast<float>(-out.shift / out.scale)},
+                out.values);
+  return out;
+}
+
+/// Images of latents [N, 8, 8, 4], in batches.
+inline Tensor<float> decode_all(const nn::Autoencoder<float>& net, const Latents& latents, const Tensor<float>& z) {
+  const autograd::NoGrad guard;
+  Tensor<float> out;
+  for (std::int64_t b = 0; b < z.dim(0); b += 256) {
+    const std::int64_t end = std::min(z.dim(0), b + 256);
+    const auto raw = ops::map(ops::Affine<float>{static_cast<float>(latents.scale), static_cast<float>(latents.shift)}, z.slice(b, end));
+    const auto image = net.decode(Var<float>(raw)).value();
+    if (b == 0) out = Tensor<float>(image.shape().with(0, z.dim(0)));
+    out.slice(b, end).copy_from(image);
+  }
+  return out;
+}
+
+inline nn::Classifier<float> train_classifier(const Run& run, const Dataset& dataset) {
+  const Options& o = run.options;
+  nn::Classifier<float> net(nn::ClassifierConfig{.classes = dataset.classes()});
+  nn::init_parameters(net, o.seed, "classifier");
+  pipeline::TrainOptions t;
+  t.phase = "classifier";
+  t.steps = o.classifier_steps;
+  t.learning_rate = optim::WarmUp{optim::Cosine{o.classifier_lr, t.steps}, 20};
+  const data::ImageSet images = dataset.images.train.first(classifier_images);
+  const data::Batches batches(images.size(), o.classifier_batch, o.seed);
+  run.train(t, trainable(net), [&](std::int64_t step) {
+    const auto ids = batches(step);
+    const auto x = data::augment(images.images(ids), stream(o.seed, "classifier.augment", static_cast<std::uint64_t>(step)));
+    return autograd::cross_entropy(net(Var<float>(x)), images.labels(ids), 0.05);
+  });
+  nn::set_requires_grad(net, false);
+  return net;
+}
+
+inline Teacher train_teacher(const Run& run, const Dataset& dataset, const Latents& latents) {
+  const Options& o = run.options;
+  nn::TextEncoderConfig text;
+  text.vocabulary = dataset.words.vocabulary();
+  text.max_length = dataset.words.longest();
+  text.channels = text_width;
+  Teacher net{nn::TextEncoder<float>(text), Net(unet_config(o))};
+  nn::init_parameters(net, o.seed, "teacher");
+  pipeline::TrainOptions t;
+  t.phase = "teacher";
+  t.steps = o.teacher_steps;
+  t.learning_rate = optim::WarmUp{optim::Cosine{o.teacher_lr, t.steps}, 100};
+  t.ema = optim::EmaOptions{o.ema_teacher, true};
+  const auto table = diffusion::noise_table<diffusion::ScaledLinear>();
+  const data::Batches batches(latents.values.dim(0), o.teacher_batch, o.seed);
+  run.train(t, trainable(net), [&](std::int64_t step) {
+    const auto ids = batches(step);
+    const auto captions = drop_captions(dataset.captions(dataset.images.train.labels(ids)),
+                                        stream(o.seed, "teacher.drop", static_cast<std::uint64_t>(step)), o.condition_dropout);
+    return pipeline::denoising_loss(net.unet, table, diffusion::Epsilon{}, take(latents.values, ids),
+                                    Condition{net.text(captions), {}}, o.seed, step);
+  });
+  nn::set_requires_grad(net, false);
+  return net;
+}
+
+}  // namespace fashion

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/data/augment.hpp>
+#include <hypersd/data/batches.hpp>
+#include <hypersd/data/captions.hpp>
+#include <hypersd/data/fashion_mnist.hpp>
+
+namespace fashion {
+
+using namespace hypersd;
+
+/// A labelled image set with a caption for each class.
+struct Dataset {
+  data::LabelledImages images;
+  data::Captions words;
+
+  explicit Dataset(const std::string& folder)
+      : images(data::load_images(folder)), words(images.class_names) {
+    const auto& train = images.train;
+    require<OptionError>(train.height() == 32 && train.width() == 32 && train.channels() == 1, "pictures of ", folder,
+                         " are ", train.height(), " x ", train.width(), " x ", train.channels(),
+                         " after padding; this program is built for 32 x 32 x 1");
+  }
+  [[nodiscard]] std::int64_t classes() const { return images.train.classes(); }
+  /// Caption tokens [N, L] of labels [N].
+  [[nodiscard]] Tensor<std::int32_t> captions(const Tensor<std::int32_t>& labels) const {
+    return words.encode_labels(labels, words.longest());
+  }
+};
+
+/// Samples of x [N, ...] by number.
+inline Tensor<float> take(const Tensor<float>& x, const std::vector<std::int64_t>& ids) {
+  Tensor<float> out(x.shape().with(0, static_cast<std::int64_t>(ids.size())));
+  const std::int64_t n = x.shape().numel_from(1);
+  float* to = out.data();
+  for (const std::int64_t i : ids) to = std::copy_n(x.data() + i * n, n, to);
+  return out;
+}
+
+/// Captions of a training batch, each replaced by the null caption with probability `p` (condition dropout).
+inline Tensor<std::int32_t> drop_captions(const Tensor<std::int32_t>& captions, Stream random, double p) {
+  auto out = captions.clone();
+  const std::int64_t length = out.dim(1);
+  for (std::int64_t b = 0; b < out.dim(0); ++b)
+    if (uniform_at(random, static_cast<std::uint64_t>(b)) < static_cast<float>(p))
+      out.slice(b, b + 1).copy_from(data::Captions::null(length).reshape({1, length}));
+  return out;
+}
+
+}  // namespace fashion

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base.hpp"
+#include "sample.hpp"
+
+#include <hypersd/io/image_grid.hpp>
+#include <hypersd/io/png.hpp>
+#include <hypersd/metrics/agreement.hpp>
+#include <hypersd/metrics/frechet.hpp>
+#include <hypersd/metrics/trajectory.hpp>
+
+namespace fashion {
+
+/// One line of the results: a sampler with its measures over the evaluation samples.
+struct Result {
+  std::string method;
+  std::int64_t steps = 0;
+  double eta = 0;
+  metrics::Interval frechet, agreement;
+  metrics::Interval trajectory;  ///< latent MSE to the teacher's 50-step end point; NaN for stochastic samplers
+};
+
+/// Classifier features as the space of all metrics.
+///
+/// The scale of a network's features is arbitrary, so the Frechet distance is given in units in which 2000 real training
+/// images that the classifier never saw are `floor` away from the test set; ratios to that floor are what counts.
+class Evaluator {
+ public:
+  static constexpr double floor = 1.10;
+
+  Evaluator(const Run& run, const Dataset& data, const nn::Classifier<float>& classifier)
+      : run_(run), classifier_(classifier), reference_(moments(data.images.test)) {
+    // Real images from behind those that the classifier was trained on, as far as there are any.
+    const data::ImageSet& train = data.images.train;
+    const std::int64_t end = train.size(), begin = std::max<std::int64_t>(0, end - 2000);
+    scale_ = floor / std::max(1e-12, metrics::frechet_distance(moments(train.part(begin, end)), reference_));
+    const data::ImageSet& test = data.images.test;
+    accuracy_ = agreement(test.images(0, test.size()), test.labels()).estimate;
+  }
+  /// Accuracy of the classifier on real test images.
+  [[nodiscard]] double accuracy() const { return accuracy_; }
+
+  /// Penultimate features [N, 64].
+  [[nodiscard]] Tensor<float> features(const Tensor<float>& images) const {
+    const autograd::NoGrad guard;
+    return in_batches(images, 500, [&](const Tensor<float>& x) { return classifier_.features(Var<float>(x)).value(); });
+  }
+  [[nodiscard]] metrics::Interval frechet(const Tensor<float>& images) const {
+    auto out = metrics::frechet_interval(features(images), reference_,
+                                         {.resamples = run_.options.bootstrap, .kind = metrics::IntervalKind::centred});
+    return {scale_ * out.estimate, scale_ * out.low, scale_ * out.high};
+  }
+  [[nodiscard]] metrics::Interval agreement(const Tensor<float>& images, const Tensor<std::int32_t>& labels) const {
+    const autograd::NoGrad guard;
+    return metrics::agreement([&](const Tensor<float>& x) { return classifier_(Var<float>(x)).value(); }, images, labels)
+        .interval({.resamples = run_.options.bootstrap});
+  }
+
+ private:
+  [[nodiscard]] metrics::Moments moments(const data::ImageSet& set) const {
+    return metrics::moments_of(features(set.images(0, set.size())));
+  }
+
+  const Run& run_;
+  const nn::Classifier<float>& classifier_;
+  metrics::Moments reference_;
+  double scale_ = 1, accuracy_ = 0;
+};
+
+}  // namespace fashion

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <hypersd/core/error.hpp>
+#include <string>
+#include <vector>
+
+namespace fashion {
+
+/// Everything a run depends on. The values are those of the default budget; `--quick` and `--full` scale them.
+struct Options {
+  std::string preset = "default";
+  std::uint64_t seed = 0;
+  std::filesystem::path out = "runs/fashion";
+  std::filesystem::path data = "/usr/share/datasets/fashion-mnist";
+  bool resume = false;
+  bool baseline = false;  ///< also distil by TCD (k = 1 from the start) with the same iterations
+  int threads = 0;        ///< 0: all
+
+  std::int64_t autoencoder_width = 16, autoencoder_steps = 2200, autoencoder_batch = 32;
+  std::int64_t classifier_steps = 1200, classifier_batch = 128;
+  std::int64_t teacher_steps = 4100, teacher_batch = 64, channels = 32;
+  std::int64_t distill_batch = 64, rank = 32;
+  std::vector<std::int64_t> stage_segments = {8, 4, 2, 1};
+  std::vector<std::int64_t> stage_steps = {120, 120, 240, 480};
+  double autoencoder_lr = 2e-3, classifier_lr = 2e-3, teacher_lr = 1e-3, distill_lr = 1e-3;
+  double ema_target = 0.95, ema_teacher = 0.998;
+  double guidance = 2.0, guidance_min = 1.75, guidance_max = 2.25, condition_dropout = 0.15;
+  double noise_offset = 0.0, jump_exponent = 0.0;
+  std::int64_t teacher_inference_steps = 25;
+  std::vector<std::int64_t> student_steps = {1, 2, 4, 8};
+  double eta = 0.3;
+  std::int64_t eval_samples = 2000, trajectory_samples = 500, bootstrap = 200;
+  std::int64_t checkpoint_every = 200;
+};
+
+/// A real but small run: at most two minutes on two cores.
+inline void make_quick(Options& o) {
+  o.preset = "quick";
+  o.autoencoder_steps = 250;
+  o.classifier_steps = 250;
+  o.teacher_steps = 700;
+  o.channels = 32;
+  o.stage_steps = {40, 40, 50, 70};
+  o.eval_samples = 500;
+  o.trajectory_samples = 100;
+  o.bootstrap = 100;
+}
+
+/// Three times the default's training.
+inline void make_full(Options& o) {
+  o.preset = "full";
+  o.autoencoder_steps = 4000;
+  o.classifier_steps = 3000;
+  o.teacher_steps = 14000;
+  o.channels = 64;
+  o.stage_steps = {400, 400, 800, 1600};
+  o.eval_samples = 4000;
+}
+
+/// Throws OptionError naming the first setting that cannot work.
+inline void validate(const Options& o) {
+  using hypersd::OptionError;
+  using hypersd::require;
+  require<OptionError>(o.stage_segments.size() == o.stage_steps.size(), "--stages has ", o.stage_segments.size(),
+                       " entries, --stage-steps ", o.stage_steps.size());
+  for (const std::int64_t k : o.stage_segments)
+    require<OptionError>(k >= 1 && k <= 40, "--stages: k = ", k, " is not in [1, 40], the solver grid's steps");
+  for (const std::int64_t n : o.stage_steps) require<OptionError>(n >= 1, "--stage-steps: ", n, " is below 1");
+  for (const std::int64_t n : o.student_steps)
+    require<OptionError>(n >= 1 && n <= 1000, "--steps: ", n, " is not in [1, 1000]");
+  require<OptionError>(o.teacher_inference_steps <= 1000, "--teacher-inference-steps: ", o.teacher_inference_steps,
+                       " is above 1000");
+  require<OptionError>(o.channels % 8 == 0, "--channels: ", o.channels, " is not a multiple of 8");
+  require<OptionError>(o.guidance_min <= o.guidance_max, "--guidance-min ", o.guidance_min, " is above --guidance-max ",
+                       o.guidance_max);
+}
+
+/// Reads the command line. Throws CLI::ParseError, which `main` turns into exit code 2.
+inline Options parse_options(int argc, char** argv) {
+  Options o;
+  CLI::App app{
+      "Trains a text-conditioned latent diffusion teacher on Fashion-MNIST, distils it by trajectory segmented\n"
+      "consistency distillation (TSCD, k = 8, 4, 2, 1) into a LoRA that samples in 1 to 8 steps, evaluates both and\n"
+      "writes checkpoints, pictures, metrics.csv and report.html to a run folder.",
+      "hypersd_fashion"};
+  bool quick = false, full = false;
+  auto* quick_flag = app.add_flag("--quick", quick, "small run, at most 2 minutes on 2 cores");
+  app.add_flag("--full", full, "three times the default's training")->excludes(quick_flag);
+  app.add_option("--seed", o.seed, "seed of every random number of the run")->capture_default_str();
+  app.add_option("--out", o.out, "run folder; made if missing")->capture_default_str();
+  app.add_option("--data", o.data, "folder with IDX images and labels, .gz or not")->capture_default_str();
+  app.add_flag("--resume", o.resume, "continue the run in --out from its last checkpoint");
+  app.add_flag("--baseline", o.baseline, "also distil by TCD (k = 1 throughout), same iterations, for comparison");
+  app.add_option("--threads", o.threads, "CPU threads, 0: all (results do not depend on it)")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  auto* tuning = app.add_option_group("tuning", "override single settings of the budget");
+  // Parsed twice: the preset first, then single settings on top of it.
+  auto add = [&](const char* name, auto& value, const char* text) {
+    return tuning->add_option(name, value, text)->capture_default_str();
+  };
+  add("--autoencoder-steps", o.autoencoder_steps, "training steps")->check(CLI::PositiveNumber);
+  add("--classifier-steps", o.classifier_steps, "training steps")->check(CLI::PositiveNumber);
+  add("--teacher-steps", o.teacher_steps, "training steps")->check(CLI::PositiveNumber);
+  add("--channels", o.channels, "width of the UNet, a multiple of 8")->check(CLI::PositiveNumber);
+  add("--rank", o.rank, "LoRA rank")->check(CLI::PositiveNumber);
+  add("--distill-lr", o.distill_lr, "learning rate of the distillation")->check(CLI::PositiveNumber);
+  add("--stages", o.stage_segments, "segments k of each stage")->delimiter(',');
+  add("--stage-steps", o.stage_steps, "iterations of each stage")->delimiter(',');
+  add("--ema-target", o.ema_target, "decay of the target network")->check(CLI::Range(0.0, 1.0));
+  add("--guidance", o.guidance, "guidance scale of the teacher's samples")->check(CLI::Range(0.0, 100.0));
+  add("--guidance-min", o.guidance_min, "omega ~ U[min, max] in distillation");
+  add("--guidance-max", o.guidance_max, "omega ~ U[min, max] in distillation");
+  add("--noise-offset", o.noise_offset, "offset noise of the distillation inputs");
+  add("--jump-exponent", o.jump_exponent, "0: the distance at t_end as in Eq 12; 1: in units of the prediction")
+      ->check(CLI::Range(0.0, 2.0));
+  add("--teacher-inference-steps", o.teacher_inference_steps, "DDIM steps of the teacher")->check(CLI::PositiveNumber);
+  add("--steps", o.student_steps, "numbers of steps the student is sampled with")->delimiter(',');
+  add("--eta", o.eta, "stochasticity of the TCD sampler with more than one step")->check(CLI::Range(0.0, 1.0));
+  add("--eval-samples", o.eval_samples, "samples for the metrics")->check(CLI::PositiveNumber);
+  app.parse(argc, argv);
+  if (quick || full) {
+    // A second pass puts what was typed on top of the preset's values.
+    o = {};
+    quick ? make_quick(o) : make_full(o);
+    app.clear();
+    app.parse(argc, argv);
+  }
+  validate(o);
+  return o;
+}
+
+}  // namespace fashion

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "evaluate.hpp"
+
+namespace fashion {
+
+/// Rows are captions; a group of columns is a sampler. All groups start from the same noise.
+inline io::Image sample_grid(const Run& run, const Dataset& data, const nn::Autoencoder<float>& autoencoder,
+                             const Latents& latents, const Teacher& teacher, const Net& student) {
+  const Options& o = run.options;
+  constexpr std::int64_t each = 3;
+  const std::int64_t classes = data.classes(), n = classes * each;
+  Tensor<std::int32_t> labels(Shape{n});
+  for (std::int64_t i = 0; i < n; ++i) labels[i] = static_cast<std::int32_t>(i / each);
+  const auto captions = data.captions(labels);
+  const auto noise = ops::normal<float>(Shape{n, 8, 8, 4}, stream(o.seed, "picture.noise"));
+  std::vector<Tensor<float>> groups;
+  io::GridOptions grid;
+  auto add = [&](const Net& net, const SampleOptions& s, const std::string& caption) {
+    groups.push_back(decode_all(autoencoder, latents, sample_latents(net, teacher.text, captions, noise, s)));
+    grid.column_captions.push_back(caption);
+  };
+  const std::int64_t many = o.teacher_inference_steps;
+  add(teacher.unet, {many, o.guidance, 0, 0}, "teacher " + std::to_string(many));
+  for (const std::int64_t s : o.student_steps) add(student, {s, 1, 0, 0}, std::to_string(s) + (s == 1 ? " step" : " steps"));
+  const auto columns = static_cast<std::int64_t>(groups.size()) * each;
+  Tensor<float> all(groups[0].shape().with(0, classes * columns));
+  for (std::int64_t c = 0; c < classes; ++c)
+    for (std::size_t g = 0; g < groups.size(); ++g)
+      for (std::int64_t j = 0; j < each; ++j) {
+        const std::int64_t to = c * columns + static_cast<std::int64_t>(g) * each + j;
+        all.slice(to, to + 1).copy_from(groups[g].slice(c * each + j, c * each + j + 1));
+      }
+  grid.columns = static_cast<int>(columns);
+  grid.group = static_cast<int>(each);
+  for (std::int64_t c = 0; c < classes; ++c) grid.row_captions.push_back(data.words.class_name(static_cast<std::int32_t>(c)));
+  return io::image_grid(all, grid);
+}
+
+/// Real test images above their reconstructions.
+inline io::Image reconstruction_grid(const Dataset& data, const nn::Autoencoder<float>& autoencoder) {
+  const autograd::NoGrad guard;
+  const auto real = data.images.test.images(0, std::min<std::int64_t>(16, data.images.test.size()));
+  const auto kept = autoencoder.decode(autoencoder.encode(Var<float>(real)).mean).value();
+  io::GridOptions grid;
+  grid.columns = static_cast<int>(real.dim(0));
+  grid.row_captions = {"real", "kept"};
+  return io::image_grid(ops::concat_first(real, kept), grid);
+}
+
+}  // namespace fashion

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "evaluate.hpp"
+
+#include <hypersd/io/html_report.hpp>
+#include <hypersd/io/plot.hpp>
+
+#include <fstream>
+#include <sstream>
+
+namespace fashion {
+
+/// A loss curve read back from the run's CSV.
+inline io::PlotSeries loss_curve(const Run& run, const std::string& phase) {
+  io::PlotSeries series;
+  series.name = phase;
+  std::ifstream file(run.directory.loss_log(phase));
+  std::string line;
+  std::getline(file, line);
+  while (std::getline(file, line)) {
+    std::istringstream fields(line);
+    std::string step, loss;
+    if (!std::getline(fields, step, ',') || !std::getline(fields, loss, ',')) continue;
+    series.x.push_back(std::stod(step));
+    series.y.push_back(std::stod(loss));
+  }
+  return series;
+}
+
+inline std::string label(const Result& r) {
+  std::string out = r.method + ", " + std::to_string(r.steps) + (r.steps == 1 ? " step" : " steps");
+  if (r.eta > 0) out += ", eta " + io::number(r.eta);
+  return out;
+}
+
+/// Everything that the report shows beside what can be read from the run folder.
+struct Findings {
+  std::vector<Result> results;
+  double reconstruction = 0, accuracy = 0, seconds = 0;
+  std::vector<std::string> phases;
+  std::vector<std::pair<std::string, std::string>> settings;
+};
+
+inline io::ReportCell cell(const metrics::Interval& v, int decimals, double factor = 1) {
+  return {factor * v.estimate, decimals, factor * 0.5 * (v.high - v.low)};
+}
+
+/// One self-contained page with the run's pictures, measures and curves.
+inline void write_report(const Run& run, const Findings& found, const io::Image& samples, const io::Image& autoencoder) {
+  const Options& o = run.options;
+  io::HtmlReport page("Hyper-SD in small: Fashion-MNIST", "Preset " + o.preset + ", seed " + std::to_string(o.seed));
+  auto find = [&](const std::string& method, std::int64_t steps) {
+    for (const Result& r : found.results)
+      if (r.method == method && r.steps == steps && r.eta == 0) return r;
+    return Result{};
+  };
+  const Result teacher = find("teacher", o.teacher_inference_steps), four = find("TSCD", 4), one = find("TSCD", 1);
+  auto number = [](double v, int digits) {
+    std::ostringstream out;
+    out.setf(std::ios::fixed);
+    out.precision(digits);
+    out << v;
+    return out.str();
+  };
+  page.cards({{"Teacher, " + std::to_string(o.teacher_inference_steps) + " steps", number(teacher.frechet.estimate, 1), "FD",
+               number(100 * teacher.agreement.estimate, 1) + " % show their caption"},
+              {"Student, 4 steps", number(four.frechet.estimate, 1), "FD",
+               number(100 * four.agreement.estimate, 1) + " % show their caption"},
+              {"Student, 1 step", number(one.frechet.estimate, 1), "FD",
+               number(100 * one.agreement.estimate, 1) + " % show their caption"},
+              {"Whole run", number(found.seconds / 60, 1), "min", "on " + std::to_string(num_threads()) + " threads"}});
+  page.section("Pictures");
+  page.paragraph("Each row is one caption; each group of columns is one sampler. All samplers start from the same noise, so "
+                 "pictures at the same place in two groups should resemble each other: the student follows the teacher's "
+                 "trajectories, only in fewer steps.");
+  page.picture(samples, {.caption = "Teacher (guided DDIM) beside the student (TCD sampler, no guidance)"});
+
+  page.section("Measures");
+  io::ReportTable table;
+  table.columns = {{"Sampler"}, {"FD", io::Best::Lowest}, {"Agreement, %", io::Best::Highest}, {"Trajectory error", io::Best::Lowest}};
+  for (const Result& r : found.results) {
+    const bool reference = r.method == "teacher" || r.method == "real, autoencoded";
+    io::ReportCell trajectory("");
+    if (std::isfinite(r.trajectory.estimate)) trajectory = cell(r.trajectory, 4);
+    table.rows.push_back({{r.method == "real, autoencoded" ? r.method : label(r), cell(r.frechet, 2), cell(r.agreement, 1, 100), trajectory}, reference});
+  }
+  page.table(table);
+  page.paragraph("**FD** is the Frechet distance to the 10,000 test images in the features of a classifier, in units in which "
+                 "2,000 real images are 1.10 away; **agreement** is the share of samples in which that classifier (" +
+                 number(100 * found.accuracy, 1) + " % accurate on real images) finds the prompted class; **trajectory error** "
+                 "is the mean squared distance of latents to the teacher's 50-step end points from the same noise. "
+                 "± is half of a 95 % bootstrap interval over " + std::to_string(o.eval_samples) + " samples.");
+  std::vector<io::PlotSeries> fd, agreement;
+  for (const std::string method : {"TSCD", "TCD"}) {
+    io::PlotSeries a{.name = method, .markers = true}, b{.name = method, .markers = true};
+    for (const Result& r : found.results) {
+      if (r.method != method || r.eta > 0) continue;
+      const auto x = static_cast<double>(r.steps);
+      a.x.push_back(x), a.y.push_back(r.frechet.estimate), a.low.push_back(r.frechet.low), a.high.push_back(r.frechet.high);
+      b.x.push_back(x), b.y.push_back(100 * r.agreement.estimate), b.low.push_back(100 * r.agreement.low), b.high.push_back(100 * r.agreement.high);
+    }
+    if (!a.x.empty()) fd.push_back(a), agreement.push_back(b);
+  }
+  if (!fd.empty()) {
+    const std::vector<double> ends{fd[0].x.front(), fd[0].x.back()};
+    fd.push_back({.name = "teacher", .x = ends, .y = {teacher.frechet.estimate, teacher.frechet.estimate}, .dashed = true});
+    agreement.push_back({.name = "teacher", .x = ends, .y = {100 * teacher.agreement.estimate, 100 * teacher.agreement.estimate}, .dashed = true});
+    page.begin_columns();
+    page.plot(io::line_plot(fd, {.title = "Frechet distance", .x_label = "sampling steps", .log_x = true, .x_ticks = fd[0].x}));
+    page.plot(io::line_plot(agreement, {.title = "Condition agreement, %", .x_label = "sampling steps", .log_x = true, .x_ticks = fd[0].x}));
+    page.end_columns();
+  }
+
+  page.section("Training");
+  page.begin_columns();
+  for (const std::string& phase : found.phases) {
+    const auto curve = loss_curve(run, phase);
+    if (!curve.x.empty())
+      page.plot(io::line_plot({curve}, {.title = phase, .x_label = "step", .log_y = true, .smooth = true, .width = 420}));
+  }
+  page.end_columns();
+  page.heading("Autoencoder");
+  page.picture(autoencoder, {.caption = "Real images (above) and what the autoencoder keeps of them (below)"});
+  page.begin_details("Options of this run").key_values(found.settings).end_details();
+  page.footer("Written by hypersd_fashion.");
+  page.save(run.directory.file("report.html"));
+}
+
+}  // namespace fashion

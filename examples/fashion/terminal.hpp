@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "report.hpp"
+
+#include <CLI/CLI.hpp>
+#include <hypersd/io/progress.hpp>
+
+#include <cstdio>
+
+namespace fashion {
+
+/// The options that decide a run's results, as they are kept in its folder.
+inline pipeline::RunOptions settings_of(const Options& o) {
+  auto list = [](const std::vector<std::int64_t>& values) {
+    std::string out;
+    for (const std::int64_t v : values) out += (out.empty() ? "" : ",") + std::to_string(v);
+    return out;
+  };
+  return {{"preset", o.preset},
+          {"seed", std::to_string(o.seed)},
+          {"data", o.data.string()},
+          {"baseline", o.baseline ? "true" : "false"},
+          {"autoencoder-steps", std::to_string(o.autoencoder_steps)},
+          {"classifier-steps", std::to_string(o.classifier_steps)},
+          {"teacher-steps", std::to_string(o.teacher_steps)},
+          {"channels", std::to_string(o.channels)},
+          {"rank", std::to_string(o.rank)},
+          {"stages", list(o.stage_segments)},
+          {"stage-steps", list(o.stage_steps)},
+          {"distill-lr", io::number(o.distill_lr)},
+          {"ema-target", io::number(o.ema_target)},
+          {"guidance", io::number(o.guidance)},
+          {"guidance-min", io::number(o.guidance_min)},
+          {"guidance-max", io::number(o.guidance_max)},
+          {"noise-offset", io::number(o.noise_offset)},
+          {"jump-exponent", io::number(o.jump_exponent)},
+          {"teacher-inference-steps", std::to_string(o.teacher_inference_steps)},
+          {"steps", list(o.student_steps)},
+          {"eta", io::number(o.eta)},
+          {"eval-samples", std::to_string(o.eval_samples)}};
+}
+
+/// Prints help or a usage error; the exit code is 0 for help and 2 for an error.
+inline int report_usage(const CLI::ParseError& e) {
+  if (e.get_exit_code() == 0) {
+    std::printf("%s", e.what());
+    return 0;
+  }
+  std::fprintf(stderr, "hypersd_fashion: %s\nTry --help.\n", e.what());
+  return 2;
+}
+
+/// The table of results, for the terminal.
+inline void print_results(const Findings& found, const std::string& folder) {
+  std::printf("\n%-24s %20s %22s %12s\n", "sampler", "FD", "agreement, %", "trajectory");
+  for (const Result& r : found.results) {
+    const std::string name = r.method == "real, autoencoded" ? r.method : label(r);
+    std::printf("%-24s %7.2f [%5.2f, %5.2f] %8.1f [%5.1f, %5.1f]", name.c_str(), r.frechet.estimate, r.frechet.low,
+                r.frechet.high, 100 * r.agreement.estimate, 100 * r.agreement.low, 100 * r.agreement.high);
+    if (std::isfinite(r.trajectory.estimate)) std::printf(" %12.4f", r.trajectory.estimate);
+    std::printf("\n");
+  }
+  std::printf("\nclassifier accuracy on real images %.1f %%; run took %.0f s\nreport: %s/report.html\n",
+              100 * found.accuracy, found.seconds, folder.c_str());
+}
+
+}  // namespace fashion
