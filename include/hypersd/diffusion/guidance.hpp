@@ -66,9 +66,12 @@ concept Concatenated = ConcatenatedByName<C> || is_tensor<C> || std::is_empty_v<
 
 template <Concatenated C>
 C concatenate(const C& a, const C& b) {
-  if constexpr (std::is_empty_v<C>) return a;
-  else if constexpr (is_tensor<C>) return ops::concat_first(a, b);
-  else return concat_batch(a, b);
+  if constexpr (std::is_empty_v<C>)
+    return a;
+  else if constexpr (is_tensor<C>)
+    return ops::concat_first(a, b);
+  else
+    return concat_batch(a, b);
 }
 
 }  // namespace detail
@@ -136,7 +139,7 @@ struct ClassifierFree {
 template <class G>
 concept Guidance = std::default_initializable<G> && requires {
   typename G::Options;
-  { G{typename G::Options{}} };
+  {G{typename G::Options{}}};
   { G::guided } -> std::convertible_to<bool>;
 };
 static_assert(Guidance<NoGuidance> && Guidance<ClassifierFree>);
@@ -147,9 +150,10 @@ template <class N, class T, class D, class C>
 Tensor<T, D> predict_guided(const N& net, const Tensor<T, D>& x, const Tensor<T, D>& t,
                             const GuidedCondition<C>& condition, const std::vector<double>& scales,
                             double rescale = 0) {
-  require<ShapeError>(x.rank() > 0 && static_cast<std::int64_t>(scales.size()) == x.dim(0), "predict_guided: ",
-                      scales.size(), " scales for a batch of shape ", x.shape());
-  const bool both = std::any_of(scales.begin(), scales.end(), [](double g) { return guidance_weights(g).conditional != 1; });
+  require<ShapeError>(x.rank() > 0 && static_cast<std::int64_t>(scales.size()) == x.dim(0),
+                      "predict_guided: ", scales.size(), " scales for a batch of shape ", x.shape());
+  const bool both =
+      std::any_of(scales.begin(), scales.end(), [](double g) { return guidance_weights(g).conditional != 1; });
   const Branches<T, D> e = predict_branches(net, x, t, condition, both);
   if (!both) return e.conditional;
   std::vector<GuidanceWeights> weights;

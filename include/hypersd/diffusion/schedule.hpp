@@ -85,7 +85,7 @@ class NoiseTable {
 template <class S>
 concept NoiseSchedule = std::default_initializable<S> && requires(const S& s) {
   typename S::Options;
-  { S{typename S::Options{}} };
+  {S{typename S::Options{}}};
   { S::zero_terminal_snr } -> std::convertible_to<bool>;
   { s.alphas_cumprod() } -> std::same_as<std::vector<double>>;
 };

@@ -10,7 +10,7 @@ namespace hypersd::diffusion {
 template <class S>
 concept Solver = std::default_initializable<S> && requires(const S& s, const NoiseTable& table, StepTimes times) {
   typename S::Options;
-  { S{typename S::Options{}} };
+  {S{typename S::Options{}}};
   { S::name } -> std::convertible_to<const char*>;
   { S::stochastic } -> std::convertible_to<bool>;
   { s.template step<Epsilon>(table, times) } -> std::same_as<StepCoefficients>;

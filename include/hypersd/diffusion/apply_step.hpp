@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/diffusion/step.hpp>
+#include <hypersd/ops/affine_step.hpp>
+#include <vector>
+
+namespace hypersd::diffusion {
+
+/// One number a sample, on the device, in the type in which steps are added up.
+template <class T, class D>
+Tensor<ops::Accumulator<T>, D> sample_scales(const std::vector<double>& values) {
+  using A = ops::Accumulator<T>;
+  std::vector<A> rounded;
+  for (const double v : values) rounded.push_back(static_cast<A>(v));
+  return Tensor<A, D>::from(Shape{static_cast<std::int64_t>(values.size())}, rounded);
+}
+
+/// out = c.x x + c.prediction prediction + c.noise z with the coefficients `c[b]` of sample b, in one pass; `out` may
+/// be `x`. z are elements `offset`, `offset` + 1, ... of stream `s`.
+template <class T, class D>
+void apply_step_into(const Tensor<T, D>& out, const std::vector<StepCoefficients>& c, const Tensor<T, D>& x,
+                     const Tensor<T, D>& prediction, Stream s, std::int64_t offset = 0) {
+  std::vector<double> a, b, n;
+  for (const StepCoefficients& k : c) {
+    a.push_back(k.x);
+    b.push_back(k.prediction);
+    n.push_back(k.noise);
+  }
+  const bool noisy = std::any_of(n.begin(), n.end(), [](double v) { return v != 0; });
+  ops::AffineStep<T, D> step{x, sample_scales<T, D>(a), prediction, sample_scales<T, D>(b)};
+  if (noisy) step.noise_scale = sample_scales<T, D>(n);
+  ops::affine_step_into(out, step, s, offset);
+}
+
+}  // namespace hypersd::diffusion

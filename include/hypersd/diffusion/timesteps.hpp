@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+#include <hypersd/diffusion/schedule.hpp>
+#include <initializer_list>
+#include <utility>
+
+/// \file
+/// Time grids: strictly descending lists of training times at which a sampler asks for a prediction. T is the table's
+/// length, n the number of steps. Divisions are exact and halves round to even, as NumPy rounds.
+
+namespace hypersd::diffusion {
+
+namespace detail {
+
+/// numerator / denominator to the nearest integer, halves to the even one; numerator >= 0.
+constexpr int round_half_even(std::int64_t numerator, std::int64_t denominator) {
+  const std::int64_t q = numerator / denominator, twice = 2 * (numerator % denominator);
+  const bool up = twice > denominator || (twice == denominator && q % 2 != 0);
+  return static_cast<int>(up ? q + 1 : q);
+}
+
+inline void check_steps(int train_steps, int n) {
+  require<OptionError>(n >= 1 && n <= train_steps, "number of steps ", n, " is not in [1, ", train_steps, "]");
+}
+
+}  // namespace detail
+
+/// Throws OptionError unless `times` is a non-empty, strictly descending list within [0, train_steps - 1].
+inline void check_times(int train_steps, const Times& times) {
+  require<OptionError>(!times.empty(), "empty list of time steps");
+  for (std::size_t i = 0; i < times.size(); ++i) {
+    require<OptionError>(times[i] >= 0 && times[i] < train_steps, "time step ", times[i], " is not in [0, ",
+                         train_steps - 1, "]");
+    require<OptionError>(i == 0 || times[i] < times[i - 1], "time steps must descend, but ", times[i], " follows ",
+                         times[i - 1]);
+  }
+}
+
+/// round(T - i T / n) - 1: starts at T - 1, where inference starts. The grid for few-step models.
+inline Times trailing(int train_steps, int n) {
+  detail::check_steps(train_steps, n);
+  Times out;
+  for (int i = 0; i < n; ++i) out.push_back(detail::round_half_even(std::int64_t{train_steps} * (n - i), n) - 1);
+  return out;
+}
+
+/// i floor(T / n) + offset, descending: the grid of many-step Stable Diffusion pipelines (offset 1). One step of it
+/// starts near t = 0, which a few-step model cannot use.
+inline Times leading(int train_steps, int n, int offset = 0) {
+  detail::check_steps(train_steps, n);
+  Times out;
+  for (int i = n - 1; i >= 0; --i) out.push_back(i * (train_steps / n) + offset);
+  check_times(train_steps, out);
+  return out;
+}
+
+/// round(i (T - 1) / (n - 1)), descending; n = 1 gives {0}.
+inline Times linspace(int train_steps, int n) {
+  detail::check_steps(train_steps, n);
+  Times out;
+  for (int i = n - 1; i >= 0; --i)
+    out.push_back(n == 1 ? 0 : detail::round_half_even(std::int64_t{train_steps - 1} * i, n - 1));
+  return out;
+}
+
+/// The points i T / N - 1, i = N ... 1, that a model was distilled on. Throws OptionError unless N is in [1, T].
+inline Times origin_points(int train_steps, int points) {
+  require<OptionError>(points >= 1 && points <= train_steps, "number of origin points ", points, " is not in [1, ",
+                       train_steps, "]");
+  Times out;
+  for (int i = points; i >= 1; --i) out.push_back(i * (train_steps / points) - 1);
+  return out;
+}
+
+/// n of the N origin points: number floor(j N / n) from the top (the grids of LCM and TCD). Throws OptionError for
+/// n > N.
+inline Times origin_grid(int train_steps, int n, int points = 50) {
+  const Times all = origin_points(train_steps, points);
+  require<OptionError>(n >= 1 && n <= points, "number of steps ", n, " is not in [1, ", points, "]");
+  Times out;
+  for (int j = 0; j < n; ++j) out.push_back(all[static_cast<std::size_t>(std::int64_t{j} * points / n)]);
+  return out;
+}
+
+/// The later part of a grid for image-to-image: drops the first n - floor(n strength) entries. Throws
+/// OptionError for a strength outside (0, 1] and where nothing would be left.
+inline Times with_strength(const Times& times, double strength) {
+  require<OptionError>(strength > 0 && strength <= 1, "strength ", strength, " is not in (0, 1]");
+  const auto kept = static_cast<std::ptrdiff_t>(std::floor(static_cast<double>(times.size()) * strength));
+  require<OptionError>(kept >= 1, "strength ", strength, " leaves none of ", times.size(), " time steps");
+  return {times.end() - kept, times.end()};
+}
+
+/// What a sampler takes as its steps: a number n, the trailing grid; or a list of times in braces or as `Times`, such
+/// as `{800}` or `leading(1000, 25, 1)`.
+class Steps {
+ public:
+  Steps(int n) : count_(n) {}                                      // NOLINT(google-explicit-constructor)
+  Steps(Times times) : times_(std::move(times)), listed_(true) {}  // NOLINT(google-explicit-constructor)
+  Steps(std::initializer_list<int> times) : times_(times), listed_(true) {}
+
+  /// The checked list for a table of T entries. Throws OptionError.
+  [[nodiscard]] Times times(int train_steps) const {
+    if (!listed_) return trailing(train_steps, count_);
+    check_times(train_steps, times_);
+    return times_;
+  }
+
+ private:
+  Times times_;
+  int count_ = 0;
+  bool listed_ = false;
+};
+
+}  // namespace hypersd::diffusion
