@@ -25,7 +25,7 @@ TEST_CASE("round ticks") {
   CHECK(labels(false, -0.03, 0.02) == "-0.03 -0.02 -0.01 0 0.01 0.02 ");
   CHECK(labels(false, 0, 20000) == "0 5k 10k 15k 20k ");
   CHECK(labels(true, 1, 10000) == "1 10 100 1000 10000 ");
-  CHECK(labels(true, 1, 10) == "1 2 5 10 ");
+  CHECK(labels(true, 1, 10) == "1 2 3 4 5 6 8 10 ");
 }
 
 TEST_CASE("positions") {

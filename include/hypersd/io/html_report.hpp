@@ -74,6 +74,8 @@ struct PictureOptions {
 /// backticks and **bold** in double asterisks. Nothing is loaded from elsewhere, and there is no script.
 class HtmlReport {
  public:
+  /// Pixels that fit side by side into a section.
+  static constexpr int sharp_width = 1088;
   using KeyValues = std::vector<std::pair<std::string, std::string>>;
 
   explicit HtmlReport(std::string title, std::string subtitle = {})
@@ -132,7 +134,8 @@ class HtmlReport {
     }
     return add(out + "</tbody></table></div>\n");
   }
-  /// A picture, kept inside the page; its pixels stay sharp when it is enlarged.
+  /// A picture, kept inside the page. Up to `sharp_width` wide it keeps its pixels sharp on a wide enough screen; where
+  /// it must shrink it is smoothed.
   HtmlReport& picture(const Image& image, const PictureOptions& options = {}) {
     return png(encode_png(image), options, image.width, image.height);
   }
@@ -194,7 +197,8 @@ class HtmlReport {
     require<OptionError>(o.width >= 0, "report picture: width ", o.width);
     const int shown = o.width > 0 ? o.width : width;
     const double tall = static_cast<double>(height) * shown / width;
-    return add("<figure><img src=\"data:image/png;base64," + base64(bytes) + "\" width=\"" + std::to_string(shown) +
+    return add(std::string("<figure><img ") + (shown <= sharp_width ? "class=\"sharp\" " : "") +
+               "src=\"data:image/png;base64," + base64(bytes) + "\" width=\"" + std::to_string(shown) +
                "\" height=\"" + fixed(tall, 0) + "\" alt=\"" + xml_text(o.alt.empty() ? o.caption : o.alt) + "\">" +
                figcaption(o.caption) + "</figure>\n");
   }

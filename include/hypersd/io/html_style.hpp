@@ -12,7 +12,7 @@ inline constexpr const char* html_style = R"css(
 *{box-sizing:border-box}
 html{scroll-behavior:smooth;scroll-padding-top:4rem}
 body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.6 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-main,header>div,nav>div{max-width:1080px;margin:0 auto;padding:0 1.25rem}
+main,header>div,nav>div{max-width:1180px;margin:0 auto;padding:0 1.25rem}
 header{padding:3rem 0 1.5rem}
 h1{margin:0;font-size:2.1rem;line-height:1.2;letter-spacing:-.02em}
 header p{margin:.5rem 0 0;color:var(--soft);font-size:1.08rem;max-width:48rem}
@@ -49,7 +49,8 @@ td .pm{color:var(--soft);font-size:.86em;font-weight:400;margin-left:.3em}
 td.best .pm{color:inherit;opacity:.75}
 .arrow{color:var(--accent);font-weight:400}
 figure{margin:1rem 0}
-figure img{display:block;max-width:100%;height:auto;image-rendering:pixelated;border-radius:8px;border:1px solid var(--line)}
+figure img{display:block;max-width:100%;height:auto;border-radius:8px}
+@media(min-width:1180px){figure img.sharp{image-rendering:pixelated}}
 figure svg{display:block;max-width:100%;height:auto}
 figcaption{color:var(--soft);font-size:.9rem;margin-top:.45rem;max-width:46rem}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:0 1.6rem;align-items:start}
@@ -61,7 +62,7 @@ details[open] summary{border-bottom:1px solid var(--line);margin-bottom:.6rem}
 dl{display:grid;grid-template-columns:minmax(9rem,max-content) 1fr;gap:.25rem 1.4rem;margin:.6rem 0 .9rem;font-size:.93rem}
 dt{color:var(--soft)}
 dd{margin:0;overflow-wrap:anywhere}
-footer{max-width:1080px;margin:0 auto;padding:0 1.25rem 2.5rem;color:var(--soft);font-size:.88rem}
+footer{max-width:1180px;margin:0 auto;padding:0 1.25rem 2.5rem;color:var(--soft);font-size:.88rem}
 @media(max-width:600px){section{padding:1.1rem 1rem;border-radius:10px}header{padding:1.8rem 0 1rem}h1{font-size:1.6rem}
 dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.45rem}}
 @media print{nav{display:none}section{break-inside:avoid;box-shadow:none}}

@@ -34,8 +34,8 @@ struct PlotOptions {
   bool from_zero = false;            ///< the y axis includes 0
   bool smooth = false;               ///< draws a running mean; the points themselves stay as a faint line
   std::vector<double> x_ticks = {};  ///< empty: chosen
-  int width = 640;                   ///< pixels at natural size; the picture scales
-  int height = 340;
+  int width = 540;                   ///< pixels at natural size; the picture scales
+  int height = 320;
 };
 
 namespace detail {
@@ -118,7 +118,7 @@ class SvgPlot {
     double x = 14;
     int row = 0;
     for (const PlotSeries& s : series_) {
-      const double width = s.name.empty() ? 0 : 34 + 6.8 * static_cast<double>(s.name.size());
+      const double width = s.name.empty() ? 0 : 40 + 7.0 * static_cast<double>(s.name.size());
       if (x > 14 && x + width > o_.width - 10) x = 14, ++row;
       legend_at_.emplace_back(x, row);
       x += width;

@@ -72,13 +72,13 @@ class PlotAxis {
       ticks_.push_back({v, thousands && v != 0 ? compact(v / 1000, 6) + "k" : compact(v, 6)});
     }
   }
-  // Powers of ten, with 2 and 5 between them where few would show.
+  // Powers of ten, with others between them where few would show.
   void log_ticks() {
     const double decades = b_ - a_;
     const int stride = std::max(1, static_cast<int>(decades / 8));
     for (int p = static_cast<int>(std::floor(a_)); p <= static_cast<int>(std::ceil(b_)); ++p) {
-      for (const double m : {1.0, 2.0, 5.0}) {
-        const bool shown = m == 1.0 ? p % stride == 0 : decades < 2.5;
+      for (const double m : {1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0}) {
+        const bool shown = m == 1.0 ? p % stride == 0 : decades < (m == 2.0 || m == 5.0 ? 2.5 : 1.2);
         const double at = p + std::log10(m);
         if (shown && at >= a_ - 1e-9 && at <= b_ + 1e-9) {
           const double v = m * std::pow(10.0, p);
