@@ -47,7 +47,7 @@ void execute(const Options& o) {
 
   const auto autoencoder = train_autoencoder(run, data);
   const auto classifier = train_classifier(run, data);
-  const Latents latents = encode_all(autoencoder, data.images.train);
+  const Latents latents = encode_all(autoencoder, data.images.train.first(o.latent_images));
   const Teacher teacher = train_teacher(run, data, latents);
   Student student = make_student(o, teacher.unet);
   distil(run, data, latents, teacher, student, "tscd", o.stage_segments, o.stage_steps);

@@ -22,6 +22,7 @@ struct Options {
 
   std::int64_t autoencoder_width = 16, autoencoder_steps = 2200, autoencoder_batch = 32;
   std::int64_t classifier_steps = 1200, classifier_batch = 128;
+  std::int64_t latent_images = 60000;  ///< training images that teacher and student see
   std::int64_t teacher_steps = 4100, teacher_batch = 64, channels = 32;
   std::int64_t distill_batch = 64, rank = 32;
   std::vector<std::int64_t> stage_segments = {8, 4, 2, 1};
@@ -42,6 +43,7 @@ inline void make_quick(Options& o) {
   o.preset = "quick";
   o.autoencoder_steps = 250;
   o.classifier_steps = 250;
+  o.latent_images = 12000;
   o.teacher_steps = 700;
   o.channels = 32;
   o.stage_steps = {40, 40, 50, 70};
@@ -105,6 +107,7 @@ inline Options parse_options(int argc, char** argv) {
   };
   add("--autoencoder-steps", o.autoencoder_steps, "training steps")->check(CLI::PositiveNumber);
   add("--classifier-steps", o.classifier_steps, "training steps")->check(CLI::PositiveNumber);
+  add("--latent-images", o.latent_images, "training images that teacher and student see")->check(CLI::PositiveNumber);
   add("--teacher-steps", o.teacher_steps, "training steps")->check(CLI::PositiveNumber);
   add("--channels", o.channels, "width of the UNet, a multiple of 8")->check(CLI::PositiveNumber);
   add("--rank", o.rank, "LoRA rank")->check(CLI::PositiveNumber);
@@ -121,7 +124,8 @@ inline Options parse_options(int argc, char** argv) {
   add("--teacher-inference-steps", o.teacher_inference_steps, "DDIM steps of the teacher")->check(CLI::PositiveNumber);
   add("--steps", o.student_steps, "numbers of steps the student is sampled with")->delimiter(',');
   add("--eta", o.eta, "stochasticity of the TCD sampler with more than one step")->check(CLI::Range(0.0, 1.0));
-  add("--eval-samples", o.eval_samples, "samples for the metrics")->check(CLI::PositiveNumber);
+  add("--eval-samples", o.eval_samples, "samples for the metrics")->check(CLI::Range(20, 1000000));
+  add("--checkpoint-every", o.checkpoint_every, "training steps between checkpoints")->check(CLI::PositiveNumber);
   app.parse(argc, argv);
   if (quick || full) {
     // A second pass puts what was typed on top of the preset's values.

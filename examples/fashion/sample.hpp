@@ -3,7 +3,8 @@
 
 #include "base.hpp"
 
-#include <hypersd/diffusion/guidance.hpp>
+#include <hypersd/diffusion/sampler.hpp>
+#include <hypersd/diffusion/solvers/tcd.hpp>
 
 namespace fashion {
 
@@ -39,33 +40,16 @@ struct SampleOptions {
 inline Tensor<float> sample_latents(const Net& net, const nn::TextEncoder<float>& text,
                                     const Tensor<std::int32_t>& captions, const Tensor<float>& noise,
                                     const SampleOptions& o, const Progress& progress = {}, const std::string& phase = {}) {
-  constexpr std::int64_t batch = 250;
-  const auto table = diffusion::noise_table<diffusion::ScaledLinear>();
-  const auto steps = static_cast<double>(o.steps);
-  diffusion::Times grid;
-  for (std::int64_t i = 0; i < o.steps; ++i)
-    grid.push_back(static_cast<int>(std::nearbyint(table.size() - static_cast<double>(i) * table.size() / steps)) - 1);
-  std::int64_t done = 0;
-  return in_batches(noise, batch, [&](const Tensor<float>& z) {
-    const std::int64_t first = done, n = z.dim(0);
-    const auto condition = condition_of(text, captions.slice(first, first + n));
-    auto x = z;
-    for (std::size_t i = 0; i < grid.size(); ++i) {
-      const bool last = i + 1 == grid.size();
-      const int from = grid[i], next = last ? 0 : grid[i + 1];
-      const int to = static_cast<int>(std::floor(static_cast<float>(1 - o.eta) * static_cast<float>(next)));
-      const auto b = static_cast<std::size_t>(n);
-      const diffusion::Times t(b, from), s(b, to);
-      const auto e = diffusion::predict_guided(net, x, diffusion::time_tensor<float>(t), condition,
-                                               std::vector<double>(b, o.guidance));
-      x = diffusion::jump(table, diffusion::Epsilon{}, x, e, t, s);
-      if (last || to == next) continue;
-      const auto r = diffusion::renoise(table, to, next);
-      const auto fresh = ops::normal<float>(x.shape(), stream(o.seed, "sample.noise", i), first * x.shape().numel_from(1));
-      ops::map_into(x, ops::LinearCombination<float>{static_cast<float>(r.x), static_cast<float>(r.noise)}, x, fresh);
-    }
-    done += n;
-    if (!phase.empty()) report(progress, {phase, done, noise.dim(0), {}, {}});
+  using Sampler = diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Epsilon, diffusion::ClassifierFree>;
+  const Sampler sampler({.eta = o.eta}, {}, {.scale = o.guidance});
+  diffusion::SampleOptions options;
+  options.seed = o.seed;
+  return in_batches(noise, 250, [&](const Tensor<float>& z) {
+    const std::int64_t first = options.first_sample, next = first + z.dim(0);
+    if (!phase.empty()) report(progress, {phase, first, noise.dim(0), {}, {}});
+    auto x = sampler(net, z, condition_of(text, captions.slice(first, next)), static_cast<int>(o.steps), options);
+    options.first_sample = next;
+    if (!phase.empty()) report(progress, {phase, next, noise.dim(0), {}, {}});
     return x;
   });
 }

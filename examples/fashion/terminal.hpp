@@ -23,6 +23,7 @@ inline pipeline::RunOptions settings_of(const Options& o) {
           {"baseline", o.baseline ? "true" : "false"},
           {"autoencoder-steps", std::to_string(o.autoencoder_steps)},
           {"classifier-steps", std::to_string(o.classifier_steps)},
+          {"latent-images", std::to_string(o.latent_images)},
           {"teacher-steps", std::to_string(o.teacher_steps)},
           {"channels", std::to_string(o.channels)},
           {"rank", std::to_string(o.rank)},

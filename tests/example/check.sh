@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# check.sh PROGRAM: end-to-end test of the main job on a few training steps.
+set -u
+program=$1
+data=/usr/share/datasets/fashion-mnist
+[ -d "$data" ] || { echo "the data set is not installed: skipped"; exit 77; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+problem() { echo "FAILED: $1"; failures=$((failures + 1)); }
+
+tiny=(--autoencoder-steps 8 --classifier-steps 6 --teacher-steps 24 --latent-images 512 --channels 16 --rank 4
+      --stages 8,1 --stage-steps 6,6 --eval-samples 40 --steps 1,2 --teacher-inference-steps 4 --checkpoint-every 3 --seed 5)
+
+# Bad input: exit code 2 and a line that names the thing.
+refused() {
+  local words=$1
+  shift
+  "$program" "$@" >"$work/out" 2>&1 </dev/null
+  local code=$?
+  [ $code -eq 2 ] || problem "exit code $code, not 2: $*"
+  grep -qiE -- "$words" "$work/out" || problem "no '$words' in the message of: $* ($(head -c 200 "$work/out"))"
+}
+refused 'no-such-option' --no-such-option
+refused 'steps.*0' "${tiny[@]}" --steps 0 --out "$work/bad"
+refused 'steps.*1001' "${tiny[@]}" --steps 1001 --out "$work/bad"
+refused 'k = 41' "${tiny[@]}" --stages 41 --stage-steps 5 --out "$work/bad"
+refused 'k = 0' "${tiny[@]}" --stages 0 --stage-steps 5 --out "$work/bad"
+refused 'no data folder' "${tiny[@]}" --data "$work/nowhere" --out "$work/bad"
+mkdir "$work/broken"
+cp "$data"/*.gz "$work/broken/"
+head -c 1000 "$data/train-images-idx3-ubyte.gz" >"$work/broken/train-images-idx3-ubyte.gz"
+refused 'train-images' "${tiny[@]}" --data "$work/broken" --out "$work/bad"
+cp "$data/t10k-labels-idx1-ubyte.gz" "$work/broken/train-labels-idx1-ubyte.gz"
+cp "$data/train-images-idx3-ubyte.gz" "$work/broken/"
+refused '60000.*10000|10000.*60000' "${tiny[@]}" --data "$work/broken" --out "$work/bad"
+refused '/proc/nothing' "${tiny[@]}" --out /proc/nothing
+
+"$program" "${tiny[@]}" --out "$work/whole" >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the run failed'; }
+for file in report.html samples.png autoencoder.png metrics.csv metrics.jsonl models/unet.safetensors models/tscd_lora.safetensors; do
+  [ -s "$work/whole/$file" ] || problem "no $file"
+done
+[ "$(head -c 4 "$work/whole/samples.png" | tail -c 3)" = PNG ] || problem 'samples.png is no PNG'
+grep -q 'data:image/png;base64' "$work/whole/report.html" || problem 'the report holds no picture'
+refused 'already' "${tiny[@]}" --out "$work/whole"
+refused 'seed' "${tiny[@]}" --seed 6 --resume --out "$work/whole"
+
+# Killed in the middle of the teacher, then in a stage, then left to finish.
+"$program" "${tiny[@]}" --out "$work/killed" >/dev/null 2>&1 </dev/null &
+pid=$!
+for _ in $(seq 600); do [ -s "$work/killed/state/teacher.safetensors" ] && break; sleep 0.1; done
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
+[ -e "$work/killed/report.html" ] && echo 'note: the run ended before it was killed'
+"$program" "${tiny[@]}" --out "$work/killed" --resume >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the resumed run failed'; }
+for file in models/autoencoder.safetensors models/unet.safetensors models/tscd_lora.safetensors metrics.csv samples.png logs/teacher.csv; do
+  cmp -s "$work/whole/$file" "$work/killed/$file" || problem "$file differs after kill and resume"
+done
+# A checkpoint of another architecture is refused by name.
+cp "$work/whole/state/classifier.safetensors" "$work/killed/state/teacher.safetensors"
+refused 'architecture|phase' "${tiny[@]}" --out "$work/killed" --resume
+
+[ $failures -eq 0 ] && echo 'all checks passed'
+exit $((failures > 0))
