@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <hypersd/core/parallel.hpp>
+//
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <numeric>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+using namespace hypersd;
+
+namespace {
+
+/// Restores the number of threads.
+struct Threads {
+  int before = num_threads();
+  ~Threads() { set_num_threads(before); }
+};
+
+std::vector<std::pair<std::int64_t, std::int64_t>> chunks(std::int64_t n, std::int64_t grain) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> out;
+  std::mutex mutex;
+  parallel_for(n, grain, [&](std::int64_t begin, std::int64_t end) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    out.emplace_back(begin, end);
+  });
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("Chunks cover the range once and do not depend on the number of threads") {
+  const Threads restore;
+  for (const std::int64_t n : {1, 2, 15, 16, 17, 1000}) {
+    for (const std::int64_t grain : {0, 1, 4, 16, 2000}) {
+      set_num_threads(1);
+      const auto serial = chunks(n, grain);
+      std::int64_t at = 0;
+      for (const auto& [begin, end] : serial) {
+        CHECK(begin == at);
+        CHECK(end > begin);
+        CHECK(end - begin <= std::max<std::int64_t>(1, grain));
+        at = end;
+      }
+      CHECK(at == n);
+      for (const int threads : {2, 4}) {
+        set_num_threads(threads);
+        CHECK(num_threads() == threads);
+        CHECK(chunks(n, grain) == serial);
+      }
+    }
+  }
+  CHECK(chunks(0, 1).empty());
+  CHECK(chunks(-3, 1).empty());
+}
+
+TEST_CASE("Chunk-wise sums are the same bits for any number of threads") {
+  const Threads restore;
+  std::vector<float> x(100'003);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = 1.0F / static_cast<float>(i % 977 + 1);
+  auto total = [&] {
+    std::vector<float> part(x.size() / 1000 + 1, 0.0F);
+    parallel_for(static_cast<std::int64_t>(x.size()), 1000, [&](std::int64_t begin, std::int64_t end) {
+      part[static_cast<std::size_t>(begin / 1000)] = std::accumulate(x.begin() + begin, x.begin() + end, 0.0F);
+    });
+    return std::accumulate(part.begin(), part.end(), 0.0F);
+  };
+  set_num_threads(1);
+  const float one = total();
+  for (const int threads : {2, 4}) {
+    set_num_threads(threads);
+    for (int repeat = 0; repeat < 20; ++repeat) CHECK(total() == one);
+  }
+}
+
+TEST_CASE("Nested calls run and finish") {
+  const Threads restore;
+  set_num_threads(4);
+  std::atomic<int> count{0};
+  parallel_for(8, 1, [&](std::int64_t, std::int64_t) {
+    parallel_for(10, 3, [&](std::int64_t begin, std::int64_t end) { count += static_cast<int>(end - begin); });
+  });
+  CHECK(count == 80);
+}
+
+TEST_CASE("An exception of a chunk reaches the caller, and the pool goes on working") {
+  const Threads restore;
+  for (const int threads : {1, 4}) {
+    set_num_threads(threads);
+    CHECK_THROWS_WITH_AS(parallel_for(100, 1,
+                                      [](std::int64_t begin, std::int64_t) {
+                                        if (begin == 57) throw std::runtime_error("chunk 57");
+                                      }),
+                         "chunk 57", std::runtime_error);
+    CHECK(chunks(10, 1).size() == 10);
+  }
+}
