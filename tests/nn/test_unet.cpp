@@ -1,25 +1,127 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <hypersd/nn/models/unet.hpp>
 
-#include <doctest/doctest.h>
 #include <hypersd/nn/init.hpp>
+
+#include "golden.hpp"
 
 using namespace hypersd;
 
-TEST_CASE("the parameters of Stable Diffusion's UNets are counted without memory") {
+namespace {
+
+nn::UnetConfig tiny() {
+  nn::UnetConfig c;
+  c.block_out_channels = {8, 16};
+  c.down_attention = {false, true};
+  c.heads = {2, 2};
+  c.cross_attention_dim = 12;
+  c.norm_num_groups = 4;
+  return c;
+}
+nn::UnetConfig tiny_xl() {
+  auto c = tiny();
+  c.down_attention = {true, true};
+  c.heads = {1, 2};
+  c.transformer_layers = {1, 2};
+  c.use_linear_projection = true;
+  c.addition_embedding_dim = 10 + 6 * 8;
+  c.addition_time_embed_dim = 8;
+  return c;
+}
+
+nn::UnetCondition<float> condition(std::int64_t batch, const nn::UnetConfig& c) {
+  return {Var<float>(ops::normal<float>({batch, 3, c.cross_attention_dim}, stream(1, "tokens"))),
+          c.addition_embedding_dim
+              ? Var<float>(ops::normal<float>({batch, c.addition_embedding_dim}, stream(1, "added")))
+              : Var<float>{}};
+}
+
+}  // namespace
+
+TEST_CASE("unet: parameter and tensor counts of Stable Diffusion, without memory for them") {
   const nn::Unet<float> sd15(nn::UnetConfig::sd15()), sdxl(nn::UnetConfig::sdxl());
   CHECK(nn::count_parameters(sd15) == nn::ParameterCount{859520964, 686});
   CHECK(nn::count_parameters(sdxl) == nn::ParameterCount{2567463684, 1680});
+  CHECK(sd15.encoder.skip_channels().size() == 12);
+  CHECK(sdxl.encoder.skip_channels().size() == 9);
 }
 
-TEST_CASE("unet: shapes") {
-  nn::Unet<float> net(nn::UnetConfig::fashion());
-  nn::init_parameters(net, 1);
-  MESSAGE(nn::parameter_count(net));
-  for (const std::int64_t n : {8, 7}) {
-    const Var<float> x(ops::normal<float>({2, n, n, 4}, stream(1, "x")));
-    const auto y = net(x, Tensor<float>::from({2}, {999, 0}), {Var<float>(ops::normal<float>({2, 5, 64}, stream(1, "c"))), {}});
-    CHECK(y.shape() == x.shape());
-    for (auto v : y.value().span()) CHECK(std::isfinite(v));
+TEST_CASE_TEMPLATE("unet: output and gradients of diffusers' UNet2DConditionModel", T, float, double) {
+  // diffusers rounds the frequencies of the time features to float32, also in a double pass.
+  const double tolerance = sizeof(T) == 4 ? 1e-4 : 3e-5;
+  for (const bool xl : {false, true}) {
+    INFO(xl);
+    const golden::File file(xl ? "unet_sdxl" : "unet_sd15");
+    nn::Unet<T> net(xl ? tiny_xl() : tiny());
+    file.load(net);
+    const Var<T> x(file.image<T>("in.x"), true), tokens(file.get<T>("in.context"), true);
+    Var<T> added;
+    if (xl)
+      added = Var<T>(nn::text_time_features(file.get<T>("in.text_embeds"), file.get<T>("in.time_ids"), net.config()), true);
+    const auto y = net(x, file.get<T>("in.t"), {tokens, added});
+    CHECK(file.difference(y.value(), file.image<T>("out")) < tolerance);
+    autograd::backward(y, file.image<T>("grad_out"));
+    CHECK(file.difference(x.grad(), file.image<T>("grad_in.x")) < tolerance);
+    CHECK(file.difference(tokens.grad(), file.get<T>("grad_in.context")) < tolerance);
+    if (xl) {
+      const auto pooled = ops::slice_last(added.grad(), 0, 10);
+      CHECK(file.difference(pooled, file.get<T>("grad_in.text_embeds")) < tolerance);
+    }
+    file.check_gradients(net, tolerance);
   }
+}
+
+TEST_CASE("unet: odd sizes, and a batch is its samples") {
+  nn::Unet<float> net(tiny_xl());
+  nn::init_parameters(net, 3);
+  const autograd::NoGrad guard;
+  const Var<float> x(ops::normal<float>({2, 7, 5, 4}, stream(1, "x")));
+  const auto t = Tensor<float>::from({2}, {999, 20.5F});
+  const auto c = condition(2, net.config());
+  const auto y = net(x, t, c);
+  CHECK(y.shape() == x.shape());
+  for (std::int64_t i = 0; i < 2; ++i) {
+    const auto one = net(autograd::slice_batch(x, i, i + 1), t.slice(i, i + 1),
+                         {autograd::slice_batch(c.tokens, i, i + 1), autograd::slice_batch(c.added, i, i + 1)});
+    CHECK(golden::File::difference(one.value(), y.value().slice(i, i + 1)) < 1e-5);
+  }
+  const auto both = nn::concat_batch(c, c);
+  CHECK(both.tokens.dim(0) == 4);
+  CHECK(both.added.dim(0) == 4);
+}
+
+TEST_CASE("unet: features of the first half") {
+  nn::Unet<float> net(tiny());
+  nn::init_parameters(net, 3);
+  const Var<float> x(ops::normal<float>({2, 8, 8, 4}, stream(1, "x")));
+  const auto features = net.features(x, Tensor<float>::full({2}, 10), condition(2, net.config()));
+  REQUIRE(features.size() == net.feature_channels().size());
+  CHECK(features[0].shape() == Shape{2, 8, 8, 8});
+  CHECK(features[1].shape() == Shape{2, 4, 4, 16});
+  CHECK(features[2].shape() == Shape{2, 4, 4, 16});
+  for (std::size_t i = 0; i < features.size(); ++i) CHECK(features[i].dim(3) == net.feature_channels()[i]);
+}
+
+TEST_CASE("unet: what does not fit is refused with both shapes") {
+  nn::Unet<float> net(tiny_xl());
+  const Var<float> x(Tensor<float>::zeros({2, 8, 8, 4}));
+  const auto t = Tensor<float>::full({2}, 10);
+  const auto c = condition(2, net.config());
+  CHECK_THROWS_WITH_AS(net(x, t, c), doctest::Contains("no values yet"), Error);
+  nn::init_parameters(net, 1);
+  CHECK_THROWS_AS(net(Var<float>(Tensor<float>::zeros({2, 8, 8, 3})), t, c), ShapeError);
+  CHECK_THROWS_AS(net(x, Tensor<float>::full({3}, 10), c), ShapeError);
+  CHECK_THROWS_WITH_AS(net(x, t, {}), doctest::Contains("no tokens"), ShapeError);
+  CHECK_THROWS_WITH_AS(net(x, t, {c.tokens, {}}), doctest::Contains("additional"), ShapeError);
+  CHECK_THROWS_AS(net(x, t, condition(3, net.config())), ShapeError);
+
+  auto broken = tiny();
+  broken.heads = {2};
+  CHECK_THROWS_WITH_AS(nn::Unet<float>{broken}, doctest::Contains("heads"), OptionError);
+  broken = tiny();
+  broken.norm_num_groups = 5;
+  CHECK_THROWS_WITH_AS(nn::Unet<float>{broken}, doctest::Contains("groups"), OptionError);
+  broken = tiny();
+  broken.block_out_channels = {};
+  CHECK_THROWS_AS(nn::Unet<float>{broken}, OptionError);
 }
