@@ -21,7 +21,7 @@ TEST_CASE("a run's folder remembers options and finished phases") {
     run.mark_done("tscd k=8");
     run.mark_done("autoencoder", {{"l1", "0.046"}});
     CHECK(run.checkpoint("tscd k=8") == out + "/state/tscd-k-8.safetensors");
-    CHECK(run.loss_log("teacher") == out + "/logs/teacher.csv");
+    CHECK(run.loss_log("teacher") == out + "/logs/teacher");
   }
   const RunDirectory again(out, {{"steps", "40"}, {"seed", "1"}}, Existing::resume);
   CHECK(again.resumed());
@@ -102,7 +102,8 @@ TEST_CASE("damaged run files and impossible folders are errors that name them") 
   folder.write("plain", "a file");
   CHECK_THROWS_WITH_AS(RunDirectory(folder.file("plain"), {}), doctest::Contains("plain"), IoError);
   CHECK_THROWS_AS(RunDirectory("/proc/hypersd-run", {}), IoError);
-  CHECK_THROWS_WITH_AS(RunDirectory(folder.file("other"), {{"data", "\xff"}}), doctest::Contains("'data'"), OptionError);
+  CHECK_THROWS_WITH_AS(RunDirectory(folder.file("other"), {{"data", "\xff"}}), doctest::Contains("'data'"),
+                       OptionError);
 }
 
 TEST_CASE("phase names become safe file names") {

@@ -39,7 +39,7 @@ struct Run {
                 .checkpoint = folder.file(name + ".safetensors"),
                 .seed = seed},
         trainer(options, {{"weight", weight}, {"head", head}}),
-        log_path(folder.file(name + ".csv")) {
+        log_path(folder.file(name)) {
     trainer.state().add("critic", critic);
     trainer.state().add("critic.", critic_optimizer);
   }
@@ -103,6 +103,7 @@ TEST_CASE("a run killed again and again equals an uninterrupted one, byte for by
   CHECK(last.weight.value().to_vector() == whole.weight.value().to_vector());
   CHECK(folder.read("killed.safetensors") == folder.read("whole.safetensors"));
   CHECK(folder.read("killed.csv") == folder.read("whole.csv"));
+  CHECK(folder.read("killed.jsonl") == folder.read("whole.jsonl"));
   CHECK(folder.read("whole.csv").find("\n9,") != std::string::npos);
 }
 

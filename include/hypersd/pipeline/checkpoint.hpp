@@ -13,6 +13,18 @@
 
 namespace hypersd::pipeline {
 
+namespace detail {
+
+struct IgnoreTensor {
+  template <class X>
+  void operator()(const std::string&, const X&) const {}
+};
+/// What shows its tensors by name: optimisers, averages.
+template <class Object>
+concept HasState = requires(const Object& object) { object.visit_state(IgnoreTensor{}, std::string()); };
+
+}  // namespace detail
+
 /// The tensors that make up a run's state, by name, as handles: saving takes their content at that moment, loading
 /// writes into the live objects. One safetensors file, written atomically; every element is kept bit for bit.
 class State {
@@ -36,9 +48,9 @@ class State {
   }
   /// Adds all that `object.visit_state(f, prefix)` shows: an optimiser, an average.
   template <class Object>
-    requires requires(const Object& object) { object.visit_state([](const std::string&, const auto&) {}, std::string()); }
+    requires detail::HasState<Object>
   void add(const std::string& prefix, const Object& object) {
-    object.visit_state([this](const std::string& name, const auto& tensor) { add(name, tensor); }, prefix);
+    object.visit_state([this](const std::string& name, const auto& tensor) { this->add(name, tensor); }, prefix);
   }
 
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
@@ -118,8 +130,8 @@ struct CheckpointInfo {
   /// Throws OptionError naming what differs unless `file` can continue this run.
   void require_continues(const CheckpointInfo& stored, const std::string& file) const {
     auto same = [&](const char* what, const auto& now, const auto& then) {
-      require<OptionError>(now == then, "checkpoint ", io::in_quotes(file), " cannot continue this run: ", what, " was ",
-                           then, " and is ", now, " now");
+      require<OptionError>(now == then, "checkpoint ", io::in_quotes(file), " cannot continue this run: ", what,
+                           " was ", then, " and is ", now, " now");
     };
     same("phase", phase, stored.phase);
     same("steps", steps, stored.steps);

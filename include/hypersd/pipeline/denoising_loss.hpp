@@ -3,8 +3,7 @@
 
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/diffusion/denoiser.hpp>
-#include <hypersd/diffusion/jump.hpp>
-#include <hypersd/ops/random.hpp>
+#include <hypersd/diffusion/forward_process.hpp>
 
 namespace hypersd::pipeline {
 
@@ -15,21 +14,11 @@ template <diffusion::Prediction P, class Net, class T, class D, class Condition>
 Var<T, D> denoising_loss(const Net& net, const diffusion::NoiseTable& table, P, const Tensor<T, D>& x0,
                          const Condition& condition, std::uint64_t seed, std::int64_t step) {
   const auto sub = static_cast<std::uint64_t>(step);
-  const Stream times = stream(seed, "pretrain.t", sub);
-  diffusion::Times t;
-  for (std::int64_t b = 0; b < x0.dim(0); ++b)
-    t.push_back(static_cast<int>(integer_at(times, static_cast<std::uint64_t>(b), table.size())));
+  const diffusion::Times t = diffusion::uniform_times(table, x0.dim(0), stream(seed, "pretrain.t", sub));
   const auto noise = ops::normal<T, D>(x0.shape(), stream(seed, "pretrain.noise", sub));
-  auto combine = [&](auto&& coefficients) {
-    const auto f = diffusion::sample_forms<T, D>(x0.dim(0), [&](std::size_t b) { return coefficients(table.level(t[b])); });
-    return diffusion::detail::apply(f, x0, noise);
-  };
-  const auto x_t = combine([](diffusion::Level l) { return diffusion::Form{l.alpha, l.sigma}; });
-  const auto target = combine([](diffusion::Level l) {
-    const diffusion::Target w = P::target(l);
-    return diffusion::Form{w.x0, w.eps};
-  });
-  return autograd::mse(net(Var<T, D>(x_t), diffusion::time_tensor<T, D>(t), condition), target);
+  const Var<T, D> x_t(diffusion::add_noise(table, x0, noise, t));
+  return autograd::mse(net(x_t, diffusion::time_tensor<T, D>(t), condition),
+                       diffusion::training_target(table, P{}, x0, noise, t));
 }
 
 }  // namespace hypersd::pipeline

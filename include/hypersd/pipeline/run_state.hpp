@@ -56,7 +56,7 @@ class FileLock {
 }  // namespace detail
 
 /// A run's folder: `run.json` (options and finished phases), `state/PHASE.safetensors` (checkpoints), `logs/PHASE.csv`
-/// (loss curves), and whatever the program puts beside them. One process at a time.
+/// and `.jsonl` (loss curves), and whatever the program puts beside them. One process at a time.
 class RunDirectory {
  public:
   /// Opens or creates the folder. Throws IoError if it cannot be written or another process uses it, OptionError if it
@@ -93,10 +93,8 @@ class RunDirectory {
   [[nodiscard]] std::string checkpoint(const std::string& phase) const {
     return file("state/" + file_name(phase) + ".safetensors");
   }
-  /// Path of a phase's loss curve.
-  [[nodiscard]] std::string loss_log(const std::string& phase) const {
-    return file("logs/" + file_name(phase) + ".csv");
-  }
+  /// Name of a phase's loss curve for `LossLog`: the path without `.csv`.
+  [[nodiscard]] std::string loss_log(const std::string& phase) const { return file("logs/" + file_name(phase)); }
 
   /// Phases that are done, in order.
   [[nodiscard]] std::vector<std::string> phases() const {
@@ -108,8 +106,9 @@ class RunDirectory {
   /// Marks a phase as done, with facts to remember (a metric, a duration), durable on return. Its results must be in
   /// their files before. A phase marked again gets the new facts.
   void mark_done(const std::string& phase, std::map<std::string, std::string> facts = {}) {
-    if (const Phase* known = find(phase)) done_[static_cast<std::size_t>(known - done_.data())].facts = std::move(facts);
-    else done_.push_back({phase, std::move(facts)});
+    const Phase* known = find(phase);
+    if (known == nullptr) done_.push_back({phase, std::move(facts)});
+    else done_[static_cast<std::size_t>(known - done_.data())].facts = std::move(facts);
     save();
   }
   /// A fact of a finished phase, or `fallback`.
