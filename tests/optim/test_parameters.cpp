@@ -17,6 +17,8 @@ struct Inner {
   }
 };
 struct Outer {
+  using value_type = float;
+  using device_type = Cpu;
   Inner a;
   Var<float> frozen{Tensor<float>::ones(Shape{5})};
   template <class F>
@@ -45,4 +47,17 @@ TEST_CASE("parameters_of lists frozen ones on request, never absent ones") {
   const auto list = optim::parameters_of<float>(net, "", false);
   REQUIRE(list.size() == 2);
   CHECK(list[1].name == "frozen");
+}
+
+TEST_CASE("element type and device come from the network, and other lists of names and variables fit") {
+  struct NamedVar {
+    std::string name;
+    Var<float> var;
+  };
+  Outer net;
+  const optim::ParameterList<float> list = optim::parameters_of(net);
+  CHECK(list.size() == 1);
+  const auto same = optim::parameter_list(std::vector<NamedVar>{{"x", net.a.weight}});
+  CHECK(same[0].name == "x");
+  CHECK(same[0].var.node() == net.a.weight.node());
 }

@@ -23,12 +23,17 @@ TEST_CASE("flat then linear is flat until the tail and reaches its end with the 
   CHECK(FlatThenLinear{.lr = 1.0, .steps = 10, .tail = 0}(9) == 1.0);
 }
 
-TEST_CASE("warm-up multiplies any schedule by a ramp that never is 0") {
+TEST_CASE("warm-up goes before any schedule, and never is 0 unless asked") {
   const WarmUp s{Constant{1e-2}, 4};
   CHECK(s(0) == doctest::Approx(0.25e-2));
   CHECK(s(3) == doctest::Approx(1e-2));
   CHECK(s(100) == doctest::Approx(1e-2));
+  CHECK(WarmUp{Constant{1.0}, 4, true}(0) == 0.0);
   CHECK(WarmUp{Constant{1.0}, 0}(0) == 1.0);
+  const WarmUp cosine{Cosine{.lr = 1.0, .steps = 10}, 5};
+  CHECK(cosine(5) == 1.0);
+  CHECK(cosine(10) == doctest::Approx(0.5));
+  CHECK(cosine(15) == doctest::Approx(0.0));
 }
 
 TEST_CASE("schedules and lambdas fit the common type") {

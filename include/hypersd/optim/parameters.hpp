@@ -3,6 +3,7 @@
 
 #include <hypersd/autograd/variable.hpp>
 #include <string>
+#include <type_traits>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -30,6 +31,21 @@ ParameterList<T, D> parameters_of(Net& net, const std::string& prefix = "", bool
         if (var.defined() && (!trainable_only || var.requires_grad())) list.push_back({name, var});
       },
       prefix);
+  return list;
+}
+
+/// The same for a network that names its own `value_type` and `device_type`, as those of nn do.
+template <class Net>
+auto parameters_of(Net& net, const std::string& prefix = "", bool trainable_only = true) {
+  return parameters_of<typename Net::value_type, typename Net::device_type>(net, prefix, trainable_only);
+}
+
+/// A list of anything with members `name` and `var` (as nn's `parameters` and `lora_parameters` return) as parameters.
+template <class Named>
+auto parameter_list(const std::vector<Named>& named) {
+  using V = std::remove_cvref_t<decltype(named[0].var)>;
+  ParameterList<typename V::value_type, typename V::device_type> list;
+  for (const Named& n : named) list.push_back({n.name, n.var});
   return list;
 }
 

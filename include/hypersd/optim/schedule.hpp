@@ -47,17 +47,20 @@ struct FlatThenLinear {
   }
 };
 
-/// Multiplies another schedule by a ramp: (step + 1) / `steps` for the first `steps` updates.
+/// A ramp over the first `steps` updates, then another schedule from its own beginning (so a cosine that is to end at
+/// update n of the whole has n - `steps` steps). The ramp is (step + 1) / `steps` times the inner schedule's first
+/// rate, or step / `steps` with `from_zero` (as in diffusers; the first update then does nothing).
 template <class Inner>
 struct WarmUp {
   Inner inner;
   std::int64_t steps = 0;
+  bool from_zero = false;
   double operator()(std::int64_t step) const {
-    const double ramp = step + 1 < steps ? static_cast<double>(step + 1) / static_cast<double>(steps) : 1.0;
-    return ramp * inner(step);
+    if (step >= steps) return inner(step - steps);
+    return inner(0) * static_cast<double>(step + (from_zero ? 0 : 1)) / static_cast<double>(steps);
   }
 };
 template <class Inner>
-WarmUp(Inner, std::int64_t) -> WarmUp<Inner>;
+WarmUp(Inner, std::int64_t, bool = false) -> WarmUp<Inner>;
 
 }  // namespace hypersd::optim
