@@ -4,14 +4,23 @@
 /// \file
 /// Noise schedules, predictions, solvers, samplers, exact denoisers.
 
+#include <hypersd/diffusion/analytic.hpp>
+#include <hypersd/diffusion/apply_step.hpp>
 #include <hypersd/diffusion/denoiser.hpp>
+#include <hypersd/diffusion/forward_process.hpp>
 #include <hypersd/diffusion/guidance.hpp>
 #include <hypersd/diffusion/jump.hpp>
+#include <hypersd/diffusion/mixture.hpp>
 #include <hypersd/diffusion/prediction.hpp>
+#include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedule.hpp>
 #include <hypersd/diffusion/schedules/cosine.hpp>
 #include <hypersd/diffusion/schedules/linear.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/diffusion/sde.hpp>
 #include <hypersd/diffusion/solver.hpp>
+#include <hypersd/diffusion/solvers/ddim.hpp>
+#include <hypersd/diffusion/solvers/tcd.hpp>
 #include <hypersd/diffusion/step.hpp>
+#include <hypersd/diffusion/timesteps.hpp>
 #include <hypersd/diffusion/zero_terminal_snr.hpp>

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+/// \file
+/// Objectives that turn a teacher into a few-step student.
+
 #include <hypersd/distill/consistency.hpp>
 #include <hypersd/distill/distance.hpp>
 #include <hypersd/distill/distances/adversarial.hpp>

@@ -3,11 +3,11 @@
 
 #include <cmath>
 #include <hypersd/diffusion/denoiser.hpp>
-#include <hypersd/diffusion/jump.hpp>
+#include <hypersd/diffusion/forward_process.hpp>
+#include <hypersd/diffusion/guidance.hpp>
 #include <hypersd/distill/distances/mse.hpp>
 #include <hypersd/distill/draw.hpp>
 #include <hypersd/distill/objective.hpp>
-#include <hypersd/ops/random.hpp>
 
 namespace hypersd::distill {
 
@@ -59,11 +59,7 @@ struct Consistency {
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
                            const Draws& draws, const Tensor<T, D>& noise) const {
     const P prediction;
-    const auto levels = diffusion::sample_forms<T, D>(batch.x0.dim(0), [&](std::size_t b) {
-      const diffusion::Level l = table.level(draws.t[b]);
-      return diffusion::Form{l.alpha, l.sigma};
-    });
-    const auto x_t = diffusion::detail::apply(levels, batch.x0, noise);
+    const auto x_t = diffusion::add_noise(table, batch.x0, noise, draws.t);
     const auto t = diffusion::time_tensor<T, D>(draws.t);
     // The teacher's guided step. [Hyper-SD Eq. 1]
     const auto guided = diffusion::predict_guided(teacher, x_t, t, batch.condition, draws.guidance);
@@ -99,13 +95,8 @@ struct Consistency {
   template <class T, class D>
   Tensor<T, D> noise(const Tensor<T, D>& x0, Randomness random) const {
     const auto sub = static_cast<std::uint64_t>(random.step);
-    auto z = ops::normal<T, D>(x0.shape(), stream(random.seed, "distill.noise", sub));
-    if (options.noise_offset > 0) {
-      // One more normal for each sample and channel: [B, C] over all positions.
-      const auto shift = ops::normal<T, D>(Shape{x0.dim(0), x0.dim(-1)}, stream(random.seed, "distill.offset", sub));
-      ops::map_into(z, ops::LinearCombination<T>{T(1), static_cast<T>(options.noise_offset)}, z, ops::per_channel(shift));
-    }
-    return z;
+    return diffusion::offset_noise<T, D>(x0.shape(), options.noise_offset, stream(random.seed, "distill.noise", sub),
+                                         stream(random.seed, "distill.offset", sub));
   }
 };
 
