@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <hypersd/nn/models/text_encoder.hpp>
+
+#include <hypersd/nn/init.hpp>
+
+#include "golden.hpp"
+
+using namespace hypersd;
+
+TEST_CASE("text encoder: CLIP's parameter count and names") {
+  const nn::TextEncoder<float> clip(nn::TextEncoderConfig::clip_large());
+  CHECK(nn::count_parameters(clip) == nn::ParameterCount{123060480, 196});
+  nn::TextEncoder<float> tiny(nn::TextEncoderConfig{.layers = 1});
+  nn::init_parameters(tiny, 1);
+  const auto state = nn::state_dict(tiny);
+  for (const char* name : {"embeddings.token_embedding.weight", "encoder.layers.0.self_attn.q_proj.bias",
+                           "encoder.layers.0.mlp.fc2.weight", "final_layer_norm.bias"})
+    CHECK(state.count(std::string("text_model.") + name) == 1);
+}
+
+TEST_CASE("text encoder: without layers it is the normalised sum of token and position") {
+  nn::TextEncoder<double> net(nn::TextEncoderConfig{.vocabulary = 5, .max_length = 4, .channels = 6});
+  nn::init_parameters(net, 1);
+  const auto ids = Tensor<std::int32_t>::from({2, 3}, {0, 4, 2, 2, 2, 0});
+  const auto h = net(ids);
+  CHECK(h.shape() == Shape{2, 3, 6});
+  const auto states = net.hidden_states(ids);
+  REQUIRE(states.size() == 1);
+  for (std::int64_t b = 0; b < 2; ++b)
+    for (std::int64_t l = 0; l < 3; ++l)
+      for (std::int64_t c = 0; c < 6; ++c)
+        CHECK(states[0].value()[(b * 3 + l) * 6 + c] ==
+              doctest::Approx(net.token_embedding.weight.value()[ids[b * 3 + l] * 6 + c] +
+                              net.position_embedding.weight.value()[l * 6 + c]));
+  autograd::backward(autograd::mean(autograd::mul(h, h)));
+  CHECK(net.token_embedding.weight.grad().defined());
+  CHECK(net.position_embedding.weight.grad().shape() == Shape{4, 6});
+  CHECK_THROWS_AS(net(Tensor<std::int32_t>::zeros({1, 5})), ShapeError);
+  CHECK_THROWS_AS(net(Tensor<std::int32_t>::zeros({3})), ShapeError);
+}
+
+TEST_CASE("text encoder: causal layers do not look ahead") {
+  for (const bool causal : {true, false}) {
+    nn::TextEncoder<float> net(nn::TextEncoderConfig{.vocabulary = 9, .channels = 8, .layers = 2, .heads = 2, .causal = causal, .quick_gelu = true});
+    nn::init_parameters(net, 1);
+    const auto first = net(Tensor<std::int32_t>::from({1, 3}, {1, 2, 3})).value();
+    const auto second = net(Tensor<std::int32_t>::from({1, 3}, {1, 2, 8})).value();
+    const bool same = golden::File::difference(first.reshape({3, 8}).slice(0, 2), second.reshape({3, 8}).slice(0, 2)) == 0;
+    CHECK(same == causal);
+  }
+}

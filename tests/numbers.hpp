@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <hypersd/core/parallel.hpp>
+#include <hypersd/ops/random.hpp>
+#include <limits>
+#include <string_view>
+
+/// \file
+/// What tests of numeric code share.
+
+namespace numbers {
+
+/// Standard normals that depend on `name` and the element's index only.
+template <class T = double>
+hypersd::Tensor<T> normal(const hypersd::Shape& shape, std::string_view name) {
+  return hypersd::ops::normal<T>(shape, hypersd::stream(2024, name));
+}
+
+/// Largest absolute difference; infinity for different shapes.
+template <class A, class B>
+double distance(const hypersd::Tensor<A>& a, const hypersd::Tensor<B>& b) {
+  if (!(a.shape() == b.shape())) return std::numeric_limits<double>::infinity();
+  double worst = 0;
+  for (std::int64_t i = 0; i < a.size(); ++i) {
+    const double d = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+    worst = d <= worst ? worst : d;  // NaN wins
+  }
+  return worst;
+}
+
+/// f() with 1, 2 and 4 threads gives the same bits; f returns a tensor.
+template <class F>
+bool same_for_any_threads(F&& f) {
+  const int before = hypersd::num_threads();
+  hypersd::set_num_threads(1);
+  const auto one = f();
+  bool same = true;
+  for (const int n : {2, 4}) {
+    hypersd::set_num_threads(n);
+    same = same && f().to_vector() == one.to_vector();
+  }
+  hypersd::set_num_threads(before);
+  return same;
+}
+
+}  // namespace numbers

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <hypersd/ops/matmul.hpp>
+//
+#include <doctest/doctest.h>
+
+#include <hypersd/ops/linear.hpp>
+#include <numbers.hpp>
+
+using namespace hypersd;
+using numbers::normal;
+
+namespace {
+
+Tensor<double> product(const Tensor<double>& a, bool ta, const Tensor<double>& b, bool tb) {
+  const std::int64_t m = a.dim(ta ? 1 : 0), k = a.dim(ta ? 0 : 1), n = b.dim(tb ? 0 : 1);
+  auto c = Tensor<double>::zeros({m, n});
+  for (std::int64_t i = 0; i < m; ++i)
+    for (std::int64_t j = 0; j < n; ++j)
+      for (std::int64_t p = 0; p < k; ++p)
+        c[i * n + j] += a[ta ? p * m + i : i * k + p] * b[tb ? j * k + p : p * n + j];
+  return c;
+}
+
+}  // namespace
+
+TEST_CASE("Products with every transposition equal the definition") {
+  struct Size {
+    std::int64_t m, n, k;
+  };
+  // The last one goes through the slabs of the summed axis.
+  for (const Size s : {Size{1, 1, 1}, Size{3, 5, 7}, Size{33, 17, 1}, Size{70, 20, 30}, Size{6, 5, 1100}}) {
+    for (const bool ta : {false, true}) {
+      for (const bool tb : {false, true}) {
+        const auto a = normal(ta ? Shape{s.k, s.m} : Shape{s.m, s.k}, "a");
+        const auto b = normal(tb ? Shape{s.n, s.k} : Shape{s.k, s.n}, "b");
+        const auto expected = product(a, ta, b, tb);
+        CHECK(numbers::distance(ops::matmul(a, b, ta, tb), expected) < 1e-11);
+        const auto c = expected.clone();
+        ops::gemm(c, a, ta, b, tb, -2.0, 1.0);  // c = expected - 2 expected
+        for (std::int64_t i = 0; i < c.size(); ++i) REQUIRE(c[i] == doctest::Approx(-expected[i]).epsilon(1e-10));
+      }
+    }
+  }
+}
+
+TEST_CASE("A batch of products is each product") {
+  const auto a = normal({3, 4, 6}, "a"), b = normal({3, 5, 6}, "b");
+  const Tensor<double> c(Shape{3, 4, 5});
+  ops::batched_gemm(c, a, false, b, true);
+  for (std::int64_t i = 0; i < 3; ++i)
+    CHECK(numbers::distance(
+              c.slice(i, i + 1).reshape({4, 5}),
+              product(a.slice(i, i + 1).reshape({4, 6}), false, b.slice(i, i + 1).reshape({5, 6}), true)) < 1e-12);
+}
+
+TEST_CASE("linear is x W^T + b for any leading axes") {
+  const auto x = normal({2, 3, 4}, "x"), w = normal({5, 4}, "w"), bias = normal({5}, "b");
+  const auto y = ops::linear(x, w, bias);
+  CHECK(y.shape() == Shape{2, 3, 5});
+  const auto flat = product(x.reshape({6, 4}), false, w, true);
+  for (std::int64_t i = 0; i < y.size(); ++i) REQUIRE(y[i] == doctest::Approx(flat[i] + bias[i % 5]));
+  CHECK(numbers::distance(ops::linear(x, w, Tensor<double>{}).reshape({6, 5}), flat) < 1e-12);
+}
+
+TEST_CASE("Products are the same bits for any number of threads") {
+  const auto a = normal<float>({300, 70}, "a"), b = normal<float>({90, 70}, "b");
+  const auto tall = normal<float>({5000, 12}, "t"), wide = normal<float>({5000, 9}, "w");
+  CHECK(numbers::same_for_any_threads([&] { return ops::matmul(a, b, false, true); }));
+  CHECK(numbers::same_for_any_threads([&] { return ops::matmul(tall, wide, true, false); }));
+  CHECK(numbers::same_for_any_threads([&] { return ops::linear(a, b, Tensor<float>{}); }));
+}
+
+TEST_CASE("Shapes that do not fit are all named") {
+  const auto a = normal({2, 3}, "a"), b = normal({4, 5}, "b");
+  CHECK_THROWS_WITH_AS(ops::matmul(a, b), "gemm: [2, 3] x [4, 5] -> [2, 5]", ShapeError);
+  CHECK_THROWS_WITH_AS(ops::matmul(a, b, true, true), "gemm: [2, 3]^T x [4, 5]^T -> [3, 4]", ShapeError);
+  CHECK_THROWS_WITH_AS(ops::matmul(a, normal({3}, "b")), "matmul: [2, 3] x [3]: matrices needed", ShapeError);
+  CHECK_THROWS_WITH_AS(
+      ops::batched_gemm(normal({2, 2, 2}, "c"), normal({2, 2, 3}, "a"), false, normal({3, 3, 2}, "b"), false),
+      "batched_gemm: [2, 2, 3] x [3, 3, 2] -> [2, 2, 2]", ShapeError);
+  CHECK_THROWS_WITH_AS(ops::linear(a, b, Tensor<double>{}), "linear: input [2, 3] and weight [4, 5]", ShapeError);
+  CHECK_THROWS_WITH_AS(ops::linear(a, normal({4, 3}, "w"), normal({3}, "b")), "linear: bias [3] for weight [4, 3]",
+                       ShapeError);
+}
