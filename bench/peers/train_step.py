@@ -5,7 +5,8 @@
 8x8x4 latents, one context token, block_out_channels 32/64/64, float32 on the CPU.
 Prints one JSON line: {"name", "ms" (median), "ms_min", "params", ...}. Where
 torch.compile does not work (no C++ compiler, no Python headers) --compile prints
-{"name", "error"} and exits with 3.
+{"name", "error"} and exits with 3. It compiles anew each time, because a killed run
+leaves broken objects in the shared cache; TORCHINDUCTOR_CACHE_DIR names one to keep.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import json
 import os
 import statistics
 import sys
+import tempfile
 import time
 
 
@@ -32,6 +34,14 @@ def parse():
 
 def main():
     options = parse()
+    if options.compile and not os.environ.get("TORCHINDUCTOR_CACHE_DIR"):
+        with tempfile.TemporaryDirectory(prefix="inductor-", ignore_cleanup_errors=True) as cache:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+            return measure(options)
+    return measure(options)
+
+
+def measure(options):
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     import diffusers
