@@ -10,6 +10,7 @@
 #include <hypersd/core/half.hpp>
 #include <hypersd/core/math.hpp>
 #include <hypersd/core/normal_blocks.hpp>
+#include <hypersd/core/normal_blocks_generic.hpp>
 #include <hypersd/core/normal_blocks_x86.hpp>
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/philox.hpp>

@@ -6,6 +6,7 @@
 
 #include <hypersd/autograd.hpp>
 #include <hypersd/core.hpp>
+#include <hypersd/data.hpp>
 #include <hypersd/diffusion.hpp>
 #include <hypersd/distill.hpp>
 #include <hypersd/io.hpp>

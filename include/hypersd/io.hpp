@@ -18,6 +18,7 @@
 #include <hypersd/io/pixel_text.hpp>
 #include <hypersd/io/plot.hpp>
 #include <hypersd/io/plot_axis.hpp>
+#include <hypersd/io/progress.hpp>
 #include <hypersd/io/safetensors.hpp>
 #include <hypersd/io/safetensors_index.hpp>
 #include <hypersd/io/safetensors_writer.hpp>

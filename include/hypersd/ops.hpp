@@ -4,6 +4,7 @@
 /// \file
 /// Operations on tensors: the whole surface of a device.
 
+#include <hypersd/ops/affine_step.hpp>
 #include <hypersd/ops/attention.hpp>
 #include <hypersd/ops/cast.hpp>
 #include <hypersd/ops/conv2d.hpp>

@@ -83,7 +83,9 @@ void collect(std::vector<Var<T, D>>& out, const X& x) {
 template <class F, class T, class D, class... X>
 Var<T, D> map(const F& f, const Var<T, D>& first, const X&... rest) {
   auto value = ops::map(f, first.value(), detail::MapOperand<X>::tensor(rest)...);
-  std::vector<Var<T, D>> inputs{first};
+  std::vector<Var<T, D>> inputs;
+  inputs.reserve(1 + sizeof...(rest));
+  inputs.push_back(first);
   (detail::collect(inputs, rest), ...);
   return make_result<T, D>(std::move(value), inputs, [f, operands = std::tuple(first, rest...)](const Tensor<T, D>& g) {
     detail::map_backward<0>(f, g, operands);

@@ -89,13 +89,23 @@ namespace detail {
 
 /// Minimax polynomials of Box and Muller's two factors, highest power first: -2 ln(1 + m) / m on the mantissa's range
 /// [sqrt(1/2) - 1, sqrt(2) - 1] to 1.7e-7, (sin r / r - 1) / r^2 to 4e-9 and (cos r - 1) / r^2 to 3.3e-8 on a quarter
-/// turn. `log_split` is the bit pattern of sqrt(1/2), `turn` scales a 32-bit fraction of a quarter turn to radians.
+/// turn. Functions, because device code sees no constant arrays. `log_split` is the bit pattern of sqrt(1/2), `turn`
+/// scales a 32-bit fraction of a quarter turn to radians.
 struct BoxMuller {
-  static constexpr float log[] = {2.0213791634e-01F, -3.2445161942e-01F, 3.4501659643e-01F, -3.9800330823e-01F,
-                                  4.9939818098e-01F, -6.6670117894e-01F, 1.0000073025e+00F, -1.9999998906e+00F};
+  HYPERSD_HD static constexpr float log(int i) {
+    constexpr float c[] = {2.0213791634e-01F, -3.2445161942e-01F, 3.4501659643e-01F, -3.9800330823e-01F,
+                           4.9939818098e-01F, -6.6670117894e-01F, 1.0000073025e+00F, -1.9999998906e+00F};
+    return c[i];
+  }
   static constexpr float minus_two_ln2 = -1.38629436112F;
-  static constexpr float sine[] = {-1.9517298976e-04F, 8.3321781461e-03F, -1.6666654944e-01F};
-  static constexpr float cosine[] = {-1.3597823107e-03F, 4.1656294578e-02F, -4.9999894781e-01F};
+  HYPERSD_HD static constexpr float sine(int i) {
+    constexpr float c[] = {-1.9517298976e-04F, 8.3321781461e-03F, -1.6666654944e-01F};
+    return c[i];
+  }
+  HYPERSD_HD static constexpr float cosine(int i) {
+    constexpr float c[] = {-1.3597823107e-03F, 4.1656294578e-02F, -4.9999894781e-01F};
+    return c[i];
+  }
   static constexpr float turn = 3.65729520e-10F;  // pi / 4 / 2^31
   static constexpr std::uint32_t log_split = 0x3f3504f3U, sign = 0x80000000U, swap = 0x40000000U;
 };
@@ -108,13 +118,13 @@ HYPERSD_HD inline float box_muller_square(std::uint32_t a) {
   const std::uint32_t bits = hypersd::detail::float_bits(u);
   const std::int32_t e = static_cast<std::int32_t>(bits - K::log_split) >> 23;
   const float m = hypersd::detail::bits_float(bits - (static_cast<std::uint32_t>(e) << 23U)) - 1.0F;
-  float p = fma(K::log[0], m, K::log[1]);
-  p = fma(p, m, K::log[2]);
-  p = fma(p, m, K::log[3]);
-  p = fma(p, m, K::log[4]);
-  p = fma(p, m, K::log[5]);
-  p = fma(p, m, K::log[6]);
-  p = fma(p, m, K::log[7]);
+  float p = fma(K::log(0), m, K::log(1));
+  p = fma(p, m, K::log(2));
+  p = fma(p, m, K::log(3));
+  p = fma(p, m, K::log(4));
+  p = fma(p, m, K::log(5));
+  p = fma(p, m, K::log(6));
+  p = fma(p, m, K::log(7));
   return fma(m, p, static_cast<float>(e) * K::minus_two_ln2);
 }
 
@@ -124,11 +134,11 @@ HYPERSD_HD inline void box_muller_turn(float radius, std::uint32_t b, float& n0,
   using K = BoxMuller;
   const float r = static_cast<float>(static_cast<std::int32_t>(b << 2U)) * K::turn;
   const float z = r * r;
-  float s = fma(K::sine[0], z, K::sine[1]);
-  s = fma(s, z, K::sine[2]);
+  float s = fma(K::sine(0), z, K::sine(1));
+  s = fma(s, z, K::sine(2));
   s = fma(s * z, r, r);
-  float c = fma(K::cosine[0], z, K::cosine[1]);
-  c = fma(c, z, K::cosine[2]);
+  float c = fma(K::cosine(0), z, K::cosine(1));
+  c = fma(c, z, K::cosine(2));
   c = fma(c, z, 1.0F);
   c = hypersd::detail::bits_float(hypersd::detail::float_bits(c) ^ (b & K::sign));
   const bool swap = (b & K::swap) != 0;

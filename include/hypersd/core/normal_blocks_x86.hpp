@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/core/math.hpp>
+#include <hypersd/core/normal_blocks_generic.hpp>
 #if defined(__x86_64__) && !HYPERSD_HAS_CUDA
 #include <immintrin.h>
 #endif
@@ -29,8 +29,6 @@ inline bool has_avx2() {
   return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
 #endif
 }
-
-inline void normal_blocks_generic(Stream s, std::uint64_t block, std::int64_t count, float* out);
 
 /// The portable loops, compiled for AVX2.
 __attribute__((target("avx2,fma"), flatten)) inline void normal_blocks_avx2(Stream s, std::uint64_t block,
@@ -128,19 +126,19 @@ __attribute__((target("avx512f"), always_inline)) inline void box_muller_lanes(_
       _mm512_maskz_srai_epi32(all16, _mm512_sub_epi32(bits, _mm512_set1_epi32(static_cast<int>(K::log_split))), 23);
   const __m512 m = _mm512_sub_ps(_mm512_castsi512_ps(_mm512_sub_epi32(bits, _mm512_maskz_slli_epi32(all16, e, 23))),
                                  _mm512_set1_ps(1.0F));
-  __m512 p = _mm512_set1_ps(K::log[0]);
+  __m512 p = _mm512_set1_ps(K::log(0));
 #pragma GCC unroll 7
-  for (int k = 1; k < 8; ++k) p = _mm512_fmadd_ps(p, m, _mm512_set1_ps(K::log[k]));
+  for (int k = 1; k < 8; ++k) p = _mm512_fmadd_ps(p, m, _mm512_set1_ps(K::log(k)));
   const __m512 exponent = _mm512_mul_ps(to_float(e), _mm512_set1_ps(K::minus_two_ln2));
   const __m512 radius = _mm512_maskz_sqrt_ps(all16, _mm512_fmadd_ps(m, p, exponent));
 
   const __m512 r = _mm512_mul_ps(to_float(_mm512_maskz_slli_epi32(all16, b, 2)), _mm512_set1_ps(K::turn));
   const __m512 z = _mm512_mul_ps(r, r);
-  __m512 s = _mm512_fmadd_ps(_mm512_set1_ps(K::sine[0]), z, _mm512_set1_ps(K::sine[1]));
-  s = _mm512_fmadd_ps(s, z, _mm512_set1_ps(K::sine[2]));
+  __m512 s = _mm512_fmadd_ps(_mm512_set1_ps(K::sine(0)), z, _mm512_set1_ps(K::sine(1)));
+  s = _mm512_fmadd_ps(s, z, _mm512_set1_ps(K::sine(2)));
   s = _mm512_fmadd_ps(_mm512_mul_ps(s, z), r, r);
-  __m512 c = _mm512_fmadd_ps(_mm512_set1_ps(K::cosine[0]), z, _mm512_set1_ps(K::cosine[1]));
-  c = _mm512_fmadd_ps(c, z, _mm512_set1_ps(K::cosine[2]));
+  __m512 c = _mm512_fmadd_ps(_mm512_set1_ps(K::cosine(0)), z, _mm512_set1_ps(K::cosine(1)));
+  c = _mm512_fmadd_ps(c, z, _mm512_set1_ps(K::cosine(2)));
   c = _mm512_fmadd_ps(c, z, _mm512_set1_ps(1.0F));
   c = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(
       _mm512_castps_si512(c), b, _mm512_set1_epi32(static_cast<int>(K::sign)), 0x78));  // c ^ (b & sign)

@@ -3,9 +3,6 @@
 
 #include <hypersd/ops/attention_cpu.hpp>
 #include <hypersd/ops/attention_gradient_cpu.hpp>
-#if HYPERSD_HAS_CUDA && __has_include(<hypersd/ops/attention_cuda.cuh>)
-#include <hypersd/ops/attention_cuda.cuh>
-#endif
 
 /// \file
 /// Multi-head scaled dot-product attention (Vaswani et al., 2017) by blocks with a running softmax (Dao et al., 2022,

@@ -2,9 +2,6 @@
 #pragma once
 
 #include <hypersd/ops/conv2d_cpu.hpp>
-#if HYPERSD_HAS_CUDA && __has_include(<hypersd/ops/conv2d_cuda.cuh>)
-#include <hypersd/ops/conv2d_cuda.cuh>
-#endif
 
 namespace hypersd::ops {
 

@@ -4,9 +4,6 @@
 #include <array>
 #include <hypersd/ops/copy_cpu.hpp>
 #include <vector>
-#if HYPERSD_HAS_CUDA && __has_include(<hypersd/ops/copy_cuda.cuh>)
-#include <hypersd/ops/copy_cuda.cuh>
-#endif
 
 /// \file
 /// Joining, cutting and permuting axes.

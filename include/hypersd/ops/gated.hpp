@@ -3,9 +3,6 @@
 
 #include <hypersd/ops/functors.hpp>
 #include <hypersd/ops/gated_cpu.hpp>
-#if HYPERSD_HAS_CUDA && __has_include(<hypersd/ops/gated_cuda.cuh>)
-#include <hypersd/ops/gated_cuda.cuh>
-#endif
 
 /// \file
 /// Gated linear units (Shazeer, 2020, "GLU variants improve transformer"): the first half of the channels times an

@@ -2,9 +2,6 @@
 #pragma once
 
 #include <hypersd/ops/gather_cpu.hpp>
-#if HYPERSD_HAS_CUDA && __has_include(<hypersd/ops/gather_cuda.cuh>)
-#include <hypersd/ops/gather_cuda.cuh>
-#endif
 
 namespace hypersd::ops {
 

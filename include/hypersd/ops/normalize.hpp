@@ -4,9 +4,6 @@
 #include <hypersd/ops/group_norm_cpu.hpp>
 #include <hypersd/ops/layer_norm_cpu.hpp>
 #include <hypersd/ops/reduce.hpp>
-#if HYPERSD_HAS_CUDA && __has_include(<hypersd/ops/normalize_cuda.cuh>)
-#include <hypersd/ops/normalize_cuda.cuh>
-#endif
 
 /// \file
 /// Group normalisation (Wu and He, 2018) and layer normalisation (Ba et al., 2016), channels last, with the SiLU that

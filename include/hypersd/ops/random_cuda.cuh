@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hypersd/core/context_cuda.cuh>
+#include <hypersd/core/device.hpp>
 #include <hypersd/core/math.hpp>
 #include <hypersd/ops/launch.hpp>
 

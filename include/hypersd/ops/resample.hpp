@@ -2,9 +2,6 @@
 #pragma once
 
 #include <hypersd/ops/resample_cpu.hpp>
-#if HYPERSD_HAS_CUDA && __has_include(<hypersd/ops/resample_cuda.cuh>)
-#include <hypersd/ops/resample_cuda.cuh>
-#endif
 
 namespace hypersd::ops {
 

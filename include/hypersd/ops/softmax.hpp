@@ -3,9 +3,6 @@
 
 #include <hypersd/ops/reduce.hpp>
 #include <hypersd/ops/softmax_cpu.hpp>
-#if HYPERSD_HAS_CUDA && __has_include(<hypersd/ops/softmax_cuda.cuh>)
-#include <hypersd/ops/softmax_cuda.cuh>
-#endif
 
 namespace hypersd::ops {
 

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Images and captions from files, training batches.
+
+#include <hypersd/data/augment.hpp>
+#include <hypersd/data/batches.hpp>
+#include <hypersd/data/captions.hpp>
+#include <hypersd/data/image_set.hpp>
+
+#if __has_include(<zlib.h>)
+#include <hypersd/data/fashion_mnist.hpp>
+#endif
