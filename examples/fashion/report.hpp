@@ -15,7 +15,7 @@ namespace fashion {
 inline io::PlotSeries loss_curve(const Run& run, const std::string& phase) {
   io::PlotSeries series;
   series.name = phase;
-  std::ifstream file(run.directory.loss_log(phase));
+  std::ifstream file(run.directory.loss_log(phase) + ".csv");
   std::string line;
   std::getline(file, line);
   while (std::getline(file, line)) {

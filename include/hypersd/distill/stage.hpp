@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 namespace hypersd::distill {
 
@@ -40,6 +41,9 @@ struct Stages {
     return true;
   }
   static_assert(falling(), "stages must go from more segments to fewer: 8, 4, 2, 1");
+
+  /// The numbers of segments, in order.
+  static std::vector<int> segments() { return {S::segments...}; }
 
   /// Calls f(Stage<k>{}, i) for every stage in order.
   template <class F>

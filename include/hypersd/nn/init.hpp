@@ -25,9 +25,9 @@ void init_parameter(Parameter<T, D>& p, std::uint64_t seed, const std::string& n
 /// Fills every parameter as its layer declares. The values of a parameter depend on the seed and on its name only, not
 /// on what else the network holds or in which order it was built.
 template <Module M>
-void init_parameters(M& module, std::uint64_t seed, const std::string& prefix = "") {
+void init_parameters(M& net, std::uint64_t seed, const std::string& prefix = "") {
   auto init = [seed](const std::string& name, auto& p) { init_parameter(p, seed, name); };
-  module.visit(init, prefix);
+  net.visit(init, prefix);
 }
 
 }  // namespace hypersd::nn

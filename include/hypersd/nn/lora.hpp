@@ -27,9 +27,9 @@ struct LayerCall : LayerVisitorBase {
 
 /// Calls `fn(path, layer)` for every linear and convolution layer, as `AdaptedLayer&`.
 template <Module M, class Fn>
-void for_each_layer(M& module, Fn&& fn, const std::string& prefix = "") {
+void for_each_layer(M& net, Fn&& fn, const std::string& prefix = "") {
   const detail::LayerCall<std::remove_reference_t<Fn>> visitor(fn);
-  module.visit(visitor, prefix);
+  net.visit(visitor, prefix);
 }
 
 /// The fourteen kinds of layers on which the published few-step adapters of Stable Diffusion act.
@@ -63,13 +63,13 @@ inline bool is_lora_target(const std::string& path, const std::vector<std::strin
 /// declared factors only. Returns the number of layers. Throws OptionError for a rank below 1, a name in use, or
 /// targets that match nothing.
 template <Module M>
-std::int64_t add_lora(M& module, const LoraOptions& options = {}, std::uint64_t seed = 0) {
+std::int64_t add_lora(M& net, const LoraOptions& options = {}, std::uint64_t seed = 0) {
   using T = typename M::value_type;
   using D = typename M::device_type;
   require<OptionError>(options.rank >= 1 && !options.name.empty(), "add_lora: rank ", options.rank, ", name '",
                        options.name, "'");
   std::int64_t layers = 0;
-  for_each_layer(module, [&](const std::string& path, AdaptedLayer<T, D>& layer) {
+  for_each_layer(net, [&](const std::string& path, AdaptedLayer<T, D>& layer) {
     if (!is_lora_target(path, options.targets)) return;
     require<OptionError>(layer.find_adapter(options.name) == nullptr, "add_lora: layer '", path,
                          "' already has an adapter called '", options.name, "'");
@@ -79,9 +79,9 @@ std::int64_t add_lora(M& module, const LoraOptions& options = {}, std::uint64_t 
   auto freeze = [](const std::string&, auto& p) {
     if (!p.adapter()) p.set_requires_grad(false);
   };
-  module.visit(freeze, "");
+  net.visit(freeze, "");
   const double alpha = options.alpha > 0 ? options.alpha : static_cast<double>(options.rank);
-  for_each_layer(module, [&](const std::string& path, AdaptedLayer<T, D>& layer) {
+  for_each_layer(net, [&](const std::string& path, AdaptedLayer<T, D>& layer) {
     if (!is_lora_target(path, options.targets)) return;
     LoraFactors<T, D> factors(options.name, layer.weight.shape(), options.rank, alpha);
     if (layer.weight.defined()) {
@@ -95,11 +95,11 @@ std::int64_t add_lora(M& module, const LoraOptions& options = {}, std::uint64_t 
 
 /// The trainable factors of adapter `name`, in the order of layers.
 template <Module M>
-auto lora_parameters(M& module, const std::string& name = "default") {
+auto lora_parameters(M& net, const std::string& name = "default") {
   using T = typename M::value_type;
   using D = typename M::device_type;
   std::vector<NamedVar<T, D>> list;
-  for_each_layer(module, [&](const std::string& path, AdaptedLayer<T, D>& layer) {
+  for_each_layer(net, [&](const std::string& path, AdaptedLayer<T, D>& layer) {
     if (auto* a = layer.find_adapter(name)) {
       list.push_back({join(path, "lora_A." + name + ".weight"), a->down});
       list.push_back({join(path, "lora_B." + name + ".weight"), a->up});
@@ -110,9 +110,9 @@ auto lora_parameters(M& module, const std::string& name = "default") {
 
 /// Number of adapted layers and of values in the factors of adapter `name`; counted from shapes.
 template <Module M>
-ParameterCount lora_count(const M& module, const std::string& name = "default") {
+ParameterCount lora_count(const M& net, const std::string& name = "default") {
   ParameterCount n;
-  M handles = module;
+  M handles = net;
   for_each_layer(handles, [&](const std::string&, auto& layer) {
     if (auto* a = layer.find_adapter(name)) {
       n.elements += a->down.size() + a->up.size();
@@ -124,10 +124,10 @@ ParameterCount lora_count(const M& module, const std::string& name = "default") 
 
 /// Sets the strength of adapters by name (those not named stay). Throws OptionError for a name that no layer has.
 template <Module M>
-void set_lora_weights(M& module, const std::map<std::string, double>& weights) {
+void set_lora_weights(M& net, const std::map<std::string, double>& weights) {
   std::set<std::string> unknown;
   for (const auto& w : weights) unknown.insert(w.first);
-  for_each_layer(module, [&](const std::string&, auto& layer) {
+  for_each_layer(net, [&](const std::string&, auto& layer) {
     for (auto& a : layer.adapters)
       if (const auto it = weights.find(a.name); it != weights.end()) {
         a.weight = it->second;
@@ -139,13 +139,13 @@ void set_lora_weights(M& module, const std::map<std::string, double>& weights) {
 }
 
 /// A copy whose plain weights hold the sum of base and adapters, with no adapters and nothing to train. Weights that
-/// had no adapter, biases and norms are shared with `module`. `weights` overrides the strength of adapters by name.
+/// had no adapter, biases and norms are shared with `net`. `weights` overrides the strength of adapters by name.
 template <Module M>
-M merge_lora(const M& module, const std::map<std::string, double>& weights = {}) {
+M merge_lora(const M& net, const std::map<std::string, double>& weights = {}) {
   using T = typename M::value_type;
   using D = typename M::device_type;
   const autograd::NoGrad guard;
-  M out = module;
+  M out = net;
   if (!weights.empty()) set_lora_weights(out, weights);
   for_each_layer(out, [](const std::string&, AdaptedLayer<T, D>& layer) {
     if (layer.adapters.empty()) return;
@@ -159,8 +159,8 @@ M merge_lora(const M& module, const std::map<std::string, double>& weights = {})
 
 /// Takes adapter `name` off all layers; the base values are what they were.
 template <Module M>
-void remove_lora(M& module, const std::string& name = "default") {
-  for_each_layer(module, [&](const std::string&, auto& layer) {
+void remove_lora(M& net, const std::string& name = "default") {
+  for_each_layer(net, [&](const std::string&, auto& layer) {
     std::erase_if(layer.adapters, [&](const auto& a) { return a.name == name; });
   });
 }

@@ -8,12 +8,12 @@ namespace hypersd::nn {
 /// The factors of adapter `name` for a file: `<path>.lora_A.weight` (down), `<path>.lora_B.weight` (up) and
 /// `<path>.alpha` (no axes); those of convolutions are [r, in, kh, kw] and [out, r, 1, 1].
 template <Module M>
-StateDict<typename M::value_type> lora_state(const M& module, const std::string& name = "default",
+StateDict<typename M::value_type> lora_state(const M& net, const std::string& name = "default",
                                              const std::string& prefix = "") {
   using T = typename M::value_type;
   using D = typename M::device_type;
   StateDict<T> state;
-  M handles = module;
+  M handles = net;
   for_each_layer(
       handles,
       [&](const std::string& path, AdaptedLayer<T, D>& layer) {
@@ -70,13 +70,13 @@ std::map<std::string, LoraEntry<T>> group_lora_state(const StateDict<T>& state) 
 /// gradient, and the base stays as it is. Throws FormatError naming the layer that does not exist or lacks a factor,
 /// ShapeError naming layer and shapes, OptionError for a name in use; the module is unchanged then.
 template <Module M, Scalar T>
-void load_lora_state(M& module, const StateDict<T>& state, const std::string& name = "default", double weight = 1,
+void load_lora_state(M& net, const StateDict<T>& state, const std::string& name = "default", double weight = 1,
                      const std::string& prefix = "") {
   using V = typename M::value_type;
   using D = typename M::device_type;
   auto entries = detail::group_lora_state(state);
   require<FormatError>(!entries.empty(), "LoRA: no factors");
-  M trial = module;  // layers are changed here first
+  M trial = net;  // layers are changed here first
   for_each_layer(
       trial,
       [&](const std::string& path, AdaptedLayer<V, D>& layer) {
@@ -109,7 +109,7 @@ void load_lora_state(M& module, const StateDict<T>& state, const std::string& na
       prefix);
   require<FormatError>(entries.empty(), "LoRA: the network has no layer '", entries.empty() ? "" : entries.begin()->first,
                        "' (", entries.size(), " unknown layers)");
-  module = std::move(trial);
+  net = std::move(trial);
 }
 
 }  // namespace hypersd::nn

@@ -88,25 +88,25 @@ struct NamedVar {
 
 /// All parameters that have values, in the order of visit.
 template <Module M>
-auto parameters(M& module, const std::string& prefix = "") {
+auto parameters(M& net, const std::string& prefix = "") {
   std::vector<NamedVar<typename M::value_type, typename M::device_type>> list;
   auto collect = [&](const std::string& name, auto& p) {
     if (p.defined()) list.push_back({name, p});
   };
-  module.visit(collect, prefix);
+  net.visit(collect, prefix);
   return list;
 }
 
 /// Freezes or frees all parameters, adapters included.
 template <Module M>
-void set_requires_grad(M& module, bool on) {
+void set_requires_grad(M& net, bool on) {
   auto set = [on](const std::string&, auto& p) {
     if constexpr (!detail::is_parameter<std::remove_cvref_t<decltype(p)>>) {
       if (!p.defined()) return;
     }
     p.set_requires_grad(on);
   };
-  module.visit(set, "");
+  net.visit(set, "");
 }
 
 /// Elements and tensors of a module.
@@ -117,7 +117,7 @@ struct ParameterCount {
 
 /// Counts from the declared shapes; nothing needs to be allocated. Adapters are counted by `lora_count` instead.
 template <Module M>
-ParameterCount count_parameters(const M& module) {
+ParameterCount count_parameters(const M& net) {
   ParameterCount n;
   auto add = [&](const std::string&, auto& p) {
     if constexpr (detail::is_parameter<std::remove_cvref_t<decltype(p)>>) {
@@ -126,20 +126,20 @@ ParameterCount count_parameters(const M& module) {
     n.elements += p.size();
     ++n.tensors;
   };
-  M handles = module;
+  M handles = net;
   handles.visit(add, "");
   return n;
 }
 template <Module M>
-std::int64_t parameter_count(const M& module) {
-  return count_parameters(module).elements;
+std::int64_t parameter_count(const M& net) {
+  return count_parameters(net).elements;
 }
 
 /// A copy with values (not gradients) of its own. A teacher, a student and a target are deep copies of one network.
 template <Module M>
-M deep_copy(const M& module) {
+M deep_copy(const M& net) {
   using V = Var<typename M::value_type, typename M::device_type>;
-  M out = module;
+  M out = net;
   auto detach = [](const std::string&, auto& p) {
     if (p.defined()) static_cast<V&>(p) = V(p.value().clone(), p.requires_grad());
   };

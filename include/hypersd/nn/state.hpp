@@ -70,7 +70,7 @@ inline bool fits_file_shape(const Shape& in_file, const Shape& shape) {
 
 /// Copies of all values of the plain network (adapters are saved by `lora_state`).
 template <Module M>
-StateDict<typename M::value_type> state_dict(const M& module, const std::string& prefix = "") {
+StateDict<typename M::value_type> state_dict(const M& net, const std::string& prefix = "") {
   using T = typename M::value_type;
   StateDict<T> state;
   auto collect = [&](const std::string& name, auto& p) {
@@ -79,7 +79,7 @@ StateDict<typename M::value_type> state_dict(const M& module, const std::string&
     const bool shared = static_cast<const void*>(value.data()) == static_cast<const void*>(p.value().data());
     state.emplace(name, shared ? value.clone() : value);
   };
-  M handles = module;
+  M handles = net;
   handles.visit(collect, prefix);
   return state;
 }
@@ -100,7 +100,7 @@ inline std::string first_names(const std::vector<std::string>& names) {
 /// architecture), ShapeError naming the first tensor of another shape. Without `strict`, unexpected tensors are ignored.
 template <Module M, class Source>
   requires TensorSource<Source, typename M::value_type>
-void load_state_dict(M& module, const Source& source, const std::string& prefix = "", bool strict = true) {
+void load_state_dict(M& net, const Source& source, const std::string& prefix = "", bool strict = true) {
   using T = typename M::value_type;
   using D = typename M::device_type;
   std::set<std::string> unused;
@@ -115,7 +115,7 @@ void load_state_dict(M& module, const Source& source, const std::string& prefix 
     if (!fits_file_shape(stored, p.shape()))
       misfits.emplace_back(name, "has shape " + stored.str() + ", " + file_shape(p.shape()).str() + " needed");
   };
-  module.visit(check, prefix);
+  net.visit(check, prefix);
   if (!missing.empty() || (strict && !unused.empty())) {
     const std::vector<std::string> unexpected(unused.begin(), unused.end());
     fail<FormatError>("checkpoint of another architecture: of ", held, " tensors, ", missing.size(), " missing",
@@ -128,12 +128,12 @@ void load_state_dict(M& module, const Source& source, const std::string& prefix 
   auto assign = [&](const std::string& name, auto& p) {
     if (!p.adapter()) p.assign(from_file_layout<T>(source.template get<T>(name), p.shape()).template to<D>());
   };
-  module.visit(assign, prefix);
+  net.visit(assign, prefix);
 }
 /// The same from tensors in memory.
 template <Module M, Scalar U>
-void load_state_dict(M& module, const StateDict<U>& state, const std::string& prefix = "", bool strict = true) {
-  load_state_dict(module, StateDictSource<U>{state}, prefix, strict);
+void load_state_dict(M& net, const StateDict<U>& state, const std::string& prefix = "", bool strict = true) {
+  load_state_dict(net, StateDictSource<U>{state}, prefix, strict);
 }
 
 }  // namespace hypersd::nn

@@ -18,6 +18,8 @@ inline Conv2dGeometry conv2d_geometry(const Shape& x, const Shape& w, Conv2dOpti
           (x[2] + both - w[2]) / o.stride + 1};
 }
 
+inline Shape conv2d_result_shape(const Conv2dGeometry& g) { return {g.batch, g.out_height, g.out_width, g.out}; }
+
 }  // namespace detail
 
 /// Convolution of x [B, H, W, C] with w [O, kh, kw, C] plus bias [O] (may be undefined): [B, H', W', O].
@@ -26,7 +28,7 @@ Tensor<T, D> conv2d(const Tensor<T, D>& x, const Tensor<T, D>& w, const Tensor<T
   const Conv2dGeometry g = detail::conv2d_geometry(x.shape(), w.shape(), options);
   require<ShapeError>(!bias.defined() || (bias.rank() == 1 && bias.dim(0) == g.out), "conv2d: bias ", bias.shape(),
                       " for weight ", w.shape());
-  Tensor<T, D> y(Shape{g.batch, g.out_height, g.out_width, g.out});
+  Tensor<T, D> y(detail::conv2d_result_shape(g));
   backend::conv2d(D{}, g, x.data(), w.data(), bias.data(), y.data());
   return y;
 }
@@ -36,6 +38,7 @@ template <class T, class D>
 Tensor<T, D> conv2d_input_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& w, const Shape& x_shape,
                                    Conv2dOptions options = {}) {
   const Conv2dGeometry g = detail::conv2d_geometry(x_shape, w.shape(), options);
+  require_same_shape("conv2d_input_gradient", gy.shape(), detail::conv2d_result_shape(g));
   Tensor<T, D> gx(x_shape);
   backend::conv2d_input_gradient(D{}, g, gy.data(), w.data(), gx.data());
   return gx;
@@ -46,6 +49,7 @@ template <class T, class D>
 Tensor<T, D> conv2d_weight_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& x, const Shape& w_shape,
                                     Conv2dOptions options = {}) {
   const Conv2dGeometry g = detail::conv2d_geometry(x.shape(), w_shape, options);
+  require_same_shape("conv2d_weight_gradient", gy.shape(), detail::conv2d_result_shape(g));
   Tensor<T, D> gw(w_shape);
   backend::conv2d_weight_gradient(D{}, g, gy.data(), x.data(), gw.data());
   return gw;

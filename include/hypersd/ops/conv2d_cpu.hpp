@@ -16,7 +16,10 @@ struct Conv2dGeometry {
   [[nodiscard]] std::int64_t depth() const { return kernel_height * kernel_width * in; }
   [[nodiscard]] std::int64_t positions() const { return out_height * out_width; }
   /// A 1x1 convolution that touches every position once is a plain matrix product.
-  [[nodiscard]] bool pointwise() const { return kernel_height == 1 && kernel_width == 1 && stride == 1 && pad == 0; }
+  [[nodiscard]] bool pointwise() const {
+    return kernel_height == 1 && kernel_width == 1 && stride == 1 && pad == 0 && out_height == height &&
+           out_width == width;
+  }
 };
 
 namespace backend {
@@ -73,7 +76,8 @@ void scatter_patches(const Conv2dGeometry& g, const T* patches, std::int64_t row
 template <class T>
 std::int64_t patch_rows(const Conv2dGeometry& g) {
   const auto bytes = static_cast<std::int64_t>(sizeof(T)) * g.out_width * g.depth();
-  return std::clamp<std::int64_t>(262144 / std::max<std::int64_t>(1, bytes), 1, g.batch * g.out_height);
+  return std::clamp<std::int64_t>(262144 / std::max<std::int64_t>(1, bytes), 1,
+                                  std::max<std::int64_t>(1, g.batch * g.out_height));
 }
 
 template <class T>
@@ -138,8 +142,12 @@ void conv2d_weight_gradient(const Cpu& cpu, const Conv2dGeometry& g, const T* gy
     return;
   }
   // Eight slabs of the batch's rows, each with a sum of its own, added in order: the same for any thread count.
-  const std::int64_t total = g.batch * g.out_height, per = (total + 7) / 8, slabs = (total + per - 1) / per;
-  const std::int64_t step = patch_rows<T>(g), size = g.out * g.depth();
+  const std::int64_t total = g.batch * g.out_height, step = patch_rows<T>(g), size = g.out * g.depth();
+  if (total == 0) {
+    std::fill_n(gw, size, T(0));
+    return;
+  }
+  const std::int64_t per = (total + 7) / 8, slabs = (total + per - 1) / per;
   const Tensor<T, Cpu> partial(Shape{slabs, size});
   parallel_for(slabs, 1, [&](std::int64_t s, std::int64_t) {
     for (std::int64_t row = s * per; row < std::min(total, (s + 1) * per); row += step) {

@@ -31,6 +31,8 @@ template <class T, class D>
 Tensor<T, D> upsample_nearest_gradient(const Tensor<T, D>& gy, const Shape& x_shape) {
   require<ShapeError>(gy.rank() == 4, "upsample_nearest_gradient of shape ", gy.shape());
   const ResampleGeometry g = detail::resample_geometry(x_shape, gy.dim(1), gy.dim(2));
+  require<ShapeError>(gy.dim(0) == g.batch && gy.dim(3) == g.channels, "upsample_nearest_gradient: gradient ",
+                      gy.shape(), " for input ", x_shape);
   Tensor<T, D> gx(x_shape);
   if (gx.size() > 0) backend::upsample_nearest_gradient(D{}, g, gy.data(), gx.data());
   return gx;

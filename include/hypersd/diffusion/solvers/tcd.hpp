@@ -26,7 +26,8 @@ struct Tcd {
 
   template <Prediction P>
   [[nodiscard]] StepCoefficients step(const NoiseTable& table, StepTimes t) const {
-    const int s = t.last || t.to == kOrigin ? t.to : landing(t.to);
+    const int below = landing(t.to);  // also where it is not used: eta is checked in every step
+    const int s = t.last || t.to == kOrigin ? t.to : below;
     const Form f = jump_form<P>(table, t.from, s);
     const StepCoefficients up = renoise(table, s, t.to);
     return {up.x * f.x, up.x * f.prediction, up.noise};
