@@ -9,6 +9,7 @@
 #include <hypersd/pipeline/denoising_loss.hpp>
 #include <hypersd/pipeline/hooks.hpp>
 #include <hypersd/pipeline/loss_log.hpp>
+#include <hypersd/pipeline/stage_runner.hpp>
 #include <hypersd/pipeline/train_loop.hpp>
 
 #if __has_include(<nlohmann/json.hpp>)
