@@ -3,68 +3,83 @@
 
 #include "sample.hpp"
 
+#include <functional>
+#include <hypersd/distill/distances/huber.hpp>
+#include <hypersd/distill/distances/hybrid.hpp>
+#include <hypersd/distill/feature_critic.hpp>
 #include <hypersd/distill/objectives/tscd.hpp>
-#include <hypersd/nn/lora.hpp>
+#include <hypersd/nn/models/discriminator.hpp>
+#include <hypersd/pipeline/stage_runner.hpp>
 
 namespace fashion {
 
-/// Student and EMA target of the distillation: the frozen teacher with one adapter each.
-struct Student {
-  Net net, target;
-  optim::ParameterList<float> parameters, averages;
-};
+using Critic = distill::FeatureCritic<Net, nn::Discriminator<float>>;
+using Step = pipeline::StageStep<Net>;
+using StageLoss = std::function<distill::LossResult<float, Cpu>(const Step&)>;
 
-inline optim::ParameterList<float> adapter_of(Net& net) {
-  optim::ParameterList<float> list;
-  for (auto& p : nn::lora_parameters(net)) list.push_back({p.name, p.var});
-  return list;
-}
-
-inline Student make_student(const Options& o, const Net& teacher) {
-  Student s;
-  s.net = teacher;
-  nn::add_lora(s.net, nn::LoraOptions{.rank = o.rank}, o.seed);
-  s.target = nn::deep_copy(s.net);
-  nn::set_requires_grad(s.target, false);
-  s.parameters = adapter_of(s.net);
-  s.averages = adapter_of(s.target);
-  return s;
-}
-
-/// Trains `student` through the stages: TSCD for segments 8, 4, 2, 1, or TCD for one stage with k = 1. `name` prefixes
-/// the phases. Each stage resumes the adapter and the target of the stage before, with fresh optimiser moments.
-inline void distil(const Run& run, const Dataset& dataset, const Latents& latents, const Teacher& teacher, Student& student,
-                   const std::string& name, const std::vector<std::int64_t>& segments,
-                   const std::vector<std::int64_t>& iterations) {
-  const Options& o = run.options;
-  const distill::ConsistencyOptions options{40, o.guidance_min, o.guidance_max, o.noise_offset, o.jump_exponent};
+/// The TSCD loss of a batch in the distance that the options name.
+inline StageLoss stage_loss(const Options& o, const Dataset& dataset, const Latents& latents,
+                            const nn::TextEncoder<float>& text, Critic* critic) {
   const data::Batches batches(latents.values.dim(0), o.distill_batch, o.seed + 1);
-  std::int64_t before = 0;
-  for (std::size_t stage = 0; stage < segments.size(); ++stage) {
-    const int k = static_cast<int>(segments[stage]);
-    const distill::Consistency<distill::WithinSegments<>> tscd(diffusion::noise_table<diffusion::ScaledLinear>(), options, {}, {k});
+  return [=, &o, &dataset, &latents, &text](const Step& step) {
+    const auto ids = batches(step.iteration);
+    const distill::Batch<float, Cpu, Condition> batch{
+        take(latents.values, ids), condition_of(text, dataset.captions(dataset.images.train.labels(ids)))};
+    const auto loss = [&](auto metric) {
+      // A student of the stage before has guidance in its weights.
+      const double low = step.guided ? o.guidance_min : 1, high = step.guided ? o.guidance_max : 1;
+      const distill::Consistency<distill::WithinSegments<>, diffusion::Epsilon, decltype(metric)> tscd(
+          diffusion::noise_table<diffusion::ScaledLinear>(), {40, low, high, o.noise_offset, o.jump_exponent},
+          std::move(metric), {step.k});
+      return tscd.loss(step.student, step.teacher, step.target, batch, {o.seed, step.iteration});
+    };
+    if (o.distance == "huber") return loss(distill::Huber{});
+    if (o.distance == "hybrid") {
+      using Hybrid = distill::Hybrid<distill::Mse, distill::Adversarial<Critic>>;
+      return loss(Hybrid{{}, {critic}, distill::hybrid_weights(step.k)});
+    }
+    return loss(distill::Mse{});
+  };
+}
+
+/// Trains an adapter through the stages `segments`: TSCD for 8, 4, 2, 1, or TCD for one stage with k = 1. `name` prefixes
+/// the phases. Returns the student: the teacher with the adapter.
+template <class Policy>
+Net distil_as(const Run& run, const Dataset& dataset, const Latents& latents, const Teacher& teacher,
+              const std::string& name, const std::vector<int>& segments, const std::vector<std::int64_t>& iterations) {
+  const Options& o = run.options;
+  nn::DiscriminatorConfig heads{.feature_channels = teacher.unet.feature_channels(), .hidden = o.channels};
+  nn::Discriminator<float> discriminator(heads);
+  nn::init_parameters(discriminator, o.seed, "critic");
+  Critic critic(teacher.unet, discriminator, o.critic_lr);
+  pipeline::StageRunner<Policy, Net> runner(teacher.unet, {.rank = o.rank}, o.seed, o.ema_target);
+  std::size_t stage = 0;
+  const auto options = [&](int k) {
     pipeline::TrainOptions t;
     t.phase = name + " k=" + std::to_string(k);
-    t.steps = iterations[stage];
+    t.steps = iterations[stage++];
     t.adamw.weight_decay = 0;
     t.learning_rate = optim::FlatThenLinear{o.distill_lr, t.steps, 0.3};
     t.seed = o.seed;
     t.checkpoint = run.directory.checkpoint(t.phase);
     t.checkpoint_every = o.checkpoint_every;
-    pipeline::Trainer<float> trainer(t, student.parameters);
-    trainer.state().add("target.", student.averages);
-    trainer.resume();
-    run.run_trainer(trainer, [&](std::int64_t step) {
-      // The target follows the student that the previous update left behind.
-      if (step > 0 || stage > 0) optim::ema_update(student.averages, student.parameters, o.ema_target);
-      const std::int64_t at = before + step;
-      const auto ids = batches(at);
-      const distill::Batch<float, Cpu, Condition> batch{
-          take(latents.values, ids), condition_of(teacher.text, dataset.captions(dataset.images.train.labels(ids)))};
-      return tscd.loss(student.net, teacher.unet, student.target, batch, {o.seed, at});
-    });
-    before += t.steps;
-  }
+    return t;
+  };
+  const auto train = [&](pipeline::Trainer<float>& trainer, auto&& step) { run.run_trainer(trainer, step); };
+  const auto extend = [&](int, pipeline::Trainer<float>& trainer) {
+    if (o.distance == "hybrid") trainer.state().add("critic.", critic);
+  };
+  runner.run(segments, options, train, stage_loss(o, dataset, latents, teacher.text, &critic), extend);
+  return runner.student();
+}
+
+inline Net distil(const Run& run, const Dataset& dataset, const Latents& latents, const Teacher& teacher,
+                  const std::string& name, const std::vector<int>& segments,
+                  const std::vector<std::int64_t>& iterations) {
+  const auto as = [&]<class Policy>(Policy) {
+    return distil_as<Policy>(run, dataset, latents, teacher, name, segments, iterations);
+  };
+  return run.options.teacher_policy == "previous" ? as(distill::PreviousStageTeacher{}) : as(distill::OriginalTeacher{});
 }
 
 }  // namespace fashion

@@ -11,6 +11,8 @@
 
 #include <chrono>
 #include <cstdio>
+#include <numeric>
+#include <optional>
 
 namespace {
 
@@ -49,16 +51,13 @@ void execute(const Options& o) {
   const auto classifier = train_classifier(run, data);
   const Latents latents = encode_all(autoencoder, data.images.train.first(o.latent_images));
   const Teacher teacher = train_teacher(run, data, latents);
-  Student student = make_student(o, teacher.unet);
-  distil(run, data, latents, teacher, student, "tscd", o.stage_segments, o.stage_steps);
+  const Net student = distil(run, data, latents, teacher, "tscd", o.stage_segments, o.stage_steps);
   found.phases = {"autoencoder", "classifier", "teacher"};
-  for (const std::int64_t k : o.stage_segments) found.phases.push_back("tscd k=" + std::to_string(k));
-  Student rival;
+  for (const int k : o.stage_segments) found.phases.push_back("tscd k=" + std::to_string(k));
+  std::optional<Net> rival;
   if (o.baseline) {
-    std::int64_t total = 0;
-    for (const std::int64_t n : o.stage_steps) total += n;
-    rival = make_student(o, teacher.unet);
-    distil(run, data, latents, teacher, rival, "tcd", {1}, {total});
+    const auto total = std::accumulate(o.stage_steps.begin(), o.stage_steps.end(), std::int64_t{0});
+    rival = distil(run, data, latents, teacher, "tcd", {1}, {total});
     found.phases.push_back("tcd k=1");
   }
 
@@ -67,7 +66,7 @@ void execute(const Options& o) {
   save_state(directory.file("models/classifier.safetensors"), nn::state_dict(classifier));
   save_state(directory.file("models/text_encoder.safetensors"), nn::state_dict(teacher.text));
   save_state(directory.file("models/unet.safetensors"), nn::state_dict(teacher.unet));
-  save_state(directory.file("models/tscd_lora.safetensors"), nn::lora_state(student.net));
+  save_state(directory.file("models/tscd_lora.safetensors"), nn::lora_state(student));
 
   const Evaluator evaluator(run, data, classifier);
   const Prompts prompts(data, o.eval_samples, o.seed);
@@ -95,8 +94,8 @@ void execute(const Options& o) {
   measure("real, autoencoded", latents.values.slice(0, real), data.images.train.labels().slice(0, real), {0, 1, 0, 0}, false);
   const SampleOptions long_run{o.teacher_inference_steps, o.guidance, 0, 0};
   measure("teacher", sample(teacher.unet, prompts, long_run, "teacher, " + std::to_string(long_run.steps) + " steps"), prompts.labels, long_run, true);
-  std::vector<std::pair<std::string, Net>> students{{"TSCD", nn::merge_lora(student.net)}};
-  if (o.baseline) students.emplace_back("TCD", nn::merge_lora(rival.net));
+  std::vector<std::pair<std::string, Net>> students{{"TSCD", nn::merge_lora(student)}};
+  if (rival) students.emplace_back("TCD", nn::merge_lora(*rival));
   for (const auto& [method, net] : students)
     for (const std::int64_t n : o.student_steps)
       for (const double eta : {0.0, o.eta}) {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <hypersd/core/error.hpp>
 #include <string>
 #include <vector>
@@ -25,9 +27,10 @@ struct Options {
   std::int64_t latent_images = 60000;  ///< training images that teacher and student see
   std::int64_t teacher_steps = 4100, teacher_batch = 64, channels = 32;
   std::int64_t distill_batch = 64, rank = 32;
-  std::vector<std::int64_t> stage_segments = {8, 4, 2, 1};
+  std::vector<int> stage_segments = {8, 4, 2, 1};
   std::vector<std::int64_t> stage_steps = {120, 120, 240, 480};
-  double autoencoder_lr = 2e-3, classifier_lr = 2e-3, teacher_lr = 1e-3, distill_lr = 1e-3;
+  double autoencoder_lr = 2e-3, classifier_lr = 2e-3, teacher_lr = 1e-3, distill_lr = 1e-3, critic_lr = 1e-3;
+  std::string distance = "mse", teacher_policy = "original";
   double ema_target = 0.95, ema_teacher = 0.998;
   double guidance = 2.0, guidance_min = 1.75, guidance_max = 2.25, condition_dropout = 0.15;
   double noise_offset = 0.0, jump_exponent = 0.0;
@@ -69,8 +72,10 @@ inline void validate(const Options& o) {
   using hypersd::require;
   require<OptionError>(o.stage_segments.size() == o.stage_steps.size(), "--stages has ", o.stage_segments.size(),
                        " entries, --stage-steps ", o.stage_steps.size());
-  for (const std::int64_t k : o.stage_segments)
+  for (const int k : o.stage_segments)
     require<OptionError>(k >= 1 && k <= 40, "--stages: k = ", k, " is not in [1, 40], the solver grid's steps");
+  require<OptionError>(std::is_sorted(o.stage_segments.begin(), o.stage_segments.end(), std::greater_equal<>{}),
+                       "--stages: segments must fall from stage to stage, as 8,4,2,1");
   for (const std::int64_t n : o.stage_steps) require<OptionError>(n >= 1, "--stage-steps: ", n, " is below 1");
   for (const std::int64_t n : o.student_steps)
     require<OptionError>(n >= 1 && n <= 1000, "--steps: ", n, " is not in [1, 1000]");
@@ -114,6 +119,11 @@ inline Options parse_options(int argc, char** argv) {
   add("--distill-lr", o.distill_lr, "learning rate of the distillation")->check(CLI::PositiveNumber);
   add("--stages", o.stage_segments, "segments k of each stage")->delimiter(',');
   add("--stage-steps", o.stage_steps, "iterations of each stage")->delimiter(',');
+  add("--distance", o.distance, "of student and target; hybrid moves from MSE to adversarial as k falls")
+      ->check(CLI::IsMember({"mse", "huber", "hybrid"}));
+  add("--critic-lr", o.critic_lr, "learning rate of the hybrid distance's critic")->check(CLI::PositiveNumber);
+  add("--teacher-policy", o.teacher_policy, "whose trajectories the later stages follow")
+      ->check(CLI::IsMember({"original", "previous"}));
   add("--ema-target", o.ema_target, "decay of the target network")->check(CLI::Range(0.0, 1.0));
   add("--guidance", o.guidance, "guidance scale of the teacher's samples")->check(CLI::Range(0.0, 100.0));
   add("--guidance-min", o.guidance_min, "omega ~ U[min, max] in distillation");

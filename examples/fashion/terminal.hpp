@@ -12,9 +12,9 @@ namespace fashion {
 
 /// The options that decide a run's results, as they are kept in its folder.
 inline pipeline::RunOptions settings_of(const Options& o) {
-  auto list = [](const std::vector<std::int64_t>& values) {
+  auto list = [](const auto& values) {
     std::string out;
-    for (const std::int64_t v : values) out += (out.empty() ? "" : ",") + std::to_string(v);
+    for (const auto v : values) out += (out.empty() ? "" : ",") + std::to_string(v);
     return out;
   };
   return {{"preset", o.preset},
@@ -35,6 +35,9 @@ inline pipeline::RunOptions settings_of(const Options& o) {
           {"guidance-min", io::number(o.guidance_min)},
           {"guidance-max", io::number(o.guidance_max)},
           {"noise-offset", io::number(o.noise_offset)},
+          {"distance", o.distance},
+          {"critic-lr", io::number(o.critic_lr)},
+          {"teacher-policy", o.teacher_policy},
           {"jump-exponent", io::number(o.jump_exponent)},
           {"teacher-inference-steps", std::to_string(o.teacher_inference_steps)},
           {"steps", list(o.student_steps)},

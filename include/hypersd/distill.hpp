@@ -12,6 +12,7 @@
 #include <hypersd/distill/distances/mse.hpp>
 #include <hypersd/distill/draw.hpp>
 #include <hypersd/distill/ends.hpp>
+#include <hypersd/distill/feature_critic.hpp>
 #include <hypersd/distill/grid.hpp>
 #include <hypersd/distill/objective.hpp>
 #include <hypersd/distill/objectives/cd.hpp>

@@ -55,8 +55,8 @@ TEST_CASE("Hinge losses of the critic: 2 at indifference, 0 and no gradient beyo
 TEST_CASE("Gradients of the distances") {
   const auto y = ops::normal<double>(Shape{2, 3}, stream(1, "y"));
   const auto x = ops::normal<double>(Shape{2, 3}, stream(1, "x"));
-  const SumCritic critic;
-  const Hybrid<Mse, Adversarial<SumCritic>> hybrid{{}, {&critic, {}}, {0.25, 0.2}};
+  SumCritic critic;
+  Hybrid<Mse, Adversarial<SumCritic>> hybrid{{}, {&critic, {}}, {0.25, 0.2}};
   CHECK(testing::gradcheck([&](auto v) { return Huber{{0.1}}(v[0], y, anywhere()); }, {x}));
   CHECK(testing::gradcheck([&](auto v) { return hybrid(v[0], y, anywhere()); }, {x}));
   const double a = hybrid(Var<double>(x), y, anywhere()).item();
@@ -76,7 +76,7 @@ TEST_CASE("Hybrid weights: MSE falls and the critic rises with fewer segments; w
   }
   CHECK_THROWS_AS(hybrid_weights(0), OptionError);
   const auto y = ops::normal<double>(Shape{2, 3}, stream(1, "y"));
-  const SumCritic critic;
+  SumCritic critic;
   Var<double> a(ops::normal<double>(Shape{2, 3}, stream(1, "x")), true), b(a.value().clone(), true);
   autograd::backward(Mse{}(a, y, anywhere()));
   autograd::backward(Hybrid<Mse, Adversarial<SumCritic>>{{}, {&critic, {}}, hybrid_weights(8)}(b, y, anywhere()));

@@ -13,12 +13,12 @@ namespace hypersd::distill {
 
 /// Settings that the consistency objectives share.
 struct ConsistencyOptions {
-  int grid_points = 40;                          ///< N, steps of the teacher's solver
-  double guidance_min = 1, guidance_max = 1;     ///< the teacher's scale (g form: 1 is no guidance) is uniform in between
-  double noise_offset = 0;                       ///< deviation of a shift common to all positions of a channel
-  /// Both sides of the distance are divided by |d Psi / d prediction|^jump_exponent of their sample. 0 compares at t_end as
-  /// the equations say, which weighs an error of the prediction 70 on average at k = 1 and 0.4 at k = 8; 1 weighs errors of
-  /// the prediction alike at all times.
+  int grid_points = 40;                       ///< N, steps of the teacher's solver
+  double guidance_min = 1, guidance_max = 1;  ///< the teacher's scale (g form: 1 is none) is uniform in between
+  double noise_offset = 0;                    ///< deviation of a shift common to all positions of a channel
+  /// Both sides of an elementwise distance are divided by |d Psi / d prediction|^jump_exponent of their sample. 0
+  /// compares at t_end as the equations say, which weighs an error of the prediction 70 on average at k = 1 and 0.4 at
+  /// k = 8; 1 weighs errors of the prediction alike at all times.
   double jump_exponent = 0;
 };
 
@@ -50,7 +50,8 @@ struct Consistency {
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
                         Randomness random) const {
     const SolverGrid grid(table.size(), options.grid_points);
-    const Draws draws = draw(rule, grid, batch.x0.dim(0), options.guidance_min, options.guidance_max, random.seed, random.step);
+    const Draws draws =
+        draw(rule, grid, batch.x0.dim(0), options.guidance_min, options.guidance_max, random.seed, random.step);
     return loss_at(student, teacher, target, batch, draws, noise(batch.x0, random));
   }
 
@@ -71,10 +72,9 @@ struct Consistency {
     // The student's jump, the only one with a gradient. [Hyper-SD Eq. 12], left-hand side
     const Var<T, D> x(x_t);
     const auto jumped = diffusion::jump(table, prediction, x, student(x, t, batch.condition.conditional), draws.t, draws.end);
-    const auto w = weights<T, D>(draws);
-    const bool plain = options.jump_exponent == 0;
-    const auto loss = distance(plain ? jumped : autograd::mul(jumped, ops::per_sample(w)),
-                               plain ? goal : ops::map(ops::Mul{}, goal, ops::per_sample(w)), Where<T, D, C>{diffusion::time_tensor<T, D>(draws.end), batch.condition.conditional});
+    const auto loss = distance(jumped, goal,
+                               Where<T, D, C>{diffusion::time_tensor<T, D>(draws.end), batch.condition.conditional,
+                                              scale<T, D>(draws)});
     double anchored = 0;
     for (std::size_t b = 0; b < draws.t.size(); ++b) anchored += draws.end[b] == draws.previous[b] ? 1.0 : 0.0;
     return {loss, {{"anchored", anchored / static_cast<double>(draws.t.size())}}};
@@ -83,7 +83,8 @@ struct Consistency {
  private:
   /// |d Psi / d prediction|^-jump_exponent of each sample's jump.
   template <class T, class D>
-  Tensor<T, D> weights(const Draws& draws) const {
+  Tensor<T, D> scale(const Draws& draws) const {
+    if (options.jump_exponent == 0) return {};
     std::vector<T> w;
     for (std::size_t b = 0; b < draws.t.size(); ++b) {
       const double gain = std::abs(diffusion::jump_form<P>(table, draws.t[b], draws.end[b]).prediction);

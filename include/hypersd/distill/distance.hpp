@@ -2,7 +2,7 @@
 #pragma once
 
 #include <concepts>
-#include <hypersd/autograd/variable.hpp>
+#include <hypersd/autograd/functions.hpp>
 
 namespace hypersd::distill {
 
@@ -18,6 +18,16 @@ template <class T, class D, class Condition>
 struct Where {
   Tensor<T, D> t;  ///< [B]
   const Condition& condition;
+  /// [B]: an elementwise distance multiplies both sides with it; undefined for 1. A critic sees samples as they are.
+  Tensor<T, D> scale{};
 };
+
+/// metric(x, y) of both sides scaled as `where` asks.
+template <class T, class D, class Where, class Metric>
+Var<T, D> compare(const Var<T, D>& x, const Tensor<T, D>& y, const Where& where, Metric&& metric) {
+  if (!where.scale.defined()) return metric(x, y);
+  const auto w = ops::per_sample(where.scale);
+  return metric(autograd::mul(x, w), ops::map(ops::Mul{}, y, w));
+}
 
 }  // namespace hypersd::distill

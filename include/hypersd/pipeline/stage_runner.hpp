@@ -48,7 +48,7 @@ class StageRunner {
   [[nodiscard]] const optim::ParameterList<T, D>& parameters() const { return parameters_; }
 
   /// Runs all stages in order. `options(k)` gives a stage's training options: phase, steps, learning rate, checkpoint
-  /// (a finished stage only loads its own). `train(trainer, step)` runs one stage's loop, normally
+  /// (a finished stage only loads its own). Throws OptionError unless the segments fall. `train(trainer, step)` runs one stage's loop, normally
   /// `trainer.run(step, ...)`. `loss(StageStep)` computes the loss of an iteration; `extend(k, trainer)`, if given, adds
   /// state that the loss changes (a critic) to the stage's checkpoints.
   template <class OptionsOf, class Train, class Loss>
@@ -57,11 +57,12 @@ class StageRunner {
   }
   template <class OptionsOf, class Train, class Loss, class Extend>
   void run(const std::vector<int>& segments, OptionsOf&& options, Train&& train, Loss&& loss, Extend&& extend) {
+    for (std::size_t i = 1; i < segments.size(); ++i)
+      require<OptionError>(segments[i] < segments[i - 1], "stages must go from more segments to fewer, but k = ",
+                           segments[i], " follows k = ", segments[i - 1]);
     std::int64_t before = 0;
     for (std::size_t stage = 0; stage < segments.size(); ++stage) {
       const int k = segments[stage];
-      require<OptionError>(stage == 0 || k <= segments[stage - 1], "stages must go from more segments to fewer, but k = ",
-                           k, " follows k = ", segments[stage - 1]);
       const bool previous = Policy::previous_stage && stage > 0;
       // What the stage before ended with; a snapshot, because the adapter goes on training.
       const Net followed = previous ? nn::merge_lora(student_) : teacher_;

@@ -27,29 +27,26 @@ Var<T, D> critic_loss(const Var<T, D>& real, const Var<T, D>& fake) {
   return autograd::add(autograd::map_mean(HingeReal{}, real), autograd::map_mean(HingeFake{}, fake));
 }
 
+/// A critic that learns from what it is asked: `learn(fake, real, t, condition)` is one update of its own.
+template <class C, class T, class D, class Condition>
+concept LearningCritic = requires(C& critic, const Tensor<T, D>& x, const Condition& condition) {
+  critic.learn(x, x, x, condition);
+};
+
 /// Adversarial distance: minus the mean logit that `critic(x, t, condition)` gives the student's x. The target enters
-/// only through the critic's own training (`critic_loss`), in which both are judged at the same times. The critic's
-/// weights must not require a gradient here; its input does.
+/// only through the critic's training, in which both are judged at the same times; a `LearningCritic` is trained here,
+/// before it judges. The critic's weights must not require a gradient; its input does.
 template <class Critic>
 struct Adversarial {
   struct Options {};
-  const Critic* critic = nullptr;
+  Critic* critic = nullptr;
   Options options{};
   template <class T, class D, class Where>
-  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>&, const Where& where) const {
+  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& y, const Where& where) const {
     require<OptionError>(critic != nullptr, "Adversarial distance without a critic");
+    if constexpr (LearningCritic<Critic, T, D, std::remove_cvref_t<decltype(where.condition)>>)
+      critic->learn(x.value(), y, where.t, where.condition);
     return autograd::affine(autograd::mean((*critic)(x, where.t, where.condition)), T(-1));
-  }
-};
-
-/// A critic made of a frozen network's encoder features and trainable heads on them.
-template <class Features, class Heads>
-struct FeatureCritic {
-  const Features* network = nullptr;  ///< offers features(x, t, condition)
-  const Heads* heads = nullptr;       ///< maps features to logits [B, heads]
-  template <class T, class D, class Condition>
-  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const Condition& condition) const {
-    return (*heads)(network->features(x, t, condition));
   }
 };
 

@@ -13,9 +13,11 @@ struct Huber {
   };
   Options options{};
   template <class T, class D, class Where>
-  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& y, const Where&) const {
+  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& y, const Where& where) const {
     require<OptionError>(options.c > 0, "Huber distance: c = ", options.c);
-    return autograd::map_mean(autograd::OfDifference<ops::PseudoHuber>{{options.c}}, x, y);
+    return compare(x, y, where, [this](const Var<T, D>& a, const Tensor<T, D>& b) {
+      return autograd::map_mean(autograd::OfDifference<ops::PseudoHuber>{{options.c}}, a, b);
+    });
   }
 };
 

@@ -11,8 +11,8 @@ struct Mse {
   struct Options {};
   Options options{};
   template <class T, class D, class Where>
-  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& y, const Where&) const {
-    return autograd::mse(x, y);
+  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& y, const Where& where) const {
+    return compare(x, y, where, [](const Var<T, D>& a, const Tensor<T, D>& b) { return autograd::mse(a, b); });
   }
 };
 

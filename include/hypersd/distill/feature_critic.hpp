@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/distill/distances/adversarial.hpp>
+#include <hypersd/nn/module.hpp>
+#include <hypersd/optim/adamw.hpp>
+#include <utility>
+
+namespace hypersd::distill {
+
+/// Trainable heads on the encoder features of a frozen network, with an optimiser of their own: the critic of the
+/// adversarial distance. `Network` offers `features(x, t, condition)`, `Heads` maps them to logits (`nn::Discriminator`).
+template <class Network, nn::Module Heads>
+class FeatureCritic {
+  using T = typename Heads::value_type;
+  using D = typename Heads::device_type;
+
+ public:
+  /// The weights of `network`, a handle, must not require a gradient.
+  FeatureCritic(Network network, Heads heads, double learning_rate = 1e-3)
+      : network_(std::move(network)),
+        heads_(std::move(heads)),
+        parameters_(optim::parameters_of(heads_, "", false)),
+        optimizer_(parameters_, {.beta1 = 0.5, .weight_decay = 0}),
+        learning_rate_(learning_rate) {
+    nn::set_requires_grad(heads_, false);
+  }
+  FeatureCritic(const FeatureCritic&) = delete;
+  FeatureCritic& operator=(const FeatureCritic&) = delete;
+
+  /// Logits of x [B, ...] at the times t [B]: positive for "real".
+  template <class Condition>
+  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const Condition& condition) const {
+    return heads_(network_.features(x, t, condition));
+  }
+  /// One update of the heads by the hinge loss.
+  template <class Condition>
+  void learn(const Tensor<T, D>& fake, const Tensor<T, D>& real, const Tensor<T, D>& t, const Condition& condition) {
+    const autograd::EnableGrad guard;
+    nn::set_requires_grad(heads_, true);
+    optimizer_.zero_grad();
+    autograd::backward(critic_loss((*this)(Var<T, D>(real), t, condition), (*this)(Var<T, D>(fake), t, condition)));
+    optimizer_.step(learning_rate_);
+    optimizer_.zero_grad();
+    nn::set_requires_grad(heads_, false);
+  }
+  /// Heads and moments, for checkpoints.
+  template <class F>
+  void visit_state(F&& f, const std::string& prefix) const {
+    for (const auto& p : parameters_) f(prefix + p.name, p.var.value());
+    optimizer_.visit_state(f, prefix + "adamw.");
+  }
+
+ private:
+  Network network_;
+  Heads heads_;
+  optim::ParameterList<T, D> parameters_;
+  optim::AdamW<T, D> optimizer_;
+  double learning_rate_;
+};
+
+}  // namespace hypersd::distill
