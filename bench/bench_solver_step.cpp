@@ -38,7 +38,9 @@ int main(int argc, char** argv) {
   app.add_option("--iters", iterations, "timed steps")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--warmup", warmup, "steps before")->check(CLI::NonNegativeNumber)->capture_default_str();
   app.add_option("--elements", elements, "floats in the sample")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--eta", eta, "share of the time that is re-noised")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  app.add_option("--eta", eta, "share of the time that is re-noised")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -60,7 +62,8 @@ int main(int argc, char** argv) {
     });
     const double copy = milliseconds([&] {
       parallel_for(elements, (elements + threads - 1) / threads, [&](std::int64_t begin, std::int64_t end) {
-        std::memcpy(destination.data() + begin, x.data() + begin, static_cast<std::size_t>(end - begin) * sizeof(float));
+        std::memcpy(destination.data() + begin, x.data() + begin,
+                    static_cast<std::size_t>(end - begin) * sizeof(float));
       });
     });
     if (i < warmup) continue;

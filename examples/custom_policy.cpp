@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// An objective and a solver of one's own, composed with the library: two structs of a few lines each.
-#include <hypersd/diffusion/sampler.hpp>
-#include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <cstdio>
+#include <hypersd/diffusion.hpp>
 #include <hypersd/distill/consistency.hpp>
 #include <hypersd/optim/adamw.hpp>
-
-#include <cstdio>
 using namespace hypersd;
 
 /// The objective: jumps always end half-way down the grid, between Eq 4 (the end) and Eq 12 (the segment).
@@ -28,7 +26,8 @@ struct Ancestral {
 /// Teacher for data N(0, 1): the exact noise prediction is sigma_t x. The student is a sigma_t x with one parameter a.
 const auto table = diffusion::noise_table<diffusion::ScaledLinear>();
 auto sigmas(const Tensor<float>& t) {  // every sample of a batch here has its own time
-  return diffusion::sample_forms<float, Cpu>(t.size(), [&](std::size_t b) { return diffusion::Form{table.sigma(static_cast<int>(t.data()[b])), 0}; }).x;
+  const auto form = [&](std::size_t b) { return diffusion::Form{table.sigma(static_cast<int>(t.data()[b])), 0}; };
+  return diffusion::sample_forms<float, Cpu>(t.size(), form).x;
 }
 struct Teacher {
   Tensor<float> operator()(const Tensor<float>& x, const Tensor<float>& t, diffusion::Unconditional) const {
@@ -45,10 +44,11 @@ int main() {
   const Student student;
   optim::AdamW<float> optimizer({{"a", student.a}}, {.weight_decay = 0});
   const distill::Consistency<HalfWay> objective(table);
-  const auto data = ops::normal<float>(Shape{256, 2}, stream(0, "data"));
+  using Data = distill::Batch<float, Cpu, diffusion::Unconditional>;
+  const Data data{ops::normal<float>(Shape{256, 2}, stream(0, "data")), {}};
   for (int step = 0; step < 200; ++step) {
     optimizer.zero_grad();
-    autograd::backward(objective.loss(student, Teacher{}, student, distill::Batch<float, Cpu, diffusion::Unconditional>{data, {}}, {0, step}).loss);
+    autograd::backward(objective.loss(student, Teacher{}, student, data, {0, step}).loss);
     optimizer.step(0.01);
   }
   const auto x = diffusion::Sampler<Ancestral, diffusion::ScaledLinear, diffusion::Epsilon>{}(

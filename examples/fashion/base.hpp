@@ -61,7 +61,8 @@ inline nn::Autoencoder<float> train_autoencoder(const Run& run, const Dataset& d
   const data::Batches batches(images.size(), o.autoencoder_batch, o.seed);
   run.train(t, trainable(net), [&](std::int64_t step) {
     const auto sub = static_cast<std::uint64_t>(step);
-    const auto x = data::augment(images.images(batches(step)), stream(o.seed, "autoencoder.augment", sub), {.shift = 0});
+    const auto x =
+        data::augment(images.images(batches(step)), stream(o.seed, "autoencoder.augment", sub), {.shift = 0});
     return pipeline::autoencoder_loss(net, x, stream(o.seed, "autoencoder.noise", sub));
   });
   nn::set_requires_grad(net, false);
@@ -89,7 +90,8 @@ inline Latents encode_all(const nn::Autoencoder<float>& net, const data::ImageSe
   for (const float v : out.values.span()) sum += v, square += static_cast<double>(v) * v;
   out.shift = sum / n;
   out.scale = std::sqrt(square / n - out.shift * out.shift);
-  ops::map_into(out.values, ops::Affine<float>{static_cast<float>(1 / out.scale), static_cast<float>(-out.shift / out.scale)},
+  ops::map_into(out.values,
+                ops::Affine<float>{static_cast<float>(1 / out.scale), static_cast<float>(-out.shift / out.scale)},
                 out.values);
   return out;
 }
@@ -100,7 +102,8 @@ inline Tensor<float> decode_all(const nn::Autoencoder<float>& net, const Latents
   Tensor<float> out;
   for (std::int64_t b = 0; b < z.dim(0); b += 256) {
     const std::int64_t end = std::min(z.dim(0), b + 256);
-    const auto raw = ops::map(ops::Affine<float>{static_cast<float>(latents.scale), static_cast<float>(latents.shift)}, z.slice(b, end));
+    const auto raw = ops::map(ops::Affine<float>{static_cast<float>(latents.scale), static_cast<float>(latents.shift)},
+                              z.slice(b, end));
     const auto image = net.decode(Var<float>(raw)).value();
     if (b == 0) out = Tensor<float>(image.shape().with(0, z.dim(0)));
     out.slice(b, end).copy_from(image);
@@ -120,7 +123,8 @@ inline nn::Classifier<float> train_classifier(const Run& run, const Dataset& dat
   const data::Batches batches(images.size(), o.classifier_batch, o.seed);
   run.train(t, trainable(net), [&](std::int64_t step) {
     const auto ids = batches(step);
-    const auto x = data::augment(images.images(ids), stream(o.seed, "classifier.augment", static_cast<std::uint64_t>(step)));
+    const auto x =
+        data::augment(images.images(ids), stream(o.seed, "classifier.augment", static_cast<std::uint64_t>(step)));
     return autograd::cross_entropy(net(Var<float>(x)), images.labels(ids), 0.05);
   });
   nn::set_requires_grad(net, false);
@@ -144,8 +148,9 @@ inline Teacher train_teacher(const Run& run, const Dataset& dataset, const Laten
   const data::Batches batches(latents.values.dim(0), o.teacher_batch, o.seed);
   run.train(t, trainable(net), [&](std::int64_t step) {
     const auto ids = batches(step);
-    const auto captions = drop_captions(dataset.captions(dataset.images.train.labels(ids)),
-                                        stream(o.seed, "teacher.drop", static_cast<std::uint64_t>(step)), o.condition_dropout);
+    const auto captions =
+        drop_captions(dataset.captions(dataset.images.train.labels(ids)),
+                      stream(o.seed, "teacher.drop", static_cast<std::uint64_t>(step)), o.condition_dropout);
     return pipeline::denoising_loss(net.unet, table, diffusion::Epsilon{}, take(latents.values, ids),
                                     Condition{net.text(captions), {}}, o.seed, step);
   });

@@ -42,8 +42,8 @@ inline StageLoss stage_loss(const Options& o, const Dataset& dataset, const Late
   };
 }
 
-/// Trains an adapter through the stages `segments`: TSCD for 8, 4, 2, 1, or TCD for one stage with k = 1. `name` prefixes
-/// the phases. Returns the student: the teacher with the adapter.
+/// Trains an adapter through the stages `segments`: TSCD for 8, 4, 2, 1, or TCD for one stage with k = 1. `name`
+/// prefixes the phases. Returns the student: the teacher with the adapter.
 template <class Policy>
 Net distil_as(const Run& run, const Dataset& dataset, const Latents& latents, const Teacher& teacher,
               const std::string& name, const std::vector<int>& segments, const std::vector<std::int64_t>& iterations) {
@@ -79,7 +79,8 @@ inline Net distil(const Run& run, const Dataset& dataset, const Latents& latents
   const auto as = [&]<class Policy>(Policy) {
     return distil_as<Policy>(run, dataset, latents, teacher, name, segments, iterations);
   };
-  return run.options.teacher_policy == "previous" ? as(distill::PreviousStageTeacher{}) : as(distill::OriginalTeacher{});
+  return run.options.teacher_policy == "previous" ? as(distill::PreviousStageTeacher{})
+                                                  : as(distill::OriginalTeacher{});
 }
 
 }  // namespace fashion

@@ -23,8 +23,9 @@ struct Result {
 
 /// Classifier features as the space of all metrics.
 ///
-/// The scale of a network's features is arbitrary, so the Frechet distance is given in units in which 2000 real training
-/// images that the classifier never saw are `floor` away from the test set; ratios to that floor are what counts.
+/// The scale of a network's features is arbitrary, so the Frechet distance is given in units in which 2000 real
+/// training images that the classifier never saw are `floor` away from the test set; ratios to that floor are what
+/// counts.
 class Evaluator {
  public:
   static constexpr double floor = 1.10;
@@ -53,7 +54,8 @@ class Evaluator {
   }
   [[nodiscard]] metrics::Interval agreement(const Tensor<float>& images, const Tensor<std::int32_t>& labels) const {
     const autograd::NoGrad guard;
-    return metrics::agreement([&](const Tensor<float>& x) { return classifier_(Var<float>(x)).value(); }, images, labels)
+    return metrics::agreement([&](const Tensor<float>& x) { return classifier_(Var<float>(x)).value(); }, images,
+                              labels)
         .interval({.resamples = run_.options.bootstrap});
   }
 

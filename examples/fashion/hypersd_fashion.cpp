@@ -41,7 +41,8 @@ void execute(const Options& o) {
   const auto begin = std::chrono::steady_clock::now();
   auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
   const Dataset data(o.data.string());
-  pipeline::RunDirectory directory(o.out.string(), settings_of(o), o.resume ? pipeline::Existing::resume : pipeline::Existing::refuse);
+  pipeline::RunDirectory directory(o.out.string(), settings_of(o),
+                                   o.resume ? pipeline::Existing::resume : pipeline::Existing::refuse);
   io::TerminalProgress terminal;
   const Run run{o, directory, [&](const ProgressEvent& e) { terminal(e); }};
   Findings found;
@@ -78,22 +79,37 @@ void execute(const Options& o) {
   const std::int64_t few = std::min(o.trajectory_samples, o.eval_samples);
   const Prompts first(data, few, o.seed);
   const auto ends = sample(teacher.unet, first, {50, o.guidance, 0, 0}, "teacher, 50 steps");
-  io::MetricLog log(directory.file("metrics"), {"method", "steps", "eta", "fd", "fd_low", "fd_high", "agreement", "agreement_low", "agreement_high", "trajectory", "trajectory_low", "trajectory_high"});
-  auto measure = [&](const std::string& method, const Tensor<float>& z, const Tensor<std::int32_t>& labels, const SampleOptions& s, bool trajectory) {
+  io::MetricLog log(directory.file("metrics"),
+                    {"method", "steps", "eta", "fd", "fd_low", "fd_high", "agreement", "agreement_low",
+                     "agreement_high", "trajectory", "trajectory_low", "trajectory_high"});
+  auto measure = [&](const std::string& method, const Tensor<float>& z, const Tensor<std::int32_t>& labels,
+                     const SampleOptions& s, bool trajectory) {
     Result r{method, s.steps, s.eta, {}, {}, {std::nan(""), std::nan(""), std::nan("")}};
     const auto images = decode_all(autoencoder, latents, z);
     r.frechet = evaluator.frechet(images);
     r.agreement = evaluator.agreement(images, labels);
-    if (trajectory) r.trajectory = metrics::trajectory_error(z.slice(0, few), ends).interval({.resamples = o.bootstrap});
-    log.append({{"method", method}, {"steps", s.steps}, {"eta", s.eta}, {"fd", r.frechet.estimate}, {"fd_low", r.frechet.low}, {"fd_high", r.frechet.high},
-                {"agreement", r.agreement.estimate}, {"agreement_low", r.agreement.low}, {"agreement_high", r.agreement.high},
-                {"trajectory", r.trajectory.estimate}, {"trajectory_low", r.trajectory.low}, {"trajectory_high", r.trajectory.high}});
+    if (trajectory)
+      r.trajectory = metrics::trajectory_error(z.slice(0, few), ends).interval({.resamples = o.bootstrap});
+    log.append({{"method", method},
+                {"steps", s.steps},
+                {"eta", s.eta},
+                {"fd", r.frechet.estimate},
+                {"fd_low", r.frechet.low},
+                {"fd_high", r.frechet.high},
+                {"agreement", r.agreement.estimate},
+                {"agreement_low", r.agreement.low},
+                {"agreement_high", r.agreement.high},
+                {"trajectory", r.trajectory.estimate},
+                {"trajectory_low", r.trajectory.low},
+                {"trajectory_high", r.trajectory.high}});
     found.results.push_back(r);
   };
   const std::int64_t real = std::min<std::int64_t>(2000, latents.values.dim(0));
-  measure("real, autoencoded", latents.values.slice(0, real), data.images.train.labels().slice(0, real), {0, 1, 0, 0}, false);
+  measure("real, autoencoded", latents.values.slice(0, real), data.images.train.labels().slice(0, real), {0, 1, 0, 0},
+          false);
   const SampleOptions long_run{o.teacher_inference_steps, o.guidance, 0, 0};
-  measure("teacher", sample(teacher.unet, prompts, long_run, "teacher, " + std::to_string(long_run.steps) + " steps"), prompts.labels, long_run, true);
+  measure("teacher", sample(teacher.unet, prompts, long_run, "teacher, " + std::to_string(long_run.steps) + " steps"),
+          prompts.labels, long_run, true);
   std::vector<std::pair<std::string, Net>> students{{"TSCD", nn::merge_lora(student)}};
   if (rival) students.emplace_back("TCD", nn::merge_lora(*rival));
   for (const auto& [method, net] : students)
@@ -101,7 +117,8 @@ void execute(const Options& o) {
       for (const double eta : {0.0, o.eta}) {
         if (eta > 0 && n < 2) continue;
         const SampleOptions s{n, 1, eta, 0};
-        measure(method, sample(net, prompts, s, method + ", " + std::to_string(n) + " steps"), prompts.labels, s, eta == 0);
+        measure(method, sample(net, prompts, s, method + ", " + std::to_string(n) + " steps"), prompts.labels, s,
+                eta == 0);
       }
 
   const auto picture = sample_grid(run, data, autoencoder, latents, teacher, students.front().second);

@@ -23,7 +23,8 @@ inline io::Image sample_grid(const Run& run, const Dataset& data, const nn::Auto
   };
   const std::int64_t many = o.teacher_inference_steps;
   add(teacher.unet, {many, o.guidance, 0, 0}, "teacher " + std::to_string(many));
-  for (const std::int64_t s : o.student_steps) add(student, {s, 1, 0, 0}, std::to_string(s) + (s == 1 ? " step" : " steps"));
+  for (const std::int64_t s : o.student_steps)
+    add(student, {s, 1, 0, 0}, std::to_string(s) + (s == 1 ? " step" : " steps"));
   const auto columns = static_cast<std::int64_t>(groups.size()) * each;
   Tensor<float> all(groups[0].shape().with(0, classes * columns));
   for (std::int64_t c = 0; c < classes; ++c)
@@ -34,7 +35,8 @@ inline io::Image sample_grid(const Run& run, const Dataset& data, const nn::Auto
       }
   grid.columns = static_cast<int>(columns);
   grid.group = static_cast<int>(each);
-  for (std::int64_t c = 0; c < classes; ++c) grid.row_captions.push_back(data.words.class_name(static_cast<std::int32_t>(c)));
+  for (std::int64_t c = 0; c < classes; ++c)
+    grid.row_captions.push_back(data.words.class_name(static_cast<std::int32_t>(c)));
   return io::image_grid(all, grid);
 }
 

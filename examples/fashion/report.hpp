@@ -47,7 +47,8 @@ inline io::ReportCell cell(const metrics::Interval& v, int decimals, double fact
 }
 
 /// One self-contained page with the run's pictures, measures and curves.
-inline void write_report(const Run& run, const Findings& found, const io::Image& samples, const io::Image& autoencoder) {
+inline void write_report(const Run& run, const Findings& found, const io::Image& samples,
+                         const io::Image& autoencoder) {
   const Options& o = run.options;
   io::HtmlReport page("Hyper-SD in small: Fashion-MNIST", "Preset " + o.preset + ", seed " + std::to_string(o.seed));
   auto find = [&](const std::string& method, std::int64_t steps) {
@@ -63,52 +64,74 @@ inline void write_report(const Run& run, const Findings& found, const io::Image&
     out << v;
     return out.str();
   };
-  page.cards({{"Teacher, " + std::to_string(o.teacher_inference_steps) + " steps", number(teacher.frechet.estimate, 1), "FD",
-               number(100 * teacher.agreement.estimate, 1) + " % show their caption"},
+  page.cards({{"Teacher, " + std::to_string(o.teacher_inference_steps) + " steps", number(teacher.frechet.estimate, 1),
+               "FD", number(100 * teacher.agreement.estimate, 1) + " % show their caption"},
               {"Student, 4 steps", number(four.frechet.estimate, 1), "FD",
                number(100 * four.agreement.estimate, 1) + " % show their caption"},
               {"Student, 1 step", number(one.frechet.estimate, 1), "FD",
                number(100 * one.agreement.estimate, 1) + " % show their caption"},
               {"Whole run", number(found.seconds / 60, 1), "min", "on " + std::to_string(num_threads()) + " threads"}});
   page.section("Pictures");
-  page.paragraph("Each row is one caption; each group of columns is one sampler. All samplers start from the same noise, so "
-                 "pictures at the same place in two groups should resemble each other: the student follows the teacher's "
-                 "trajectories, only in fewer steps.");
+  page.paragraph(
+      "Each row is one caption; each group of columns is one sampler. All samplers start from the same noise, so "
+      "pictures at the same place in two groups should resemble each other: the student follows the teacher's "
+      "trajectories, only in fewer steps.");
   page.picture(samples, {.caption = "Teacher (guided DDIM) beside the student (TCD sampler, no guidance)"});
 
   page.section("Measures");
   io::ReportTable table;
-  table.columns = {{"Sampler"}, {"FD", io::Best::Lowest}, {"Agreement, %", io::Best::Highest}, {"Trajectory error", io::Best::Lowest}};
+  table.columns = {{"Sampler"},
+                   {"FD", io::Best::Lowest},
+                   {"Agreement, %", io::Best::Highest},
+                   {"Trajectory error", io::Best::Lowest}};
   for (const Result& r : found.results) {
     const bool reference = r.method == "teacher" || r.method == "real, autoencoded";
     io::ReportCell trajectory("");
     if (std::isfinite(r.trajectory.estimate)) trajectory = cell(r.trajectory, 4);
-    table.rows.push_back({{r.method == "real, autoencoded" ? r.method : label(r), cell(r.frechet, 2), cell(r.agreement, 1, 100), trajectory}, reference});
+    table.rows.push_back({{r.method == "real, autoencoded" ? r.method : label(r), cell(r.frechet, 2),
+                           cell(r.agreement, 1, 100), trajectory},
+                          reference});
   }
   page.table(table);
-  page.paragraph("**FD** is the Frechet distance to the 10,000 test images in the features of a classifier, in units in which "
-                 "2,000 real images are 1.10 away; **agreement** is the share of samples in which that classifier (" +
-                 number(100 * found.accuracy, 1) + " % accurate on real images) finds the prompted class; **trajectory error** "
-                 "is the mean squared distance of latents to the teacher's 50-step end points from the same noise. "
-                 "± is half of a 95 % bootstrap interval over " + std::to_string(o.eval_samples) + " samples.");
+  page.paragraph(
+      "**FD** is the Frechet distance to the 10,000 test images in the features of a classifier, in units in which "
+      "2,000 real images are 1.10 away; **agreement** is the share of samples in which that classifier (" +
+      number(100 * found.accuracy, 1) +
+      " % accurate on real images) finds the prompted class; **trajectory error** "
+      "is the mean squared distance of latents to the teacher's 50-step end points from the same noise. "
+      "± is half of a 95 % bootstrap interval over " +
+      std::to_string(o.eval_samples) + " samples.");
   std::vector<io::PlotSeries> fd, agreement;
   for (const std::string method : {"TSCD", "TCD"}) {
     io::PlotSeries a{.name = method, .markers = true}, b{.name = method, .markers = true};
     for (const Result& r : found.results) {
       if (r.method != method || r.eta > 0) continue;
       const auto x = static_cast<double>(r.steps);
-      a.x.push_back(x), a.y.push_back(r.frechet.estimate), a.low.push_back(r.frechet.low), a.high.push_back(r.frechet.high);
-      b.x.push_back(x), b.y.push_back(100 * r.agreement.estimate), b.low.push_back(100 * r.agreement.low), b.high.push_back(100 * r.agreement.high);
+      auto add = [x](io::PlotSeries& series, const metrics::Interval& v, double factor) {
+        series.x.push_back(x);
+        series.y.push_back(factor * v.estimate);
+        series.low.push_back(factor * v.low);
+        series.high.push_back(factor * v.high);
+      };
+      add(a, r.frechet, 1);
+      add(b, r.agreement, 100);
     }
     if (!a.x.empty()) fd.push_back(a), agreement.push_back(b);
   }
   if (!fd.empty()) {
     const std::vector<double> ends{fd[0].x.front(), fd[0].x.back()};
-    fd.push_back({.name = "teacher", .x = ends, .y = {teacher.frechet.estimate, teacher.frechet.estimate}, .dashed = true});
-    agreement.push_back({.name = "teacher", .x = ends, .y = {100 * teacher.agreement.estimate, 100 * teacher.agreement.estimate}, .dashed = true});
+    fd.push_back(
+        {.name = "teacher", .x = ends, .y = {teacher.frechet.estimate, teacher.frechet.estimate}, .dashed = true});
+    agreement.push_back({.name = "teacher",
+                         .x = ends,
+                         .y = {100 * teacher.agreement.estimate, 100 * teacher.agreement.estimate},
+                         .dashed = true});
     page.begin_columns();
-    page.plot(io::line_plot(fd, {.title = "Frechet distance", .x_label = "sampling steps", .log_x = true, .x_ticks = fd[0].x}));
-    page.plot(io::line_plot(agreement, {.title = "Condition agreement, %", .x_label = "sampling steps", .log_x = true, .x_ticks = fd[0].x}));
+    page.plot(io::line_plot(
+        fd, {.title = "Frechet distance", .x_label = "sampling steps", .log_x = true, .x_ticks = fd[0].x}));
+    page.plot(io::line_plot(
+        agreement,
+        {.title = "Condition agreement, %", .x_label = "sampling steps", .log_x = true, .x_ticks = fd[0].x}));
     page.end_columns();
   }
 
@@ -117,7 +140,8 @@ inline void write_report(const Run& run, const Findings& found, const io::Image&
   for (const std::string& phase : found.phases) {
     const auto curve = loss_curve(run, phase);
     if (!curve.x.empty())
-      page.plot(io::line_plot({curve}, {.title = phase, .x_label = "step", .log_y = true, .smooth = true, .width = 420}));
+      page.plot(
+          io::line_plot({curve}, {.title = phase, .x_label = "step", .log_y = true, .smooth = true, .width = 420}));
   }
   page.end_columns();
   page.heading("Autoencoder");

@@ -37,7 +37,8 @@ struct Run {
       pipeline::Hooks hooks;
       hooks.log = [&](const pipeline::LogRow& row) { log.add(row); };
       const auto report = trainer.run(step, progress, hooks);
-      directory.mark_done(o.phase, {{"seconds", std::to_string(report.seconds)}, {"loss", std::to_string(report.loss)}});
+      directory.mark_done(o.phase,
+                          {{"seconds", std::to_string(report.seconds)}, {"loss", std::to_string(report.loss)}});
     }
     if (o.ema) trainer.ema().copy_to_parameters();
   }

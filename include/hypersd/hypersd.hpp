@@ -2,7 +2,8 @@
 #pragma once
 
 /// \file
-/// The whole library; `hypersd/interop.hpp` and `hypersd/testing.hpp` stay apart. One header per policy compiles faster.
+/// The whole library; `hypersd/interop.hpp` and `hypersd/testing.hpp` stay apart. One header per policy compiles
+/// faster.
 
 #include <hypersd/autograd.hpp>
 #include <hypersd/core.hpp>

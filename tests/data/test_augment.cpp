@@ -41,7 +41,8 @@ TEST_CASE("all flips and shifts occur, equally often") {
 
 TEST_CASE("pictures depend on their stream and place alone") {
   const auto images = points(10, 3);
-  const auto whole = data::augment(images, stream(1, "a", 5)), part = data::augment(images.slice(0, 4), stream(1, "a", 5));
+  const auto whole = data::augment(images, stream(1, "a", 5)),
+             part = data::augment(images.slice(0, 4), stream(1, "a", 5));
   for (std::int64_t i = 0; i < part.size(); ++i) CHECK(part[i] == whole[i]);
   CHECK(data::augment(images, stream(1, "a", 6)).to_vector() != whole.to_vector());
 }

@@ -60,7 +60,8 @@ TEST_CASE("batches depend on seed and step alone and use every item once an epoc
     std::sort(items.begin(), items.end());
     for (std::int64_t i = 0; i < 10; ++i) CHECK(items[static_cast<std::size_t>(i)] == i);
   }
-  CHECK(std::vector<std::int64_t>(all.begin(), all.begin() + 10) != std::vector<std::int64_t>(all.begin() + 10, all.end()));
+  CHECK(std::vector<std::int64_t>(all.begin(), all.begin() + 10) !=
+        std::vector<std::int64_t>(all.begin() + 10, all.end()));
   CHECK(batches(0) != data::Batches(10, 4, 4)(0));
   CHECK(batches.epochs(5) == 2.0);
   CHECK(data::Batches(3, 8, 0)(0).size() == 8);  // a batch may be larger than the set

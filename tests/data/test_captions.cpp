@@ -12,7 +12,8 @@ using test::mentions;
 using test::message_of;
 
 TEST_CASE("words") {
-  CHECK(data::caption_words(" T-shirt/Top,  ankle\tboot ") == std::vector<std::string>{"t-shirt", "top", "ankle", "boot"});
+  CHECK(data::caption_words(" T-shirt/Top,  ankle\tboot ") ==
+        std::vector<std::string>{"t-shirt", "top", "ankle", "boot"});
   CHECK(data::caption_words(" / ").empty());
 }
 
@@ -31,7 +32,8 @@ TEST_CASE("captions of Fashion-MNIST") {
   // No two classes share a caption.
   for (int a = 0; a < 10; ++a)
     for (int b = 0; b < a; ++b)
-      CHECK(captions.encode(captions.class_name(a), 2).to_vector() != captions.encode(captions.class_name(b), 2).to_vector());
+      CHECK(captions.encode(captions.class_name(a), 2).to_vector() !=
+            captions.encode(captions.class_name(b), 2).to_vector());
 }
 
 TEST_CASE("other sets") {
@@ -45,7 +47,8 @@ TEST_CASE("captions that cannot be encoded") {
   const std::string text = message_of<OptionError>([&] { (void)captions.encode("ankle sock", 4); });
   CHECK(mentions(text, "unknown word 'sock'; known are t-shirt, top, trouser"));
   CHECK(mentions(message_of<OptionError>([&] { (void)captions.encode("  ", 4); }), "is empty"));
-  CHECK(mentions(message_of<OptionError>([&] { (void)captions.encode("ankle boot", 1); }), "has 2 words, more than the 1"));
+  CHECK(mentions(message_of<OptionError>([&] { (void)captions.encode("ankle boot", 1); }),
+                 "has 2 words, more than the 1"));
   CHECK(mentions(message_of<OptionError>([&] { (void)captions.class_name(10); }), "label 10"));
   CHECK_THROWS_AS((void)captions.word(13), OptionError);
   CHECK_THROWS_AS((void)data::Captions::null(0), OptionError);

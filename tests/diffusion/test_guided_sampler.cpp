@@ -155,3 +155,10 @@ TEST_CASE("scales that do not fit are refused") {
                        doctest::Contains("guidance scale inf"), OptionError);
   CHECK_THROWS_AS(Guided()(Net{}, noise, condition, 2, {.guidance = {2, std::nan(""), 3}}), OptionError);
 }
+
+TEST_CASE("a rescale outside [0, 1] is refused") {
+  for (const double phi : {-0.1, 1.5}) {
+    const Guided sampler({}, {}, {.scale = 2, .rescale = phi});
+    CHECK_THROWS_WITH_AS(sampler(Net{}, noise, condition, 2), doctest::Contains("rescale = "), OptionError);
+  }
+}

@@ -43,7 +43,8 @@ TEST_CASE("End points of the three objectives") {
   const SolverGrid grid;
   for (int step = 0; step < 20; ++step) {
     for (const int end : draw(ToTheEnd{}, grid, 32, 1, 1, 1, step).end) CHECK(end == 0);
-    const Draws one = draw(WithinSegment<1>(), grid, 32, 1, 1, 1, step), any = draw(Anywhere{}, grid, 32, 1, 1, 1, step);
+    const Draws one = draw(WithinSegment<1>(), grid, 32, 1, 1, 1, step),
+                any = draw(Anywhere{}, grid, 32, 1, 1, 1, step);
     CHECK(one.end == any.end);  // TSCD with one segment is CTM
   }
   CHECK_THROWS_AS(draw(Anywhere{}, grid, 4, 2, 1, 0, 0), OptionError);

@@ -12,7 +12,8 @@ namespace toy {
 
 using namespace hypersd;
 
-/// eps = w2 silu(w1 [x, sin(pi t / 1000), cos(pi t / 1000), c] + b1) + b2, the network of tests/golden/golden_distill.py.
+/// eps = w2 silu(w1 [x, sin(pi t / 1000), cos(pi t / 1000), c] + b1) + b2, the network of
+/// tests/golden/golden_distill.py.
 struct Mlp {
   Var<double> w1, b1, w2, b2;
 

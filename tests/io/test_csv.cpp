@@ -30,7 +30,8 @@ TEST_CASE("tables") {
   CHECK(t.rows[1][t.column("b")] == "4");
   CHECK(mentions(message_of<FormatError>([&] { (void)t.column("c"); }), "no column 'c'"));
   io::atomic_write(folder / "t.csv", "a,b\n1,2\n3\n");
-  CHECK(mentions(message_of<FormatError>([&] { io::read_csv(folder / "t.csv"); }), "record 2 has 1 fields instead of 2"));
+  CHECK(
+      mentions(message_of<FormatError>([&] { io::read_csv(folder / "t.csv"); }), "record 2 has 1 fields instead of 2"));
   io::atomic_write(folder / "t.csv", "");
   CHECK(mentions(message_of<FormatError>([&] { io::read_csv(folder / "t.csv"); }), "no header line"));
 }

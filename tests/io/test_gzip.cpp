@@ -35,7 +35,8 @@ TEST_CASE("cut and changed compression") {
   for (const std::size_t cut : {packed.size() - 1, packed.size() - 8, packed.size() / 2, std::size_t{20}}) {
     io::atomic_write(folder / "cut", packed.substr(0, cut));
     io::GzipFile file(folder / "cut");
-    CHECK(mentions(message_of<FormatError>([&] { file.read(out.data(), out.size()); }), "cut': the compressed data is"));
+    CHECK(
+        mentions(message_of<FormatError>([&] { file.read(out.data(), out.size()); }), "cut': the compressed data is"));
   }
   std::string wrong_sum = packed;
   wrong_sum[packed.size() - 6] = static_cast<char>(~wrong_sum[packed.size() - 6]);

@@ -84,7 +84,8 @@ TEST_CASE("columns that do not fit") {
   CHECK_THROWS_AS(io::MetricLog(folder / "m", {}), OptionError);
   CHECK_THROWS_AS(io::MetricLog(folder / "m", {"a", "a"}), OptionError);
   { const io::MetricLog log(folder / "m", {"other"}); }
-  CHECK(mentions(message_of<FormatError>([&] { io::MetricLog(folder / "m", columns, io::MetricLog::up_to("step", 1)); }),
-                 "m.csv' has other columns"));
+  CHECK(
+      mentions(message_of<FormatError>([&] { io::MetricLog(folder / "m", columns, io::MetricLog::up_to("step", 1)); }),
+               "m.csv' has other columns"));
   CHECK(mentions(message_of<IoError>([&] { io::MetricLog(folder / "no/m", columns); }), "no/m.csv"));
 }

@@ -47,8 +47,9 @@ TEST_CASE("the bytes that NumPy writes") {
   const std::string own = image("{'descr': '<i4', 'fortran_order': False, 'shape': (2,), }   \n", std::string(8, '\1'));
   CHECK(io::decode_npy<std::int32_t>(own, "f")[1] == 0x01010101);
   for (const char version : {'\2', '\3'})
-    CHECK(io::decode_npy<std::uint8_t>(image("{\"shape\":(1,1),'fortran_order':False,'descr':'|u1'}", "\5", version), "f")
-              .item() == 5);
+    CHECK(
+        io::decode_npy<std::uint8_t>(image("{\"shape\":(1,1),'fortran_order':False,'descr':'|u1'}", "\5", version), "f")
+            .item() == 5);
 }
 
 TEST_CASE("conversion is explicit") {

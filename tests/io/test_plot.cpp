@@ -18,9 +18,13 @@ int count(const std::string& text, const std::string& part) {
 }  // namespace
 
 TEST_CASE("lines, bands, markers and legend") {
-  const std::vector<io::PlotSeries> series = {
-      {.name = "TSCD", .x = {1, 2, 4, 8}, .y = {40, 11, 7, 6}, .low = {38, 10, 6, 5}, .high = {42, 12, 8, 7}, .markers = true},
-      {.name = "teacher", .x = {1, 8}, .y = {8, 8}, .dashed = true}};
+  const std::vector<io::PlotSeries> series = {{.name = "TSCD",
+                                               .x = {1, 2, 4, 8},
+                                               .y = {40, 11, 7, 6},
+                                               .low = {38, 10, 6, 5},
+                                               .high = {42, 12, 8, 7},
+                                               .markers = true},
+                                              {.name = "teacher", .x = {1, 8}, .y = {8, 8}, .dashed = true}};
   const std::string svg = io::line_plot(series, {.title = "FD by steps",
                                                  .x_label = "steps",
                                                  .y_label = "FD",

@@ -32,7 +32,8 @@ TEST_CASE("broken files") {
   const std::string bytes = io::encode_png(io::Image(20, 20, 3, 99));
   CHECK(mentions(message_of<FormatError>([] { io::decode_png("no picture", "x.png"); }), "'x.png'"));
   CHECK(mentions(message_of<IoError>([&] { io::read_png(folder / "none.png"); }), "none.png"));
-  for (std::size_t n = 0; n + 13 < bytes.size(); ++n) CHECK_THROWS_AS(io::decode_png(bytes.substr(0, n), "x"), FormatError);
+  for (std::size_t n = 0; n + 13 < bytes.size(); ++n)
+    CHECK_THROWS_AS(io::decode_png(bytes.substr(0, n), "x"), FormatError);
   std::string huge = bytes;
   huge[16] = huge[20] = '\x7F';  // width and height, without a fitting checksum
   CHECK_THROWS_AS(io::decode_png(huge, "x"), FormatError);

@@ -71,7 +71,8 @@ TEST_CASE("converts on request") {
   CHECK(static_cast<float>(f.get<bfloat16>("double").item()) == doctest::Approx(0.1).epsilon(0.01));
   CHECK(f.get<std::int64_t>("small")[1] == -7);
   CHECK(f.get<std::int32_t>("bytes")[2] == 255);
-  CHECK(mentions(message_of<FormatError>([&] { return f.get<std::int32_t>("ids"); }), "1099511627776 does not fit into I32"));
+  CHECK(mentions(message_of<FormatError>([&] { return f.get<std::int32_t>("ids"); }),
+                 "1099511627776 does not fit into I32"));
   CHECK(mentions(message_of<FormatError>([&] { return f.get<std::uint8_t>("small"); }), "-7 does not fit into U8"));
   CHECK(mentions(message_of<FormatError>([&] { return f.get<std::int32_t>("weight"); }), "'weight' F32 [2, 3]"));
   CHECK(mentions(message_of<FormatError>([&] { return f.tensor<double>("weight"); }), "F64 was asked for"));
@@ -114,7 +115,8 @@ TEST_CASE("misaligned data, odd types and shapes beyond ours") {
   CHECK(f.tensor<float>("f").item() == 2.5F);
   CHECK(f.get<float>("i").item() == -2.0F);
   CHECK(f.bytes("q").size() == 2);
-  CHECK(mentions(message_of<FormatError>([&] { return f.get<float>("q"); }), "'q' F8_E4M3 [2]: cannot be converted to F32"));
+  CHECK(mentions(message_of<FormatError>([&] { return f.get<float>("q"); }),
+                 "'q' F8_E4M3 [2]: cannot be converted to F32"));
   CHECK(mentions(message_of<FormatError>([&] { return f.get<float>("r"); }), "too large"));
   CHECK(mentions(message_of<FormatError>([&] { return f.get<std::uint8_t>("z"); }), "too large"));
 }
@@ -140,7 +142,8 @@ TEST_CASE("a changed byte is refused or read, never worse") {
   for (std::uint64_t i = 0; i < 4000; ++i) {
     std::string mutant = bytes;
     for (std::uint64_t k = 0; k < 1 + i % 3; ++k) {
-      const auto at = static_cast<std::size_t>(integer_at(random, 8 * i + 2 * k, static_cast<std::int64_t>(bytes.size())));
+      const auto at =
+          static_cast<std::size_t>(integer_at(random, 8 * i + 2 * k, static_cast<std::int64_t>(bytes.size())));
       mutant[at] = static_cast<char>(bits_at(random, 8 * i + 2 * k + 1));
     }
     try {

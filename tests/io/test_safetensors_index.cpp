@@ -94,8 +94,9 @@ TEST_CASE("wrong entries") {
   CHECK(mentions(refusal(one("\"U8\"", "[9223372036854775808,4,0]", "[0,0]"), 0), "overflows"));
   CHECK(mentions(refusal(one("\"F32\"", "[4611686018427387904]", "[0,0]"), 0), "overflows"));
   CHECK(mentions(refusal("{\"a\":{\"shape\":[0],\"shape\":[0]}}", 0), "'shape' occurs twice"));
-  CHECK(mentions(refusal("{\"a\":" + entry("\"U8\"", "[0]", "[0,0]") + ",\"a\":" + entry("\"U8\"", "[0]", "[0,0]") + "}", 0),
-                 "'a': the name occurs twice"));
+  CHECK(mentions(
+      refusal("{\"a\":" + entry("\"U8\"", "[0]", "[0,0]") + ",\"a\":" + entry("\"U8\"", "[0]", "[0,0]") + "}", 0),
+      "'a': the name occurs twice"));
 }
 
 TEST_CASE("wrong metadata") {

@@ -19,7 +19,8 @@ TEST_CASE("classifier: sizes and shapes") {
 }
 
 TEST_CASE("classifier: finite differences") {
-  nn::Classifier<double> net(nn::ClassifierConfig{.classes = 3, .channels = {4, 4}, .features = 4, .norm_num_groups = 2});
+  nn::Classifier<double> net(
+      nn::ClassifierConfig{.classes = 3, .channels = {4, 4}, .features = 4, .norm_num_groups = 2});
   nn::init_parameters(net, 1);
   const auto result = testing::gradcheck([&](const std::vector<Var<double>>& in) { return net(in[0]); },
                                          {ops::normal<double>({2, 6, 5, 1}, stream(1, "x"))}, 1e-5);

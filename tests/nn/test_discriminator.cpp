@@ -11,7 +11,8 @@ using namespace hypersd;
 TEST_CASE("discriminator: one mean logit a head, features get gradients") {
   nn::Discriminator<double> net(nn::DiscriminatorConfig{.feature_channels = {3, 4}, .hidden = 4, .norm_num_groups = 2});
   nn::init_parameters(net, 1);
-  const auto a = ops::normal<double>({2, 4, 4, 3}, stream(1, "a")), b = ops::normal<double>({2, 2, 2, 4}, stream(1, "b"));
+  const auto a = ops::normal<double>({2, 4, 4, 3}, stream(1, "a")),
+             b = ops::normal<double>({2, 2, 2, 4}, stream(1, "b"));
   const std::vector<Var<double>> features{Var<double>(a), Var<double>(b)};
   const auto maps = net.maps(features);
   CHECK(maps[0].shape() == Shape{2, 4, 4, 1});

@@ -137,7 +137,8 @@ TEST_CASE("lora: a merged network is safe from later updates of the factors") {
   f.net.conv_out.weight.value().fill(0);
   CHECK(golden::File::difference(f.run(merged), before) == 0);
   CHECK(golden::File::difference(f.run(copy), f.run(f.net)) > 0);
-  for (const auto& p : nn::parameters(copy)) CHECK(p.var.requires_grad() == (p.name.find("lora_") != std::string::npos));
+  for (const auto& p : nn::parameters(copy))
+    CHECK(p.var.requires_grad() == (p.name.find("lora_") != std::string::npos));
 }
 
 TEST_CASE("lora: gradients of the low-rank update by finite differences") {

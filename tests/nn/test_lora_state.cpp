@@ -77,7 +77,8 @@ TEST_CASE("lora state: what is wrong is named, and nothing is changed") {
 
   auto state = good;
   state.emplace("decoder.conv.lora_A.weight", Tensor<float>::zeros({2, 8}));
-  CHECK_THROWS_WITH_AS(nn::load_lora_state(other, state), doctest::Contains("'decoder.conv' has no lora_B"), FormatError);
+  CHECK_THROWS_WITH_AS(nn::load_lora_state(other, state), doctest::Contains("'decoder.conv' has no lora_B"),
+                       FormatError);
   state.emplace("decoder.conv.lora_B.weight", Tensor<float>::zeros({8, 2}));
   CHECK_THROWS_WITH_AS(nn::load_lora_state(other, state), doctest::Contains("no layer 'decoder.conv'"), FormatError);
 

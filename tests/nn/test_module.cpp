@@ -69,7 +69,8 @@ TEST_CASE("module: values copied to another element type") {
   nn::Linear<double> b(3, 2);
   nn::init_parameters(a, 1);
   nn::copy_parameters(a, b);
-  for (std::int64_t i = 0; i < a.weight.size(); ++i) CHECK(b.weight.value()[i] == static_cast<double>(a.weight.value()[i]));
+  for (std::int64_t i = 0; i < a.weight.size(); ++i)
+    CHECK(b.weight.value()[i] == static_cast<double>(a.weight.value()[i]));
 }
 
 TEST_CASE("init: by name and seed alone, with PyTorch's bounds") {

@@ -22,7 +22,8 @@ TEST_CASE_TEMPLATE("resampling: output and gradients of diffusers' Downsample2D 
   const auto plain = [](const auto& m, const Var<T>& x) { return m(x); };
   check("downsample", nn::Downsample2d<T>(8), plain);
   check("downsample_vae", nn::Downsample2d<T>(8, true), plain);
-  check("upsample", nn::Upsample2d<T>(8), [](const auto& m, const Var<T>& x) { return m(x, 2 * x.dim(1), 2 * x.dim(2)); });
+  check("upsample", nn::Upsample2d<T>(8),
+        [](const auto& m, const Var<T>& x) { return m(x, 2 * x.dim(1), 2 * x.dim(2)); });
 }
 
 TEST_CASE("resampling of odd sizes: the UNet rounds up, the autoencoder down") {

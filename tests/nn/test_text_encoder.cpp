@@ -41,11 +41,13 @@ TEST_CASE("text encoder: without layers it is the normalised sum of token and po
 
 TEST_CASE("text encoder: causal layers do not look ahead") {
   for (const bool causal : {true, false}) {
-    nn::TextEncoder<float> net(nn::TextEncoderConfig{.vocabulary = 9, .channels = 8, .layers = 2, .heads = 2, .causal = causal, .quick_gelu = true});
+    nn::TextEncoder<float> net(nn::TextEncoderConfig{
+        .vocabulary = 9, .channels = 8, .layers = 2, .heads = 2, .causal = causal, .quick_gelu = true});
     nn::init_parameters(net, 1);
     const auto first = net(Tensor<std::int32_t>::from({1, 3}, {1, 2, 3})).value();
     const auto second = net(Tensor<std::int32_t>::from({1, 3}, {1, 2, 8})).value();
-    const bool same = golden::File::difference(first.reshape({3, 8}).slice(0, 2), second.reshape({3, 8}).slice(0, 2)) == 0;
+    const bool same =
+        golden::File::difference(first.reshape({3, 8}).slice(0, 2), second.reshape({3, 8}).slice(0, 2)) == 0;
     CHECK(same == causal);
   }
 }

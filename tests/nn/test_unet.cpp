@@ -57,7 +57,8 @@ TEST_CASE_TEMPLATE("unet: output and gradients of diffusers' UNet2DConditionMode
     const Var<T> x(file.image<T>("in.x"), true), tokens(file.get<T>("in.context"), true);
     Var<T> added;
     if (xl)
-      added = Var<T>(nn::text_time_features(file.get<T>("in.text_embeds"), file.get<T>("in.time_ids"), net.config()), true);
+      added =
+          Var<T>(nn::text_time_features(file.get<T>("in.text_embeds"), file.get<T>("in.time_ids"), net.config()), true);
     const auto y = net(x, file.get<T>("in.t"), {tokens, added});
     CHECK(file.difference(y.value(), file.image<T>("out")) < tolerance);
     autograd::backward(y, file.image<T>("grad_out"));

@@ -13,7 +13,8 @@ TEST_CASE("A grid-stride loop touches each element once, ragged sizes included")
     std::vector<int> seen(static_cast<std::size_t>(n), 0);
     for (std::int64_t b = 0; b < grid; ++b)
       for (std::int64_t t = 0; t < launch::threads; ++t)
-        for (std::int64_t i = launch::first(b, t); i < n; i += launch::stride(grid)) ++seen[static_cast<std::size_t>(i)];
+        for (std::int64_t i = launch::first(b, t); i < n; i += launch::stride(grid))
+          ++seen[static_cast<std::size_t>(i)];
     for (const int s : seen) REQUIRE(s == 1);
   }
 }

@@ -13,7 +13,8 @@ TEST_CASE("Gradients of the autoencoder's parts") {
   const Stream s = stream(1, "losses");
   const auto a = ops::normal<double>(Shape{2, 3, 4, 1}, s), b = ops::normal<double>(Shape{2, 3, 4, 1}, s, 100),
              noise = ops::normal<double>(Shape{2, 3, 4, 1}, s, 200);
-  CHECK(testing::gradcheck([&](auto v) { return autograd::map(pipeline::Reparameterise{}, v[0], v[1], noise); }, {a, b}));
+  CHECK(
+      testing::gradcheck([&](auto v) { return autograd::map(pipeline::Reparameterise{}, v[0], v[1], noise); }, {a, b}));
   CHECK(testing::gradcheck([](auto v) { return autograd::map(pipeline::GaussianKl{}, v[0], v[1]); }, {a, b}));
   CHECK(testing::gradcheck([](auto v) { return pipeline::edge_distance(v[0], v[1]); }, {a, b}));
 }
@@ -28,7 +29,8 @@ TEST_CASE("Edges see differences, not levels, in both directions") {
   const Var<double> x(flat), raised(Tensor<double>::full(Shape{1, 2, 2, 1}, 0.9));
   CHECK(pipeline::edge_distance(x, raised).item() == 0.0);
   step[1] = step[3] = 1.3;  // the right column
-  CHECK(pipeline::edge_distance(x, Var<double>(step)).item() == doctest::Approx(1.0));  // two of two horizontal, none of two vertical
+  CHECK(pipeline::edge_distance(x, Var<double>(step)).item() ==
+        doctest::Approx(1.0));  // two of two horizontal, none of two vertical
 }
 
 namespace {

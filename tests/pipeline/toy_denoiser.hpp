@@ -27,7 +27,8 @@ struct Denoiser {
     Tensor<double> features(Shape{x.dim(0), 8});
     for (std::int64_t b = 0; b < x.dim(0); ++b)
       for (std::int64_t j = 0; j < 8; ++j)
-        features[8 * b + j] = std::sin(static_cast<double>(1 + j / 2) * 3.14159265 * t[b] / 1000 + (j % 2 ? 1.5707963 : 0));
+        features[8 * b + j] =
+            std::sin(static_cast<double>(1 + j / 2) * 3.14159265 * t[b] / 1000 + (j % 2 ? 1.5707963 : 0));
     const auto h = in(autograd::concat_channels(std::vector<Var<double>>{x, Var<double>(features)}));
     return out(autograd::silu(mid(autograd::silu(h))));
   }

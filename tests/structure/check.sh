@@ -87,6 +87,16 @@ while IFS= read -r line; do
 done < <(grep -rnE '^ *# *(if|ifdef|ifndef|elif|define|undef)\b.*\bHYPERSD_' include/hypersd |
   grep -vE '\bHYPERSD_(HD|HAS_CUDA)\b')
 
+# --- 5. Files that the pages name exist: `path` in backquotes (any tail of a path will do), and [links](path).
+files=$(find . \( -name .git -o -name build -o -name runs \) -prune -o -print)
+while IFS=: read -r page name; do
+  grep -qE -- "/${name//./\\.}$" <<<"$files" || fault "$page: $name does not exist"
+done < <(grep -oE '`[a-z_0-9/.-]+\.(hpp|cpp|cuh|cu|sh|py|json|md)`' README.md CONTRIBUTING.md docs/*.md 2>/dev/null | tr -d '`' |
+  grep -vE '[:/]x(_cpu|_cuda)?\.' | sort -u)  # x.hpp stands for any
+while IFS=: read -r page name; do
+  [ -e "$(dirname "$page")/$name" ] || fault "$page: link to $name, which does not exist"
+done < <(grep -oE '\]\([^)#: ]+\)' README.md CONTRIBUTING.md docs/*.md 2>/dev/null | sed 's/](//; s/)$//' | sort -u)
+
 words='\b(TO''DO|FIX''ME|XX''X)\b'
 places='(^|[^A-Za-z0-9_.~/])/(home|root|work)/'
 while IFS= read -r line; do

@@ -33,4 +33,6 @@ expect 'no #pragma once' "printf '// SPDX-License-Identifier: Apache-2.0\n' >cor
 expect 'at most 400' "for i in {1..400}; do echo >>core/shape.hpp; done"
 expect 'macro other than' "printf '#ifdef HYPERSD_FAST\n#endif\n' >>core/shape.hpp"
 expect 'left behind' "printf '// TO''DO\n' >>core/shape.hpp"
+expect 'gone.hpp does not exist' "printf 'see \`gone.hpp\`\n' >../../README.md"
+expect 'link to nowhere.md' "printf '[x](nowhere.md)\n' >../../README.md"
 exit $failed

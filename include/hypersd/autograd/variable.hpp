@@ -132,8 +132,8 @@ class Var {
 template <class T, class D, class Backward>
 Var<T, D> make_result(Tensor<T, D> value, const std::vector<Var<T, D>>& inputs, Backward&& backward) {
   Var<T, D> out(std::move(value));
-  const bool tracked =
-      detail::grad_enabled() && std::any_of(inputs.begin(), inputs.end(), [](const auto& v) { return v.requires_grad(); });
+  const bool tracked = detail::grad_enabled() &&
+                       std::any_of(inputs.begin(), inputs.end(), [](const auto& v) { return v.requires_grad(); });
   if (!tracked) return out;
   auto& node = *out.node();
   node.requires_grad = true;

@@ -63,7 +63,8 @@ class Captions {
   /// with the known ones) or too many words.
   [[nodiscard]] Tensor<std::int32_t> encode(std::string_view caption, std::int64_t length) const {
     const auto words = caption_words(caption);
-    require<OptionError>(!words.empty(), "caption ", io::in_quotes(caption), " is empty; ask for the null condition instead");
+    require<OptionError>(!words.empty(), "caption ", io::in_quotes(caption),
+                         " is empty; ask for the null condition instead");
     require<OptionError>(static_cast<std::int64_t>(words.size()) <= length, "caption ", io::in_quotes(caption), " has ",
                          words.size(), " words, more than the ", length, " that the model takes");
     Tensor<std::int32_t> out = null(length);

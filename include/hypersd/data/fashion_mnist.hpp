@@ -40,7 +40,8 @@ struct LabelledImages {
 
 /// How pictures are loaded.
 struct LoadOptions {
-  std::int64_t multiple = 8;  ///< height and width are padded with black to a multiple of this, 1 to 4096 (28 becomes 32)
+  /// Height and width are padded with black to a multiple of this, 1 to 4096 (28 becomes 32).
+  std::int64_t multiple = 8;
   std::int64_t limit = -1;    ///< at most so many of each part, the first ones; negative: all
 };
 

@@ -94,9 +94,10 @@ Branches<T, D> predict_branches(const N& net, const Tensor<T, D>& x, const Tenso
 
 /// Factors, one a sample, that bring the guided prediction's standard deviation towards that of the conditional one:
 /// phi std(e_c) / std(e) + 1 - phi, std unbiased over a sample (Lin et al., section 3.4). Works from moments of the two
-/// branches, so the guided prediction need not exist yet.
+/// branches, so the guided prediction need not exist yet. Throws OptionError for phi outside [0, 1].
 template <class T, class D>
 std::vector<double> rescale_factors(const Branches<T, D>& e, const std::vector<GuidanceWeights>& weights, double phi) {
+  require<OptionError>(phi >= 0 && phi <= 1, "guidance: rescale = ", phi, " is not in [0, 1]");
   auto host = [](const Tensor<T, D>& t) { return t.to_vector(); };
   const double n = static_cast<double>(e.conditional.size()) / static_cast<double>(e.conditional.dim(0));
   const auto centred = [&](const Tensor<T, D>& a) {
@@ -159,7 +160,7 @@ Tensor<T, D> predict_guided(const N& net, const Tensor<T, D>& x, const Tensor<T,
   std::vector<GuidanceWeights> weights;
   for (const double g : scales) weights.push_back(guidance_weights(g));
   std::vector<double> factors(scales.size(), 1.0);
-  if (rescale > 0) factors = rescale_factors(e, weights, rescale);
+  if (rescale != 0) factors = rescale_factors(e, weights, rescale);
   std::vector<T> a, b;
   for (std::size_t i = 0; i < scales.size(); ++i) {
     a.push_back(static_cast<T>(factors[i] * weights[i].conditional));

@@ -134,7 +134,7 @@ class Sampler {
     std::vector<double> first(batch, c.prediction), second;
     if constexpr (G::guided) {
       std::vector<double> factors(batch, 1.0);
-      if (guidance_.options.rescale > 0 && e.unconditional.defined())
+      if (guidance_.options.rescale != 0 && e.unconditional.defined())
         factors = rescale_factors(e, weights, guidance_.options.rescale);
       for (std::size_t b = 0; b < batch; ++b) {
         first[b] = c.prediction * factors[b] * weights[b].conditional;

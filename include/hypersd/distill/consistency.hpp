@@ -26,8 +26,8 @@ struct ConsistencyOptions {
 ///
 ///   d(Psi(x_t, f_student, t_end), stopgrad Psi(x', f_target, t_end)),  x' = Psi(x_t, f_teacher, t')
 ///
-/// with the teacher guided, t' one grid step below t, and t_end where `Rule` allows it. Where t_end = t' the target is x'
-/// itself, exactly. `Rule` makes it Eq 4, 5 or 12.
+/// with the teacher guided, t' one grid step below t, and t_end where `Rule` allows it. Where t_end = t' the target is
+/// x' itself, exactly. `Rule` makes it Eq 4, 5 or 12.
 template <EndRule Rule, diffusion::Prediction P = diffusion::Epsilon, class Metric = Mse>
 struct Consistency {
   using Options = ConsistencyOptions;
@@ -47,8 +47,8 @@ struct Consistency {
   template <class Student, class Teacher, class Target, class T, class D, class C>
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> &&
              diffusion::Predictor<Target, T, D, C>
-  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
-                        Randomness random) const {
+  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target,
+                        const Batch<T, D, C>& batch, Randomness random) const {
     const SolverGrid grid(table.size(), options.grid_points);
     const Draws draws =
         draw(rule, grid, batch.x0.dim(0), options.guidance_min, options.guidance_max, random.seed, random.step);
@@ -57,8 +57,8 @@ struct Consistency {
 
   /// The same for given draws and noise [B, ...].
   template <class Student, class Teacher, class Target, class T, class D, class C>
-  LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
-                           const Draws& draws, const Tensor<T, D>& noise) const {
+  LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Target& target,
+                           const Batch<T, D, C>& batch, const Draws& draws, const Tensor<T, D>& noise) const {
     const P prediction;
     const auto x_t = diffusion::add_noise(table, batch.x0, noise, draws.t);
     const auto t = diffusion::time_tensor<T, D>(draws.t);
@@ -71,7 +71,8 @@ struct Consistency {
     const auto goal = diffusion::jump(table, prediction, x_previous, from_target, draws.previous, draws.end);
     // The student's jump, the only one with a gradient. [Hyper-SD Eq. 12], left-hand side
     const Var<T, D> x(x_t);
-    const auto jumped = diffusion::jump(table, prediction, x, student(x, t, batch.condition.conditional), draws.t, draws.end);
+    const auto jumped =
+        diffusion::jump(table, prediction, x, student(x, t, batch.condition.conditional), draws.t, draws.end);
     const auto loss = distance(jumped, goal,
                                Where<T, D, C>{diffusion::time_tensor<T, D>(draws.end), batch.condition.conditional,
                                               scale<T, D>(draws)});

@@ -17,8 +17,8 @@ struct Draws {
   std::vector<double> guidance;
 };
 
-/// Draws of iteration `step` for `batch` samples: n uniform on 1 ... N, t_end uniform on the rule's grid points, the scale
-/// uniform on [guidance_min, guidance_max]. A function of (seed, step, sample) alone. [Hyper-SD Algorithm 1]
+/// Draws of iteration `step` for `batch` samples: n uniform on 1 ... N, t_end uniform on the rule's grid points, the
+/// scale uniform on [guidance_min, guidance_max]. A function of (seed, step, sample) alone. [Hyper-SD Algorithm 1]
 template <EndRule Rule>
 Draws draw(const Rule& rule, const SolverGrid& grid, std::int64_t batch, double guidance_min, double guidance_max,
            std::uint64_t seed, std::int64_t step) {

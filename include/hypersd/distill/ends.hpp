@@ -9,8 +9,8 @@
 
 namespace hypersd::distill {
 
-/// End points of a jump from grid point n: grid points `first` to `last`, both included. `floor` is the lowest time that
-/// the teacher's step may reach.
+/// End points of a jump from grid point n: grid points `first` to `last`, both included. `floor` is the lowest time
+/// that the teacher's step may reach.
 struct EndRange {
   int first = 0, last = 0, floor = 0;
 };

@@ -9,7 +9,8 @@
 namespace hypersd::distill {
 
 /// Trainable heads on the encoder features of a frozen network, with an optimiser of their own: the critic of the
-/// adversarial distance. `Network` offers `features(x, t, condition)`, `Heads` maps them to logits (`nn::Discriminator`).
+/// adversarial distance. `Network` offers `features(x, t, condition)`, `Heads` maps them to logits
+/// (`nn::Discriminator`).
 template <class Network, nn::Module Heads>
 class FeatureCritic {
   using T = typename Heads::value_type;

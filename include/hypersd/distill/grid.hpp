@@ -5,8 +5,8 @@
 
 namespace hypersd::distill {
 
-/// Times on which the teacher's solver steps: g_0 = 0 and g_n = n T / N - 1 for n = 1 ... N. With the default N = 40 the
-/// grid holds the ends of 8, 4, 2 and 1 segments and the sampler's trailing grids of as many steps.
+/// Times on which the teacher's solver steps: g_0 = 0 and g_n = n T / N - 1 for n = 1 ... N. With the default N = 40
+/// the grid holds the ends of 8, 4, 2 and 1 segments and the sampler's trailing grids of as many steps.
 class SolverGrid {
  public:
   /// `train_steps` = T times in `points` = N steps. Throws OptionError unless 1 <= N and N divides T.

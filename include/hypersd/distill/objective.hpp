@@ -28,8 +28,8 @@ struct LossResult {
   std::vector<std::pair<std::string, double>> diagnostics;
 };
 
-/// A distillation objective: `objective.loss(student, teacher, target, batch, randomness)`. It knows nothing of optimisers,
-/// adapters or files; the three networks may be any denoisers. Gradients reach the student alone.
+/// A distillation objective: `objective.loss(student, teacher, target, batch, randomness)`. It knows nothing of
+/// optimisers, adapters or files; the three networks may be any denoisers. Gradients reach the student alone.
 template <class O, class Student, class Teacher, class Target, class T, class D, class Condition>
 concept Objective = requires(const O& objective, const Student& student, const Teacher& teacher, const Target& target,
                              const Batch<T, D, Condition>& batch) {

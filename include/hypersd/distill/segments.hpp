@@ -26,9 +26,9 @@ concept SegmentRule = requires(int t) {
   { R::start(t, t, t) } -> std::same_as<int>;
 };
 
-/// The rule as printed, with Algorithm 1's floor: t_b = floor(t / floor(T/k)) floor(T/k). A time on a boundary begins the
-/// upper segment, so t_b = t there and no end point below t' is left: the objective then takes t_end = t'. Where k does
-/// not divide T the floor leaves a short last segment.
+/// The rule as printed, with Algorithm 1's floor: t_b = floor(t / floor(T/k)) floor(T/k). A time on a boundary begins
+/// the upper segment, so t_b = t there and no end point below t' is left: the objective then takes t_end = t'. Where k
+/// does not divide T the floor leaves a short last segment.
 struct PaperBoundary {
   static constexpr const char* name = "paper";
   static int start(int t, int k, int train_steps) {

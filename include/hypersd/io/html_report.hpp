@@ -169,8 +169,9 @@ class HtmlReport {
   [[nodiscard]] std::string html() const {
     std::string out = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>";
-    out += xml_text(title_) + "</title>\n<style>" + detail::html_style + "</style>\n</head>\n<body>\n<header><div><h1>" +
-           rich(title_) + "</h1>" + (subtitle_.empty() ? "" : "<p>" + rich(subtitle_) + "</p>") + "</div></header>\n";
+    out += xml_text(title_) + "</title>\n<style>" + detail::html_style +
+           "</style>\n</head>\n<body>\n<header><div><h1>" + rich(title_) + "</h1>" +
+           (subtitle_.empty() ? "" : "<p>" + rich(subtitle_) + "</p>") + "</div></header>\n";
     if (sections_.size() > 1) {
       out += "<nav><div>";
       for (std::size_t i = 0; i < sections_.size(); ++i)

@@ -42,7 +42,8 @@ inline void draw_text(Image& image, int x, int y, std::string_view text, int sca
     std::array<char, 2> letter{c, '\0'};
     constexpr int max_quads = 32;
     alignas(16) std::array<char, 64 * max_quads> corners{};
-    const int quads = stb_easy_font_print(0, 0, letter.data(), nullptr, corners.data(), static_cast<int>(corners.size()));
+    const int quads =
+        stb_easy_font_print(0, 0, letter.data(), nullptr, corners.data(), static_cast<int>(corners.size()));
     for (int q = 0; q < quads; ++q) {
       // Four corners of 16 bytes (x, y, z, colour); the first is the top left, the third the bottom right.
       std::array<float, 2> low{}, high{};

@@ -106,7 +106,8 @@ class SvgPlot {
     if (!o_.title.empty()) put_text(14, 22, o_.title, "font-size=\"14\" font-weight=\"600\"");
   }
   void put_text(double x, double y, const std::string& text, const std::string& attributes) {
-    out_ += "<text x=\"" + fixed(x, 1) + "\" y=\"" + fixed(y, 1) + "\" " + attributes + ">" + xml_text(text) + "</text>\n";
+    out_ +=
+        "<text x=\"" + fixed(x, 1) + "\" y=\"" + fixed(y, 1) + "\" " + attributes + ">" + xml_text(text) + "</text>\n";
   }
   void line(double x0, double y0, double x1, double y1, const std::string& attributes) {
     out_ += "<line x1=\"" + fixed(x0, 1) + "\" y1=\"" + fixed(y0, 1) + "\" x2=\"" + fixed(x1, 1) + "\" y2=\"" +

@@ -34,8 +34,8 @@ void for_each_layer(M& net, Fn&& fn, const std::string& prefix = "") {
 
 /// The fourteen kinds of layers on which the published few-step adapters of Stable Diffusion act.
 inline std::vector<std::string> stable_diffusion_targets() {
-  return {"to_q",  "to_k",  "to_v",          "to_out.0",            "proj_in",           "proj_out",     "ff.net.0.proj",
-          "ff.net.2", "conv1", "conv2", "conv_shortcut", "downsamplers.0.conv", "upsamplers.0.conv", "time_emb_proj"};
+  return {"to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2",
+          "conv1", "conv2", "conv_shortcut", "downsamplers.0.conv", "upsamplers.0.conv", "time_emb_proj"};
 }
 
 /// How adapters are added.
@@ -134,8 +134,8 @@ void set_lora_weights(M& net, const std::map<std::string, double>& weights) {
         unknown.erase(a.name);
       }
   });
-  require<OptionError>(unknown.empty(), "set_lora_weights: no adapter called '", unknown.empty() ? "" : *unknown.begin(),
-                       "'");
+  require<OptionError>(unknown.empty(), "set_lora_weights: no adapter called '",
+                       unknown.empty() ? "" : *unknown.begin(), "'");
 }
 
 /// A copy whose plain weights hold the sum of base and adapters, with no adapters and nothing to train. Weights that

@@ -107,8 +107,8 @@ void load_lora_state(M& net, const StateDict<T>& state, const std::string& name 
         entries.erase(it);
       },
       prefix);
-  require<FormatError>(entries.empty(), "LoRA: the network has no layer '", entries.empty() ? "" : entries.begin()->first,
-                       "' (", entries.size(), " unknown layers)");
+  require<FormatError>(entries.empty(), "LoRA: the network has no layer '",
+                       entries.empty() ? "" : entries.begin()->first, "' (", entries.size(), " unknown layers)");
   net = std::move(trial);
 }
 

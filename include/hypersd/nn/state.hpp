@@ -97,7 +97,8 @@ inline std::string first_names(const std::vector<std::string>& names) {
 
 /// Takes all parameters of the plain network from `source`, converted to the module's element type. Nothing is changed
 /// unless everything fits. Throws FormatError naming missing and unexpected tensors (a checkpoint of another
-/// architecture), ShapeError naming the first tensor of another shape. Without `strict`, unexpected tensors are ignored.
+/// architecture), ShapeError naming the first tensor of another shape. Without `strict`, unexpected tensors are
+/// ignored.
 template <Module M, class Source>
   requires TensorSource<Source, typename M::value_type>
 void load_state_dict(M& net, const Source& source, const std::string& prefix = "", bool strict = true) {

@@ -24,7 +24,8 @@ inline Shape conv2d_result_shape(const Conv2dGeometry& g) { return {g.batch, g.o
 
 /// Convolution of x [B, H, W, C] with w [O, kh, kw, C] plus bias [O] (may be undefined): [B, H', W', O].
 template <class T, class D>
-Tensor<T, D> conv2d(const Tensor<T, D>& x, const Tensor<T, D>& w, const Tensor<T, D>& bias, Conv2dOptions options = {}) {
+Tensor<T, D> conv2d(const Tensor<T, D>& x, const Tensor<T, D>& w, const Tensor<T, D>& bias,
+                    Conv2dOptions options = {}) {
   const Conv2dGeometry g = detail::conv2d_geometry(x.shape(), w.shape(), options);
   require<ShapeError>(!bias.defined() || (bias.rank() == 1 && bias.dim(0) == g.out), "conv2d: bias ", bias.shape(),
                       " for weight ", w.shape());

@@ -14,7 +14,8 @@ Tensor<T, D> embedding(const Tensor<T, D>& table, const Tensor<std::int32_t, D>&
   Shape shape = ids.shape();
   shape.push_back(table.dim(1));
   Tensor<T, D> out(shape);
-  if (out.size() > 0) backend::embedding(D{}, table.data(), table.dim(0), table.dim(1), ids.data(), ids.size(), out.data());
+  if (out.size() > 0)
+    backend::embedding(D{}, table.data(), table.dim(0), table.dim(1), ids.data(), ids.size(), out.data());
   return out;
 }
 

@@ -60,7 +60,8 @@ template <int width, class T>
 void finish_moments(const GroupNormGeometry& g, const T* pivot, double* sum, double* square, double eps, const T* gamma,
                     const T* beta, T* mean, T* rstd, T* coefficient) {
   const std::int64_t per = width > 0 ? width : g.per_group();
-  const double n = static_cast<double>(g.positions), one_over_n = 1.0 / n, one_over_per = 1.0 / static_cast<double>(per);
+  const double n = static_cast<double>(g.positions), one_over_n = 1.0 / n,
+               one_over_per = 1.0 / static_cast<double>(per);
   const double one_over_size = one_over_n * one_over_per;
   for (std::int64_t c = 0; c < g.channels; ++c) {  // to mean and sum of squared deviations of each channel
     const double shift = sum[c] * one_over_n;
@@ -174,9 +175,9 @@ void apply_gradient(const T* gz, const T* x, T* gx, std::int64_t rows, std::int6
     for (int c = 0; c < width; ++c) gx[c] = a[c] * gz[c] + (b[c] * x[c] + d[c]);
 }
 
-/// Runs first(b, begin, end, sums, scratch), then middle(b, sums, coefficients), then last(b, begin, end, coefficients) for every
-/// sample b and ranges of its positions. Large samples of a small batch are cut, so that all threads have work; the
-/// cuts and the order in which their sums are added depend on the shape alone.
+/// Runs first(b, begin, end, sums, scratch), then middle(b, sums, coefficients), then last(b, begin, end, coefficients)
+/// for every sample b and ranges of its positions. Large samples of a small batch are cut, so that all threads have
+/// work; the cuts and the order in which their sums are added depend on the shape alone.
 template <class T, class First, class Middle, class Last>
 void two_passes(const GroupNormGeometry& g, std::int64_t sums, std::int64_t coefficients, First&& first,
                 Middle&& middle, Last&& last) {
@@ -249,7 +250,8 @@ void group_norm(const Cpu&, const GroupNormGeometry& g, const T* x, const T* gam
 
 /// Each channel's rstd, -mean rstd, gamma and beta, side by side.
 template <int width, class T>
-void spread_statistics(const GroupNormGeometry& g, const T* gamma, const T* beta, const T* mean, const T* rstd, T* out) {
+void spread_statistics(const GroupNormGeometry& g, const T* gamma, const T* beta, const T* mean, const T* rstd,
+                       T* out) {
   const std::int64_t per = width > 0 ? width : g.per_group(), channels = g.channels;
   for (std::int64_t group = 0; group < g.groups; ++group) {
     const T r = rstd[group], m = -r * mean[group];
@@ -321,7 +323,8 @@ void group_norm_gradient(const Cpu&, const GroupNormGeometry& g, const T* gy, co
       [&](std::int64_t b, double* sum, T* coefficient) {
         double* product = sum + channels;
         if (gamma_parts) {
-          std::transform(product, product + channels, gamma_parts + b * channels, [](double v) { return static_cast<T>(v); });
+          std::transform(product, product + channels, gamma_parts + b * channels,
+                         [](double v) { return static_cast<T>(v); });
           std::transform(sum, sum + channels, beta_parts + b * channels, [](double v) { return static_cast<T>(v); });
         }
         with_group_width(g.per_group(), [&](auto width) {

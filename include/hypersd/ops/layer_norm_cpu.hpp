@@ -51,7 +51,8 @@ void layer_norm(const Cpu&, std::int64_t rows, std::int64_t cols, const T* x, co
                                             const V d = V::load(in + c) - middle;
                                             return d * d;
                                           },
-                                          [=](std::int64_t c) { return (in[c] - center) * (in[c] - center); }) * one_over;
+                                          [=](std::int64_t c) { return (in[c] - center) * (in[c] - center); }) *
+                                      one_over;
                    const T inverse = T(1) / math::sqrt(variance + static_cast<T>(eps));
                    mean[r] = center;
                    rstd[r] = inverse;

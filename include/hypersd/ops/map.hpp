@@ -23,7 +23,8 @@ void map_into(const Tensor<R, D>& out, const F& f, const X&... operands) {
 /// Result of f(first, rest...) as a new tensor of `first`'s shape; `first` must be a full operand.
 template <class F, class T, class D, class... X>
 auto map(const F& f, const Tensor<T, D>& first, const X&... rest) {
-  using R = std::remove_cvref_t<decltype(f(std::declval<T>(), std::declval<typename detail::OperandTraits<X>::value_type>()...))>;
+  using R = std::remove_cvref_t<decltype(f(std::declval<T>(),
+                                           std::declval<typename detail::OperandTraits<X>::value_type>()...))>;
   Tensor<R, D> out(first.shape());
   map_into(out, f, first, rest...);
   return out;

@@ -28,7 +28,8 @@ namespace detail {
 template <class T, class D>
 void require_channels(const char* op, const Shape& x, const Tensor<T, D>& gamma, const Tensor<T, D>& beta) {
   require<ShapeError>(x.rank() >= 1, op, ": input ", x, " has no channels");
-  require<ShapeError>(!gamma.defined() || gamma.shape() == Shape{x[-1]}, op, ": input ", x, " and gamma ", gamma.shape());
+  require<ShapeError>(!gamma.defined() || gamma.shape() == Shape{x[-1]}, op, ": input ", x, " and gamma ",
+                      gamma.shape());
   require<ShapeError>(!beta.defined() || beta.shape() == Shape{x[-1]}, op, ": input ", x, " and beta ", beta.shape());
 }
 

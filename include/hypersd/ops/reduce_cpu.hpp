@@ -37,7 +37,8 @@ void map_sum(const Cpu&, T* out, detail::Layout layout, const F& f, const Args&.
   *out = static_cast<T>(total);
 }
 
-/// Adds `rows` rows of `width` columns to registers, then writes them to out. A fixed width keeps the sums out of memory.
+/// Adds `rows` rows of `width` columns to registers, then writes them to out. A fixed width keeps the sums out of
+/// memory.
 template <int width, class T>
 void sum_column_block(T* out, const T* in, std::int64_t rows, std::int64_t stride) {
   T acc[width] = {};

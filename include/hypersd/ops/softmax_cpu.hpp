@@ -85,7 +85,8 @@ void cross_entropy(const Cpu&, std::int64_t rows, std::int64_t cols, const T* lo
     const T log_sum = math::log(row_sum<T>(cols, [=](std::int64_t c) { return math::exp(x[c] - shift); }));
     T out = (T(1) - smoothing) * (log_sum - (x[labels[r]] - shift));
     if (smoothing > T(0))
-      out += smoothing * (log_sum - row_sum<T>(cols, [=](std::int64_t c) { return x[c] - shift; }) / static_cast<T>(cols));
+      out +=
+          smoothing * (log_sum - row_sum<T>(cols, [=](std::int64_t c) { return x[c] - shift; }) / static_cast<T>(cols));
     loss[r] = out;
   });
 }

@@ -55,7 +55,8 @@ Var<T, D> edge_distance(const Var<T, D>& x, const Var<T, D>& y) {
 
 /// Loss of a variational autoencoder on `images` [B, H, W, C]; `net` offers encode(x) -> {mean, logvar} and decode(z).
 template <class Net, class T, class D>
-Var<T, D> autoencoder_loss(const Net& net, const Tensor<T, D>& images, Stream noise, const AutoencoderLoss& weights = {}) {
+Var<T, D> autoencoder_loss(const Net& net, const Tensor<T, D>& images, Stream noise,
+                           const AutoencoderLoss& weights = {}) {
   const Var<T, D> x(images);
   const auto posterior = net.encode(x);
   const auto z = autograd::map(Reparameterise{}, posterior.mean, posterior.logvar,

@@ -20,7 +20,7 @@ struct StageStep {
   const Net& student;          ///< trained
   const Net& teacher;          ///< whose trajectories are followed
   const Net& target;           ///< average of the student
-  bool guided = true;          ///< whether the teacher's step needs guidance; false if guidance is in its weights already
+  bool guided = true;  ///< whether the teacher's step needs guidance; false if guidance is in its weights already
 };
 
 /// Algorithm 1: one adapter on a frozen network, trained stage by stage from many segments to few, with its average as
@@ -48,9 +48,9 @@ class StageRunner {
   [[nodiscard]] const optim::ParameterList<T, D>& parameters() const { return parameters_; }
 
   /// Runs all stages in order. `options(k)` gives a stage's training options: phase, steps, learning rate, checkpoint
-  /// (a finished stage only loads its own). Throws OptionError unless the segments fall. `train(trainer, step)` runs one stage's loop, normally
-  /// `trainer.run(step, ...)`. `loss(StageStep)` computes the loss of an iteration; `extend(k, trainer)`, if given, adds
-  /// state that the loss changes (a critic) to the stage's checkpoints.
+  /// (a finished stage only loads its own). Throws OptionError unless the segments fall. `train(trainer, step)` runs
+  /// one stage's loop, normally `trainer.run(step, ...)`. `loss(StageStep)` computes the loss of an iteration;
+  /// `extend(k, trainer)`, if given, adds state that the loss changes (a critic) to the stage's checkpoints.
   template <class OptionsOf, class Train, class Loss>
   void run(const std::vector<int>& segments, OptionsOf&& options, Train&& train, Loss&& loss) {
     run(segments, options, train, loss, [](int, Trainer<T, D>&) {});

@@ -16,6 +16,8 @@ struct ScaledLinear {
 
   /// Throws OptionError for betas outside (0, 1) or fewer than one step.
   [[nodiscard]] std::vector<double> alphas_cumprod() const {
+    require<OptionError>(options.beta_start > 0 && options.beta_end > 0, "scaled linear schedule: betas from ",
+                         options.beta_start, " to ", options.beta_end, " are not within (0, 1)");
     const double a = std::sqrt(options.beta_start), b = std::sqrt(options.beta_end);
     return detail::cumulative_alphas("scaled linear", options.train_steps, [&](int t) {
       const double root = detail::linspace_at(a, b, t, options.train_steps);

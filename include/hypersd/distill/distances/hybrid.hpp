@@ -11,11 +11,14 @@ struct HybridWeights {
   double first = 1, second = 0;
 };
 
-/// The shift from MSE to the adversarial distance as the segments grow: MSE leads at k = 8 and 4, the critic gains weight
-/// at 2 and 1. The paper gives the direction and no numbers; these are scaled to published adversarial weights.
+/// The shift from MSE to the adversarial distance as the segments grow: MSE leads at k = 8 and 4, the critic gains
+/// weight at 2 and 1. The paper gives the direction and no numbers; these are scaled to published adversarial weights.
 inline HybridWeights hybrid_weights(int k) {
   require<OptionError>(k >= 1, "hybrid_weights: k = ", k);
-  return k >= 8 ? HybridWeights{1.0, 0.0} : k >= 4 ? HybridWeights{1.0, 0.05} : k >= 2 ? HybridWeights{0.5, 0.1} : HybridWeights{0.25, 0.2};
+  return k >= 8   ? HybridWeights{1.0, 0.0}
+         : k >= 4 ? HybridWeights{1.0, 0.05}
+         : k >= 2 ? HybridWeights{0.5, 0.1}
+                  : HybridWeights{0.25, 0.2};
 }
 
 /// first.weight * first + second.weight * second. A part of weight 0 is not computed, so the other's gradient is then

@@ -74,7 +74,8 @@ struct AutoencoderMidBlock {
   }
 };
 
-/// Resnets of one level, then (`Resample` = Downsample2d or Upsample2d) a change of size. `name` is the member's name in files.
+/// Resnets of one level, then (`Resample` = Downsample2d or Upsample2d) a change of size. `name` is the member's name
+/// in files.
 template <Scalar T, Device D, class Resample>
 struct AutoencoderBlock {
   using value_type = T;

@@ -55,7 +55,8 @@ struct UnetMidBlock {
   std::vector<Transformer2d<T, D>> attentions;
 
   UnetMidBlock() = default;
-  UnetMidBlock(const ResnetOptions& resnet, const Transformer2dOptions& attention) : resnets(2, ResnetBlock<T, D>(resnet)) {
+  UnetMidBlock(const ResnetOptions& resnet, const Transformer2dOptions& attention)
+      : resnets(2, ResnetBlock<T, D>(resnet)) {
     if (attention.depth > 0) attentions.emplace_back(attention);
   }
   Var<T, D> operator()(Var<T, D> h, const Var<T, D>& e, const Var<T, D>& tokens) const {
