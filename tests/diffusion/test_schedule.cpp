@@ -170,7 +170,7 @@ TEST_CASE("bad options of a schedule are named") {
   check_message<Linear>({.beta_end = 1}, "linear schedule: beta[999] = 1 ");
   check_message<Linear>({.beta_start = -0.1}, "beta[0] = -0.1");
   check_message<Linear>({.beta_end = std::nan("")}, "linear schedule: beta[0]");
-  check_message<ScaledLinear>({.beta_start = -0.1}, "scaled linear schedule: beta[0]");
+  check_message<ScaledLinear>({.beta_start = -0.1}, "scaled linear schedule: betas from -0.1");
   check_message<ScaledLinear>({.beta_end = 1.5}, "scaled linear schedule: beta[");
   check_message<Cosine>({.max_beta = 0}, "cosine schedule: beta[0] = 0 ");
   check_message<Cosine>({.max_beta = 1}, "cosine schedule: beta[999] = 1 ");
