@@ -28,7 +28,7 @@ struct Options {
   std::int64_t teacher_steps = 4100, teacher_batch = 64, channels = 32;
   std::int64_t distill_batch = 64, rank = 32;
   std::vector<int> stage_segments = {8, 4, 2, 1};
-  std::vector<std::int64_t> stage_steps = {120, 120, 240, 480};
+  std::vector<std::int64_t> stage_steps = {180, 180, 240, 360};
   double autoencoder_lr = 2e-3, classifier_lr = 2e-3, teacher_lr = 1e-3, distill_lr = 1e-3, critic_lr = 1e-3;
   std::string distance = "mse", teacher_policy = "original";
   double ema_target = 0.95, ema_teacher = 0.998;
