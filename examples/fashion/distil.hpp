@@ -36,7 +36,7 @@ inline StageLoss stage_loss(const Options& o, const Dataset& dataset, const Late
     if (o.distance == "huber") return loss(distill::Huber{});
     if (o.distance == "hybrid") {
       using Hybrid = distill::Hybrid<distill::Mse, distill::Adversarial<Critic>>;
-      return loss(Hybrid{{}, {critic}, distill::hybrid_weights(step.k)});
+      return loss(Hybrid{{}, {critic}, distill::hybrid_weights(step.k, o.adversarial_weight)});
     }
     return loss(distill::Mse{});
   };

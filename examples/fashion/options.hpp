@@ -28,15 +28,15 @@ struct Options {
   std::int64_t teacher_steps = 4100, teacher_batch = 64, channels = 32;
   std::int64_t distill_batch = 64, rank = 32;
   std::vector<int> stage_segments = {8, 4, 2, 1};
-  std::vector<std::int64_t> stage_steps = {180, 180, 240, 360};
-  double autoencoder_lr = 2e-3, classifier_lr = 2e-3, teacher_lr = 1e-3, distill_lr = 1e-3, critic_lr = 1e-3;
+  std::vector<std::int64_t> stage_steps = {240, 240, 240, 240};
+  double autoencoder_lr = 2e-3, classifier_lr = 2e-3, teacher_lr = 1e-3, distill_lr = 1e-3, critic_lr = 1e-3, adversarial_weight = 3e-3;
   std::string distance = "mse", teacher_policy = "original";
   double ema_target = 0.95, ema_teacher = 0.998;
   double guidance = 2.0, guidance_min = 1.75, guidance_max = 2.25, condition_dropout = 0.15;
   double noise_offset = 0.0, jump_exponent = 0.0;
   std::int64_t teacher_inference_steps = 25;
   std::vector<std::int64_t> student_steps = {1, 2, 4, 8};
-  double eta = 0.3;
+  double eta = 0.25;
   std::int64_t eval_samples = 2000, trajectory_samples = 500, bootstrap = 200;
   std::int64_t checkpoint_every = 200;
 };
@@ -121,6 +121,8 @@ inline Options parse_options(int argc, char** argv) {
   add("--stage-steps", o.stage_steps, "iterations of each stage")->delimiter(',');
   add("--distance", o.distance, "of student and target; hybrid moves from MSE to adversarial as k falls")
       ->check(CLI::IsMember({"mse", "huber", "hybrid"}));
+  add("--adversarial-weight", o.adversarial_weight, "of the hybrid distance at k = 1; a third of it at k = 2")
+      ->check(CLI::NonNegativeNumber);
   add("--critic-lr", o.critic_lr, "learning rate of the hybrid distance's critic")->check(CLI::PositiveNumber);
   add("--teacher-policy", o.teacher_policy, "whose trajectories the later stages follow")
       ->check(CLI::IsMember({"original", "previous"}));

@@ -37,6 +37,7 @@ inline pipeline::RunOptions settings_of(const Options& o) {
           {"noise-offset", io::number(o.noise_offset)},
           {"distance", o.distance},
           {"critic-lr", io::number(o.critic_lr)},
+          {"adversarial-weight", io::number(o.adversarial_weight)},
           {"teacher-policy", o.teacher_policy},
           {"jump-exponent", io::number(o.jump_exponent)},
           {"teacher-inference-steps", std::to_string(o.teacher_inference_steps)},

@@ -74,7 +74,9 @@ TEST_CASE("Hybrid weights: MSE falls and the critic rises with fewer segments; w
     CHECK(now.second >= before.second);
     before = now;
   }
+  CHECK(before.second > 0);
   CHECK_THROWS_AS(hybrid_weights(0), OptionError);
+  CHECK_THROWS_AS(hybrid_weights(1, -1.0), OptionError);
   const auto y = ops::normal<double>(Shape{2, 3}, stream(1, "y"));
   SumCritic critic;
   Var<double> a(ops::normal<double>(Shape{2, 3}, stream(1, "x")), true), b(a.value().clone(), true);

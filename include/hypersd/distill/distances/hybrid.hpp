@@ -11,14 +11,13 @@ struct HybridWeights {
   double first = 1, second = 0;
 };
 
-/// The shift from MSE to the adversarial distance as the segments grow: MSE leads at k = 8 and 4, the critic gains
-/// weight at 2 and 1. The paper gives the direction and no numbers; these are scaled to published adversarial weights.
-inline HybridWeights hybrid_weights(int k) {
+/// The shift from MSE to the adversarial distance as the segments grow: MSE alone down to k = 4, then a critic of weight
+/// `adversarial` / 3 at k = 2 or 3 and `adversarial` at k = 1. The paper gives the direction and no numbers; what weight
+/// suits depends on the scale of the first distance. Throws OptionError for k below 1 or a negative weight.
+inline HybridWeights hybrid_weights(int k, double adversarial = 3e-3) {
   require<OptionError>(k >= 1, "hybrid_weights: k = ", k);
-  return k >= 8   ? HybridWeights{1.0, 0.0}
-         : k >= 4 ? HybridWeights{1.0, 0.05}
-         : k >= 2 ? HybridWeights{0.5, 0.1}
-                  : HybridWeights{0.25, 0.2};
+  require<OptionError>(adversarial >= 0, "hybrid_weights: weight ", adversarial, " of the critic");
+  return {1.0, k >= 4 ? 0.0 : k >= 2 ? adversarial / 3 : adversarial};
 }
 
 /// first.weight * first + second.weight * second. A part of weight 0 is not computed, so the other's gradient is then
