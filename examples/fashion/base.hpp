@@ -5,6 +5,7 @@
 #include "run.hpp"
 
 #include <hypersd/autograd/grad_softmax.hpp>
+#include <hypersd/diffusion/condition_dropout.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/nn/init.hpp>
 #include <hypersd/nn/models/autoencoder.hpp>
@@ -148,9 +149,9 @@ inline Teacher train_teacher(const Run& run, const Dataset& dataset, const Laten
   const data::Batches batches(latents.values.dim(0), o.teacher_batch, o.seed);
   run.train(t, trainable(net), [&](std::int64_t step) {
     const auto ids = batches(step);
-    const auto captions =
-        drop_captions(dataset.captions(dataset.images.train.labels(ids)),
-                      stream(o.seed, "teacher.drop", static_cast<std::uint64_t>(step)), o.condition_dropout);
+    const auto full = dataset.captions(dataset.images.train.labels(ids));
+    const auto captions = diffusion::drop_condition(full, data::Captions::null(full.dim(1)), o.condition_dropout,
+                                                    stream(o.seed, "teacher.drop", static_cast<std::uint64_t>(step)));
     return pipeline::denoising_loss(net.unet, table, diffusion::Epsilon{}, take(latents.values, ids),
                                     Condition{net.text(captions), {}}, o.seed, step);
   });

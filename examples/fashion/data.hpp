@@ -38,14 +38,4 @@ inline Tensor<float> take(const Tensor<float>& x, const std::vector<std::int64_t
   return out;
 }
 
-/// Captions of a training batch, each replaced by the null caption with probability `p` (condition dropout).
-inline Tensor<std::int32_t> drop_captions(const Tensor<std::int32_t>& captions, Stream random, double p) {
-  auto out = captions.clone();
-  const std::int64_t length = out.dim(1);
-  for (std::int64_t b = 0; b < out.dim(0); ++b)
-    if (uniform_at(random, static_cast<std::uint64_t>(b)) < static_cast<float>(p))
-      out.slice(b, b + 1).copy_from(data::Captions::null(length).reshape({1, length}));
-  return out;
-}
-
 }  // namespace fashion

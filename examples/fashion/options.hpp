@@ -29,7 +29,8 @@ struct Options {
   std::int64_t distill_batch = 64, rank = 32;
   std::vector<int> stage_segments = {8, 4, 2, 1};
   std::vector<std::int64_t> stage_steps = {240, 240, 240, 240};
-  double autoencoder_lr = 2e-3, classifier_lr = 2e-3, teacher_lr = 1e-3, distill_lr = 1e-3, critic_lr = 1e-3, adversarial_weight = 3e-3;
+  double autoencoder_lr = 2e-3, classifier_lr = 2e-3, teacher_lr = 1e-3, distill_lr = 1e-3;
+  double critic_lr = 1e-3, adversarial_weight = 3e-3;  // of the hybrid distance
   std::string distance = "mse", teacher_policy = "original";
   double ema_target = 0.95, ema_teacher = 0.998;
   double guidance = 2.0, guidance_min = 1.75, guidance_max = 2.25, condition_dropout = 0.15;

@@ -6,6 +6,7 @@
 
 #include <hypersd/diffusion/analytic.hpp>
 #include <hypersd/diffusion/apply_step.hpp>
+#include <hypersd/diffusion/condition_dropout.hpp>
 #include <hypersd/diffusion/denoiser.hpp>
 #include <hypersd/diffusion/forward_process.hpp>
 #include <hypersd/diffusion/guidance.hpp>
