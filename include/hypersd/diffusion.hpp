@@ -21,6 +21,7 @@
 #include <hypersd/diffusion/sde.hpp>
 #include <hypersd/diffusion/solver.hpp>
 #include <hypersd/diffusion/solvers/ddim.hpp>
+#include <hypersd/diffusion/solvers/ddim_ode.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
 #include <hypersd/diffusion/step.hpp>
 #include <hypersd/diffusion/timesteps.hpp>

@@ -18,4 +18,8 @@ concept Solver = std::default_initializable<S> && requires(const S& s, const Noi
   { s.template step<X0>(table, times) } -> std::same_as<StepCoefficients>;
 };
 
+/// A solver that never injects noise, whatever its options: what following the probability-flow ODE needs.
+template <class S>
+concept DeterministicSolver = Solver<S> && !S::stochastic;
+
 }  // namespace hypersd::diffusion
