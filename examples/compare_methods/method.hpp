@@ -49,5 +49,6 @@ std::vector<Method> all_methods();
 
 std::vector<Method> teacher_methods();
 std::vector<Method> consistency_methods();
+std::vector<Method> matching_methods();
 
 }  // namespace compare

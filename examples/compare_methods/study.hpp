@@ -68,12 +68,12 @@ struct Trained {
 /// State beside the student that a method's loss changes (a critic, a fake score); none by default.
 using Extend = std::function<void(pipeline::Trainer<float>&)>;
 
-/// Trains an adapter on the teacher through the plan's stages with `loss(step, batch)`.
+/// Trains an adapter on the teacher through the plan's stages with `loss(step, batch)`. `teacher` is the method's own
+/// handle: what it has counted is the method's cost.
 template <class Policy, class LossFn>
 Trained train_stages(const Seed& s, const std::string& name, const Plan& plan, const Model& teacher, LossFn&& loss,
                      const Extend& extend = {}) {
   const fashion::Options& o = s.run.options;
-  const double before = teacher.count->cost();
   pipeline::StageRunner<Policy, Model> runner(teacher, {.rank = o.rank}, o.seed, o.ema_target);
   Trained out;
   const auto options = [&](int k) {
@@ -99,7 +99,7 @@ Trained train_stages(const Seed& s, const std::string& name, const Plan& plan, c
     if (extend) extend(trainer);
   };
   runner.run(plan.stages, options, train, [&](const Step& step) { return loss(step, s.batch(step.iteration)); }, grow);
-  out.spent = teacher.count->cost() - before;
+  out.spent = teacher.count->cost();
   out.planned += plan.before;
   return out;
 }

@@ -22,6 +22,12 @@
 #include <hypersd/diffusion/solver.hpp>
 #include <hypersd/diffusion/solvers/ddim.hpp>
 #include <hypersd/diffusion/solvers/ddim_ode.hpp>
+#include <hypersd/diffusion/solvers/dpmpp_2m.hpp>
+#include <hypersd/diffusion/solvers/euler.hpp>
+#include <hypersd/diffusion/solvers/euler_ancestral.hpp>
+#include <hypersd/diffusion/solvers/heun.hpp>
+#include <hypersd/diffusion/solvers/lcm.hpp>
+#include <hypersd/diffusion/solvers/perflow.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
 #include <hypersd/diffusion/step.hpp>
 #include <hypersd/diffusion/timesteps.hpp>

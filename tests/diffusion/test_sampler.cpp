@@ -124,9 +124,14 @@ TEST_CASE("a plan asks at the listed times and steps to the next one, the last t
   CHECK(!planned[0].times.last);
   CHECK(planned[1].times.last);
   const StepCoefficients c = Ddim{{0.5}}.step<Epsilon>(table, {999, 499});
-  CHECK(planned[0].coefficients.x == c.x);
-  CHECK(planned[0].coefficients.prediction == c.prediction);
-  CHECK(planned[0].coefficients.noise == c.noise);
+  REQUIRE(planned[0].evaluations.size() == 1);
+  const Evaluation& e = planned[0].evaluations[0];
+  CHECK(e.time == 999);
+  CHECK(e.update.x == c.x);
+  CHECK(e.update.prediction == c.prediction);
+  CHECK(e.update.noise == c.noise);
+  CHECK(e.update.memory == 0);
+  CHECK(!e.remember);
 }
 
 TEST_CASE("TCD with eta 0 draws what DDIM draws, bit for bit") {

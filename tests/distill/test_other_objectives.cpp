@@ -98,15 +98,6 @@ TEST_CASE("Phased consistency always jumps to the segment's beginning") {
   }
 }
 
-TEST_CASE("The boundary weights of latent consistency: the identity at 0, almost none of x_t elsewhere") {
-  const LcmBoundary b;
-  CHECK(b.c_skip(0) == 1);
-  CHECK(b.c_out(0) == 0);
-  CHECK(b.c_skip(1) == doctest::Approx(0.0024937656).epsilon(1e-8));
-  CHECK(b.c_out(1) == doctest::Approx(0.9987523389).epsilon(1e-9));
-  CHECK(b.c_skip(19) == doctest::Approx(6.92516e-6).epsilon(1e-5));
-}
-
 TEST_CASE("Score distillation and distribution matching, Eq 8: loss and gradient equal PyTorch's") {
   const Case sds;
   const auto t = sds.golden.times("judged");
@@ -162,17 +153,17 @@ TEST_CASE("The non-saturating losses at a logit of 0 are ln 2 and 2 ln 2") {
 
 TEST_CASE("Piecewise rectified flow: window coefficients, loss and gradient") {
   const auto t = table();
-  const PeRFlowWindow first(t.level(999), t.level(749)), last(t.level(249), t.level(0));
+  const PerFlowWindow first(t.level(999), t.level(749)), last(t.level(249), t.level(0));
   CHECK(first.lambda == doctest::Approx(3.4857864241).epsilon(1e-9));
   CHECK(first.eta == doctest::Approx(-2.5063791737).epsilon(1e-9));
   CHECK(last.lambda == doctest::Approx(1.2162543237).epsilon(1e-9));
   CHECK(last.eta == doctest::Approx(-0.6637554655).epsilon(1e-9));
   const Case c;
-  const PeRFlowDraws d{c.golden.times("perflow.t"), c.golden.times("perflow.begin"), c.golden.times("perflow.end"),
+  const PerFlowDraws d{c.golden.times("perflow.t"), c.golden.times("perflow.begin"), c.golden.times("perflow.end"),
                        c.scale};
-  c.check("perflow", PeRFlow(t, {.windows = 4, .teacher_steps = 2})
+  c.check("perflow", PerFlow(t, {.windows = 4, .teacher_steps = 2})
                          .loss_at(c.student, c.teacher, c.batch, d, c.noise));
-  const PeRFlowDraws drawn = PeRFlow(t).draw(200, {5, 1});
+  const PerFlowDraws drawn = PerFlow(t).draw(200, {5, 1});
   for (std::size_t b = 0; b < drawn.t.size(); ++b) {
     CHECK(drawn.end[b] < drawn.t[b]);
     CHECK(drawn.t[b] <= drawn.begin[b]);
@@ -218,7 +209,7 @@ TEST_CASE("Every objective draws from seed and step alone") {
   repeats(Dmd<toy::Mlp>(table(), &fake, {.start = {499, 999}}));
   repeats(Add<const toy::Mlp>(table(), &c.critic));
   repeats(Lightning<const PairCritic>(table(), &pair, {.adversarial_weight = 0.1}));
-  repeats(PeRFlow(table()));
+  repeats(PerFlow(table()));
 }
 
 TEST_CASE("Options that cannot work are refused by name") {
@@ -227,7 +218,7 @@ TEST_CASE("Options that cannot work are refused by name") {
   CHECK_THROWS_AS(Dmd<toy::Mlp>(table(), &none, {.learn_per_update = 0}), OptionError);
   CHECK_THROWS_AS((Lightning<int>(table(), nullptr, {.adversarial_weight = 1})), OptionError);
   CHECK_THROWS_AS((Lightning<int>(table(), nullptr, {.steps = 3})), OptionError);
-  CHECK_THROWS_AS(PeRFlow(table(), {.windows = 3}), OptionError);
+  CHECK_THROWS_AS(PerFlow(table(), {.windows = 3}), OptionError);
   CHECK_THROWS_AS(Add<toy::Mlp>(table(), nullptr), OptionError);
   CHECK_THROWS_AS(Sds<>(table(), {.t_min = 0.5, .t_max = 0.2})
                       .loss(none, none, none, Batch<double, Cpu, Condition>{Tensor<double>::zeros(Shape{2, 8}), {}},

@@ -120,6 +120,23 @@ std::vector<double> rescale_factors(const Branches<T, D>& e, const std::vector<G
   return out;
 }
 
+/// The guided prediction of both branches; the conditional one where the other was not asked for. `rescale` = phi.
+template <class T, class D>
+Tensor<T, D> combine_branches(const Branches<T, D>& e, const std::vector<GuidanceWeights>& weights,
+                              double rescale = 0) {
+  if (!e.unconditional.defined()) return e.conditional;
+  std::vector<double> factors(weights.size(), 1.0);
+  if (rescale != 0) factors = rescale_factors(e, weights, rescale);
+  std::vector<T> a, b;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    a.push_back(static_cast<T>(factors[i] * weights[i].conditional));
+    b.push_back(static_cast<T>(factors[i] * weights[i].unconditional));
+  }
+  const Shape batch{static_cast<std::int64_t>(weights.size())};
+  return ops::map(ops::Combine{}, e.conditional, e.unconditional, ops::per_sample(Tensor<T, D>::from(batch, a)),
+                  ops::per_sample(Tensor<T, D>::from(batch, b)));
+}
+
 /// No guidance: the conditional prediction as it is.
 struct NoGuidance {
   struct Options {};
@@ -153,22 +170,10 @@ Tensor<T, D> predict_guided(const N& net, const Tensor<T, D>& x, const Tensor<T,
                             double rescale = 0) {
   require<ShapeError>(x.rank() > 0 && static_cast<std::int64_t>(scales.size()) == x.dim(0),
                       "predict_guided: ", scales.size(), " scales for a batch of shape ", x.shape());
-  const bool both =
-      std::any_of(scales.begin(), scales.end(), [](double g) { return guidance_weights(g).conditional != 1; });
-  const Branches<T, D> e = predict_branches(net, x, t, condition, both);
-  if (!both) return e.conditional;
   std::vector<GuidanceWeights> weights;
   for (const double g : scales) weights.push_back(guidance_weights(g));
-  std::vector<double> factors(scales.size(), 1.0);
-  if (rescale != 0) factors = rescale_factors(e, weights, rescale);
-  std::vector<T> a, b;
-  for (std::size_t i = 0; i < scales.size(); ++i) {
-    a.push_back(static_cast<T>(factors[i] * weights[i].conditional));
-    b.push_back(static_cast<T>(factors[i] * weights[i].unconditional));
-  }
-  const Shape batch{x.dim(0)};
-  return ops::map(ops::Combine{}, e.conditional, e.unconditional, ops::per_sample(Tensor<T, D>::from(batch, a)),
-                  ops::per_sample(Tensor<T, D>::from(batch, b)));
+  const bool both = std::any_of(weights.begin(), weights.end(), [](const auto& w) { return w.unconditional != 0; });
+  return combine_branches(predict_branches(net, x, t, condition, both), weights, rescale);
 }
 
 }  // namespace hypersd::diffusion

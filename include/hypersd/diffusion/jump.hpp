@@ -66,7 +66,8 @@ Batch<T, D> jump(const NoiseTable& table, P, const Batch<T, D>& x, const Batch<T
 }
 
 /// One step of a deterministic solver from times `from` to times `to`, sample by sample. For `DdimOde` it is `jump`.
-template <DeterministicSolver S, Prediction P, template <Scalar, Device> class Batch, Scalar T, Device D>
+template <AffineSolver S, Prediction P, template <Scalar, Device> class Batch, Scalar T, Device D>
+  requires DeterministicSolver<S>
 Batch<T, D> ode_step(const S& solver, const NoiseTable& table, P, const Batch<T, D>& x, const Batch<T, D>& prediction,
                      const Times& from, const Times& to) {
   detail::check_batch("ode_step", x.shape(), prediction.shape(), from);

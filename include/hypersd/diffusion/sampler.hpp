@@ -21,10 +21,10 @@ struct SampleOptions {
   bool diffusers_prev = false;           ///< t - floor(T / n) as the next time, for comparison with diffusers' DDIM
 };
 
-/// One planned evaluation: the network is asked at `time`, then the step is taken.
+/// One planned step: the times it spans, and each call of the network with the update that follows.
 struct PlannedStep {
   StepTimes times;
-  StepCoefficients coefficients;
+  std::vector<Evaluation> evaluations;
 };
 
 /// Called after every step as `observer(step, times, x)`; does nothing. x is overwritten by the next step: `clone()`
@@ -34,8 +34,8 @@ struct NoObserver {
   void operator()(int, StepTimes, const X&) const {}
 };
 
-/// Takes a denoiser from noise to data. Solver, schedule, prediction type and guidance are policies; each step is one
-/// fused pass over the tensor. The same numbers come out for any thread count and batch split.
+/// Takes a denoiser from noise to data. Solver, schedule, prediction type and guidance are policies; each update is
+/// one fused pass over the tensor. The same numbers come out for any thread count and batch split.
 template <Solver S, NoiseSchedule C, Prediction P, Guidance G = NoGuidance>
 class Sampler {
   static_assert(PredictableOn<P, C>,
@@ -58,7 +58,7 @@ class Sampler {
     for (std::size_t i = 0; i < times.size(); ++i) {
       StepTimes t{times[i], i + 1 < times.size() ? times[i + 1] : end, i + 1 == times.size()};
       if (options.diffusers_prev) t.to = times[i] < stride ? end : times[i] - stride;
-      out.push_back({t, solver_.template step<P>(table_, t)});
+      out.push_back({t, evaluations_of<P>(solver_, table_, t, out.empty() ? nullptr : &out.back().times)});
     }
     return out;
   }
@@ -75,23 +75,31 @@ class Sampler {
     const auto count = static_cast<std::int64_t>(planned.size());
     const auto weights = guidance_of(batch, options);
     report(options.progress, {"sample", 0, count, {}, {}});
-    Tensor<T, D> x = noise;
+    State<T, D> state{noise};
     for (std::int64_t i = 0; i < count; ++i) {
       const PlannedStep& step = planned[static_cast<std::size_t>(i)];
-      const auto t = Tensor<T, D>::full(Shape{batch}, static_cast<T>(step.times.from));
-      const Branches<T, D> e = evaluate(net, x, t, condition, weights);
-      // The caller's noise stays; from the second step on x is ours to overwrite.
-      const Tensor<T, D> out = i == 0 ? Tensor<T, D>(x.shape()) : x;
-      ops::affine_step_into(out, operands(x, e, step.coefficients, weights),
-                            stream(options.seed, "solver noise", static_cast<std::uint64_t>(i)), offset);
-      x = out;
-      observer(static_cast<int>(i), step.times, x);
+      auto number = static_cast<std::uint64_t>(i);
+      for (const Evaluation& e : step.evaluations) {
+        const auto t = Tensor<T, D>::full(Shape{batch}, static_cast<T>(e.time));
+        const Branches<T, D> f = evaluate(net, state.x, t, condition, weights);
+        advance(state, f, e, weights, stream(options.seed, "solver noise", number), offset);
+        number += std::uint64_t{1} << 32;  // a step's later evaluations have noise of their own
+      }
+      observer(static_cast<int>(i), step.times, state.x);
       report(options.progress, {"sample", i + 1, count, {}, {}});
     }
-    return x;
+    return state.x;
   }
 
  private:
+  /// What a run carries from one evaluation to the next.
+  template <class T, class D>
+  struct State {
+    Tensor<T, D> x;
+    Tensor<T, D> memory{}, spare{};
+    bool ours = false;  // the caller's noise stays; after the first update x is ours to overwrite
+  };
+
   [[nodiscard]] std::vector<GuidanceWeights> guidance_of(std::int64_t batch, const SampleOptions& options) const {
     std::vector<GuidanceWeights> out;
     if constexpr (G::guided) {
@@ -127,6 +135,44 @@ class Sampler {
     }
   }
 
+  /// One update with the predictions of its evaluation.
+  template <class T, class D>
+  void advance(State<T, D>& s, const Branches<T, D>& f, const Evaluation& e,
+               const std::vector<GuidanceWeights>& weights, Stream z, std::int64_t offset) const {
+    ops::AffineStep<T, D> update;
+    if (e.remember || e.update.memory != 0) {
+      update = operands_with_memory(s, f, e, weights);
+    } else {
+      update = operands(s.x, f, e.update, weights);
+    }
+    const Tensor<T, D> out = s.ours ? s.x : Tensor<T, D>(s.x.shape());
+    ops::affine_step_into(out, update, z, offset);
+    s.x = out;
+    s.ours = true;
+  }
+
+  /// The same where a memory is read or written. An update has one operand beside x and the prediction: the branches
+  /// must be joined first.
+  template <class T, class D>
+  ops::AffineStep<T, D> operands_with_memory(State<T, D>& s, const Branches<T, D>& f, const Evaluation& e,
+                                             const std::vector<GuidanceWeights>& weights) const {
+    Tensor<T, D> guided = f.conditional;
+    if constexpr (G::guided) guided = combine_branches(f, weights, guidance_.options.rescale);
+    auto update = affine(s.x, guided, e.update);
+    if (e.update.memory != 0) {
+      require<OptionError>(s.memory.defined(), "sampler: ", S::name, " reads a memory that no step has written");
+      update.second = s.memory;
+      update.second_scale = every(s.x, e.update.memory);
+    }
+    if (e.remember) {
+      // Into the spare buffer: the update is still to read the old memory.
+      if (!s.spare.defined()) s.spare = Tensor<T, D>(s.x.shape());
+      ops::affine_step_into(s.spare, affine(s.x, guided, {e.remember->x, e.remember->prediction}));
+      std::swap(s.memory, s.spare);
+    }
+    return update;
+  }
+
   template <class T, class D>
   [[nodiscard]] ops::AffineStep<T, D> operands(const Tensor<T, D>& x, const Branches<T, D>& e, StepCoefficients c,
                                                const std::vector<GuidanceWeights>& weights) const {
@@ -141,14 +187,25 @@ class Sampler {
         second.push_back(c.prediction * factors[b] * weights[b].unconditional);
       }
     }
-    ops::AffineStep<T, D> out{x, sample_scales<T, D>(std::vector<double>(batch, c.x)), e.conditional,
-                              sample_scales<T, D>(first)};
+    ops::AffineStep<T, D> out = affine(x, e.conditional, c);
+    out.first_scale = sample_scales<T, D>(first);
     if (e.unconditional.defined()) {
       out.second = e.unconditional;
       out.second_scale = sample_scales<T, D>(second);
     }
-    if (c.noise != 0) out.noise_scale = sample_scales<T, D>(std::vector<double>(batch, c.noise));
     return out;
+  }
+
+  template <class T, class D>
+  static ops::AffineStep<T, D> affine(const Tensor<T, D>& x, const Tensor<T, D>& f, StepCoefficients c) {
+    ops::AffineStep<T, D> out{x, every(x, c.x), f, every(x, c.prediction)};
+    if (c.noise != 0) out.noise_scale = every(x, c.noise);
+    return out;
+  }
+  /// One number for every sample.
+  template <class T, class D>
+  static auto every(const Tensor<T, D>& x, double value) {
+    return sample_scales<T, D>(std::vector<double>(static_cast<std::size_t>(x.dim(0)), value));
   }
 
   S solver_;

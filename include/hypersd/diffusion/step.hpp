@@ -4,18 +4,28 @@
 #include <algorithm>
 #include <cmath>
 #include <hypersd/diffusion/prediction.hpp>
+#include <optional>
 
 namespace hypersd::diffusion {
 
-/// One solver step: x_next = x * x_t + prediction * f(x_t, t) + noise * z, z standard normal.
+/// One solver update: x_next = x * x_t + prediction * f(x_t, t) + noise * z + memory * m, z standard normal, m what an
+/// earlier evaluation has remembered (0 for solvers that look at the present alone).
 struct StepCoefficients {
-  double x = 1, prediction = 0, noise = 0;
+  double x = 1, prediction = 0, noise = 0, memory = 0;
 };
 
 /// Which step is asked for: from time `from` to time `to` < `from` (or equal: nothing to do); `last` is the final one.
 struct StepTimes {
   int from = 0, to = 0;
   bool last = false;
+};
+
+/// One call of the network at `time` and the update made with its answer. Where `remember` is set, the memory becomes
+/// remember->x * x_t + remember->prediction * f, both from before the update, which itself still reads the old memory.
+struct Evaluation {
+  int time = 0;
+  StepCoefficients update{};
+  std::optional<Form> remember{};
 };
 
 /// The DDIM jump Psi(x_t, f, s) = alpha_s x0hat + sigma_s epshat (Psi of Eq 1-5, 11 and 12 of the paper; Song et al.,

@@ -30,7 +30,7 @@ struct ConsistencyOptions {
 /// with the teacher guided, t' one grid step below t, and t_end where `Rule` allows it. Where t_end = t' the target is
 /// x' itself, exactly. `Rule` makes it Eq 4, 5 or 12; `TeacherSolver` makes the teacher's step.
 template <EndRule Rule, diffusion::Prediction P = diffusion::Epsilon, class Metric = Mse,
-          diffusion::Solver TeacherSolver = diffusion::DdimOde>
+          diffusion::AffineSolver TeacherSolver = diffusion::DdimOde>
 struct Consistency {
   static_assert(diffusion::DeterministicSolver<TeacherSolver>,
                 "the teacher of a consistency objective follows an ODE: its solver must not be stochastic");

@@ -1,24 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/diffusion/solvers/lcm.hpp>
 #include <hypersd/distill/consistency.hpp>
 #include <hypersd/distill/distances/huber.hpp>
 
 namespace hypersd::distill {
-
-/// Weights c_skip x_t + c_out x0hat that make a consistency function the identity at t = 0 (Song et al. 2023, with the
-/// time scaling of latent consistency models).
-struct LcmBoundary {
-  double sigma_data = 0.5, timestep_scaling = 10;
-  [[nodiscard]] double c_skip(int t) const {
-    const double s = timestep_scaling * t;
-    return sigma_data * sigma_data / (s * s + sigma_data * sigma_data);
-  }
-  [[nodiscard]] double c_out(int t) const {
-    const double s = timestep_scaling * t;
-    return s / std::sqrt(s * s + sigma_data * sigma_data);
-  }
-};
 
 /// A student that is told the guidance scale it stands for: `net(x, t, condition, w)` with w = g - 1 a tensor [B].
 template <class N, class T, class D, class C>
@@ -33,7 +20,7 @@ struct Lcm {
   using Options = ConsistencyOptions;
   Options options{};
   Metric distance{};
-  LcmBoundary boundary{};
+  diffusion::Lcm boundary{};  ///< its denoised form is the consistency function: the identity at t = 0
   diffusion::NoiseTable table;
 
   explicit Lcm(diffusion::NoiseTable noise, Options o = {}) : options(o), table(std::move(noise)) {
@@ -89,9 +76,7 @@ struct Lcm {
       f = Var<T, D>(diffusion::predict(net, x.value(), t, condition));
     }
     const auto form = diffusion::sample_forms<T, D>(x.dim(0), [&](std::size_t b) {
-      const diffusion::Form x0 = P::x0(table.level(times[b]));
-      const double skip = boundary.c_skip(times[b]), out = boundary.c_out(times[b]);
-      return diffusion::Form{skip + out * x0.x, out * x0.prediction};
+      return boundary.template denoised<P>(table, times[b]);
     });
     return diffusion::detail::apply(form, x, f);
   }

@@ -41,9 +41,10 @@ struct Lightning {
   diffusion::NoiseTable table;
 
   Lightning(diffusion::NoiseTable noise, Critic* c, Options o = {}) : options(o), critic(c), table(std::move(noise)) {
-    require<OptionError>(o.steps >= 1 && o.teacher_steps >= 1 && table.size() % (o.steps * o.teacher_steps) == 0,
-                         "Lightning: ", o.steps, " times ", o.teacher_steps, " steps do not divide ", table.size(),
-                         " training times");
+    require<OptionError>(o.steps >= 1 && table.size() % o.steps == 0, "Lightning: ", o.steps, " steps do not divide ",
+                         table.size(), " training times");
+    require<OptionError>(o.teacher_steps >= 1 && o.teacher_steps <= table.size() / o.steps, "Lightning: ",
+                         o.teacher_steps, " steps of the teacher in a jump of ", table.size() / o.steps, " times");
     require<OptionError>(o.adversarial_weight == 0 || critic != nullptr, "Lightning: an adversarial weight of ",
                          o.adversarial_weight, " without a critic");
     require<OptionError>(o.mse_weight > 0 || o.adversarial_weight > 0, "Lightning: both weights are 0");
@@ -111,12 +112,12 @@ struct Lightning {
   template <class Teacher, class T, class D, class C>
   Tensor<T, D> teachers_end(const Teacher& teacher, Tensor<T, D> x, const Batch<T, D, C>& batch,
                             const LightningDraws& d) const {
-    const int length = table.size() / (options.steps * options.teacher_steps);
     diffusion::Times from = d.t;
     for (int i = 1; i <= options.teacher_steps; ++i) {
       diffusion::Times to;
       for (std::size_t b = 0; b < from.size(); ++b)
-        to.push_back(i == options.teacher_steps ? d.end[b] : d.t[b] - i * length);
+        to.push_back(i == options.teacher_steps ? d.end[b]
+                                                : d.t[b] - i * (d.t[b] - d.end[b] + 1) / options.teacher_steps);
       const auto f = diffusion::predict_guided(teacher, x, diffusion::time_tensor<T, D>(from), batch.condition,
                                                d.guidance);
       x = diffusion::jump(table, TeacherP{}, x, f, from, to);

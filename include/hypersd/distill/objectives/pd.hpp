@@ -40,10 +40,10 @@ struct Pd {
   Options options{};
   diffusion::NoiseTable table;
 
-  /// Throws OptionError unless 2 N divides T.
+  /// Throws OptionError unless N divides T.
   explicit Pd(diffusion::NoiseTable noise, Options o = {}) : options(o), table(std::move(noise)) {
-    require<OptionError>(o.steps >= 1 && table.size() % (2 * o.steps) == 0, "Pd: twice ", o.steps,
-                         " steps do not divide ", table.size(), " training times");
+    require<OptionError>(o.steps >= 1 && table.size() % o.steps == 0, "Pd: ", o.steps, " steps do not divide ",
+                         table.size(), " training times");
     require<OptionError>(!(P::needs_signal && table.zero_terminal_snr()),
                          "a noise prediction cannot be distilled at zero terminal SNR; use Velocity or X0");
   }
@@ -57,17 +57,17 @@ struct Pd {
                    ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "pd.noise", sub)));
   }
 
-  /// n uniform on 1 ... N for each sample; t = n T / N - 1 and the ends half a jump and a jump below, at least 0.
+  /// n uniform on 1 ... N for each sample; t = n T / N - 1, the end one jump below (at least 0), the middle half way.
   [[nodiscard]] PdDraws draw(std::int64_t batch, Randomness random) const {
     const Stream s = stream(random.seed, "pd.draw", static_cast<std::uint64_t>(random.step));
-    const int half = table.size() / (2 * options.steps);
+    const int length = table.size() / options.steps;
     PdDraws out;
     for (std::int64_t b = 0; b < batch; ++b) {
       const auto at = static_cast<std::uint64_t>(2 * b);
-      const int n = 2 * (1 + static_cast<int>(integer_at(s, at, options.steps)));
-      out.t.push_back(n * half - 1);
-      out.middle.push_back((n - 1) * half - 1);
-      out.end.push_back(std::max(0, (n - 2) * half - 1));
+      const int n = 1 + static_cast<int>(integer_at(s, at, options.steps));
+      out.t.push_back(n * length - 1);
+      out.end.push_back(std::max(0, (n - 1) * length - 1));
+      out.middle.push_back((out.t.back() + out.end.back()) / 2);
       out.guidance.push_back(options.guidance_min + (options.guidance_max - options.guidance_min) *
                                                         static_cast<double>(uniform_at(s, at + 1)));
     }

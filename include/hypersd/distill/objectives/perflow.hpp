@@ -8,37 +8,38 @@
 namespace hypersd::distill {
 
 /// Settings of piecewise rectified flow.
-struct PeRFlowOptions {
+struct PerFlowOptions {
   int windows = 4;                            ///< K, equal parts of the trajectory
   int teacher_steps = 5;                      ///< DDIM steps of the teacher across a window
   double guidance_min = 1, guidance_max = 1;  ///< the teacher's scale
 };
 
 /// One iteration's draws: the window (end, begin] of each sample and a time t in it.
-struct PeRFlowDraws {
+struct PerFlowDraws {
   diffusion::Times t, begin, end;
   std::vector<double> guidance;
 };
 
 /// Coefficients of z_end = lambda z_begin + eta eps for a window: the constant noise that takes one end to the other.
-struct PeRFlowWindow {
+struct PerFlowWindow {
   double lambda = 1, eta = 0;
-  PeRFlowWindow(diffusion::Level begin, diffusion::Level end)
+  PerFlowWindow(diffusion::Level begin, diffusion::Level end)
       : lambda(end.alpha / begin.alpha), eta(end.sigma - end.alpha / begin.alpha * begin.sigma) {}
 };
 
 /// Piecewise rectified flow (Yan et al. 2024): within each of K windows the student learns the straight line from the
 /// window's beginning to where the teacher's ODE leaves it, as a noise prediction eps* = (z_end - lambda z_begin) / eta.
 /// Position on the line is (t + 1) / T, so that windows end at the sampler's trailing grid of K steps.
-struct PeRFlow {
-  using Options = PeRFlowOptions;
+struct PerFlow {
+  using Options = PerFlowOptions;
   Options options{};
   diffusion::NoiseTable table;
 
-  explicit PeRFlow(diffusion::NoiseTable noise, Options o = {}) : options(o), table(std::move(noise)) {
-    require<OptionError>(o.windows >= 1 && o.teacher_steps >= 1 && table.size() % (o.windows * o.teacher_steps) == 0,
-                         "PeRFlow: ", o.windows, " windows of ", o.teacher_steps, " steps do not divide ",
-                         table.size(), " training times");
+  explicit PerFlow(diffusion::NoiseTable noise, Options o = {}) : options(o), table(std::move(noise)) {
+    require<OptionError>(o.windows >= 1 && table.size() % o.windows == 0, "PeRFlow: ", o.windows,
+                         " windows do not divide ", table.size(), " training times");
+    require<OptionError>(o.teacher_steps >= 1 && o.teacher_steps <= table.size() / o.windows, "PeRFlow: ",
+                         o.teacher_steps, " steps of the teacher in a window of ", table.size() / o.windows, " times");
     require<OptionError>(!table.zero_terminal_snr(), "PeRFlow: its noise prediction needs signal at the last time");
   }
 
@@ -52,10 +53,10 @@ struct PeRFlow {
   }
 
   /// t uniform on the table; its window is the one with end < t <= begin.
-  [[nodiscard]] PeRFlowDraws draw(std::int64_t batch, Randomness random) const {
+  [[nodiscard]] PerFlowDraws draw(std::int64_t batch, Randomness random) const {
     const Stream s = stream(random.seed, "perflow.draw", static_cast<std::uint64_t>(random.step));
     const int length = table.size() / options.windows;
-    PeRFlowDraws out;
+    PerFlowDraws out;
     for (std::int64_t b = 0; b < batch; ++b) {
       const auto at = static_cast<std::uint64_t>(2 * b);
       const int t = static_cast<int>(integer_at(s, at, table.size())), window = t / length;
@@ -71,7 +72,7 @@ struct PeRFlow {
   /// The same for given draws and noise [B, ...].
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
-                           const PeRFlowDraws& d, const Tensor<T, D>& noise) const {
+                           const PerFlowDraws& d, const Tensor<T, D>& noise) const {
     const auto z_begin = diffusion::add_noise(table, batch.x0, noise, d.begin);
     const auto z_end = cross(teacher, z_begin, batch, d);
     const auto mix = [&](auto&& form) {
@@ -82,7 +83,7 @@ struct PeRFlow {
       return diffusion::Form{1 - share, share};
     });
     const auto goal = mix([&](std::size_t b) {
-      const PeRFlowWindow w(table.level(d.begin[b]), table.level(std::max(0, d.end[b])));
+      const PerFlowWindow w(table.level(d.begin[b]), table.level(std::max(0, d.end[b])));
       return diffusion::Form{-w.lambda / w.eta, 1 / w.eta};
     });
     return {autograd::mse(student(Var<T, D>(z_t), diffusion::time_tensor<T, D>(d.t), batch.condition.conditional),
@@ -92,12 +93,12 @@ struct PeRFlow {
  private:
   template <class Teacher, class T, class D, class C>
   Tensor<T, D> cross(const Teacher& teacher, Tensor<T, D> x, const Batch<T, D, C>& batch,
-                     const PeRFlowDraws& d) const {
-    const int length = table.size() / (options.windows * options.teacher_steps);
+                     const PerFlowDraws& d) const {
+    const int length = table.size() / options.windows;
     diffusion::Times from = d.begin;
     for (int i = 1; i <= options.teacher_steps; ++i) {
       diffusion::Times to;
-      for (const int begin : d.begin) to.push_back(std::max(0, begin - i * length));
+      for (const int begin : d.begin) to.push_back(std::max(0, begin - i * length / options.teacher_steps));
       const auto f = diffusion::predict_guided(teacher, x, diffusion::time_tensor<T, D>(from), batch.condition,
                                                d.guidance);
       x = diffusion::jump(table, diffusion::Epsilon{}, x, f, from, to);

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+#include <hypersd/diffusion/solver.hpp>
+
+namespace hypersd::diffusion {
+
+/// DPM-Solver++(2M) (Lu et al., "DPM-Solver++", Algorithm 2), the second-order multistep method in the data prediction:
+/// with lambda = ln(alpha / sigma), h = lambda' - lambda and r = h_before / h,
+///   x' = (sigma' / sigma) x - alpha' (e^-h - 1) ((1 + 1 / 2r) x0hat - 1 / 2r x0hat_before).
+/// One evaluation a step; x0hat_before is remembered. First order (DDIM) on the first step, which has nothing to
+/// remember, and on the last, where h is large or infinite.
+struct DpmPp2M {
+  struct Options {};
+  static constexpr const char* name = "dpmpp_2m";
+  static constexpr bool stochastic = false;
+  Options options{};
+
+  template <Prediction P>
+  [[nodiscard]] std::vector<Evaluation> evaluations(const NoiseTable& table, StepTimes t,
+                                                    const StepTimes* previous) const {
+    table.check(t.to);
+    const Level from = table.level(t.from), to = table.level(t.to);
+    const Form x0 = P::x0(from);
+    const double lambda = table.lambda(t.from), h = table.lambda(t.to) - lambda;
+    // 1 / 2r; the step before is infinitely long from zero terminal SNR, and then its prediction has no weight.
+    double before = 0;
+    if (previous && !t.last && t.from != t.to) before = 0.5 * h / (lambda - table.lambda(previous->from));
+    const double weight = t.from == t.to ? 0 : -to.alpha * std::expm1(-h), now = weight * (1 + before);
+    const double keep = t.from == t.to ? 1 : to.sigma / from.sigma;
+    Evaluation e{t.from, {keep + now * x0.x, now * x0.prediction, 0, -weight * before}, {}};
+    if (!t.last) e.remember = x0;
+    return {e};
+  }
+};
+static_assert(MemorySolver<DpmPp2M> && DeterministicSolver<DpmPp2M>);
+
+}  // namespace hypersd::diffusion

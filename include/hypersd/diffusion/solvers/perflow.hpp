@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <hypersd/diffusion/solver.hpp>
+#include <hypersd/diffusion/timesteps.hpp>
+
+namespace hypersd::diffusion {
+
+/// Piecewise rectified flow (Yan et al., "PeRFlow", section 3): the T times are cut into K windows, and within one the
+/// trajectory is a straight line in time. The noise prediction at a point names the window's end z_e (the paper's
+/// parameterisation by epsilon, `ddim_eps` in its code): with tau = (t + 1) / T, window (tau_e, tau_s],
+/// lambda = alpha_e / alpha_s and eta = sigma_e - lambda sigma_s,
+///   z_e = (lambda (tau_e - tau_s) x + eta (tau_e - tau) epshat) / (lambda (tau - tau_s) + tau_e - tau),
+/// and a step moves x the share (tau' - tau) / (tau_e - tau) of the way there.
+///
+/// The windows end at the times of `trailing(T, K)`; a time on an end belongs to the window below it. The lowest window
+/// ends at tau = 0 with the level of time 0. Steps may not cross an end: n steps on the trailing grid do not where K
+/// divides n. For a model trained this way; with K = n and any other model it is DDIM.
+struct PerFlow {
+  struct Options {
+    int windows = 4;  ///< K, in [1, T]
+  };
+  static constexpr const char* name = "perflow";
+  static constexpr bool stochastic = false;
+  Options options{};
+
+  /// The times on which the window of time t starts and ends; `kOrigin`, tau = 0, ends the lowest. Throws OptionError
+  /// for K or t out of range.
+  struct Window {
+    int start = 0, end = 0;
+  };
+  [[nodiscard]] Window window(const NoiseTable& table, int t) const {
+    require<OptionError>(options.windows >= 1 && options.windows <= table.size(),
+                         "perflow: windows = ", options.windows, " is not in [1, ", table.size(), "]");
+    table.check(t, false);
+    const Times starts = trailing(table.size(), options.windows);
+    std::size_t i = 0;
+    while (i + 1 < starts.size() && t <= starts[i + 1]) ++i;
+    return {starts[i], i + 1 < starts.size() ? starts[i + 1] : kOrigin};
+  }
+
+  /// Throws OptionError for a step across the end of a window and for one to clean data, which no window reaches.
+  template <Prediction P>
+  [[nodiscard]] StepCoefficients step(const NoiseTable& table, StepTimes t) const {
+    const Window w = window(table, t.from);
+    table.check(t.to);
+    require<OptionError>(t.to != kOrigin, "perflow: the lowest window ends at time 0, not on clean data");
+    if (t.from == t.to) return {};
+    const int to = t.last && t.to == 0 ? kOrigin : t.to;  // the run's end is tau = 0, that of the lowest window
+    require<OptionError>(to >= w.end, "perflow: the step from time ", t.from, " to ", t.to,
+                         " crosses the end of a window, time ", w.end);
+    const Form end = window_end<P>(table, t.from, w);
+    const double share = static_cast<double>(t.from - to) / (t.from - w.end);
+    return {1 - share + share * end.x, share * end.prediction, 0};
+  }
+
+ private:
+  template <Prediction P>
+  static Form window_end(const NoiseTable& table, int t, Window w) {
+    const Level s = table.level(w.start), e = table.level(std::max(w.end, 0)), at = table.level(t);
+    if (t == w.start) return jump_form<P>(at, e);
+    // Numerator and denominator times alpha_s, which may be 0. tau is counted in steps.
+    const double length = w.end - w.start, left = w.end - t;
+    const double scale = 1 / (e.alpha * (t - w.start) + s.alpha * left);
+    const double noise = scale * (s.alpha * e.sigma - e.alpha * s.sigma) * left;
+    const Form eps = P::eps(at);
+    return {scale * e.alpha * length + noise * eps.x, noise * eps.prediction};
+  }
+};
+static_assert(AffineSolver<PerFlow> && DeterministicSolver<PerFlow>);
+
+}  // namespace hypersd::diffusion
