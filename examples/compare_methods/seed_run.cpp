@@ -30,7 +30,8 @@ class Examiner {
     if (!m.train) counts.push_back(static_cast<int>(s_.run.options.teacher_inference_steps));
     for (const SamplerChoice& sampler : m.samplers)
       for (const int n : counts) {
-        if (n < sampler.at_least || (!sampler.deterministic && n == 1 && m.samplers.size() > 1)) continue;
+        // One step injects no noise: a second, stochastic sampler would only repeat the first.
+        if (n < sampler.at_least || (n == 1 && !sampler.deterministic && &sampler != &m.samplers.front())) continue;
         const Net& net = student(m, trained, n);
         const auto z = draw(sampler, net, prompts_.noise, prompts_.captions, n,
                             m.name + ", " + std::to_string(n) + (n == 1 ? " step" : " steps"));
@@ -127,8 +128,8 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     // A resumed training counts only its rest, a whole one must cost what its plan says.
     if (trained.spent > 0 && std::abs(trained.spent - trained.planned) > 0.02 * trained.planned)
-      report(progress, {m->name + ": " + io::compact(trained.spent) + " evaluations counted, " +
-                            io::compact(trained.planned) + " planned", 0, 0, {}, {}});
+      report(progress, {"", 0, 0, {}, m->name + ": " + io::compact(trained.spent) + " evaluations counted, " +
+                                         io::compact(trained.planned) + " planned"});
     std::vector<Row> mine;
     examiner.measure(*m, trained, m->train ? took.count() : 0, mine);
     save_rows(file(*m), mine);

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Every method on a density in the plane, where the truth is known: samples, trajectories and errors as pictures.
+#include "canvas.hpp"
+#include "measures.hpp"
+
+#include <hypersd/io/csv.hpp>
+#include <hypersd/io/html_report.hpp>
+#include <hypersd/io/image_grid.hpp>
+#include <hypersd/io/plot.hpp>
+#include <hypersd/io/png.hpp>
+#include <hypersd/io/progress.hpp>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+
+namespace {
+
+using namespace playground;
+
+struct Options {
+  std::string density = "ring", out = "runs/playground";
+  std::vector<std::string> methods;
+  std::vector<int> steps = {1, 2, 4, 8};
+  std::uint64_t seed = 0;
+  std::int64_t updates = 1600, teacher_updates = 3000, samples = 1000;
+  bool quick = false, force = false;
+};
+
+Options parse(int argc, char** argv, const std::vector<std::string>& known) {
+  Options o;
+  CLI::App app{"Trains every few-step method on a density in the plane and draws samples, trajectories and errors.\n"
+               "Writes samples.png, trajectories.png, playground.csv and report.html to a folder.",
+               "hypersd_playground"};
+  app.add_option("--density", o.density, "what the data look like")
+      ->check(CLI::IsMember({"blobs", "ring", "moons"}))->capture_default_str();
+  app.add_option("--methods", o.methods, "which, by name (default: all)")->delimiter(',')->check(CLI::IsMember(known));
+  app.add_option("--steps", o.steps, "numbers of sampling steps")->delimiter(',')->check(CLI::Range(1, 40))
+      ->capture_default_str();
+  app.add_option("--updates", o.updates, "training updates of each method")->check(CLI::Range(8, 1000000))
+      ->capture_default_str();
+  app.add_option("--seed", o.seed, "seed of every random number")->capture_default_str();
+  app.add_option("--out", o.out, "folder; made if missing")->capture_default_str();
+  app.add_flag("--force", o.force, "write into a folder that holds results already");
+  app.add_flag("--quick", o.quick, "a tenth of the training");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::printf("%s", app.help().c_str());
+    throw;
+  }
+  if (o.quick) o.updates /= 10, o.teacher_updates /= 5, o.samples = 500;
+  return o;
+}
+
+Tensor<float> stack(const std::vector<Canvas>& canvases) {
+  const Shape one = canvases.front().pixels().shape();
+  Tensor<float> all(one.with(0, static_cast<std::int64_t>(canvases.size())));
+  for (std::size_t i = 0; i < canvases.size(); ++i)
+    all.slice(static_cast<std::int64_t>(i), static_cast<std::int64_t>(i) + 1).copy_from(canvases[i].pixels());
+  return all;
+}
+
+/// Trajectories of a few points: the teacher's fine path in grey below a student's k jumps. [Hyper-SD Figure 2, redrawn]
+io::Image trajectories(const World& w, const std::vector<std::pair<std::string, Students>>& students,
+                       const std::vector<int>& steps) {
+  const auto noise = ops::normal<float>(Shape{14, 2}, stream(w.seed, "trajectory.noise"));
+  const auto fine = path(w.teacher, noise, 40);
+  std::vector<Canvas> cells;
+  io::GridOptions grid;
+  for (const auto& [name, student] : students) {
+    grid.row_captions.push_back(name);
+    for (const int n : steps) {
+      Canvas c(180);
+      c.dots(w.data(600, 1u << 20), Canvas::grey, 0.12);
+      for (std::size_t i = 0; i + 1 < fine.size(); ++i) c.lines(fine[i], fine[i + 1], Canvas::grey, 0.5);
+      const auto coarse = path(student_for(student, n), noise, n);
+      for (std::size_t i = 0; i + 1 < coarse.size(); ++i) c.lines(coarse[i], coarse[i + 1], Canvas::blue, 0.5);
+      for (std::size_t i = 1; i < coarse.size(); ++i) c.dots(coarse[i], Canvas::blue, 0.9, 1.6);
+      c.dots(fine.back(), Canvas::orange, 0.9, 1.6);
+      cells.push_back(c);
+    }
+  }
+  for (const int n : steps) grid.column_captions.push_back(std::to_string(n) + (n == 1 ? " step" : " steps"));
+  grid.columns = static_cast<int>(steps.size());
+  grid.scale = 1;
+  return io::image_grid(stack(cells), grid);
+}
+
+void execute(const Options& o, const std::vector<Method>& methods) {
+  const auto file = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
+  io::ensure_writable_folder(o.out);
+  require<OptionError>(o.force || !std::filesystem::exists(file("report.html")), "folder ", io::in_quotes(o.out),
+                       " holds results already: choose another, or --force to replace them");
+  io::TerminalProgress terminal;
+  const auto count = static_cast<std::int64_t>(methods.size());
+  terminal({"training", 0, count + 1, {}, {}});
+  const World w(o.density, o.seed, o.teacher_updates, o.updates);
+  const auto data = w.data(o.samples, 1u << 21);
+  const auto noise = ops::normal<float>(Shape{o.samples, 2}, stream(o.seed, "evaluation.noise"));
+  const auto fine = path(w.teacher, noise, 40);
+
+  std::vector<Canvas> cells;
+  io::GridOptions grid;
+  io::ReportTable distances, gaps;
+  distances.columns = gaps.columns = {{"Method"}};
+  for (const int n : o.steps) {
+    const std::string caption = std::to_string(n) + (n == 1 ? " step" : " steps");
+    distances.columns.push_back({caption, io::Best::Lowest});
+    gaps.columns.push_back({caption, io::Best::Lowest});
+    grid.column_captions.push_back(caption);
+  }
+  std::string csv = io::csv_line({"method", "steps", "energy_distance", "trajectory_error"});
+  std::vector<std::pair<std::string, Students>> followed;
+  std::vector<ErrorCurve> curves;
+  for (std::int64_t m = 0; m < count; ++m) {
+    const Method& method = methods[static_cast<std::size_t>(m)];
+    terminal({"training", m + 1, count + 1, {}, method.name});
+    const Students students = method.train(w);
+    io::ReportRow distance{{method.title}, method.name == "teacher"}, gap{{method.title}, method.name == "teacher"};
+    grid.row_captions.push_back(method.name);
+    for (const int n : o.steps) {
+      const bool can = method.name != "perflow" || n % 4 == 0;
+      const auto x = method.draw(student_for(students, n), noise, n);
+      Canvas c;
+      c.dots(data, Canvas::grey, 0.10);
+      if (can) c.dots(x, Canvas::blue, 0.28);
+      cells.push_back(c);
+      const double e = energy_distance(x, data), t = mean_gap(path(student_for(students, n), noise, n).back(), fine.back());
+      distance.cells.push_back(can ? io::ReportCell(e, 4) : io::ReportCell(""));
+      gap.cells.push_back(can ? io::ReportCell(t, 3) : io::ReportCell(""));
+      if (can) csv += io::csv_line({method.name, std::to_string(n), io::number(e), io::number(t)});
+    }
+    distances.rows.push_back(distance);
+    gaps.rows.push_back(gap);
+    if (method.name == "teacher" || method.name == "tcd" || method.name == "tscd" || method.name == "pd")
+      followed.emplace_back(method.name, students);
+    if (method.name == "teacher" || method.name == "cd" || method.name == "tcd" || method.name == "tscd")
+      curves.push_back(error_along_t(method.name == "teacher" ? "score-based (teacher)" : method.name,
+                                     student_for(students, 1), fine));
+  }
+  terminal({"training", count + 1, count + 1, {}, {}});
+  grid.columns = static_cast<int>(o.steps.size());
+  grid.scale = 1;
+  const auto samples = io::image_grid(stack(cells), grid);
+  io::write_png(file("samples.png"), samples);
+  io::atomic_write(file("playground.csv"), csv);
+
+  io::HtmlReport page("Few-step methods in the plane", "Density: " + o.density + ", seed " + std::to_string(o.seed));
+  page.section("Samples");
+  page.paragraph("Grey: data. Blue: " + std::to_string(o.samples) + " samples. A row is a method, a column a number of steps.");
+  page.picture(samples);
+  if (!followed.empty()) {
+    const auto lines = trajectories(w, followed, o.steps);
+    io::write_png(file("trajectories.png"), lines);
+    page.section("Trajectories");
+    page.paragraph("Grey: the teacher's path in 40 steps, which ends in the orange dots. Blue: jumps of the student. A "
+                   "student that keeps trajectories ends in the same place, segment by segment.");
+    page.picture(lines);
+  }
+  if (!curves.empty()) {
+    std::vector<io::PlotSeries> series;
+    for (const ErrorCurve& c : curves) series.push_back({.name = c.name, .x = c.t, .y = c.error});
+    page.section("Error along t");
+    page.paragraph("How far the end that one evaluation names is from where the trajectory ends, from a point of the "
+                   "trajectory at time t. A score-based model names the mean of all data that may have been noised to this "
+                   "point, a consistency model the end of this trajectory.");
+    page.plot(io::line_plot(series, {.title = "Error of the named end", .x_label = "t", .from_zero = true}));
+  }
+  page.section("Measures");
+  page.heading("Energy distance to the data").table(distances);
+  page.heading("Mean distance of deterministic samples from the teacher's 40 steps").table(gaps);
+  page.footer("Written by hypersd_playground.");
+  page.save(file("report.html"));
+  std::printf("report: %s\n", file("report.html").c_str());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    std::vector<Method> methods = all_methods();
+    std::vector<std::string> names;
+    for (const Method& m : methods) names.push_back(m.name);
+    const Options o = parse(argc, argv, names);
+    if (!o.methods.empty())
+      std::erase_if(methods, [&](const Method& m) {
+        return std::find(o.methods.begin(), o.methods.end(), m.name) == o.methods.end();
+      });
+    execute(o, methods);
+    return 0;
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return 0;
+    std::fprintf(stderr, "hypersd_playground: %s\nTry --help.\n", e.what());
+    return 2;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "hypersd_playground: %s\n", e.what());
+    return 2;
+  }
+}

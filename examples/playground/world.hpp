@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/autograd/functions.hpp>
+#include <hypersd/autograd/grad_copy.hpp>
+#include <hypersd/diffusion/analytic.hpp>
+#include <hypersd/diffusion/forward_process.hpp>
+#include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/distill/distances/adversarial.hpp>
+#include <hypersd/distill/objective.hpp>
+#include <hypersd/distill/trajectory_critic.hpp>
+#include <hypersd/nn/init.hpp>
+#include <hypersd/nn/linear.hpp>
+#include <hypersd/nn/state.hpp>
+#include <hypersd/optim/adamw.hpp>
+#include <hypersd/optim/clip.hpp>
+#include <hypersd/optim/ema.hpp>
+#include <hypersd/optim/schedule.hpp>
+
+#include <cmath>
+#include <numbers>
+#include <string>
+#include <vector>
+
+/// \file
+/// A world in which everything is known: mixtures of Gaussians in the plane, their exact denoiser, and small networks.
+
+namespace playground {
+
+using namespace hypersd;
+using diffusion::Unconditional;
+using Batch = distill::Batch<float, Cpu, Unconditional>;
+
+inline diffusion::NoiseTable table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
+
+/// Densities by name: `blobs`, `ring`, `moons`. Throws OptionError for another.
+inline diffusion::Mixture density(const std::string& name) {
+  std::vector<diffusion::Component> c;
+  const double pi = std::numbers::pi;
+  if (name == "blobs") {
+    c = {{2, {1.4, 0.2}, 0.22, 0}, {1, {-1, 1}, 0.35, 0}, {1, {-0.5, -1.4}, 0.28, 0}};
+  } else if (name == "ring") {
+    for (int i = 0; i < 8; ++i) c.push_back({1, {1.6 * std::cos(i * pi / 4), 1.6 * std::sin(i * pi / 4)}, 0.12, 0});
+  } else if (name == "moons") {
+    for (int i = 0; i <= 12; ++i) {
+      const double a = pi * i / 12;
+      c.push_back({1, {1.2 * std::cos(a) - 0.6, 1.2 * std::sin(a) - 0.3}, 0.1, 0});
+      c.push_back({1, {0.6 - 1.2 * std::cos(a), 0.3 - 1.2 * std::sin(a)}, 0.1, 0});
+    }
+  } else {
+    fail<OptionError>("no density called '", name, "'; there are blobs, ring and moons");
+  }
+  return diffusion::Mixture(c);
+}
+
+/// A noise prediction for points: three linear layers on x and waves of t, fast ones too, since some methods learn
+/// functions that jump in t.
+struct Net {
+  using value_type = float;
+  using device_type = Cpu;
+  static constexpr std::int64_t waves = 16, width = 96;
+  nn::Linear<float> in{2 + waves, width}, mid{width, width}, last{width, width}, out{width, 2};
+
+  Var<float> operator()(const Var<float>& x, const Tensor<float>& t, const Unconditional&) const {
+    Tensor<float> features(Shape{x.dim(0), waves});
+    for (std::int64_t b = 0; b < x.dim(0); ++b)
+      for (std::int64_t j = 0; j < waves / 2; ++j) {
+        const double angle = std::numbers::pi * std::exp2(static_cast<double>(j) * 0.5) * (static_cast<double>(t[b]) + 1) / 1000;
+        features[waves * b + 2 * j] = static_cast<float>(std::sin(angle));
+        features[waves * b + 2 * j + 1] = static_cast<float>(std::cos(angle));
+      }
+    auto h = autograd::silu(in(autograd::concat_channels(std::vector<Var<float>>{x, Var<float>(features)})));
+    h = autograd::silu(mid(h));
+    return out(autograd::silu(last(h)));
+  }
+  template <class F>
+  void visit(F&& f, const std::string& prefix = "") {
+    nn::visit_members(f, prefix, "in", in, "mid", mid, "last", last, "out", out);
+  }
+};
+
+/// A critic of points, alone or with the point where a jump began, that learns from what it is shown.
+class Critic {
+ public:
+  using value_type = float;
+  using device_type = Cpu;
+  explicit Critic(std::uint64_t seed) {
+    nn::init_parameters(*this, seed, "critic");
+    parameters_ = optim::parameters_of<float, Cpu>(*this);
+    optimizer_.emplace(parameters_, optim::AdamWOptions{.beta1 = 0.5, .weight_decay = 0});
+    nn::set_requires_grad(*this, false);
+  }
+  Critic(const Critic&) = delete;
+  Critic& operator=(const Critic&) = delete;
+
+  using Origin = distill::Origin<float, Cpu>;
+  Var<float> operator()(const Var<float>& x, const Tensor<float>& t, const Unconditional& c) const {
+    return (*this)(x, t, Origin{Tensor<float>::zeros(x.shape()), t}, c);
+  }
+  Var<float> operator()(const Var<float>& x, const Tensor<float>&, const Origin& origin, const Unconditional&) const {
+    const auto h = in_(autograd::concat_channels(std::vector<Var<float>>{x, Var<float>(origin.x)}));
+    return out_(autograd::leaky_relu(mid_(autograd::leaky_relu(h))));
+  }
+  void learn(const Tensor<float>& fake, const Tensor<float>& real, const Tensor<float>& t, const Unconditional& c) {
+    update([&] { return distill::critic_loss((*this)(Var<float>(real), t, c), (*this)(Var<float>(fake), t, c)); });
+  }
+  void learn(const Tensor<float>& fake, const Tensor<float>& real, const Tensor<float>& t, const Origin& o,
+             const Unconditional& c) {
+    update([&] {
+      return distill::non_saturating_critic_loss((*this)(Var<float>(real), t, o, c), (*this)(Var<float>(fake), t, o, c));
+    });
+  }
+  template <class F>
+  void visit(F&& f, const std::string& prefix = "") {
+    nn::visit_members(f, prefix, "in", in_, "mid", mid_, "out", out_);
+  }
+
+ private:
+  template <class Loss>
+  void update(Loss&& loss) {
+    const autograd::EnableGrad guard;
+    nn::set_requires_grad(*this, true);
+    optimizer_->zero_grad();
+    autograd::backward(loss());
+    optimizer_->step(3e-3);
+    optimizer_->zero_grad();
+    nn::set_requires_grad(*this, false);
+  }
+  nn::Linear<float> in_{4, 48}, mid_{48, 48}, out_{48, 1};
+  optim::ParameterList<float> parameters_;
+  std::optional<optim::AdamW<float>> optimizer_;
+};
+
+/// Trains `net` for `steps` updates of `loss(step)`.
+template <class Loss>
+void train(Net& net, std::int64_t steps, double rate, Loss&& loss) {
+  nn::set_requires_grad(net, true);
+  const auto parameters = optim::parameters_of(net);
+  optim::AdamW<float> optimizer(parameters, {.weight_decay = 0});
+  const optim::Schedule schedule = optim::FlatThenLinear{rate, steps, 0.5};
+  for (std::int64_t i = 0; i < steps; ++i) {
+    optimizer.zero_grad();
+    autograd::backward(loss(i));
+    optimizer.step(schedule(i), optim::clip_factor(optim::grad_norm(parameters), 1.0));
+  }
+  optimizer.zero_grad();
+  nn::set_requires_grad(net, false);
+}
+
+/// What all methods start from: the density, its exact denoiser, and a network that imitates that.
+struct World {
+  diffusion::AnalyticDenoiser<> exact;
+  std::uint64_t seed = 0;
+  std::int64_t steps = 600;
+  Net teacher{};
+
+  World(const std::string& name, std::uint64_t s, std::int64_t teacher_steps, std::int64_t n)
+      : exact(table(), density(name)), seed(s), steps(n) {
+    nn::init_parameters(teacher, seed, "teacher");
+    train(teacher, teacher_steps, 3e-3, [&](std::int64_t i) {
+      const auto sub = static_cast<std::uint64_t>(i);
+      const auto x0 = data(256, sub);
+      const auto noise = ops::normal<float>(x0.shape(), stream(seed, "teacher.noise", sub));
+      const auto times = diffusion::uniform_times(exact.table(), 256, stream(seed, "teacher.t", sub));
+      const auto t = diffusion::time_tensor<float>(times);
+      const auto x = diffusion::add_noise(exact.table(), x0, noise, times);
+      return autograd::mse(teacher(Var<float>(x), t, Unconditional{}), exact(x, t, Unconditional{}));
+    });
+  }
+  [[nodiscard]] Tensor<float> data(std::int64_t n, std::uint64_t sub) const {
+    return exact.data<float>(n, stream(seed, "data", sub));
+  }
+  /// A student that starts from `from` and learns by `objective` from the network `teacher`.
+  template <class Objective>
+  [[nodiscard]] Net distil(const Objective& objective, const Net& from, const Net& guide, std::int64_t updates,
+                           double rate = 2e-3) const {
+    Net student = nn::deep_copy(from), target = nn::deep_copy(from);
+    nn::set_requires_grad(target, false);
+    const auto averages = optim::parameters_of(target, "", false), now = optim::parameters_of(student, "", false);
+    train(student, updates, rate, [&](std::int64_t i) {
+      if (i > 0) optim::ema_update(averages, now, 0.95);
+      const Batch batch{data(256, static_cast<std::uint64_t>(i)), {}};
+      return objective.loss(student, guide, target, batch, {seed, i}).loss;
+    });
+    return student;
+  }
+  template <class Objective>
+  [[nodiscard]] Net distil(const Objective& objective, double rate = 2e-3) const {
+    return distil(objective, teacher, teacher, steps, rate);
+  }
+};
+
+}  // namespace playground
