@@ -142,8 +142,9 @@ TEST_CASE("chains that end on the first level equal diffusers'") {
 }
 
 TEST_CASE("PeRFlow chains equal its formulas in continuous time") {
-  for (const auto& [windows, n] : {std::pair{1, 1}, {1, 4}, {2, 2}, {2, 8}, {4, 4}, {4, 8}, {5, 25}})
+  for (const auto& pair : {std::pair{1, 1}, {1, 4}, {2, 2}, {2, 8}, {4, 4}, {4, 8}, {5, 25}})
     for (const std::string prediction : {"eps", "v"}) {
+      const int windows = pair.first, n = pair.second;
       const std::string name = "perflow" + std::to_string(windows) + "." + std::to_string(n) + "." + prediction;
       CAPTURE(name);
       with_prediction(prediction, [&](auto p) {
