@@ -139,3 +139,21 @@ hypersd_configure() {
   fi
   sed -n 's/^-- hypersd: /  /p' "$log"
 }
+
+# hypersd_example PROGRAM FOLDER OPTION...: installs, builds and becomes an example's program, run in FOLDER, since paths
+# among the options are meant from where the user stands.
+hypersd_example() {
+  local program=$1 here=$2 directory=${HYPERSD_BUILD_DIR:-build/examples}
+  shift 2
+  hypersd_install build io cli data || exit 2
+  hypersd_configure "$directory/configure.log" --preset examples -B "$directory" || exit 1
+  if ! cmake --build "$directory" --target help | grep -q "$program"; then
+    say "${red}a library of the example is missing${plain}; see $directory/configure.log"
+    exit 2
+  fi
+  [ -x "$directory/examples/$program" ] || say "building the example in $directory (a minute or two)"
+  hypersd_build "$directory/build.log" "$directory" --target "$program" || exit 1
+  program=$(realpath "$directory")/examples/$program
+  cd "$here" || exit 1
+  exec "$program" "$@"
+}

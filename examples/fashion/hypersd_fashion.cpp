@@ -139,7 +139,7 @@ int main(int argc, char** argv) {
     execute(o);
     return 0;
   } catch (const CLI::ParseError& e) {
-    return report_usage(e);
+    return report_usage(e, "hypersd_fashion");
   } catch (const std::exception& e) {
     std::fprintf(stderr, "hypersd_fashion: %s\n", e.what());
     return 2;

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <hypersd/core/error.hpp>
@@ -87,6 +88,16 @@ inline void validate(const Options& o) {
                        o.guidance_max);
 }
 
+/// Parses, and prints the help where it is asked for. Throws CLI::ParseError, then too: `main` ends with its exit code.
+inline void parse(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::printf("%s", app.help().c_str());
+    throw;
+  }
+}
+
 /// Reads the command line. Throws CLI::ParseError, which `main` turns into exit code 2.
 inline Options parse_options(int argc, char** argv) {
   Options o;
@@ -139,13 +150,13 @@ inline Options parse_options(int argc, char** argv) {
   add("--eta", o.eta, "stochasticity of the TCD sampler with more than one step")->check(CLI::Range(0.0, 1.0));
   add("--eval-samples", o.eval_samples, "samples for the metrics")->check(CLI::Range(20, 1000000));
   add("--checkpoint-every", o.checkpoint_every, "training steps between checkpoints")->check(CLI::PositiveNumber);
-  app.parse(argc, argv);
+  parse(app, argc, argv);
   if (quick || full) {
     // A second pass puts what was typed on top of the preset's values.
     o = {};
     quick ? make_quick(o) : make_full(o);
     app.clear();
-    app.parse(argc, argv);
+    parse(app, argc, argv);
   }
   validate(o);
   return o;

@@ -46,13 +46,10 @@ inline pipeline::RunOptions settings_of(const Options& o) {
           {"eval-samples", std::to_string(o.eval_samples)}};
 }
 
-/// Prints help or a usage error; the exit code is 0 for help and 2 for an error.
-inline int report_usage(const CLI::ParseError& e) {
-  if (e.get_exit_code() == 0) {
-    std::printf("%s", e.what());
-    return 0;
-  }
-  std::fprintf(stderr, "hypersd_fashion: %s\nTry --help.\n", e.what());
+/// Prints a usage error of `program`; the exit code is 2, or 0 where help was asked for (and printed).
+inline int report_usage(const CLI::ParseError& e, const char* program) {
+  if (e.get_exit_code() == 0) return 0;
+  std::fprintf(stderr, "%s: %s\nTry --help.\n", program, e.what());
   return 2;
 }
 

@@ -22,6 +22,7 @@
 #include <hypersd/diffusion/sde.hpp>
 #include <hypersd/diffusion/solver.hpp>
 #include <hypersd/diffusion/solvers/ddim.hpp>
+#include <hypersd/diffusion/solvers/ddim_ode.hpp>
 #include <hypersd/diffusion/solvers/dpmpp_2m.hpp>
 #include <hypersd/diffusion/solvers/euler.hpp>
 #include <hypersd/diffusion/solvers/euler_ancestral.hpp>

@@ -5,9 +5,8 @@
 #include <hypersd/distill/distances/huber.hpp>
 #include <hypersd/distill/objectives/cd.hpp>
 #include <hypersd/distill/objectives/ctm.hpp>
-#include <hypersd/io/safetensors.hpp>
 
-#include "toy.hpp"
+#include "golden.hpp"
 
 #include <doctest/doctest.h>
 #include <string>
@@ -19,37 +18,10 @@ namespace {
 
 using Condition = Tensor<double>;
 
-struct Golden {
-  io::SafetensorsFile file{std::string(HYPERSD_TEST_DATA) + "/distill.safetensors"};
-
-  toy::Mlp network(const std::string& role, bool trainable) const {
-    auto p = [&](const char* name) { return Var<double>(file.get<double>(role + "." + name), trainable); };
-    return {p("w1"), p("b1"), p("w2"), p("b2")};
-  }
-  diffusion::Times times(const std::string& name) const {
-    const auto t = file.get<std::int64_t>(name);
-    return {t.data(), t.data() + t.size()};
-  }
-  Batch<double, Cpu, Condition> batch() const {
-    const auto c = file.get<double>("condition");
-    return {file.get<double>("x0"), {c, Tensor<double>::zeros(c.shape())}};
-  }
-  Draws draws(const std::string& name, bool guided) const {
-    Draws d{times(name + ".t"), times(name + ".t_prev"), times(name + ".t_end"), {}};
-    const auto omega = file.get<double>("omega");
-    for (const double w : omega.span()) d.guidance.push_back(guided ? diffusion::scale_of_w(w) : 1.0);
-    return d;
-  }
-};
-
-double relative(const Tensor<double>& a, const Tensor<double>& b) {
-  REQUIRE(a.shape() == b.shape());
-  double gap = 0, size = 0;
-  for (std::int64_t i = 0; i < a.size(); ++i) {
-    gap += (a[i] - b[i]) * (a[i] - b[i]);
-    size += b[i] * b[i];
-  }
-  return std::sqrt(gap / size);
+Draws draws(const toy::Golden& golden, const std::string& name, bool guided) {
+  Draws d{golden.times(name + ".t"), golden.times(name + ".t_prev"), golden.times(name + ".t_end"), {}};
+  for (const double w : golden.values("omega").span()) d.guidance.push_back(guided ? diffusion::scale_of_w(w) : 1.0);
+  return d;
 }
 
 /// Loss and gradient of `objective` on the golden case against PyTorch's.
@@ -57,17 +29,14 @@ template <class O>
 void check_golden(const O& objective, const std::string& name, const std::string& distance) {
   CAPTURE(name);
   CAPTURE(distance);
-  const Golden golden;
+  const toy::Golden golden("distill");
   const auto student = golden.network("student", true), teacher = golden.network("teacher", true),
              target = golden.network("target", true);
   const auto result = objective.loss_at(student, teacher, target, golden.batch(),
-                                        golden.draws(name, name.find("unguided") == std::string::npos),
-                                        golden.file.get<double>("noise"));
-  const double expected = golden.file.get<double>(name + "." + distance + ".loss").item();
-  CHECK(std::abs(result.loss.item() - expected) <= 1e-10 * std::abs(expected));
-  autograd::backward(result.loss);
-  for (const auto& [p, var] : student.parameters())
-    CHECK(relative(var.grad(), golden.file.get<double>(name + "." + distance + ".grad." + p)) <= 1e-9);
+                                        draws(golden, name, name.find("unguided") == std::string::npos),
+                                        golden.values("noise"));
+  const std::string where = name + "." + distance;
+  golden.check(where, result.loss, student);
   for (const auto* net : {&teacher, &target})
     for (const auto& [p, var] : net->parameters()) CHECK(!var.grad().defined());
 }

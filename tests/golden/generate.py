@@ -18,6 +18,7 @@ import torch
 import golden_distill
 import golden_more_solvers
 import golden_networks
+import golden_objectives
 import golden_ops
 import golden_solvers
 import golden_training
@@ -32,6 +33,7 @@ FAMILIES = {
     "adamw": golden_training.adamw,
     "lora": golden_training.lora,
     "distill": golden_distill.distill,
+    "objectives": golden_objectives.objectives,
     "frechet": golden_training.frechet,
     "philox": golden_training.philox,
 }

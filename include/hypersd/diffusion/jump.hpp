@@ -2,7 +2,7 @@
 #pragma once
 
 #include <hypersd/autograd/functions.hpp>
-#include <hypersd/diffusion/step.hpp>
+#include <hypersd/diffusion/solver.hpp>
 
 /// \file
 /// The scalar forms applied to batches: sample b of the tensors x, prediction [B, ...] has its own time t[b]. All work
@@ -62,6 +62,21 @@ Batch<T, D> jump(const NoiseTable& table, P, const Batch<T, D>& x, const Batch<T
   detail::check_batch("jump", x.shape(), prediction.shape(), from);
   detail::check_batch("jump", x.shape(), prediction.shape(), to);
   return detail::apply(sample_forms<T, D>(x.dim(0), [&](std::size_t b) { return jump_form<P>(table, from[b], to[b]); }),
+                       x, prediction);
+}
+
+/// One step of a deterministic solver from times `from` to times `to`, sample by sample. For `DdimOde` it is `jump`.
+template <AffineSolver S, Prediction P, template <Scalar, Device> class Batch, Scalar T, Device D>
+  requires DeterministicSolver<S>
+Batch<T, D> ode_step(const S& solver, const NoiseTable& table, P, const Batch<T, D>& x, const Batch<T, D>& prediction,
+                     const Times& from, const Times& to) {
+  detail::check_batch("ode_step", x.shape(), prediction.shape(), from);
+  detail::check_batch("ode_step", x.shape(), prediction.shape(), to);
+  return detail::apply(sample_forms<T, D>(x.dim(0),
+                                          [&](std::size_t b) {
+                                            const auto c = solver.template step<P>(table, {from[b], to[b], false});
+                                            return Form{c.x, c.prediction};
+                                          }),
                        x, prediction);
 }
 

@@ -5,6 +5,7 @@
 #include <hypersd/diffusion/denoiser.hpp>
 #include <hypersd/diffusion/forward_process.hpp>
 #include <hypersd/diffusion/guidance.hpp>
+#include <hypersd/diffusion/solvers/ddim_ode.hpp>
 #include <hypersd/distill/distances/mse.hpp>
 #include <hypersd/distill/draw.hpp>
 #include <hypersd/distill/objective.hpp>
@@ -27,9 +28,12 @@ struct ConsistencyOptions {
 ///   d(Psi(x_t, f_student, t_end), stopgrad Psi(x', f_target, t_end)),  x' = Psi(x_t, f_teacher, t')
 ///
 /// with the teacher guided, t' one grid step below t, and t_end where `Rule` allows it. Where t_end = t' the target is
-/// x' itself, exactly. `Rule` makes it Eq 4, 5 or 12.
-template <EndRule Rule, diffusion::Prediction P = diffusion::Epsilon, class Metric = Mse>
+/// x' itself, exactly. `Rule` makes it Eq 4, 5 or 12; `TeacherSolver` makes the teacher's step.
+template <EndRule Rule, diffusion::Prediction P = diffusion::Epsilon, class Metric = Mse,
+          diffusion::AffineSolver TeacherSolver = diffusion::DdimOde>
 struct Consistency {
+  static_assert(diffusion::DeterministicSolver<TeacherSolver>,
+                "the teacher of a consistency objective follows an ODE: its solver must not be stochastic");
   using Options = ConsistencyOptions;
   Options options{};
   Metric distance{};
@@ -64,7 +68,8 @@ struct Consistency {
     const auto t = diffusion::time_tensor<T, D>(draws.t);
     // The teacher's guided step. [Hyper-SD Eq. 1]
     const auto guided = diffusion::predict_guided(teacher, x_t, t, batch.condition, draws.guidance);
-    const auto x_previous = diffusion::jump(table, prediction, x_t, guided, draws.t, draws.previous);
+    const auto x_previous =
+        diffusion::ode_step(TeacherSolver{}, table, prediction, x_t, guided, draws.t, draws.previous);
     // The target's jump from there; a jump to where it stands is the identity. [Hyper-SD Eq. 12], right-hand side
     const auto from_target = diffusion::predict(target, x_previous, diffusion::time_tensor<T, D>(draws.previous),
                                                 batch.condition.conditional);

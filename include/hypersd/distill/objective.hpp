@@ -13,6 +13,7 @@ template <class T, class D, class Condition>
 struct Batch {
   Tensor<T, D> x0;  ///< [B, ...]
   diffusion::GuidedCondition<Condition> condition;
+  Tensor<T, D> noise{};  ///< [B, ...] if x0 is where the teacher's ODE takes this noise (paired data); else undefined
 };
 
 /// Where an iteration's random numbers come from.

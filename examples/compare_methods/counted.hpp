@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/autograd/variable.hpp>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace compare {
+
+using namespace hypersd;
+
+/// Samples that networks were evaluated on. A pass with gradient counts three times: forward, and a backward pass of
+/// about twice its cost. An encoder's features count half.
+struct Evaluations {
+  double forward = 0, trained = 0;
+  [[nodiscard]] double cost() const { return forward + 3 * trained; }
+  void add(std::int64_t samples, double share, bool with_gradient) {
+    (with_gradient ? trained : forward) += share * static_cast<double>(samples);
+  }
+};
+
+/// A network that counts what it is asked. Copies share the count.
+template <class Net>
+struct Counted {
+  using value_type = typename Net::value_type;
+  using device_type = typename Net::device_type;
+  using Condition = typename Net::Condition;
+
+  Net net;
+  std::shared_ptr<Evaluations> count = std::make_shared<Evaluations>();
+
+  using V = Var<value_type, device_type>;
+  using Times = Tensor<value_type, device_type>;
+
+  V operator()(const V& x, const Times& t, const Condition& condition) const {
+    V out = net(x, t, condition);
+    count->add(x.dim(0), 1, out.tracked());
+    return out;
+  }
+  std::vector<V> features(const V& x, const Times& t, const Condition& condition) const {
+    std::vector<V> out = net.features(x, t, condition);
+    count->add(x.dim(0), 0.5, out.front().tracked());
+    return out;
+  }
+  template <class F>
+  void visit(F&& f, const std::string& prefix = "") {
+    net.visit(std::forward<F>(f), prefix);
+  }
+};
+
+}  // namespace compare

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Methods whose students agree with themselves along the teacher's trajectories.
+#include "method.hpp"
+
+#include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/diffusion/solvers/lcm.hpp>
+#include <hypersd/diffusion/solvers/tcd.hpp>
+#include <hypersd/distill/feature_critic.hpp>
+#include <hypersd/distill/objectives/cd.hpp>
+#include <hypersd/distill/objectives/ctm.hpp>
+#include <hypersd/distill/objectives/data_terms.hpp>
+#include <hypersd/distill/objectives/lcm.hpp>
+#include <hypersd/distill/objectives/pcm.hpp>
+#include <hypersd/distill/objectives/tscd.hpp>
+#include <hypersd/distill/sum.hpp>
+#include <hypersd/nn/init.hpp>
+#include <hypersd/nn/models/discriminator.hpp>
+
+namespace compare {
+
+namespace {
+
+using distill::OriginalTeacher;
+
+diffusion::NoiseTable table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
+
+distill::ConsistencyOptions guided(const Seed& s) {
+  const fashion::Options& o = s.run.options;
+  return {.grid_points = 40, .guidance_min = o.guidance_min, .guidance_max = o.guidance_max};
+}
+
+/// Trains with `objective_of(k)`, an objective that needs nothing beside the three networks.
+template <class ObjectiveOf>
+Trained train_with(const Seed& s, const std::string& name, const Plan& plan, ObjectiveOf&& objective_of) {
+  return train_stages<OriginalTeacher>(
+      s, name, plan, Model{s.teacher.unet}, [&](const Step& step, const Batch& batch) {
+        return objective_of(step.k).loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
+      });
+}
+
+// An iteration costs 6 a sample: the student's pass with gradient 3, the guided teacher 2, the target 1.
+Trained train_cd(const Seed& s) {
+  return train_with(s, "cd", {}, [&](int) { return distill::Cd<>(table(), guided(s)); });
+}
+Trained train_lcm(const Seed& s) {
+  return train_with(s, "lcm", {}, [&](int) { return distill::Lcm<>(table(), guided(s)); });
+}
+Trained train_tcd(const Seed& s) {
+  return train_with(s, "tcd", {}, [&](int) { return distill::Ctm<>(table(), guided(s)); });
+}
+Trained train_pcm(const Seed& s) {
+  return train_with(s, "pcm", {}, [&](int) { return distill::Pcm<4>(table(), guided(s)); });
+}
+Trained train_tscd(const Seed& s) {
+  return train_with(s, "tscd", {.stages = {8, 4, 2, 1}}, [&](int k) {
+    using Rule = distill::WithinSegments<>;
+    return distill::Consistency<Rule>(table(), guided(s), {}, Rule{k});
+  });
+}
+
+/// Eq 5 with the denoising and adversarial terms of the consistency trajectory model.
+Trained train_ctm(const Seed& s) {
+  // 6 for Eq 5, 3 for denoising; 3 for the critic's sample, 1.5 to judge it and 1 to learn.
+  const Plan plan{.cost = [](int) { return 14.5; }};
+  const Model teacher{s.teacher.unet};
+  nn::Discriminator<float> heads({.feature_channels = s.teacher.unet.feature_channels(), .hidden = s.run.options.channels});
+  nn::init_parameters(heads, s.seed(), "critic");
+  using Critic = distill::FeatureCritic<Model, nn::Discriminator<float>>;
+  Critic critic(teacher, heads, 1e-3);
+  const auto objective = distill::sum_of(distill::weighted(1.0, distill::Ctm<>(table(), guided(s)), "consistency"),
+                                         distill::weighted(0.1, distill::Denoising<>(table()), "denoising"),
+                                         distill::weighted(1e-3, distill::DataAdversarial<Critic>(table(), &critic), "gan"));
+  return train_stages<OriginalTeacher>(
+      s, "ctm", plan, teacher,
+      [&](const Step& step, const Batch& batch) {
+        return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
+      },
+      [&](pipeline::Trainer<float>& trainer) { trainer.state().add("critic.", critic); });
+}
+
+}  // namespace
+
+std::vector<Method> consistency_methods() {
+  const auto tcd = [](double eta) {
+    return sampler_choice<diffusion::Tcd>("TCD, eta " + io::number(eta), eta == 0, {.eta = eta});
+  };
+  const auto lcm = sampler_choice<diffusion::Lcm>("LCM", false, {}, 1, diffusion::EndPoint::clean);
+  std::vector<Method> out;
+  out.push_back({"cd", "CD", "Song et al. 2023", true, false, {tcd(0), lcm}, train_cd});
+  out.push_back({"lcm", "LCM", "Luo et al. 2023", true, false, {lcm, tcd(0)}, train_lcm});
+  out.push_back({"ctm", "CTM, all terms", "Kim et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_ctm});
+  out.push_back({"tcd", "TCD (Eq 5)", "Zheng et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tcd});
+  out.push_back({"pcm", "PCM, 4 phases", "Wang et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_pcm});
+  out.push_back({"tscd", "TSCD (Hyper-SD)", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd});
+  return out;
+}
+
+}  // namespace compare

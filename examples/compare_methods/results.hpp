@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "method.hpp"
+
+#include <hypersd/io/csv.hpp>
+#include <hypersd/io/metric_log.hpp>
+#include <hypersd/metrics/student_t.hpp>
+
+#include <filesystem>
+
+namespace compare {
+
+/// One measurement: a method's sampler at a number of steps, one seed. NaN where there is nothing to measure.
+struct Row {
+  std::string method, sampler;
+  int steps = 0;
+  std::uint64_t seed = 0;
+  double fd = NAN, agreement = NAN, trajectory = NAN;  ///< agreement in percent
+  double fd_low = NAN, fd_high = NAN;                  ///< bootstrap interval within the seed
+  double evaluations = 0, iterations = 0, seconds = 0;  ///< of training; seconds 0 if it was resumed
+};
+
+inline const std::vector<std::string>& row_columns() {
+  static const std::vector<std::string> names{"method", "sampler", "steps", "seed", "fd", "fd_low", "fd_high",
+                                              "agreement", "trajectory", "evaluations", "iterations", "seconds"};
+  return names;
+}
+inline io::MetricRow metric_row(const Row& r) {
+  return {{"method", r.method}, {"sampler", r.sampler}, {"steps", r.steps}, {"seed", r.seed},
+          {"fd", r.fd}, {"fd_low", r.fd_low}, {"fd_high", r.fd_high}, {"agreement", r.agreement},
+          {"trajectory", r.trajectory}, {"evaluations", r.evaluations}, {"iterations", r.iterations},
+          {"seconds", r.seconds}};
+}
+
+/// Writes the rows of one method and seed at once; the file is there only when all are.
+inline void save_rows(const std::string& path, const std::vector<Row>& rows) {
+  std::string text = io::csv_line(row_columns());
+  for (const Row& r : rows) {
+    std::vector<std::string> fields;
+    for (const auto& [name, value] : metric_row(r)) fields.push_back(value.csv());
+    text += io::csv_line(fields);
+  }
+  io::atomic_write(path, text);
+}
+/// Throws FormatError naming the file.
+inline std::vector<Row> load_rows(const std::string& path) {
+  const io::CsvTable table = io::read_csv(path);
+  std::vector<Row> out;
+  for (const auto& fields : table.rows) {
+    const auto number = [&](const char* column) {
+      const std::string& text = fields[table.column(column)];
+      try {
+        return std::stod(text);
+      } catch (const std::exception&) {
+        fail<FormatError>("CSV file ", io::in_quotes(path), ": ", column, " is ", io::in_quotes(text));
+      }
+    };
+    out.push_back({fields[table.column("method")], fields[table.column("sampler")],
+                   static_cast<int>(number("steps")), static_cast<std::uint64_t>(number("seed")), number("fd"),
+                   number("agreement"), number("trajectory"), number("fd_low"), number("fd_high"),
+                   number("evaluations"), number("iterations"), number("seconds")});
+  }
+  return out;
+}
+
+/// Which number of a row.
+using Measure = double Row::*;
+
+/// All rows of a study.
+struct Results {
+  std::vector<Row> rows;
+
+  /// Values over seeds, in the order of seeds.
+  [[nodiscard]] std::map<std::uint64_t, double> values(const std::string& method, const std::string& sampler,
+                                                       int steps, Measure m) const {
+    std::map<std::uint64_t, double> out;
+    for (const Row& r : rows)
+      if (r.method == method && r.sampler == sampler && r.steps == steps && std::isfinite(r.*m)) out[r.seed] = r.*m;
+    return out;
+  }
+  /// Mean over seeds with its 95 % t-interval; without an interval (NaN ends) for one seed, all NaN for none.
+  [[nodiscard]] metrics::Interval mean(const std::string& method, const std::string& sampler, int steps,
+                                       Measure m) const {
+    return mean_of(values(method, sampler, steps, m));
+  }
+  /// Mean over seeds of the paired difference a - b.
+  [[nodiscard]] metrics::Interval difference(const std::map<std::uint64_t, double>& a,
+                                             const std::map<std::uint64_t, double>& b) const {
+    std::map<std::uint64_t, double> gaps;
+    for (const auto& [seed, value] : a)
+      if (const auto it = b.find(seed); it != b.end()) gaps[seed] = value - it->second;
+    return mean_of(gaps);
+  }
+
+ private:
+  static metrics::Interval mean_of(const std::map<std::uint64_t, double>& by_seed) {
+    std::vector<double> v;
+    for (const auto& [seed, value] : by_seed) v.push_back(value);
+    if (v.empty()) return {NAN, NAN, NAN};
+    if (v.size() == 1) return {v[0], NAN, NAN};
+    return metrics::t_interval(v);
+  }
+};
+
+}  // namespace compare

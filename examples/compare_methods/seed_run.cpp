@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+/// One seed of the study: the shared networks, then method by method training, sampling and measuring.
+#include "seed_run.hpp"
+
+namespace compare {
+
+namespace {
+
+std::string seed_folder(const StudyOptions& o, std::uint64_t seed) {
+  return (o.base.out / ("seed" + std::to_string(seed))).string();
+}
+
+/// Measures a trained method with each of its samplers.
+class Examiner {
+ public:
+  Examiner(const Seed& s, const nn::Autoencoder<float>& autoencoder, const nn::Classifier<float>& classifier)
+      : s_(s),
+        autoencoder_(autoencoder),
+        evaluator_(s.run, s.data, classifier),
+        prompts_(s.data, s.run.options.eval_samples, s.seed(), "evaluation.noise"),
+        shown_(s.data, s.data.classes(), s.seed(), "picture.noise"),
+        few_(std::min(s.run.options.trajectory_samples, s.run.options.eval_samples)) {
+    const auto teacher = teacher_methods().front().samplers.front();
+    ends_ = draw(teacher, s.teacher.unet, prompts_.noise.slice(0, few_), prompts_.captions.slice(0, few_), 50,
+                 "teacher, 50 steps");
+  }
+
+  void measure(const Method& m, const Trained& trained, double seconds, std::vector<Row>& rows) const {
+    std::vector<int> counts(s_.options.steps.begin(), s_.options.steps.end());
+    if (!m.train) counts.push_back(static_cast<int>(s_.run.options.teacher_inference_steps));
+    for (const SamplerChoice& sampler : m.samplers)
+      for (const int n : counts) {
+        if (n < sampler.at_least || (!sampler.deterministic && n == 1 && m.samplers.size() > 1)) continue;
+        const Net& net = student(m, trained, n);
+        const auto z = draw(sampler, net, prompts_.noise, prompts_.captions, n,
+                            m.name + ", " + std::to_string(n) + (n == 1 ? " step" : " steps"));
+        const auto images = fashion::decode_all(autoencoder_, s_.latents, z);
+        Row r{.method = m.name, .sampler = sampler.name, .steps = n, .seed = s_.seed()};
+        const auto fd = evaluator_.frechet(images);
+        r.fd = fd.estimate, r.fd_low = fd.low, r.fd_high = fd.high;
+        r.agreement = 100 * evaluator_.agreement(images, prompts_.labels).estimate;
+        if (sampler.deterministic) r.trajectory = metrics::trajectory_error(z.slice(0, few_), ends_).mean();
+        r.evaluations = trained.planned;
+        r.iterations = static_cast<double>(trained.iterations);
+        r.seconds = seconds;
+        rows.push_back(r);
+        if (&sampler == &m.samplers.front()) {
+          const auto latents = draw(sampler, net, shown_.noise, shown_.captions, n, "");
+          io::write_npy(picture_file(s_.options, s_.seed(), m.name, n),
+                        fashion::decode_all(autoencoder_, s_.latents, latents));
+        }
+      }
+  }
+
+ private:
+  static const Net& student(const Method& m, const Trained& trained, int steps) {
+    if (!m.model_per_count) return trained.last;
+    // The student of the stage with as many steps, or the nearest with more.
+    const Net* best = &trained.last;
+    for (const auto& [k, net] : trained.stages)
+      if (k <= steps) best = &net;
+    return *best;
+  }
+  Tensor<float> draw(const SamplerChoice& sampler, const Net& net, const Tensor<float>& noise,
+                     const Tensor<std::int32_t>& captions, int steps, const std::string& phase) const {
+    std::int64_t first = 0;
+    return fashion::in_batches(noise, 250, [&](const Tensor<float>& z) {
+      const std::int64_t next = first + z.dim(0);
+      if (!phase.empty()) report(s_.run.progress, {phase, first, noise.dim(0), {}, {}});
+      auto x = sampler.draw(net, z, fashion::condition_of(s_.teacher.text, captions.slice(first, next)), steps,
+                            s_.seed(), first);
+      first = next;
+      if (!phase.empty()) report(s_.run.progress, {phase, next, noise.dim(0), {}, {}});
+      return x;
+    });
+  }
+
+  const Seed& s_;
+  const nn::Autoencoder<float>& autoencoder_;
+  fashion::Evaluator evaluator_;
+  Prompts prompts_, shown_;
+  std::int64_t few_;
+  Tensor<float> ends_;
+};
+
+}  // namespace
+
+std::string picture_file(const StudyOptions& o, std::uint64_t seed, const std::string& method, int steps) {
+  return seed_folder(o, seed) + "/results/" + method + "_" + std::to_string(steps) + ".npy";
+}
+
+std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const std::vector<Method>& methods,
+                          const Progress& progress) {
+  fashion::Options base = options.base;
+  base.seed = seed;
+  base.out = seed_folder(options, seed);
+  base.student_steps = options.steps;
+  pipeline::RunDirectory directory(base.out.string(), settings_of(options, base),
+                                   base.resume ? pipeline::Existing::resume : pipeline::Existing::refuse);
+  io::ensure_writable_folder(directory.file("results"));
+  const auto file = [&](const Method& m) { return directory.file("results/" + m.name + ".csv"); };
+  std::vector<Row> rows;
+  const auto complete = [&](const std::vector<Row>& found) {
+    return std::all_of(options.steps.begin(), options.steps.end(), [&](std::int64_t n) {
+      return std::any_of(found.begin(), found.end(), [&](const Row& r) { return r.steps >= n; });
+    });
+  };
+  std::vector<const Method*> open;
+  for (const Method& m : methods) {
+    const auto found = std::filesystem::exists(file(m)) ? load_rows(file(m)) : std::vector<Row>{};
+    if (found.empty() || !complete(found)) open.push_back(&m);
+    else rows.insert(rows.end(), found.begin(), found.end());
+  }
+  if (open.empty()) return rows;
+
+  const fashion::Dataset data(base.data.string());
+  const fashion::Run run{base, directory, progress};
+  const auto autoencoder = fashion::train_autoencoder(run, data);
+  const auto classifier = fashion::train_classifier(run, data);
+  const auto latents = fashion::encode_all(autoencoder, data.images.train.first(base.latent_images));
+  const auto teacher = fashion::train_teacher(run, data, latents);
+  const Seed s{options, run, data, latents, teacher};
+  const Examiner examiner(s, autoencoder, classifier);
+  for (const Method* m : open) {
+    const auto begin = std::chrono::steady_clock::now();
+    const Trained trained = m->train ? m->train(s) : Trained{.last = teacher.unet};
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    // A resumed training counts only its rest, a whole one must cost what its plan says.
+    if (trained.spent > 0 && std::abs(trained.spent - trained.planned) > 0.02 * trained.planned)
+      report(progress, {m->name + ": " + io::compact(trained.spent) + " evaluations counted, " +
+                            io::compact(trained.planned) + " planned", 0, 0, {}, {}});
+    std::vector<Row> mine;
+    examiner.measure(*m, trained, m->train ? took.count() : 0, mine);
+    save_rows(file(*m), mine);
+    rows.insert(rows.end(), mine.begin(), mine.end());
+  }
+  return rows;
+}
+
+}  // namespace compare

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "results.hpp"
+
+#include <hypersd/io/html_report.hpp>
+
+namespace compare {
+
+/// Mean over seeds and half of its interval as a cell; empty where nothing was measured.
+inline io::ReportCell cell(const metrics::Interval& v, int digits) {
+  if (!std::isfinite(v.estimate)) return io::ReportCell("");
+  return {v.estimate, digits, std::isfinite(v.low) ? 0.5 * (v.high - v.low) : NAN};
+}
+
+inline const char* count_word(int n) { return n == 1 ? " step" : " steps"; }
+
+/// What each method is and what it cost. [Hyper-SD Table 1, in small]
+inline io::ReportTable methods_table(const std::vector<Method>& methods, const Results& results) {
+  io::ReportTable t;
+  t.columns = {{"Method"}, {"Source"}, {"Trajectory"}, {"Students"}, {"Guidance when sampling"}, {"Training, iterations"},
+               {"Training, network evaluations"}};
+  for (const Method& m : methods) {
+    double iterations = 0, evaluations = 0;
+    for (const Row& r : results.rows)
+      if (r.method == m.name) iterations = r.iterations, evaluations = r.evaluations;
+    t.rows.push_back({{m.title, m.source, m.preserves ? "kept" : "replaced",
+                       !m.train ? "" : m.model_per_count ? "one for each number of steps" : "one for all",
+                       m.train ? "none" : "needed", m.train ? io::ReportCell(io::fixed(iterations, 0)) : io::ReportCell(""),
+                       m.train ? io::ReportCell(io::fixed(evaluations / 1000, 0) + " k") : io::ReportCell("")},
+                      !m.train});
+  }
+  return t;
+}
+
+/// One measure by method and number of steps, each with its first sampler. [Hyper-SD Table 2, in small]
+inline io::ReportTable measure_table(const std::vector<Method>& methods, const Results& results,
+                                     const std::vector<std::int64_t>& steps, Measure m, io::Best best, int digits) {
+  io::ReportTable t;
+  t.columns = {{"Method"}, {"Sampler"}};
+  for (const std::int64_t n : steps) t.columns.push_back({std::to_string(n) + count_word(static_cast<int>(n)), best});
+  for (const Method& method : methods)
+    for (const SamplerChoice& sampler : method.samplers) {
+      io::ReportRow row{{method.title, sampler.name}, !method.train};
+      bool any = false;
+      for (const std::int64_t n : steps) {
+        const auto v = results.mean(method.name, sampler.name, static_cast<int>(n), m);
+        any = any || std::isfinite(v.estimate);
+        row.cells.push_back(cell(v, digits));
+      }
+      if (any) t.rows.push_back(row);
+    }
+  return t;
+}
+
+/// An ordering that the paper's tables show, to be looked for here: `better` ahead of `worse` in a measure.
+struct Claim {
+  std::string table, better, worse;
+  int steps;
+  std::string measure;
+};
+
+/// Orderings of the paper's Tables 2, 3 and 5 without the rows that feedback learning adds.
+inline std::vector<Claim> paper_claims() {
+  std::vector<Claim> out;
+  for (const char* rival : {"lcm", "cd", "tcd", "ctm", "perflow", "add", "lightning"})
+    for (const char* measure : {"FD", "agreement"}) out.push_back({"2", "tscd", rival, 4, measure});
+  for (const char* rival : {"add", "lightning"})
+    for (const char* measure : {"FD", "agreement"}) out.push_back({"2", "tscd", rival, 1, measure});
+  for (const char* rival : {"tscd", "add", "lightning", "sds"})
+    for (const char* measure : {"FD", "agreement"}) out.push_back({"3", "dmd", rival, 1, measure});
+  for (const int n : {1, 2, 4, 8})
+    for (const char* measure : {"FD", "agreement", "trajectory error"}) out.push_back({"5", "tscd", "tcd", n, measure});
+  for (const char* rival : {"cd", "ctm"})
+    for (const char* measure : {"FD", "agreement"}) out.push_back({"5", "tscd", rival, 2, measure});
+  return out;
+}
+
+/// Whether a claim holds: the paired difference's 95 % interval lies on its side, on the other, or holds 0.
+struct Verdict {
+  metrics::Interval difference;
+  std::string word;
+};
+inline Verdict judge(const Results& results, const std::vector<Method>& methods, const Claim& c) {
+  const auto values = [&](const std::string& name) {
+    const Measure m = c.measure == "FD" ? &Row::fd : c.measure == "agreement" ? &Row::agreement : &Row::trajectory;
+    for (const Method& method : methods)
+      if (method.name == name) return results.values(name, method.samplers.front().name, c.steps, m);
+    return std::map<std::uint64_t, double>{};
+  };
+  const double sign = c.measure == "agreement" ? -1 : 1;  // of a difference that is bad for the claim
+  Verdict v{results.difference(values(c.better), values(c.worse)), ""};
+  if (!std::isfinite(v.difference.estimate)) return v;
+  const double low = std::min(sign * v.difference.low, sign * v.difference.high);
+  const double high = std::max(sign * v.difference.low, sign * v.difference.high);
+  v.word = !std::isfinite(low) ? "one seed only" : high < 0 ? "holds" : low > 0 ? "does not hold" : "cannot be told";
+  return v;
+}
+inline io::ReportTable claims_table(const Results& results, const std::vector<Method>& methods) {
+  io::ReportTable t;
+  t.columns = {{"Paper's table"}, {"Claim"}, {"Steps"}, {"Measure"}, {"Difference here"}, {"Verdict"}};
+  for (const Claim& c : paper_claims()) {
+    const Verdict v = judge(results, methods, c);
+    if (v.word.empty()) continue;
+    const auto title = [&](const std::string& name) {
+      for (const Method& m : methods)
+        if (m.name == name) return m.title;
+      return name;
+    };
+    t.rows.push_back({{c.table, title(c.better) + " ahead of " + title(c.worse), std::to_string(c.steps), c.measure,
+                       cell(v.difference, c.measure == "trajectory error" ? 4 : 2), v.word}});
+  }
+  return t;
+}
+
+/// A table as GitHub's Markdown.
+inline std::string markdown(const io::ReportTable& t) {
+  std::string out = "|", rule = "|";
+  for (const auto& c : t.columns) out += " " + c.name + " |", rule += "---|";
+  out += "\n" + rule + "\n";
+  for (const auto& row : t.rows) {
+    out += "|";
+    for (const auto& c : row.cells) {
+      std::string text = c.text;
+      if (c.value) text = io::fixed(*c.value, c.digits);
+      if (c.value && std::isfinite(c.half_width)) text += " ± " + io::fixed(c.half_width, c.digits);
+      out += " " + text + " |";
+    }
+    out += "\n";
+  }
+  return out;
+}
+
+}  // namespace compare

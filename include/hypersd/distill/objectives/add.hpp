@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/distill/distances/adversarial.hpp>
+#include <hypersd/distill/one_step.hpp>
+
+namespace hypersd::distill {
+
+/// Weight c(t) of adversarial diffusion distillation's second term.
+enum class AddWeight {
+  exponential,  ///< alpha_t, the default of the paper
+  sds           ///< sigma_t^2 alpha_t / (2 sigma_t): the gradient of score distillation
+};
+
+/// Settings of adversarial diffusion distillation.
+struct AddOptions {
+  diffusion::Times start = {249, 499, 749, 999};  ///< times at which the student starts; the last is pure noise
+  double distillation = 2.5;                      ///< weight of the teacher's term
+  double guidance = 2;                            ///< of the teacher (g form)
+  AddWeight weight = AddWeight::exponential;
+};
+
+/// One iteration's draws.
+struct AddDraws {
+  diffusion::Times start, t;
+};
+
+/// Adversarial diffusion distillation (Sauer et al. 2023): the student's one-step data must pass a critic that knows real
+/// data, and agree with what the teacher makes of them after they are noised again. [Hyper-SD Eq. 6, 7]
+template <class Critic, diffusion::Prediction P = diffusion::Epsilon>
+struct Add {
+  using Options = AddOptions;
+  Options options{};
+  Critic* critic = nullptr;
+  diffusion::NoiseTable table;
+
+  Add(diffusion::NoiseTable noise, Critic* c, Options o = {}) : options(std::move(o)), critic(c), table(std::move(noise)) {
+    require<OptionError>(critic != nullptr, "Add without a critic");
+    require<OptionError>(!options.start.empty(), "Add: no start times");
+  }
+
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+    requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
+  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
+                        Randomness random) const {
+    const auto sub = static_cast<std::uint64_t>(random.step);
+    const auto normal = [&](const char* name) {
+      return ops::normal<T, D>(batch.x0.shape(), stream(random.seed, name, sub));
+    };
+    AddDraws d{{}, diffusion::uniform_times(table, batch.x0.dim(0), stream(random.seed, "add.t", sub))};
+    const Stream choice = stream(random.seed, "add.start", sub);
+    for (std::size_t b = 0; b < d.t.size(); ++b)
+      d.start.push_back(options.start[static_cast<std::size_t>(
+          integer_at(choice, b, static_cast<std::int64_t>(options.start.size())))]);
+    return loss_at(student, teacher, batch, d, normal("add.start"), normal("add.noise"));
+  }
+
+  /// The same for given draws, starting noise and judging noise, both [B, ...].
+  template <class Student, class Teacher, class T, class D, class C>
+  LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
+                           const AddDraws& d, const Tensor<T, D>& start_noise, const Tensor<T, D>& noise) const {
+    const C& condition = batch.condition.conditional;
+    auto from = diffusion::add_noise(table, batch.x0, start_noise, d.start);
+    for (std::int64_t b = 0; b < from.dim(0); ++b)
+      if (d.start[static_cast<std::size_t>(b)] == table.size() - 1)
+        from.slice(b, b + 1).copy_from(start_noise.slice(b, b + 1));
+    const Var<T, D> x_s(from);
+    const auto x = diffusion::x0_of(table, P{}, x_s, student(x_s, diffusion::time_tensor<T, D>(d.start), condition),
+                                    d.start);
+    // The critic judges clean data, so at time 0. [Hyper-SD Eq. 6]
+    const Where<T, D, C> clean{Tensor<T, D>::zeros(Shape{x.dim(0)}), condition, {}};
+    const auto adversarial = Adversarial<Critic>{critic, {}}(x, batch.x0, clean);
+    const auto x_t = diffusion::add_noise(table, x.value(), noise, d.t);
+    const auto teachers = predicted_x0(teacher, table, P{}, x_t, d.t, batch.condition,
+                                       std::vector<double>(d.t.size(), options.guidance));
+    std::vector<T> roots;
+    for (const int t : d.t) {
+      const diffusion::Level l = table.level(t);
+      const double c = options.weight == AddWeight::exponential ? l.alpha : 0.5 * l.sigma * l.alpha;
+      roots.push_back(static_cast<T>(std::sqrt(c)));
+    }
+    const auto root = ops::per_sample(Tensor<T, D>::from(Shape{x.dim(0)}, roots));
+    const auto distillation = autograd::mse(autograd::mul(x, root), ops::map(ops::Mul{}, teachers, root));
+    return {autograd::linear_combination(T(1), adversarial, static_cast<T>(options.distillation), distillation),
+            {{"adversarial", static_cast<double>(adversarial.item())},
+             {"distillation", static_cast<double>(distillation.item())}}};  // [Hyper-SD Eq. 7]
+  }
+};
+
+}  // namespace hypersd::distill

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/distill/distances/adversarial.hpp>
+#include <hypersd/distill/one_step.hpp>
+
+/// \file
+/// Terms that compare the student with data rather than with the teacher. The consistency trajectory model adds both to
+/// Eq 5 (Kim et al. 2024, Eq 14): `sum_of(weighted(1, Ctm<>(table)), weighted(w, Denoising<>(table)), ...)`.
+
+namespace hypersd::distill {
+
+/// mean |x0hat(x_t) - x0|^2 at uniform times: denoising of data, which keeps the student's small jumps right.
+template <diffusion::Prediction P = diffusion::Epsilon>
+struct Denoising {
+  diffusion::NoiseTable table;
+  explicit Denoising(diffusion::NoiseTable noise) : table(std::move(noise)) {}
+
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  LossResult<T, D> loss(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
+                        Randomness random) const {
+    const auto sub = static_cast<std::uint64_t>(random.step);
+    return loss_at(student, batch, diffusion::uniform_times(table, batch.x0.dim(0), stream(random.seed, "dsm.t", sub)),
+                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "dsm.noise", sub)));
+  }
+  /// The same for given times and noise [B, ...].
+  template <class Student, class T, class D, class C>
+  LossResult<T, D> loss_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& t,
+                           const Tensor<T, D>& noise) const {
+    const Var<T, D> x(diffusion::add_noise(table, batch.x0, noise, t));
+    const auto f = student(x, diffusion::time_tensor<T, D>(t), batch.condition.conditional);
+    return {autograd::mse(diffusion::x0_of(table, P{}, x, f, t), batch.x0), {}};
+  }
+};
+
+/// The judgement of a critic that knows data on the student's jumps from uniform times to the end.
+template <class Critic, diffusion::Prediction P = diffusion::Epsilon>
+struct DataAdversarial {
+  Critic* critic = nullptr;
+  diffusion::NoiseTable table;
+  DataAdversarial(diffusion::NoiseTable noise, Critic* c) : critic(c), table(std::move(noise)) {}
+
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  LossResult<T, D> loss(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
+                        Randomness random) const {
+    const auto sub = static_cast<std::uint64_t>(random.step);
+    return loss_at(student, batch, diffusion::uniform_times(table, batch.x0.dim(0), stream(random.seed, "gan.t", sub)),
+                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "gan.noise", sub)));
+  }
+  /// The same for given times and noise [B, ...].
+  template <class Student, class T, class D, class C>
+  LossResult<T, D> loss_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& t,
+                           const Tensor<T, D>& noise) const {
+    const C& condition = batch.condition.conditional;
+    const Var<T, D> x(diffusion::add_noise(table, batch.x0, noise, t));
+    const auto end = diffusion::Times(t.size(), 0);
+    const auto jumped =
+        diffusion::jump(table, P{}, x, student(x, diffusion::time_tensor<T, D>(t), condition), t, end);
+    const Where<T, D, C> where{diffusion::time_tensor<T, D>(end), condition, {}};
+    return {Adversarial<Critic>{critic, {}}(jumped, batch.x0, where), {}};
+  }
+};
+
+}  // namespace hypersd::distill

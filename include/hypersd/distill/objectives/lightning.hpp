@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/diffusion/forward_process.hpp>
+#include <hypersd/diffusion/guidance.hpp>
+#include <hypersd/distill/objective.hpp>
+#include <hypersd/distill/trajectory_critic.hpp>
+
+namespace hypersd::distill {
+
+/// Settings of progressive adversarial distillation.
+struct LightningOptions {
+  int steps = 4;                              ///< jumps of the student from T - 1 to 0
+  int teacher_steps = 2;                      ///< DDIM steps of the teacher within one jump
+  double guidance_min = 1, guidance_max = 1;  ///< the teacher's scale; in the first stage only
+  double mse_weight = 1;                      ///< 1 with an adversarial weight of 0 is the first stage
+  double adversarial_weight = 0;
+};
+
+/// One iteration's draws: the jump t -> end.
+struct LightningDraws {
+  diffusion::Times t, end;
+  std::vector<double> guidance;
+};
+
+/// How the student of progressive adversarial distillation speaks.
+struct AsTeacher {};   ///< in the teacher's prediction type
+struct OneStepX0 {};   ///< as clean data: a noise prediction at T - 1 amplifies errors by sigma / alpha
+
+/// Progressive adversarial distillation (Lin et al. 2024, SDXL-Lightning): one jump of the student replaces several of
+/// its teacher, judged by a critic on the jump's end and beginning (`TrajectoryCritic`), or by MSE in the first stage.
+/// `Mode` `OneStepX0` is the one-step model that predicts clean data.
+template <class Critic, diffusion::Prediction P = diffusion::Epsilon, class Mode = AsTeacher,
+          diffusion::Prediction TeacherP = P>
+struct Lightning {
+  static_assert(!std::same_as<Mode, OneStepX0> || std::same_as<P, diffusion::X0>,
+                "Lightning's one-step mode predicts clean data: use the X0 prediction");
+  using Options = LightningOptions;
+  Options options{};
+  Critic* critic = nullptr;
+  diffusion::NoiseTable table;
+
+  Lightning(diffusion::NoiseTable noise, Critic* c, Options o = {}) : options(o), critic(c), table(std::move(noise)) {
+    require<OptionError>(o.steps >= 1 && table.size() % o.steps == 0, "Lightning: ", o.steps, " steps do not divide ",
+                         table.size(), " training times");
+    require<OptionError>(o.teacher_steps >= 1 && o.teacher_steps <= table.size() / o.steps, "Lightning: ",
+                         o.teacher_steps, " steps of the teacher in a jump of ", table.size() / o.steps, " times");
+    require<OptionError>(o.adversarial_weight == 0 || critic != nullptr, "Lightning: an adversarial weight of ",
+                         o.adversarial_weight, " without a critic");
+    require<OptionError>(o.mse_weight > 0 || o.adversarial_weight > 0, "Lightning: both weights are 0");
+  }
+
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+    requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
+  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
+                        Randomness random) const {
+    const auto sub = static_cast<std::uint64_t>(random.step);
+    return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
+                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "lightning.noise", sub)));
+  }
+
+  /// n uniform on 1 ... `steps`; t = n T / steps - 1, and the end one jump below, at least 0.
+  [[nodiscard]] LightningDraws draw(std::int64_t batch, Randomness random) const {
+    const Stream s = stream(random.seed, "lightning.draw", static_cast<std::uint64_t>(random.step));
+    const int length = table.size() / options.steps;
+    LightningDraws out;
+    for (std::int64_t b = 0; b < batch; ++b) {
+      const auto at = static_cast<std::uint64_t>(2 * b);
+      const int n = 1 + static_cast<int>(integer_at(s, at, options.steps));
+      out.t.push_back(n * length - 1);
+      out.end.push_back(std::max(0, (n - 1) * length - 1));
+      out.guidance.push_back(options.guidance_min + (options.guidance_max - options.guidance_min) *
+                                                        static_cast<double>(uniform_at(s, at + 1)));
+    }
+    return out;
+  }
+
+  /// The same for given draws and noise [B, ...]. A jump that begins at the last time begins in pure noise, where
+  /// sampling begins.
+  template <class Student, class Teacher, class T, class D, class C>
+  LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
+                           const LightningDraws& d, const Tensor<T, D>& noise) const {
+    const C& condition = batch.condition.conditional;
+    auto x_t = diffusion::add_noise(table, batch.x0, noise, d.t);
+    for (std::int64_t b = 0; b < x_t.dim(0); ++b)
+      if (d.t[static_cast<std::size_t>(b)] == table.size() - 1) x_t.slice(b, b + 1).copy_from(noise.slice(b, b + 1));
+    const auto real = teachers_end(teacher, x_t, batch, d);
+    const Var<T, D> x(x_t);
+    const auto t = diffusion::time_tensor<T, D>(d.t), end = diffusion::time_tensor<T, D>(d.end);
+    const auto fake = diffusion::jump(table, P{}, x, student(x, t, condition), d.t, d.end);
+    LossResult<T, D> out;
+    if (options.mse_weight > 0) {
+      const auto mse = autograd::mse(fake, real);
+      out.loss = autograd::affine(mse, static_cast<T>(options.mse_weight));
+      out.diagnostics.emplace_back("mse", static_cast<double>(mse.item()));
+    }
+    if constexpr (!std::same_as<Critic, int>) {
+      if (options.adversarial_weight > 0) {
+        const Origin<T, D> origin{x_t, t};
+        if constexpr (requires { critic->learn(real, real, end, origin, condition); })
+          critic->learn(fake.value(), real, end, origin, condition);
+        const auto judged = non_saturating((*critic)(fake, end, origin, condition));
+        const auto term = autograd::affine(judged, static_cast<T>(options.adversarial_weight));
+        out.loss = out.loss.defined() ? autograd::add(out.loss, term) : term;
+        out.diagnostics.emplace_back("adversarial", static_cast<double>(judged.item()));
+      }
+    }
+    return out;
+  }
+
+ private:
+  template <class Teacher, class T, class D, class C>
+  Tensor<T, D> teachers_end(const Teacher& teacher, Tensor<T, D> x, const Batch<T, D, C>& batch,
+                            const LightningDraws& d) const {
+    diffusion::Times from = d.t;
+    for (int i = 1; i <= options.teacher_steps; ++i) {
+      diffusion::Times to;
+      for (std::size_t b = 0; b < from.size(); ++b)
+        to.push_back(i == options.teacher_steps ? d.end[b]
+                                                : d.t[b] - i * (d.t[b] - d.end[b] + 1) / options.teacher_steps);
+      const auto f = diffusion::predict_guided(teacher, x, diffusion::time_tensor<T, D>(from), batch.condition,
+                                               d.guidance);
+      x = diffusion::jump(table, TeacherP{}, x, f, from, to);
+      from = to;
+    }
+    return x;
+  }
+};
+
+}  // namespace hypersd::distill

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/diffusion/forward_process.hpp>
+#include <hypersd/diffusion/guidance.hpp>
+#include <hypersd/distill/objective.hpp>
+
+namespace hypersd::distill {
+
+/// Settings of piecewise rectified flow.
+struct PerFlowOptions {
+  int windows = 4;                            ///< K, equal parts of the trajectory
+  int teacher_steps = 5;                      ///< DDIM steps of the teacher across a window
+  double guidance_min = 1, guidance_max = 1;  ///< the teacher's scale
+};
+
+/// One iteration's draws: the window (end, begin] of each sample and a time t in it.
+struct PerFlowDraws {
+  diffusion::Times t, begin, end;
+  std::vector<double> guidance;
+};
+
+/// Coefficients of z_end = lambda z_begin + eta eps for a window: the constant noise that takes one end to the other.
+struct PerFlowWindow {
+  double lambda = 1, eta = 0;
+  PerFlowWindow(diffusion::Level begin, diffusion::Level end)
+      : lambda(end.alpha / begin.alpha), eta(end.sigma - end.alpha / begin.alpha * begin.sigma) {}
+};
+
+/// Piecewise rectified flow (Yan et al. 2024): within each of K windows the student learns the straight line from the
+/// window's beginning to where the teacher's ODE leaves it, as a noise prediction eps* = (z_end - lambda z_begin) / eta.
+/// Position on the line is (t + 1) / T, so that windows end at the sampler's trailing grid of K steps.
+struct PerFlow {
+  using Options = PerFlowOptions;
+  Options options{};
+  diffusion::NoiseTable table;
+
+  explicit PerFlow(diffusion::NoiseTable noise, Options o = {}) : options(o), table(std::move(noise)) {
+    require<OptionError>(o.windows >= 1 && table.size() % o.windows == 0, "PeRFlow: ", o.windows,
+                         " windows do not divide ", table.size(), " training times");
+    require<OptionError>(o.teacher_steps >= 1 && o.teacher_steps <= table.size() / o.windows, "PeRFlow: ",
+                         o.teacher_steps, " steps of the teacher in a window of ", table.size() / o.windows, " times");
+    require<OptionError>(!table.zero_terminal_snr(), "PeRFlow: its noise prediction needs signal at the last time");
+  }
+
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+    requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
+  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
+                        Randomness random) const {
+    const auto sub = static_cast<std::uint64_t>(random.step);
+    return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
+                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "perflow.noise", sub)));
+  }
+
+  /// t uniform on the table; its window is the one with end < t <= begin.
+  [[nodiscard]] PerFlowDraws draw(std::int64_t batch, Randomness random) const {
+    const Stream s = stream(random.seed, "perflow.draw", static_cast<std::uint64_t>(random.step));
+    const int length = table.size() / options.windows;
+    PerFlowDraws out;
+    for (std::int64_t b = 0; b < batch; ++b) {
+      const auto at = static_cast<std::uint64_t>(2 * b);
+      const int t = static_cast<int>(integer_at(s, at, table.size())), window = t / length;
+      out.t.push_back(t);
+      out.begin.push_back((window + 1) * length - 1);
+      out.end.push_back(window * length - 1);  // -1: the end of the trajectory, table entry 0
+      out.guidance.push_back(options.guidance_min + (options.guidance_max - options.guidance_min) *
+                                                        static_cast<double>(uniform_at(s, at + 1)));
+    }
+    return out;
+  }
+
+  /// The same for given draws and noise [B, ...].
+  template <class Student, class Teacher, class T, class D, class C>
+  LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
+                           const PerFlowDraws& d, const Tensor<T, D>& noise) const {
+    const auto z_begin = diffusion::add_noise(table, batch.x0, noise, d.begin);
+    const auto z_end = cross(teacher, z_begin, batch, d);
+    const auto mix = [&](auto&& form) {
+      return diffusion::detail::apply(diffusion::sample_forms<T, D>(z_begin.dim(0), form), z_begin, z_end);
+    };
+    const auto z_t = mix([&](std::size_t b) {
+      const double share = static_cast<double>(d.begin[b] - d.t[b]) / (d.begin[b] - d.end[b]);
+      return diffusion::Form{1 - share, share};
+    });
+    const auto goal = mix([&](std::size_t b) {
+      const PerFlowWindow w(table.level(d.begin[b]), table.level(std::max(0, d.end[b])));
+      return diffusion::Form{-w.lambda / w.eta, 1 / w.eta};
+    });
+    return {autograd::mse(student(Var<T, D>(z_t), diffusion::time_tensor<T, D>(d.t), batch.condition.conditional),
+                          goal), {}};
+  }
+
+ private:
+  template <class Teacher, class T, class D, class C>
+  Tensor<T, D> cross(const Teacher& teacher, Tensor<T, D> x, const Batch<T, D, C>& batch,
+                     const PerFlowDraws& d) const {
+    const int length = table.size() / options.windows;
+    diffusion::Times from = d.begin;
+    for (int i = 1; i <= options.teacher_steps; ++i) {
+      diffusion::Times to;
+      for (const int begin : d.begin) to.push_back(std::max(0, begin - i * length / options.teacher_steps));
+      const auto f = diffusion::predict_guided(teacher, x, diffusion::time_tensor<T, D>(from), batch.condition,
+                                               d.guidance);
+      x = diffusion::jump(table, diffusion::Epsilon{}, x, f, from, to);
+      from = to;
+    }
+    return x;
+  }
+};
+
+}  // namespace hypersd::distill

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/autograd/functions.hpp>
+#include <hypersd/distill/objective.hpp>
+#include <tuple>
+#include <utility>
+
+namespace hypersd::distill {
+
+/// An objective with its weight in a sum, and the name under which its value is logged.
+template <class O>
+struct Weighted {
+  double weight = 1;
+  O objective;
+  std::string name = {};
+};
+template <class O>
+Weighted<O> weighted(double weight, O objective, std::string name = {}) {
+  return {weight, std::move(objective), std::move(name)};
+}
+
+/// The weighted sum of objectives on one batch; an objective itself.
+template <class... O>
+struct Sum {
+  std::tuple<Weighted<O>...> terms;
+
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target,
+                        const Batch<T, D, C>& batch, Randomness random) const {
+    LossResult<T, D> out;
+    const auto add = [&](const auto& term) {
+      auto one = term.objective.loss(student, teacher, target, batch, random);
+      if (!term.name.empty()) out.diagnostics.emplace_back(term.name, static_cast<double>(one.loss.item()));
+      for (auto& d : one.diagnostics) out.diagnostics.push_back(std::move(d));
+      const auto scaled = term.weight == 1 ? one.loss : autograd::affine(one.loss, static_cast<T>(term.weight));
+      out.loss = out.loss.defined() ? autograd::add(out.loss, scaled) : scaled;
+    };
+    std::apply([&](const auto&... term) { (add(term), ...); }, terms);
+    return out;
+  }
+};
+template <class... O>
+Sum<O...> sum_of(Weighted<O>... terms) {
+  return {{std::move(terms)...}};
+}
+
+}  // namespace hypersd::distill

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/autograd/grad_copy.hpp>
+#include <hypersd/distill/distances/adversarial.hpp>
+#include <hypersd/nn/module.hpp>
+#include <hypersd/optim/adamw.hpp>
+#include <utility>
+
+namespace hypersd::distill {
+
+/// Where a jump began: x [B, ...] at the times t [B].
+template <class T, class D>
+struct Origin {
+  Tensor<T, D> x, t;
+};
+
+/// Mean softplus(-logit): the non-saturating loss of samples that should pass for real.
+template <class T, class D>
+Var<T, D> non_saturating(const Var<T, D>& logits) {
+  return autograd::mean(autograd::softplus(autograd::affine(logits, T(-1))));
+}
+
+/// Loss of a critic in the non-saturating form: mean softplus(-real) + mean softplus(fake).
+template <class T, class D>
+Var<T, D> non_saturating_critic_loss(const Var<T, D>& real, const Var<T, D>& fake) {
+  return autograd::add(non_saturating(real), autograd::mean(autograd::softplus(fake)));
+}
+
+/// The critic of progressive adversarial distillation: trainable heads on a frozen network's features of where a jump
+/// ends and of where it began, joined on the channels. It thus sees whether the end belongs to the beginning. With
+/// `relaxed` it sees the end alone (the beginning's features are zeros), so the student may leave the trajectory.
+template <class Network, nn::Module Heads>
+class TrajectoryCritic {
+  using T = typename Heads::value_type;
+  using D = typename Heads::device_type;
+
+ public:
+  /// `heads` takes maps of twice the network's feature channels. The weights of `network`, a handle, must not require a
+  /// gradient.
+  TrajectoryCritic(Network network, Heads heads, bool relaxed = false, double learning_rate = 1e-3)
+      : network_(std::move(network)),
+        heads_(std::move(heads)),
+        parameters_(optim::parameters_of(heads_, "", false)),
+        optimizer_(parameters_, {.beta1 = 0.5, .weight_decay = 0}),
+        relaxed_(relaxed),
+        learning_rate_(learning_rate) {
+    nn::set_requires_grad(heads_, false);
+  }
+  TrajectoryCritic(const TrajectoryCritic&) = delete;
+  TrajectoryCritic& operator=(const TrajectoryCritic&) = delete;
+
+  /// Logits of x at the times t, reached from `origin`: positive for "the teacher's".
+  template <class Condition>
+  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const Origin<T, D>& origin,
+                       const Condition& condition) const {
+    auto maps = network_.features(x, t, condition);
+    const auto begun = relaxed_ ? std::vector<Var<T, D>>{}
+                                : network_.features(Var<T, D>(origin.x), origin.t, condition);
+    for (std::size_t i = 0; i < maps.size(); ++i)
+      maps[i] = autograd::concat_channels(std::vector<Var<T, D>>{
+          maps[i], relaxed_ ? Var<T, D>(Tensor<T, D>::zeros(maps[i].shape())) : begun[i]});
+    return heads_(maps);
+  }
+  /// One update of the heads.
+  template <class Condition>
+  void learn(const Tensor<T, D>& fake, const Tensor<T, D>& real, const Tensor<T, D>& t, const Origin<T, D>& origin,
+             const Condition& condition) {
+    const autograd::EnableGrad guard;
+    nn::set_requires_grad(heads_, true);
+    optimizer_.zero_grad();
+    autograd::backward(non_saturating_critic_loss((*this)(Var<T, D>(real), t, origin, condition),
+                                                  (*this)(Var<T, D>(fake), t, origin, condition)));
+    optimizer_.step(learning_rate_);
+    optimizer_.zero_grad();
+    nn::set_requires_grad(heads_, false);
+  }
+  /// Heads and moments, for checkpoints.
+  template <class F>
+  void visit_state(F&& f, const std::string& prefix) const {
+    for (const auto& p : parameters_) f(prefix + p.name, p.var.value());
+    optimizer_.visit_state(f, prefix + "adamw.");
+  }
+
+ private:
+  Network network_;
+  Heads heads_;
+  optim::ParameterList<T, D> parameters_;
+  optim::AdamW<T, D> optimizer_;
+  bool relaxed_;
+  double learning_rate_;
+};
+
+}  // namespace hypersd::distill

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// EXPECT: the teacher of a consistency objective follows an ODE
+#include <hypersd/diffusion/solvers/tcd.hpp>
+#include <hypersd/distill/consistency.hpp>
+using namespace hypersd;
+template struct distill::Consistency<distill::Anywhere, diffusion::Epsilon, distill::Mse, diffusion::Tcd>;

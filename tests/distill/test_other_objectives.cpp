@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <hypersd/distill/objectives/add.hpp>
+#include <hypersd/distill/objectives/data_terms.hpp>
+#include <hypersd/distill/objectives/dmd.hpp>
+#include <hypersd/distill/objectives/lcm.hpp>
+#include <hypersd/distill/objectives/lightning.hpp>
+#include <hypersd/distill/objectives/pcm.hpp>
+#include <hypersd/distill/objectives/pd.hpp>
+#include <hypersd/distill/objectives/perflow.hpp>
+#include <hypersd/distill/objectives/sds.hpp>
+
+#include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/distill/objectives/ctm.hpp>
+#include <hypersd/distill/sum.hpp>
+
+#include "golden.hpp"
+
+using namespace hypersd;
+using namespace hypersd::distill;
+
+namespace {
+
+using Condition = Tensor<double>;
+
+diffusion::NoiseTable table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
+
+/// What every golden case starts from.
+struct Case {
+  toy::Golden golden{"objectives"};
+  toy::Mlp student = golden.network("student", true), teacher = golden.network("teacher", true),
+           target = golden.network("target", true), fake = golden.network("fake", true),
+           critic = golden.network("critic");
+  Batch<double, Cpu, Condition> batch = golden.batch();
+  std::vector<double> scale = golden.values("scale").to_vector();
+  Tensor<double> noise = golden.values("noise"), z = golden.values("z"), judge = golden.values("judge");
+
+  /// Compares with the file, and makes sure that nobody but the student has a gradient.
+  void check(const std::string& name, const LossResult<double, Cpu>& result) const {
+    golden.check(name, result.loss, student);
+    for (const auto* net : {&teacher, &target, &fake, &critic})
+      for (const auto& [p, var] : net->parameters()) CHECK(!var.grad().defined());
+  }
+};
+
+/// A fixed critic of [x, beginning].
+struct PairCritic {
+  toy::Mlp net;
+  Var<double> operator()(const Var<double>& x, const Tensor<double>& t, const Origin<double, Cpu>& origin,
+                         const Condition& c) const {
+    return net(autograd::concat_channels(std::vector<Var<double>>{x, Var<double>(origin.x)}), t, c);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("Progressive distillation, Eq 1-3, in the spaces x, x0 and eps: loss and gradient equal PyTorch's") {
+  const auto check = [](const char* name, PdSpace space, PdWeight weight) {
+    const Case c;
+    const PdDraws d{c.golden.times("pd.t"), c.golden.times("pd.middle"), c.golden.times("pd.end"), c.scale};
+    c.check(name, Pd<>(table(), {.steps = 4, .space = space, .weight = weight})
+                      .loss_at(c.student, c.teacher, c.batch, d, c.noise));
+  };
+  check("pd.x", PdSpace::x, PdWeight::one);
+  check("pd.eps", PdSpace::eps, PdWeight::one);
+  check("pd.x0.one", PdSpace::x0, PdWeight::one);
+  check("pd.x0.truncated", PdSpace::x0, PdWeight::truncated_snr);
+  check("pd.x0.plus", PdSpace::x0, PdWeight::snr_plus_one);
+}
+
+TEST_CASE("Progressive distillation draws jumps of the sampler's grid, with the teacher's stop half way") {
+  const Pd<> pd(table(), {.steps = 4});
+  const PdDraws d = pd.draw(64, {3, 0});
+  for (std::size_t b = 0; b < d.t.size(); ++b) {
+    CHECK((d.t[b] + 1) % 250 == 0);
+    CHECK(d.end[b] == std::max(0, d.t[b] - 250));
+    CHECK(d.middle[b] == d.t[b] - 125);
+  }
+  CHECK_THROWS_AS(Pd<>(table(), {.steps = 7}), OptionError);
+}
+
+TEST_CASE("Phased and latent consistency: loss and gradient equal PyTorch's") {
+  const auto draws = [](const Case& c, bool to_the_end) {
+    Draws d{c.golden.times("pcm.t"), c.golden.times("pcm.t_prev"), c.golden.times("pcm.t_end"), c.scale};
+    if (to_the_end) d.end.assign(d.t.size(), 0);
+    return d;
+  };
+  const Case a, b;
+  a.check("pcm", Pcm<4>(table()).loss_at(a.student, a.teacher, a.target, a.batch, draws(a, false), a.noise));
+  b.check("lcm", Lcm<>(table()).loss_at(b.student, b.teacher, b.target, b.batch, draws(b, true), b.noise));
+}
+
+TEST_CASE("Phased consistency always jumps to the segment's beginning") {
+  const SolverGrid grid;
+  for (int n = 1; n <= 40; ++n) {
+    const EndRange range = ToSegmentStart<4>{}.range(grid, n);
+    CHECK(range.first == range.last);
+    CHECK(grid[range.first] == (grid[n] <= 249 ? 0 : grid[n] <= 499 ? 249 : grid[n] <= 749 ? 499 : 749));
+  }
+}
+
+TEST_CASE("Score distillation and distribution matching, Eq 8: loss and gradient equal PyTorch's") {
+  const Case sds;
+  const auto t = sds.golden.times("judged");
+  sds.check("sds", Sds<>(table()).loss_at(sds.student, sds.teacher, sds.batch, t, sds.z, sds.judge));
+  const DmdDraws d{diffusion::Times(6, 999), t};
+  const auto dmd = [&](const char* name, DmdOptions o, bool paired) {
+    Case c;
+    if (paired) c.batch.noise = c.golden.values("pair");
+    c.check(name, Dmd<toy::Mlp>(table(), &c.fake, o).loss_at(c.student, c.teacher, c.batch, d, c.z, c.judge));
+  };
+  dmd("dmd", {}, false);
+  dmd("dmd.alpha", {.paper_alpha_weight = true}, false);
+  dmd("dmd.regression", {}, true);
+}
+
+TEST_CASE("An injected gradient arrives, divided by the number of elements") {
+  const Var<double> x(Tensor<double>::from(Shape{1, 2}, {1.0, -1.0}), true);
+  // x0_real = [.5, -.5], x0_fake = [.8, -.9]: mean |x - real| = 0.5, so g = [0.6, -0.8].
+  const auto loss = inject_gradient(x, Tensor<double>::from(Shape{1, 2}, {0.6, -0.8}));
+  CHECK(loss.item() == doctest::Approx(0.25));
+  autograd::backward(loss);
+  CHECK(x.grad()[0] == doctest::Approx(0.3));
+  CHECK(x.grad()[1] == doctest::Approx(-0.4));
+}
+
+TEST_CASE("Adversarial diffusion distillation, Eq 6 and 7: loss and gradient equal PyTorch's") {
+  const auto check = [](const char* name, AddWeight weight) {
+    const Case c;
+    const AddDraws d{c.golden.times("add.start"), c.golden.times("judged")};
+    c.check(name, Add<const toy::Mlp>(table(), &c.critic, {.weight = weight})
+                      .loss_at(c.student, c.teacher, c.batch, d, c.noise, c.judge));
+  };
+  check("add", AddWeight::exponential);
+  check("add.sds", AddWeight::sds);
+}
+
+TEST_CASE("Progressive adversarial distillation: loss and gradient equal PyTorch's") {
+  const Case c;
+  const PairCritic pair{c.golden.network("pair_critic")};
+  const LightningDraws d{c.golden.times("pd.t"), c.golden.times("pd.end"), c.scale};
+  c.check("lightning", Lightning<const PairCritic>(table(), &pair, {.mse_weight = 0.5, .adversarial_weight = 0.3})
+                           .loss_at(c.student, c.teacher, c.batch, d, c.noise));
+  const Case x0;
+  x0.check("lightning.x0", Lightning<int, diffusion::X0, OneStepX0, diffusion::Epsilon>(table(), nullptr)
+                               .loss_at(x0.student, x0.teacher, x0.batch, d, x0.noise));
+}
+
+TEST_CASE("The non-saturating losses at a logit of 0 are ln 2 and 2 ln 2") {
+  const Var<double> zero(Tensor<double>::zeros(Shape{3, 1}));
+  CHECK(non_saturating(zero).item() == doctest::Approx(0.6931471806));
+  CHECK(non_saturating_critic_loss(zero, zero).item() == doctest::Approx(1.3862943611));
+}
+
+TEST_CASE("Piecewise rectified flow: window coefficients, loss and gradient") {
+  const auto t = table();
+  const PerFlowWindow first(t.level(999), t.level(749)), last(t.level(249), t.level(0));
+  CHECK(first.lambda == doctest::Approx(3.4857864241).epsilon(1e-9));
+  CHECK(first.eta == doctest::Approx(-2.5063791737).epsilon(1e-9));
+  CHECK(last.lambda == doctest::Approx(1.2162543237).epsilon(1e-9));
+  CHECK(last.eta == doctest::Approx(-0.6637554655).epsilon(1e-9));
+  const Case c;
+  const PerFlowDraws d{c.golden.times("perflow.t"), c.golden.times("perflow.begin"), c.golden.times("perflow.end"),
+                       c.scale};
+  c.check("perflow", PerFlow(t, {.windows = 4, .teacher_steps = 2})
+                         .loss_at(c.student, c.teacher, c.batch, d, c.noise));
+  const PerFlowDraws drawn = PerFlow(t).draw(200, {5, 1});
+  for (std::size_t b = 0; b < drawn.t.size(); ++b) {
+    CHECK(drawn.end[b] < drawn.t[b]);
+    CHECK(drawn.t[b] <= drawn.begin[b]);
+    CHECK(drawn.begin[b] - drawn.end[b] == 250);
+  }
+}
+
+TEST_CASE("Terms on data: loss and gradient equal PyTorch's") {
+  const Case a, b;
+  const auto t = a.golden.times("judged");
+  a.check("denoising", Denoising<>(table()).loss_at(a.student, a.batch, t, a.judge));
+  b.check("data_adversarial",
+          DataAdversarial<const toy::Mlp>(table(), &b.critic).loss_at(b.student, b.batch, t, b.judge));
+}
+
+TEST_CASE("A sum of objectives is the weighted sum of their losses on the same draws") {
+  const Case c;
+  const Randomness random{4, 7};
+  const auto one = Ctm<>(table()), two = Ctm<>(table(), {.noise_offset = 0.1});
+  const Denoising<> term(table());
+  const auto sum = sum_of(weighted(1, one), weighted(0.5, term, "denoising"), weighted(2, two));
+  const auto loss = [&](const auto& o) {
+    return o.loss(c.student, c.teacher, c.target, c.batch, random).loss.item();
+  };
+  CHECK(loss(sum) == doctest::Approx(loss(one) + 0.5 * loss(term) + 2 * loss(two)).epsilon(1e-12));
+}
+
+TEST_CASE("Every objective draws from seed and step alone") {
+  const Case c;
+  const auto repeats = [&](const auto& objective) {
+    const auto loss = [&](std::int64_t step) {
+      return objective.loss(c.student, c.teacher, c.target, c.batch, {4, step}).loss.item();
+    };
+    CHECK(loss(7) == loss(7));
+    CHECK(loss(7) != loss(8));
+  };
+  toy::Mlp fake = c.fake;
+  const PairCritic pair{c.golden.network("pair_critic")};
+  repeats(Pd<>(table()));
+  repeats(Pcm<4>(table()));
+  repeats(Lcm<>(table()));
+  repeats(Sds<>(table()));
+  repeats(Dmd<toy::Mlp>(table(), &fake, {.start = {499, 999}}));
+  repeats(Add<const toy::Mlp>(table(), &c.critic));
+  repeats(Lightning<const PairCritic>(table(), &pair, {.adversarial_weight = 0.1}));
+  repeats(PerFlow(table()));
+}
+
+TEST_CASE("Options that cannot work are refused by name") {
+  toy::Mlp none;
+  CHECK_THROWS_AS(Dmd<toy::Mlp>(table(), nullptr), OptionError);
+  CHECK_THROWS_AS(Dmd<toy::Mlp>(table(), &none, {.learn_per_update = 0}), OptionError);
+  CHECK_THROWS_AS((Lightning<int>(table(), nullptr, {.adversarial_weight = 1})), OptionError);
+  CHECK_THROWS_AS((Lightning<int>(table(), nullptr, {.steps = 3})), OptionError);
+  CHECK_THROWS_AS(PerFlow(table(), {.windows = 3}), OptionError);
+  CHECK_THROWS_AS(Add<toy::Mlp>(table(), nullptr), OptionError);
+  CHECK_THROWS_AS(Sds<>(table(), {.t_min = 0.5, .t_max = 0.2})
+                      .loss(none, none, none, Batch<double, Cpu, Condition>{Tensor<double>::zeros(Shape{2, 8}), {}},
+                            Randomness{}),
+                  OptionError);
+}
