@@ -122,6 +122,24 @@ def micro(build, quick):
     return rows
 
 
+def solver_figures(ours, theirs):
+    """Rows of bench_solvers beside those of diffusers, noise predictions only; the others stand in the JSON."""
+    named = lambda result: {(r["solver"], r["prediction"]): r for r in (result or {}).get("rows", [])}
+    rows, peers = named(ours), named(theirs)
+    figures = []
+    for (solver, prediction), row in rows.items():
+        peer = peers.get((solver, prediction))
+        if prediction == "epsilon":
+            figures.append(figure(f"{solver} step, an element", row["ns_per_element"], "ns", "diffusers" if peer else None,
+                                  peer and peer["ns_per_element"]))
+    if rows:
+        total = lambda key: sum(r[key] for r in rows.values())
+        figures.append(figure(f"all {len(rows)} solver steps", total("ms"), "ms", "pass by pass", total("unfused_ms")))
+        quiet = [r["copy_bandwidth"] for (solver, _), r in rows.items() if solver in ("ddim", "euler", "perflow")]
+        figures.append(figure("bandwidth of a step without noise", sorted(quiet)[len(quiet) // 2], "of a copy's"))
+    return figures
+
+
 def print_table(figures):
     text = lambda x: "" if x is None else f"{x:.4g}" if isinstance(x, float) else str(x)
     header = ["figure", "value", "unit", "peer", "peer value", "ratio", "goal", "met"]
@@ -147,6 +165,10 @@ def main():
         runner.run("TCD step", [options.build / "bench/bench_solver_step", *common], key="copies")
         if python:
             runner.run("TCD step, diffusers", [python, "bench/peers/tcd_step.py", *common], key="copies")
+    # Many short steps, the fastest of each: one round will do.
+    runner.run("all solvers", [options.build / "bench/bench_solvers", *common])
+    if python:
+        runner.run("all solvers, diffusers", [python, "bench/peers/solvers.py", *common])
 
     figures = []
     ours = runner.get("train step")
@@ -161,6 +183,8 @@ def main():
                           at_most=2.5))
     figures.append(figure("TCD step, eta 0.3, 4 Mi elements", runner.get("TCD step"), "ms",
                           "diffusers" if theirs else None, runner.get("TCD step, diffusers")))
+    solvers, solver_peers = runner.best.get("all solvers"), runner.best.get("all solvers, diffusers")
+    figures += solver_figures(solvers, solver_peers)
     repeats = 1 if options.quick else 3
     for source, limit in (("single_solver", 2.0), ("everything", 12.0)):
         print(f"  compiling {source}.cpp ...", end="", flush=True)
@@ -179,6 +203,7 @@ def main():
         where["rounds"] = options.rounds
         versions = {k: runner.best[p][k] for p in runner.best for k in ("torch", "diffusers") if k in runner.best[p]}
         document = {"machine": {**where, **versions}, "figures": figures, "failed": runner.failed}
+        document["solvers"] = {name: r["rows"] for name, r in (("ours", solvers), ("diffusers", solver_peers)) if r}
         options.out.write_text(json.dumps(document, indent=1) + "\n")
         print(f"\nwritten: {options.out}")
     return 1 if ours is None or tcd is None else 0

@@ -13,8 +13,10 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 using namespace hypersd;
 using namespace hypersd::diffusion;
@@ -31,6 +33,14 @@ bool close(const StepCoefficients& a, const StepCoefficients& b, double toleranc
 }
 
 constexpr StepTimes jumps[] = {{999, 749}, {999, 0, true}, {500, 499}, {249, 0}, {24, kOrigin, true}, {1, 0}};
+
+/// Share of the data and of all noise in a step's result when the prediction is exact.
+template <class P>
+std::pair<double, double> marginal(const NoiseTable& levels, StepCoefficients c, int from) {
+  const Level l = levels.level(from);
+  const Target w = P::target(l);
+  return {c.x * l.alpha + c.prediction * w.x0, std::hypot(c.x * l.sigma + c.prediction * w.eps, c.noise)};
+}
 
 }  // namespace
 
@@ -97,4 +107,121 @@ TEST_CASE("Heun remembers half a slope and DPM-Solver++ its data prediction") {
   const auto last = DpmPp2M{}.evaluations<Velocity>(table, {249, 0, true}, &before);
   CHECK(close(last[0].update, Ddim{}.step<Velocity>(table, {249, 0})));
   CHECK(!last[0].remember);
+}
+
+TEST_CASE_TEMPLATE("LCM and ancestral Euler end on the marginal of their end time", P, Epsilon, Velocity, X0) {
+  for (const auto& pair : {std::pair{999, 749}, {999, 998}, {749, 124}, {500, 499}, {249, 0}}) {
+    const int t = pair.first, s = pair.second;
+    CAPTURE(t);
+    CAPTURE(s);
+    for (const double eta : {0.0, 0.4, 1.0}) {
+      const auto [signal, deviation] = marginal<P>(table, EulerAncestral{{eta}}.step<P>(table, {t, s}), t);
+      CHECK(std::abs(signal - table.alpha(s)) < 1e-12);
+      CHECK(std::abs(deviation - table.sigma(s)) < 1e-12);
+    }
+    // c_skip leaves a trace of x_t.
+    const auto [signal, deviation] = marginal<P>(table, Lcm{}.step<P>(table, {t, s}), t);
+    CHECK(std::abs(signal - table.alpha(s)) < 1e-7);
+    CHECK(std::abs(deviation - table.sigma(s)) < 1e-7);
+    const auto [clean, none] = marginal<P>(table, Lcm{}.step<P>(table, {t, s, true}), t);
+    CHECK(std::abs(clean - 1) < 1e-7);
+    CHECK(none < 1e-7);
+  }
+  // With a boundary that is felt: the denoised is c_out x0 + c_skip x_t.
+  const auto [signal, deviation] = marginal<P>(table, Lcm{{0.01, 0.5}}.step<P>(table, {50, 0, true}), 50);
+  CHECK(signal == doctest::Approx(std::sqrt(0.5) + 0.5 * table.alpha(50)).epsilon(1e-12));
+  CHECK(deviation == doctest::Approx(0.5 * table.sigma(50)).epsilon(1e-12));
+}
+
+TEST_CASE_TEMPLATE("LCM's last step returns the denoised wherever it ends, unchanged at time 0", P, Epsilon, X0) {
+  const StepCoefficients c = Lcm{}.step<P>(table, {249, 0, true}), d = Lcm{}.step<P>(table, {249, kOrigin, true});
+  CHECK(close(c, d, 0));
+  CHECK(c.noise == 0);
+  CHECK(close(Lcm{}.step<P>(table, {0, 0, true}), {}, 0));
+}
+
+TEST_CASE("PeRFlow has its known numbers") {
+  const PerFlow four;
+  const StepCoefficients c = four.step<Epsilon>(table, {999, 749});
+  CHECK(std::abs(c.x - 3.4857864241) < 1e-9);
+  CHECK(std::abs(c.prediction + 2.5063791737) < 1e-9);
+  const StepCoefficients last = four.step<Epsilon>(table, {249, 0, true});
+  CHECK(std::abs(last.x - 1.2162543237) < 1e-9);
+  CHECK(std::abs(last.prediction + 0.6637554655) < 1e-9);
+  // Close to a window's end there is little left to go.
+  const StepCoefficients near = four.step<Epsilon>(table, {750, 749});
+  CHECK(std::abs(near.x - 1) < 0.02);
+  CHECK(std::abs(near.prediction) < 0.02);
+  // Two steps on a straight line are one: with the noise that holds it, the first does not change where it ends.
+  const StepCoefficients half = four.step<Epsilon>(table, {999, 874}), rest = four.step<Epsilon>(table, {874, 749});
+  const double x = 0.7, eps = -0.4, middle = half.x * x + half.prediction * eps;
+  CHECK(std::abs(rest.x * middle + rest.prediction * eps - (c.x * x + c.prediction * eps)) < 1e-12);
+  CHECK(close(four.step<Epsilon>(table, {300, 300}), {}, 0));
+}
+
+TEST_CASE("PeRFlow's windows hold their lower end's time below them, and steps stay inside") {
+  const auto window = [](int windows, int t) {
+    const auto [start, end] = PerFlow{{windows}}.window(table, t);
+    return std::pair{start, end};
+  };
+  CHECK(window(4, 999) == std::pair{999, 749});
+  CHECK(window(4, 750) == std::pair{999, 749});
+  CHECK(window(4, 749) == std::pair{749, 499});
+  CHECK(window(4, 249) == std::pair{249, kOrigin});
+  CHECK(window(4, 0) == std::pair{249, kOrigin});
+  CHECK(window(1, 500) == std::pair{999, kOrigin});
+  CHECK(window(3, 666) == std::pair{666, 332});  // ends of the trailing grid
+  CHECK(window(1000, 7) == std::pair{7, 6});
+  CHECK_NOTHROW((void)PerFlow{}.step<Epsilon>(table, {900, 749}));
+  CHECK_THROWS_WITH_AS((void)PerFlow{}.step<Epsilon>(table, {900, 748}),
+                       doctest::Contains("from time 900 to 748 crosses the end of a window, time 749"), OptionError);
+  CHECK_THROWS_AS((void)PerFlow{}.step<Epsilon>(table, {999, 0, true}), OptionError);
+  CHECK_THROWS_WITH_AS((void)PerFlow{}.step<Epsilon>(table, {249, kOrigin, true}), doctest::Contains("clean data"),
+                       OptionError);
+}
+
+TEST_CASE("options out of range are named, in every step") {
+  for (const StepTimes t : {StepTimes{999, 499}, {249, 0, true}}) {
+    for (const int k : {0, -1, 1001})
+      CHECK_THROWS_WITH_AS((void)PerFlow{{k}}.step<X0>(table, t), doctest::Contains("perflow: windows = "),
+                           OptionError);
+    for (const double eta : {-0.01, 1.01, std::nan("")})
+      CHECK_THROWS_WITH_AS((void)EulerAncestral{{eta}}.step<X0>(table, t), doctest::Contains("euler_ancestral: eta = "),
+                           OptionError);
+    const double infinite = std::numeric_limits<double>::infinity();
+    for (const double bad : {-1.0, std::nan(""), infinite}) {
+      CHECK_THROWS_WITH_AS((void)(Lcm{{bad, 0.5}}.step<X0>(table, t)), doctest::Contains("lcm: timestep_scaling = "),
+                           OptionError);
+      CHECK_THROWS_WITH_AS((void)(Lcm{{10, bad}}.step<X0>(table, t)), doctest::Contains("lcm: sigma_data = "),
+                           OptionError);
+    }
+    CHECK_THROWS_AS((void)(Lcm{{10, 0}}.step<X0>(table, t)), OptionError);
+  }
+}
+
+TEST_CASE("steps between times off the table are refused") {
+  for (const StepTimes t : {StepTimes{1000, 0}, {999, -2}, {999, -2, true}}) {
+    CHECK_THROWS_AS((void)Euler{}.step<X0>(table, t), OptionError);
+    CHECK_THROWS_AS((void)EulerAncestral{}.step<X0>(table, t), OptionError);
+    CHECK_THROWS_AS((void)Lcm{}.step<X0>(table, t), OptionError);
+    CHECK_THROWS_AS((void)PerFlow{{1}}.step<X0>(table, t), OptionError);
+    CHECK_THROWS_AS((void)Heun{}.evaluations<X0>(table, t, nullptr), OptionError);
+    CHECK_THROWS_AS((void)DpmPp2M{}.evaluations<X0>(table, t, nullptr), OptionError);
+  }
+}
+
+TEST_CASE("every step stays finite at zero terminal SNR and between neighbours") {
+  const auto finite = [](const StepCoefficients& c) { return std::isfinite(c.x + c.prediction + c.noise + c.memory); };
+  for (const NoiseTable& levels : {zero, table})
+    for (int t = 1; t < 1000; ++t)
+      for (const int s : {t - 1, t / 2, 0, kOrigin}) {
+        const StepTimes times{t, s}, before{std::min(t + 3, 999), t};
+        REQUIRE(finite(Euler{}.step<Velocity>(levels, times)));
+        REQUIRE(finite(EulerAncestral{}.step<Velocity>(levels, times)));
+        REQUIRE(finite(Lcm{}.step<Velocity>(levels, times)));
+        for (const Evaluation& e : Heun{}.evaluations<Velocity>(levels, times, nullptr)) REQUIRE(finite(e.update));
+        for (const Evaluation& e : DpmPp2M{}.evaluations<Velocity>(levels, times, t < 999 ? &before : nullptr))
+          REQUIRE(finite(e.update));
+        if (s >= 0) REQUIRE(finite(PerFlow{{1}}.step<Velocity>(levels, times)));
+      }
 }

@@ -4,6 +4,8 @@
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/diffusion/solvers/ddim.hpp>
+#include <hypersd/diffusion/solvers/euler_ancestral.hpp>
+#include <hypersd/diffusion/solvers/lcm.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
 #include <hypersd/diffusion/zero_terminal_snr.hpp>
 
@@ -88,6 +90,9 @@ TEST_CASE("the variance of a stochastic chain is that of independent noise in ev
   check(TcdSampler({.eta = 0.3}));
   check(TcdSampler({.eta = 1}));
   check(DdimSampler({.eta = 1}));
+  check(Sampler<Lcm, ScaledLinear, Epsilon>());
+  check(Sampler<EulerAncestral, ScaledLinear, Epsilon>());
+  check(Sampler<EulerAncestral, ScaledLinear, Epsilon>({.eta = 0.5}));
 }
 
 TEST_CASE("one step lands on clean data or on the first level") {

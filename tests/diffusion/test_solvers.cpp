@@ -7,6 +7,7 @@
 #include <hypersd/diffusion/zero_terminal_snr.hpp>
 #include <hypersd/io/safetensors.hpp>
 
+#include "diffusion/gaussian_oracle.hpp"
 #include "numbers.hpp"
 
 #include <doctest/doctest.h>
@@ -67,31 +68,6 @@ void with_prediction(const std::string& name, F&& f) {
   else
     f(Epsilon{});
 }
-
-/// The exact denoiser of data from N(mean, deviation^2 I), by its closed form in double.
-template <class P>
-struct GaussianOracle {
-  NoiseTable table;
-  Tensor<double> mean;
-  double deviation;
-
-  template <class T>
-  Tensor<T> operator()(const Tensor<T>& x, const Tensor<T>& t, const Unconditional&) const {
-    Tensor<T> out(x.shape());
-    const std::int64_t inner = mean.size();
-    for (std::int64_t i = 0; i < x.size(); ++i) {
-      const Level l = table.level(static_cast<int>(t[i / inner]));
-      const double v = deviation * deviation, m = mean[i % inner];
-      const double shifted = (static_cast<double>(x[i]) - l.alpha * m) / (l.alpha * l.alpha * v + l.sigma * l.sigma);
-      const double eps = l.sigma * shifted, x0 = m + l.alpha * v * shifted;
-      double f = l.alpha * eps - l.sigma * x0;
-      if (std::same_as<P, Epsilon>) f = eps;
-      if (std::same_as<P, X0>) f = x0;
-      out[i] = static_cast<T>(f);
-    }
-    return out;
-  }
-};
 
 /// Steps of run `name` from diffusers' own states, each compared with the next state.
 template <class T, class S>

@@ -16,6 +16,7 @@ import sys
 import torch
 
 import golden_distill
+import golden_more_solvers
 import golden_networks
 import golden_objectives
 import golden_ops
@@ -26,6 +27,7 @@ FAMILIES = {
     "schedules": golden_solvers.schedules,
     "solver_ddim": golden_solvers.ddim,
     "solver_tcd": golden_solvers.tcd,
+    "more_solvers": golden_more_solvers.more_solvers,
     "networks": golden_networks.networks,
     "ops": golden_ops.ops,
     "adamw": golden_training.adamw,

@@ -3,7 +3,7 @@
 
 #include <hypersd/core/progress.hpp>
 #include <hypersd/diffusion/apply_step.hpp>
-#include <hypersd/diffusion/guidance.hpp>
+#include <hypersd/diffusion/embedded_guidance.hpp>
 #include <hypersd/diffusion/solver.hpp>
 #include <hypersd/diffusion/timesteps.hpp>
 #include <utility>
@@ -102,7 +102,7 @@ class Sampler {
 
   [[nodiscard]] std::vector<GuidanceWeights> guidance_of(std::int64_t batch, const SampleOptions& options) const {
     std::vector<GuidanceWeights> out;
-    if constexpr (G::guided) {
+    if constexpr (G::guided || detail::EmbedsGuidance<G>) {
       require<OptionError>(options.guidance.empty() || static_cast<std::int64_t>(options.guidance.size()) == batch,
                            "sampler: ", options.guidance.size(), " guidance scales for ", batch, " samples");
       for (std::int64_t b = 0; b < batch; ++b)
@@ -119,7 +119,9 @@ class Sampler {
                                  const Condition& condition, const std::vector<GuidanceWeights>& weights) {
     if constexpr (!G::guided) {
       if constexpr (detail::is_guided<Condition>)
-        return {predict(net, x, t, condition.conditional), {}};
+        return evaluate(net, x, t, condition.conditional, weights);
+      else if constexpr (detail::EmbedsGuidance<G>)
+        return {predict_embedded(net, x, t, condition, weights), {}};
       else
         return {predict(net, x, t, condition), {}};
     } else {
@@ -132,6 +134,19 @@ class Sampler {
             "guidance needs a GuidedCondition{condition, null} or a denoiser with null_condition(condition)");
         return predict_branches(net, x, t, GuidedCondition<Condition>{condition, net.null_condition(condition)}, both);
       }
+    }
+  }
+
+  template <class Net, class T, class D, class Condition>
+  static Tensor<T, D> predict_embedded(const Net& net, const Tensor<T, D>& x, const Tensor<T, D>& t,
+                                       const Condition& condition, const std::vector<GuidanceWeights>& weights) {
+    constexpr bool embeds = Predictor<GuidedStudent<Net, T, D>, T, D, Condition>;
+    static_assert(embeds, "EmbeddedGuidance needs a student with a w-embedding: net(x, t, condition, w)");
+    if constexpr (embeds) {
+      std::vector<T> shares;
+      for (const GuidanceWeights& g : weights) shares.push_back(static_cast<T>(g.conditional - 1));
+      const auto w = Tensor<T, D>::from(Shape{x.dim(0)}, shares);
+      return predict(GuidedStudent<Net, T, D>{net, w}, x, t, condition);
     }
   }
 

@@ -9,8 +9,8 @@ namespace hypersd::diffusion {
 /// DPM-Solver++(2M) (Lu et al., "DPM-Solver++", Algorithm 2), the second-order multistep method in the data prediction:
 /// with lambda = ln(alpha / sigma), h = lambda' - lambda and r = h_before / h,
 ///   x' = (sigma' / sigma) x - alpha' (e^-h - 1) ((1 + 1 / 2r) x0hat - 1 / 2r x0hat_before).
-/// One evaluation a step; x0hat_before is remembered. First order (DDIM) on the first step, which has nothing to
-/// remember, and on the last, where h is large or infinite.
+/// One evaluation a step; x0hat_before is remembered. First order (DDIM) on the first step, before which nothing
+/// is remembered, and on the last and to clean data, where h is large or infinite.
 struct DpmPp2M {
   struct Options {};
   static constexpr const char* name = "dpmpp_2m";
@@ -26,7 +26,8 @@ struct DpmPp2M {
     const double lambda = table.lambda(t.from), h = table.lambda(t.to) - lambda;
     // 1 / 2r; the step before is infinitely long from zero terminal SNR, and then its prediction has no weight.
     double before = 0;
-    if (previous && !t.last && t.from != t.to) before = 0.5 * h / (lambda - table.lambda(previous->from));
+    const bool second = previous && !t.last && t.from != t.to && to.sigma > 0;
+    if (second) before = 0.5 * h / (lambda - table.lambda(previous->from));
     const double weight = t.from == t.to ? 0 : -to.alpha * std::expm1(-h), now = weight * (1 + before);
     const double keep = t.from == t.to ? 1 : to.sigma / from.sigma;
     Evaluation e{t.from, {keep + now * x0.x, now * x0.prediction, 0, -weight * before}, {}};
