@@ -132,7 +132,7 @@ Trained train_dmd(const Seed& s) {
   plan.before = teacher.count->cost();
   using Fake = distill::FakeScore<Model>;
   Fake fake(nn::deep_copy(teacher), table(), 3e-4);
-  const data::Batches batches(s.options.pairs, std::min(s.options.pairs, s.run.options.distill_batch), s.seed() + 2);
+  const data::Batches batches(s.options.pairs, s.run.options.distill_batch, s.seed() + 2);
   const distill::Dmd<Fake> objective(table(), &fake, {.guidance = s.run.options.guidance});
   return train_stages<OriginalTeacher>(
       s, "dmd", plan, teacher,

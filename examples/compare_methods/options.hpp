@@ -62,7 +62,7 @@ inline StudyOptions parse_options(int argc, char** argv, const std::vector<std::
   app.add_option("--teacher-steps", o.base.teacher_steps, "training steps")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--latent-images", o.base.latent_images, "training images")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--distill-lr", o.base.distill_lr, "learning rate of the consistency methods")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--pairs", o.pairs, "teacher's (noise, end point) pairs for DMD")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--pairs", o.pairs, "teacher's (noise, end point) pairs for DMD")->check(CLI::Range(64, 1000000))->capture_default_str();
   fashion::parse(app, argc, argv);
   if (quick) {
     // A second pass puts what was typed on top of the small study's values.

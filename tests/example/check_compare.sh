@@ -10,8 +10,8 @@ trap 'rm -rf "$work"' EXIT
 failures=0
 problem() { echo "FAILED: $1"; failures=$((failures + 1)); }
 
-tiny=(--quick --budget 1 --autoencoder-steps 6 --classifier-steps 6 --teacher-steps 6 --latent-images 300 --eval-samples 20
-      --pairs 8 --steps 1,4 --seed 3)
+tiny=(--quick --budget 4 --autoencoder-steps 6 --classifier-steps 6 --teacher-steps 6 --latent-images 300 --eval-samples 20
+      --pairs 64 --steps 1,4 --seed 3)
 refused() {
   local words=$1
   shift
@@ -35,7 +35,7 @@ for method in teacher cd lcm ctm tcd pcm tscd pd perflow lightning add sds dmd; 
 done
 grep -q 'nan' <(cut -d, -f5,8 "$work/whole/compare.csv") && problem 'a measure is not a number'
 refused 'already' "${tiny[@]}" --out "$work/whole"
-refused 'budget' "${tiny[@]}" --budget 2 --resume --out "$work/whole"
+refused 'budget' "${tiny[@]}" --budget 5 --resume --out "$work/whole"
 
 # Killed after the first method, resumed with another one more: the same numbers (but for the time it took).
 "$program" "${tiny[@]}" --methods teacher,tcd --out "$work/part" >/dev/null 2>&1 </dev/null &

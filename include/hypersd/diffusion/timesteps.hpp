@@ -33,8 +33,8 @@ inline void check_times(int train_steps, const Times& times) {
   for (std::size_t i = 0; i < times.size(); ++i) {
     require<OptionError>(times[i] >= 0 && times[i] < train_steps, "time step ", times[i], " is not in [0, ",
                          train_steps - 1, "]");
-    require<OptionError>(i == 0 || times[i] < times[i - 1], "time steps must descend, but ", times[i], " follows ",
-                         times[i - 1]);
+    const int before = i == 0 ? train_steps : times[i - 1];
+    require<OptionError>(times[i] < before, "time steps must descend, but ", times[i], " follows ", before);
   }
 }
 
