@@ -130,8 +130,8 @@ def solver_figures(ours, theirs):
     for (solver, prediction), row in rows.items():
         peer = peers.get((solver, prediction))
         if prediction == "epsilon":
-            figures.append(figure(f"{solver} step, an element", row["ns_per_element"], "ns", "diffusers" if peer else None,
-                                  peer and peer["ns_per_element"]))
+            figures.append(figure(f"{solver} step, an element", row["ns_per_element"], "ns",
+                                  "diffusers" if peer else None, peer and peer["ns_per_element"]))
     if rows:
         total = lambda key: sum(r[key] for r in rows.values())
         figures.append(figure(f"all {len(rows)} solver steps", total("ms"), "ms", "pass by pass", total("unfused_ms")))

@@ -3,8 +3,9 @@
 """Times one step of diffusers' schedulers, the network left out, against a copy of the sample.
 
 Prints one JSON line: {"name", "ms" (sum of the rows), "copy_ms", "rows": [{"solver", "prediction", "ms",
-"ns_per_element"}], ...} with the names of bench_solvers; a row is the fastest of the timed steps. The step is the second of four, 749 -> 499. Schedulers that
-keep x / alpha scale the network's input anew for each evaluation; that is part of their step.
+"ns_per_element"}], ...} with the names of bench_solvers; a row is the fastest of the timed steps. The step is the
+second of four, 749 -> 499. Schedulers that keep x / alpha scale the network's input anew for each evaluation; that is
+part of their step.
 """
 
 import argparse
