@@ -8,6 +8,7 @@
 #include <hypersd/nn/attention.hpp>
 #include <hypersd/nn/conv.hpp>
 #include <hypersd/nn/embedding.hpp>
+#include <hypersd/nn/guidance_embedding.hpp>
 #include <hypersd/nn/init.hpp>
 #include <hypersd/nn/linear.hpp>
 #include <hypersd/nn/lora.hpp>

@@ -4,6 +4,8 @@
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/diffusion/solvers/dpmpp_2m.hpp>
 #include <hypersd/diffusion/solvers/lcm.hpp>
+#include <hypersd/nn/init.hpp>
+#include <hypersd/nn/models/unet.hpp>
 
 #include "numbers.hpp"
 
@@ -96,6 +98,32 @@ TEST_CASE("of a guided condition only the condition itself is used") {
   const auto x = Embedded<Lcm>()(student, noise, condition, 2);
   CHECK(student.seen.size() == 2);
   CHECK(x.to_vector() == Embedded<Lcm>()(student, noise, condition.conditional, 2).to_vector());
+}
+
+TEST_CASE("a UNet with time_cond_proj_dim is such a student") {
+  nn::UnetConfig config;
+  config.block_out_channels = {4};
+  config.down_attention = {false};
+  config.heads = {2};
+  config.transformer_layers = {1};
+  config.cross_attention_dim = 4;
+  config.norm_num_groups = 2;
+  config.time_cond_proj_dim = 16;
+  nn::Unet<double> net(config);
+  nn::init_parameters(net, 1);
+  const auto x = numbers::normal<double>(Shape{2, 4, 4, 4}, "x");
+  const nn::UnetCondition<double> condition{Var<double>(numbers::normal<double>(Shape{2, 3, 4}, "tokens")), {}};
+  const SampleOptions options{.seed = 2, .guidance = {1, 6}};
+  const Sampler<Lcm, ScaledLinear, Epsilon> plain;
+  const auto without = plain(net, x, condition, 2, {.seed = 2});
+  CHECK(Embedded<Lcm>()(net, x, condition, 2, options).to_vector() == without.to_vector());  // before any training
+  auto& weight = net.encoder.time_embedding.cond_proj->weight;
+  weight.assign(numbers::normal<double>(weight.shape(), "weight"));
+  const auto with = Embedded<Lcm>()(net, x, condition, 2, options);
+  CHECK(numbers::distance(with.slice(0, 1), without.slice(0, 1)) > 1e-6);  // w = 0 has features too
+  CHECK(numbers::distance(with.slice(1, 2), without.slice(1, 2)) > 1e-6);
+  const Sampler<DpmPp2M, ScaledLinear, Epsilon, EmbeddedGuidance> other;
+  CHECK(other(net, x, condition, 2, options).shape() == x.shape());
 }
 
 TEST_CASE("scales that do not fit are refused") {

@@ -159,6 +159,23 @@ TEST_CASE("PeRFlow has its known numbers") {
   CHECK(close(four.step<Epsilon>(table, {300, 300}), {}, 0));
 }
 
+TEST_CASE("PeRFlow from a window's own noise") {
+  const PerFlow own{{4, PerFlowNoise::window}};
+  const StepCoefficients c = own.step<Epsilon>(table, {999, 749});
+  CHECK(std::abs(c.x - 3.4857864241) < 1e-9);
+  CHECK(std::abs(c.prediction + 3.3392674338) < 1e-9);
+  // It undoes what re-noises the window's end to its start.
+  const StepCoefficients up = renoise(table, 749, 999);
+  CHECK(std::abs(c.x * up.x - 1) < 1e-12);
+  CHECK(std::abs(c.x * up.noise + c.prediction) < 1e-12);
+  const StepCoefficients half = own.step<Epsilon>(table, {999, 874}), rest = own.step<Epsilon>(table, {874, 749});
+  CHECK(std::abs(rest.x * half.x - c.x) < 1e-12);
+  CHECK(std::abs(rest.x * half.prediction + rest.prediction - c.prediction) < 1e-12);
+  CHECK_THROWS_WITH_AS((void)own.step<Velocity>(table, {999, 749}), doctest::Contains("only a noise prediction"),
+                       OptionError);
+  CHECK_THROWS_AS((void)own.step<Epsilon>(zero, {999, 749}), NumericError);
+}
+
 TEST_CASE("PeRFlow's windows hold their lower end's time below them, and steps stay inside") {
   const auto window = [](int windows, int t) {
     const auto [start, end] = PerFlow{{windows}}.window(table, t);

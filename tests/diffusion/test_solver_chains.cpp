@@ -153,4 +153,12 @@ TEST_CASE("PeRFlow chains equal its formulas in continuous time") {
         CHECK(check.template sampled<PerFlow>({windows}, name + ".first") <= 1e-11);
       });
     }
+  for (const auto& pair : {std::pair{1, 1}, {4, 4}, {4, 8}, {5, 25}}) {
+    const PerFlow::Options options{pair.first, PerFlowNoise::window};
+    const std::string name = "perflow" + std::to_string(pair.first) + "." + std::to_string(pair.second) + ".eps.own";
+    CAPTURE(name);
+    const Check<double, Epsilon> check{file()};
+    CHECK(check.by_hand(PerFlow{options}, name + ".first") <= 1e-11);
+    CHECK(check.sampled<PerFlow>(options, name + ".first") <= 1e-11);
+  }
 }

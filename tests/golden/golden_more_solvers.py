@@ -97,12 +97,15 @@ def diffusers_chains(chains):
     chains.run("dpmpp_2m.8.eps.first", made(multistep, 8), "eps")
 
 
-def perflow_chain(chains, windows, n, prediction):
-    """PeRFlow's formulas in continuous time t in (0, 1], in double; the level of t is entry t T - 1."""
+def perflow_chain(chains, windows, n, prediction, own=False):
+    """PeRFlow's formulas in continuous time t in (0, 1], in double; the level of t is entry t T - 1.
+
+    `own`: the prediction is the noise between a window's ends (`diff_eps`).
+    """
     bar, mean = chains.bar, chains.mean.double()
     model = gaussian_oracle(bar, mean, prediction)
     level = lambda t: bar[max(int(round(t * T)) - 1, 0)]
-    name = f"perflow{windows}.{n}.{prediction}.first"
+    name = f"perflow{windows}.{n}.{prediction}{'.own' if own else ''}.first"
     x = normal(f"start.{name}", *SHAPE, dtype=torch.float64)
     states, times = [x], trailing(n)
     for i, index in enumerate(times):
@@ -113,7 +116,8 @@ def perflow_chain(chains, windows, n, prediction):
         alpha_s, alpha_e = np.sqrt(level(start)), np.sqrt(level(end))
         sigma_s, sigma_e = np.sqrt(1 - level(start)), np.sqrt(1 - level(end))
         ratio = alpha_e / alpha_s
-        eta = sigma_e - ratio * sigma_s
+        shrink = alpha_s / alpha_e
+        eta = -np.sqrt(1 - shrink**2) / shrink if own else sigma_e - ratio * sigma_s
         output = model(x, index)
         noise = output if prediction == "eps" else np.sqrt(1 - bar[index]) * x + np.sqrt(bar[index]) * output
         arrival = (ratio * (end - start) * x + eta * (end - t) * noise) / (ratio * (t - start) + end - t)
@@ -130,4 +134,6 @@ def more_solvers(out):
     for windows, n in ((1, 1), (1, 4), (2, 2), (2, 8), (4, 4), (4, 8), (5, 25)):
         for p in ("eps", "v"):
             perflow_chain(chains, windows, n, p)
+    for windows, n in ((1, 1), (4, 4), (4, 8), (5, 25)):
+        perflow_chain(chains, windows, n, "eps", own=True)
     save(out, "more_solvers", chains.tensors)

@@ -159,6 +159,33 @@ def unets(out):
         save(out, name, record(name, module, inputs, call))
 
 
+def unet_guided(out):
+    """unet_guided: a UNet of one level that takes the guidance weight w as an input (time_cond_proj_dim)."""
+    name, width = "unet_guided", 16
+    module = build(
+        name,
+        lambda: UNet2DConditionModel(
+            sample_size=4,
+            layers_per_block=1,
+            block_out_channels=(4,),
+            down_block_types=("DownBlock2D",),
+            up_block_types=("UpBlock2D",),
+            norm_num_groups=2,
+            cross_attention_dim=4,
+            attention_head_dim=2,
+            time_cond_proj_dim=width,
+        ),
+    )
+    w = torch.tensor([6.5, 0.0], dtype=torch.float64)
+    half = width // 2
+    angle = 1000 * w[:, None] * torch.exp(-math.log(1e4) * torch.arange(half, dtype=torch.float64) / (half - 1))
+    features = torch.cat([angle.sin(), angle.cos()], dim=1)
+    inputs = inputs_of(name, x=(2, 4, 4, 4), context=(2, 3, 4))
+    inputs["t"] = torch.tensor([999, 249])
+    call = lambda m, i: m(i["x"], i["t"], i["context"], timestep_cond=features).sample
+    save(out, name, record(name, module, inputs, call) | {"in.w": w.float()})
+
+
 def autoencoder(out):
     """autoencoder: AutoencoderKL; `out` is the decoded image, `moments` the encoder's output."""
     name = "autoencoder"
@@ -192,4 +219,5 @@ def networks(out):
     resamplers(out)
     time_embedding(out)
     unets(out)
+    unet_guided(out)
     autoencoder(out)

@@ -29,6 +29,18 @@ nn::UnetConfig tiny_xl() {
   return c;
 }
 
+nn::UnetConfig guided() {
+  nn::UnetConfig c;
+  c.block_out_channels = {4};
+  c.down_attention = {false};
+  c.heads = {2};
+  c.transformer_layers = {1};
+  c.cross_attention_dim = 4;
+  c.norm_num_groups = 2;
+  c.time_cond_proj_dim = 16;
+  return c;
+}
+
 nn::UnetCondition<float> condition(std::int64_t batch, const nn::UnetConfig& c) {
   return {Var<float>(ops::normal<float>({batch, 3, c.cross_attention_dim}, stream(1, "tokens"))),
           c.addition_embedding_dim
@@ -70,6 +82,42 @@ TEST_CASE_TEMPLATE("unet: output and gradients of diffusers' UNet2DConditionMode
     }
     file.check_gradients(net, tolerance);
   }
+}
+
+TEST_CASE_TEMPLATE("unet: guidance as an input, output and gradients of diffusers' time_cond_proj", T, float, double) {
+  const double tolerance = sizeof(T) == 4 ? 1e-4 : 3e-5;
+  const golden::File file("unet_guided");
+  nn::Unet<T> net(guided());
+  file.load(net);
+  const Var<T> x(file.image<T>("in.x"), true), tokens(file.get<T>("in.context"), true);
+  const auto y = net(x, file.get<T>("in.t"), {tokens, {}}, file.get<T>("in.w"));
+  CHECK(file.difference(y.value(), file.image<T>("out")) < tolerance);
+  autograd::backward(y, file.image<T>("grad_out"));
+  CHECK(file.difference(x.grad(), file.image<T>("grad_in.x")) < tolerance);
+  file.check_gradients(net, tolerance);
+}
+
+TEST_CASE("unet: the input for guidance starts without effect, and only networks with it take weights") {
+  nn::Unet<float> with(guided()), without([] {
+    auto c = guided();
+    c.time_cond_proj_dim = 0;
+    return c;
+  }());
+  nn::init_parameters(with, 5);
+  nn::init_parameters(without, 5);
+  CHECK(nn::count_parameters(with).tensors == nn::count_parameters(without).tensors + 1);
+  const autograd::NoGrad guard;
+  const Var<float> x(ops::normal<float>({2, 4, 4, 4}, stream(1, "x")));
+  const auto t = Tensor<float>::full({2}, 10), w = Tensor<float>::from({2}, {0.5F, 7});
+  const auto c = condition(2, with.config());
+  const auto plain = without(x, t, c).value().to_vector();
+  CHECK(with(x, t, c).value().to_vector() == plain);
+  CHECK(with(x, t, c, w).value().to_vector() == plain);
+  CHECK_THROWS_WITH_AS(without(x, t, c, w), doctest::Contains("time_cond_proj_dim is 0"), OptionError);
+  CHECK_THROWS_WITH_AS(with(x, t, c, Tensor<float>::full({3}, 1)), doctest::Contains("guidance weights"), ShapeError);
+  auto broken = guided();
+  broken.time_cond_proj_dim = 3;
+  CHECK_THROWS_WITH_AS(nn::Unet<float>{broken}, doctest::Contains("time_cond_proj_dim = 3"), OptionError);
 }
 
 TEST_CASE("unet: odd sizes, and a batch is its samples") {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/nn/linear.hpp>
+#include <optional>
 
 namespace hypersd::nn {
 
@@ -50,21 +51,34 @@ class SinusoidalFeatures {
   Tensor<T, D> frequency_, cosine_;
 };
 
-/// linear, SiLU, linear: the network on top of sinusoidal (or other conditioning) features.
+/// linear, SiLU, linear: the network on top of sinusoidal (or other conditioning) features. With `condition` > 0 it
+/// has a second input of that width, which `cond_proj` adds to the features; it starts at zero and so changes nothing
+/// in a network trained without it.
 template <Scalar T, Device D = Cpu>
 struct TimestepEmbedding {
   using value_type = T;
   using device_type = D;
 
   Linear<T, D> linear_1, linear_2;
+  std::optional<Linear<T, D>> cond_proj;
 
   TimestepEmbedding() = default;
-  TimestepEmbedding(std::int64_t in, std::int64_t channels) : linear_1(in, channels), linear_2(channels, channels) {}
-  /// features [B, in] -> [B, channels].
-  Var<T, D> operator()(const Var<T, D>& features) const { return linear_2(autograd::silu(linear_1(features))); }
+  TimestepEmbedding(std::int64_t in, std::int64_t channels, std::int64_t condition = 0)
+      : linear_1(in, channels), linear_2(channels, channels) {
+    if (condition <= 0) return;
+    cond_proj.emplace(condition, in, false);
+    cond_proj->weight = {Shape{in, condition}, Initializer::zeros()};
+  }
+  /// features [B, in] and, where the second input is to be felt, condition [B, `condition`] -> [B, channels].
+  /// Throws OptionError for a condition to a module built without.
+  Var<T, D> operator()(const Var<T, D>& features, const Var<T, D>& condition = {}) const {
+    if (!condition.defined()) return linear_2(autograd::silu(linear_1(features)));
+    require<OptionError>(cond_proj.has_value(), "timestep embedding: a condition, but no cond_proj to take it");
+    return linear_2(autograd::silu(linear_1(autograd::add(features, (*cond_proj)(condition)))));
+  }
   template <class F>
   void visit(F&& f, const std::string& prefix = "") {
-    visit_members(f, prefix, "linear_1", linear_1, "linear_2", linear_2);
+    visit_members(f, prefix, "linear_1", linear_1, "cond_proj", cond_proj, "linear_2", linear_2);
   }
 };
 

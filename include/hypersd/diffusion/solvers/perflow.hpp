@@ -7,10 +7,15 @@
 
 namespace hypersd::diffusion {
 
+/// Which noise the network of a piecewise rectified flow predicts.
+enum class PerFlowNoise {
+  data,   ///< that between data and the window's start: eta = sigma_e - lambda sigma_s (`ddim_eps` in the paper's code)
+  window  ///< that between the window's ends: eta = -sqrt(lambda^2 - 1) (`diff_eps`)
+};
+
 /// Piecewise rectified flow (Yan et al., "PeRFlow", section 3): the T times are cut into K windows, and within one the
-/// trajectory is a straight line in time. The noise prediction at a point names the window's end z_e (the paper's
-/// parameterisation by epsilon, `ddim_eps` in its code): with tau = (t + 1) / T, window (tau_e, tau_s],
-/// lambda = alpha_e / alpha_s and eta = sigma_e - lambda sigma_s,
+/// trajectory is a straight line in time. The noise prediction at a point names the window's end z_e: with
+/// tau = (t + 1) / T, window (tau_e, tau_s], lambda = alpha_e / alpha_s and eta as `PerFlowNoise` says,
 ///   z_e = (lambda (tau_e - tau_s) x + eta (tau_e - tau) epshat) / (lambda (tau - tau_s) + tau_e - tau),
 /// and a step moves x the share (tau' - tau) / (tau_e - tau) of the way there.
 ///
@@ -19,7 +24,8 @@ namespace hypersd::diffusion {
 /// divides n. For a model trained this way; with K = n and any other model it is DDIM.
 struct PerFlow {
   struct Options {
-    int windows = 4;  ///< K, in [1, T]
+    int windows = 4;                          ///< K, in [1, T]
+    PerFlowNoise noise = PerFlowNoise::data;  ///< `window` is for noise predictions alone
   };
   static constexpr const char* name = "perflow";
   static constexpr bool stochastic = false;
@@ -40,7 +46,8 @@ struct PerFlow {
     return {starts[i], i + 1 < starts.size() ? starts[i + 1] : kOrigin};
   }
 
-  /// Throws OptionError for a step across the end of a window and for one to clean data, which no window reaches.
+  /// Throws OptionError for a step across the end of a window, for one to clean data, which no window reaches, and for
+  /// a window's noise from a prediction of another type; NumericError where that noise says nothing (alpha_s = 0).
   template <Prediction P>
   [[nodiscard]] StepCoefficients step(const NoiseTable& table, StepTimes t) const {
     const Window w = window(table, t.from);
@@ -57,13 +64,22 @@ struct PerFlow {
 
  private:
   template <Prediction P>
-  static Form window_end(const NoiseTable& table, int t, Window w) {
+  [[nodiscard]] Form window_end(const NoiseTable& table, int t, Window w) const {
     const Level s = table.level(w.start), e = table.level(std::max(w.end, 0)), at = table.level(t);
-    if (t == w.start) return jump_form<P>(at, e);
+    const bool own = options.noise == PerFlowNoise::window;
+    if (own) {
+      constexpr bool noise = std::same_as<P, Epsilon>;
+      require<OptionError>(noise, "perflow: only a noise prediction can name a window's noise");
+      require<NumericError>(s.alpha > 0 || t != w.start, "perflow: no signal at time ", t, " to tell the noise from");
+    } else if (t == w.start) {
+      return jump_form<P>(at, e);
+    }
     // Numerator and denominator times alpha_s, which may be 0. tau is counted in steps.
     const double length = w.end - w.start, left = w.end - t;
     const double scale = 1 / (e.alpha * (t - w.start) + s.alpha * left);
-    const double noise = scale * (s.alpha * e.sigma - e.alpha * s.sigma) * left;
+    const double eta = own ? -e.alpha * renoise(table, std::max(w.end, 0), w.start).noise
+                           : s.alpha * e.sigma - e.alpha * s.sigma;
+    const double noise = scale * eta * left;
     const Form eps = P::eps(at);
     return {scale * e.alpha * length + noise * eps.x, noise * eps.prediction};
   }

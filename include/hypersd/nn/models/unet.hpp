@@ -49,7 +49,13 @@ struct Unet {
   /// `out_channels`. H and W may be any size the levels can halve, odd ones included.
   Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const Condition& condition,
                        const ControlResiduals<T, D>* control = nullptr) const {
-    auto e = encoder(x, t, condition);
+    return (*this)(x, t, condition, Tensor<T, D>{}, control);
+  }
+  /// The same for a student that takes its guidance as an input (`time_cond_proj_dim`): `w` [B] = scale - 1. Without
+  /// w, or with fresh parameters, it is the network without that input.
+  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const Condition& condition, const Tensor<T, D>& w,
+                       const ControlResiduals<T, D>* control = nullptr) const {
+    auto e = encoder(x, t, condition, {}, w);
     if (control) add_control(e, *control);
     return decode(std::move(e), condition);
   }

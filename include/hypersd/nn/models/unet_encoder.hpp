@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/nn/guidance_embedding.hpp>
 #include <hypersd/nn/models/unet_blocks.hpp>
 #include <hypersd/nn/models/unet_config.hpp>
 #include <hypersd/nn/timestep_embedding.hpp>
@@ -63,7 +64,7 @@ struct UnetEncoder {
     const auto& width = c.block_out_channels;
     time_features = SinusoidalFeatures<T, D>(width[0], c.flip_sin_to_cos, c.freq_shift);
     conv_in = Conv2d<T, D>(c.in_channels, width[0]);
-    time_embedding = TimestepEmbedding<T, D>(width[0], c.embedding_dim());
+    time_embedding = TimestepEmbedding<T, D>(width[0], c.embedding_dim(), c.time_cond_proj_dim);
     if (c.addition_embedding_dim > 0) add_embedding.emplace(c.addition_embedding_dim, c.embedding_dim());
     for (std::size_t i = 0; i < c.levels(); ++i)
       down_blocks.emplace_back(resnet(i == 0 ? width[0] : width[i - 1], width[i]), attention(i, c.down_attention[i]),
@@ -93,11 +94,13 @@ struct UnetEncoder {
   }
 
   /// x [B, H, W, in_channels], t [B] training times (fractions allowed). `residual` (if defined) is added to the
-  /// result of the first convolution. Throws ShapeError for inputs that do not fit the configuration.
+  /// result of the first convolution; `w` [B] (if defined) are guidance weights for a network with
+  /// `time_cond_proj_dim`, whose features are added to those of the time. Throws ShapeError for inputs that do not fit
+  /// the configuration, OptionError for weights to a network without that input.
   UnetEncoding<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const UnetCondition<T, D>& condition,
-                                const Var<T, D>& residual = {}) const {
+                                const Var<T, D>& residual = {}, const Tensor<T, D>& w = {}) const {
     check(x, t, condition);
-    auto e = time_embedding(Var<T, D>(time_features(t)));
+    auto e = time_embedding(Var<T, D>(time_features(t)), guidance_features(x, w));
     if (add_embedding) e = autograd::add(e, (*add_embedding)(condition.added));
     UnetEncoding<T, D> out;
     out.embedding = autograd::silu(e);
@@ -116,6 +119,13 @@ struct UnetEncoder {
   }
 
  private:
+  Var<T, D> guidance_features(const Var<T, D>& x, const Tensor<T, D>& w) const {
+    if (!w.defined()) return {};
+    require<OptionError>(config.time_cond_proj_dim > 0, "UNet: guidance weights, but time_cond_proj_dim is 0");
+    require<ShapeError>(w.rank() == 1 && w.dim(0) == x.dim(0), "UNet: guidance weights ", w.shape(), " for samples ",
+                        x.shape());
+    return Var<T, D>(guidance_embedding(w, config.time_cond_proj_dim));
+  }
   void check(const Var<T, D>& x, const Tensor<T, D>& t, const UnetCondition<T, D>& c) const {
     require<ShapeError>(x.rank() == 4 && x.dim(3) == config.in_channels, "UNet: sample ", x.shape(), ", [B, H, W, ",
                         config.in_channels, "] needed");
