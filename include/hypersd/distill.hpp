@@ -16,6 +16,7 @@
 #include <hypersd/distill/feature_critic.hpp>
 #include <hypersd/distill/grid.hpp>
 #include <hypersd/distill/inject_gradient.hpp>
+#include <hypersd/distill/jump_grid.hpp>
 #include <hypersd/distill/objective.hpp>
 #include <hypersd/distill/objectives/add.hpp>
 #include <hypersd/distill/objectives/cd.hpp>
@@ -30,6 +31,7 @@
 #include <hypersd/distill/objectives/sds.hpp>
 #include <hypersd/distill/objectives/tscd.hpp>
 #include <hypersd/distill/one_step.hpp>
+#include <hypersd/distill/require_signal.hpp>
 #include <hypersd/distill/segments.hpp>
 #include <hypersd/distill/stage.hpp>
 #include <hypersd/distill/sum.hpp>

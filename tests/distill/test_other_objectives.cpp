@@ -51,6 +51,55 @@ struct PairCritic {
   }
 };
 
+/// A network that is told the guidance scale as w = g - 1.
+struct Told : toy::Mlp {
+  using toy::Mlp::operator();
+  Var<double> operator()(const Var<double>& x, const Tensor<double>& t, const Condition& c,
+                         const Tensor<double>& w) const {
+    return (*this)(x, t, ops::map(ops::LinearCombination<double>{1, 0.1}, c, w));
+  }
+};
+
+/// A fixed critic that names the form of its loss.
+struct NonSaturatingCritic : toy::Mlp {
+  using form = NonSaturating;
+};
+
+/// A prediction that is the same everywhere.
+struct Constant {
+  double first, second;
+  Tensor<double> operator()(const Tensor<double>& x, const Tensor<double>&, const Condition&) const {
+    Tensor<double> out(x.shape());
+    for (std::int64_t b = 0; b < x.dim(0); ++b) out[2 * b] = first, out[2 * b + 1] = second;
+    return out;
+  }
+};
+/// A student whose prediction is a parameter.
+struct Parameter {
+  Var<double> value;
+  Var<double> operator()(const Var<double>&, const Tensor<double>&, const Condition&) const { return value; }
+};
+
+/// The exact noise prediction for data N(0, 1/4), in any precision.
+template <class T>
+struct Quarter {
+  Tensor<T> operator()(const Tensor<T>& x, const Tensor<T>& t, diffusion::Unconditional) const {
+    const auto noise = table();
+    Tensor<T> factor(t.shape());
+    for (std::int64_t i = 0; i < t.size(); ++i) {
+      const auto l = noise.level(static_cast<int>(t[i]));
+      factor[i] = static_cast<T>(l.sigma / (0.25 * l.alpha * l.alpha + l.sigma * l.sigma));
+    }
+    return ops::map(ops::Mul{}, x, ops::per_sample(factor));
+  }
+};
+template <class T>
+struct HalfOfIt {
+  Var<T> operator()(const Var<T>& x, const Tensor<T>&, diffusion::Unconditional) const {
+    return autograd::affine(x, T(0.5));
+  }
+};
+
 }  // namespace
 
 TEST_CASE("Progressive distillation, Eq 1-3, in the spaces x, x0 and eps: loss and gradient equal PyTorch's") {
@@ -65,6 +114,61 @@ TEST_CASE("Progressive distillation, Eq 1-3, in the spaces x, x0 and eps: loss a
   check("pd.x0.one", PdSpace::x0, PdWeight::one);
   check("pd.x0.truncated", PdSpace::x0, PdWeight::truncated_snr);
   check("pd.x0.plus", PdSpace::x0, PdWeight::snr_plus_one);
+  const Case c;  // a number of steps that does not divide T
+  const PdDraws d{c.golden.times("pd16.t"), c.golden.times("pd16.middle"), c.golden.times("pd16.end"), c.scale};
+  c.check("pd16", Pd<>(table(), {.steps = 16}).loss_at(c.student, c.teacher, c.batch, d, c.noise));
+}
+
+TEST_CASE("Progressive distillation: two steps of a teacher of clean data 0.2 and then 0.35 make x* = 0.30198") {
+  struct Clean {
+    Tensor<double> operator()(const Tensor<double>& x, const Tensor<double>& t, diffusion::Unconditional) const {
+      return Tensor<double>::full(x.shape(), t[0] == 999 ? 0.2 : 0.35);
+    }
+  };
+  struct Student {
+    double x0;
+    Var<double> operator()(const Var<double>& x, const Tensor<double>&, diffusion::Unconditional) const {
+      return Var<double>(Tensor<double>::full(x.shape(), x0));
+    }
+  };
+  // Data and noise for which x_999 = 1.
+  const auto one = Tensor<double>::ones(Shape{1, 1});
+  const auto l = table().level(999);
+  const Batch<double, Cpu, diffusion::Unconditional> batch{Tensor<double>::full(Shape{1, 1}, (1 - l.sigma) / l.alpha), {}};
+  const PdDraws d{{999}, {749}, {499}, {1.0}};
+  const auto loss = [&](PdSpace space, double x0) {
+    return Pd<diffusion::X0>(table(), {.steps = 2, .space = space, .weight = PdWeight::one})
+        .loss_at(Student{x0}, Clean{}, batch, d, one)
+        .loss.item();
+  };
+  const double star = 0.3019827539;
+  CHECK(loss(PdSpace::x0, 0) == doctest::Approx(star * star).epsilon(1e-8));
+  CHECK(loss(PdSpace::x, star) < 1e-18);
+  const double eps_of_zero = 1 / l.sigma;  // of clean data 0
+  CHECK(loss(PdSpace::eps, 0) == doctest::Approx(std::pow(eps_of_zero - 0.9816751958, 2)).epsilon(1e-5));
+}
+
+TEST_CASE("Progressive distillation's target keeps its digits in float where a jump is short") {
+  const auto loss = [](auto zero, int steps) {
+    using T = decltype(zero);
+    const auto draw = ops::normal<double>(Shape{64, 4}, stream(1, "data"));
+    const auto more = ops::normal<double>(Shape{64, 4}, stream(1, "noise"));
+    Tensor<T> x0(draw.shape()), noise(draw.shape());
+    for (std::int64_t i = 0; i < draw.size(); ++i)
+      x0[i] = static_cast<T>(static_cast<float>(draw[i])), noise[i] = static_cast<T>(static_cast<float>(more[i]));
+    const Batch<T, Cpu, diffusion::Unconditional> batch{x0, {}};
+    const PdDraws d{diffusion::Times(64, 999), diffusion::Times(64, 999 - 500 / steps),
+                    diffusion::Times(64, 999 - 1000 / steps), std::vector<double>(64, 1.0)};
+    return static_cast<double>(Pd<>(table(), {.steps = steps, .weight = PdWeight::one})
+                                   .loss_at(HalfOfIt<T>{}, Quarter<T>{}, batch, d, noise)
+                                   .loss.item());
+  };
+  for (const int steps : {4, 100, 500}) {
+    CAPTURE(steps);
+    const double exact = loss(0.0, steps);
+    MESSAGE(steps << " steps, float: relative error " << loss(0.0F, steps) / exact - 1);
+    CHECK(std::abs(loss(0.0F, steps) / exact - 1) < 2e-6);
+  }
 }
 
 TEST_CASE("Progressive distillation draws jumps of the sampler's grid, with the teacher's stop half way") {
@@ -75,7 +179,7 @@ TEST_CASE("Progressive distillation draws jumps of the sampler's grid, with the 
     CHECK(d.end[b] == std::max(0, d.t[b] - 250));
     CHECK(d.middle[b] == d.t[b] - 125);
   }
-  CHECK_THROWS_AS(Pd<>(table(), {.steps = 7}), OptionError);
+  CHECK_THROWS_AS(Pd<>(table(), {.steps = 501}), OptionError);
 }
 
 TEST_CASE("Phased and latent consistency: loss and gradient equal PyTorch's") {
@@ -86,6 +190,9 @@ TEST_CASE("Phased and latent consistency: loss and gradient equal PyTorch's") {
   };
   const Case a, b;
   a.check("pcm", Pcm<4>(table()).loss_at(a.student, a.teacher, a.target, a.batch, draws(a, false), a.noise));
+  const auto told = [](const toy::Mlp& net) { return Told{net}; };
+  const Case w;
+  w.check("lcm.w", Lcm<>(table()).loss_at(told(w.student), w.teacher, told(w.target), w.batch, draws(w, true), w.noise));
   b.check("lcm", Lcm<>(table()).loss_at(b.student, b.teacher, b.target, b.batch, draws(b, true), b.noise));
 }
 
@@ -111,6 +218,64 @@ TEST_CASE("Score distillation and distribution matching, Eq 8: loss and gradient
   dmd("dmd", {}, false);
   dmd("dmd.alpha", {.paper_alpha_weight = true}, false);
   dmd("dmd.regression", {}, true);
+  const auto several = [&](const char* name, auto critic, double weight) {
+    Case c;
+    const DmdDraws at{c.golden.times("dmd.start"), t};
+    const decltype(critic) net{c.critic};
+    const DmdOptions o{.start = {499, 800}, .adversarial_weight = weight};
+    c.check(name, Dmd<toy::Mlp, diffusion::Epsilon, const decltype(critic)>(table(), &c.fake, o, &net)
+                      .loss_at(c.student, c.teacher, c.batch, at, c.z, c.judge));
+  };
+  several("dmd.several", toy::Mlp{}, 0);
+  several("dmd.hinge", toy::Mlp{}, 0.2);
+  several("dmd.non_saturating", NonSaturatingCritic{}, 0.2);
+}
+
+TEST_CASE("Distribution matching moves x = [1, -1] by g = [0.6, -0.8], and down where the fake lies above") {
+  const auto gradient = [](Constant real, Constant fake, double alpha_weight = 0) {
+    const Parameter student{Var<double>(Tensor<double>::from(Shape{1, 2}, {1.0, -1.0}), true)};
+    const auto zero = Tensor<double>::zeros(Shape{1, 2});
+    const Batch<double, Cpu, Condition> batch{zero, {Tensor<double>::zeros(Shape{1}), Tensor<double>::zeros(Shape{1})}};
+    const Dmd<Constant, diffusion::X0> dmd(table(), &fake, {.guidance = 1, .paper_alpha_weight = alpha_weight != 0});
+    const auto result = dmd.loss_at(student, real, batch, {{999}, {500}}, zero, zero);
+    autograd::backward(result.loss);
+    return std::pair{result.loss.item(), student.value.grad().to_vector()};
+  };
+  const auto [loss, g] = gradient({0.5, -0.5}, {0.8, -0.9});
+  CHECK(loss == doctest::Approx(0.25));
+  CHECK(g[0] == doctest::Approx(0.3));
+  CHECK(g[1] == doctest::Approx(-0.4));
+  CHECK(gradient({0.5, -0.5}, {0.5, -0.5}).second == std::vector<double>{0, 0});
+  CHECK(gradient({0.5, -0.5}, {0.8, -0.9}, 1).second[0] == doctest::Approx(0.3 * table().alpha(500)));
+  // Real N(0, 1), fake N(m, 1): x0_fake - x0_real = sigma^2 m.
+  CHECK(gradient({0, 0}, {0.2, 0.2}).second[0] > 0);
+}
+
+TEST_CASE("A one-step student with the time input 800 starts in pure noise there") {
+  const Var<double> eps(Tensor<double>::full(Shape{1, 1}, 0.5));
+  const auto z = Tensor<double>::ones(Shape{1, 1}), data = Tensor<double>::full(Shape{1, 1}, 7.0);
+  for (const auto& [t, x0] : {std::pair{800, 2.6524228}, std::pair{999, 7.3414929}}) {
+    const auto start = start_states(table(), data, z, {t}, highest(table(), {399, t}));
+    CHECK(one_step(Parameter{eps}, table(), diffusion::Epsilon{}, start, {t}, Tensor<double>::zeros(Shape{1}))
+              .value()[0] == doctest::Approx(x0).epsilon(1e-7));
+  }
+}
+
+TEST_CASE("With its second weight, adversarial diffusion distillation's term has score distillation's gradient") {
+  struct Zero {
+    Var<double> operator()(const Var<double>& x, const Tensor<double>&, const Condition&) const {
+      return autograd::affine(x, 0.0);
+    }
+  };
+  const Case a, b;
+  const Zero critic;
+  const auto t = a.golden.times("judged");
+  autograd::backward(Add<const Zero>(table(), &critic, {.start = {999}, .distillation = 1, .weight = AddWeight::sds})
+                         .loss_at(a.student, a.teacher, a.batch, {diffusion::Times(6, 999), t}, a.z, a.judge)
+                         .loss);
+  autograd::backward(Sds<>(table()).loss_at(b.student, b.teacher, b.batch, t, b.z, b.judge).loss);
+  for (std::size_t i = 0; i < 4; ++i)
+    CHECK(toy::relative(a.student.parameters()[i].second.grad(), b.student.parameters()[i].second.grad()) < 1e-9);
 }
 
 TEST_CASE("An injected gradient arrives, divided by the number of elements") {
@@ -145,6 +310,14 @@ TEST_CASE("Progressive adversarial distillation: loss and gradient equal PyTorch
                                .loss_at(x0.student, x0.teacher, x0.batch, d, x0.noise));
 }
 
+TEST_CASE("The hinge losses at a logit of 0 are 0 and 2, and have no gradient outside the margin") {
+  const Var<double> zero(Tensor<double>::zeros(Shape{3, 1})), far(Tensor<double>::full(Shape{3, 1}, 1.5), true);
+  CHECK(Hinge::student(zero).item() == 0);
+  CHECK(Hinge::critic(zero, zero).item() == doctest::Approx(2));
+  autograd::backward(Hinge::critic(far, Var<double>(Tensor<double>::full(Shape{3, 1}, -1.5))));
+  CHECK(far.grad()[0] == 0);
+}
+
 TEST_CASE("The non-saturating losses at a logit of 0 are ln 2 and 2 ln 2") {
   const Var<double> zero(Tensor<double>::zeros(Shape{3, 1}));
   CHECK(non_saturating(zero).item() == doctest::Approx(0.6931471806));
@@ -163,6 +336,9 @@ TEST_CASE("Piecewise rectified flow: window coefficients, loss and gradient") {
                        c.scale};
   c.check("perflow", PerFlow(t, {.windows = 4, .teacher_steps = 2})
                          .loss_at(c.student, c.teacher, c.batch, d, c.noise));
+  const Case v;
+  v.check("perflow.velocity", PerFlow(t, {.windows = 4, .teacher_steps = 2, .target = PerFlowTarget::velocity})
+                                  .loss_at(v.student, v.teacher, v.batch, d, v.noise));
   const PerFlowDraws drawn = PerFlow(t).draw(200, {5, 1});
   for (std::size_t b = 0; b < drawn.t.size(); ++b) {
     CHECK(drawn.end[b] < drawn.t[b]);
@@ -217,11 +393,35 @@ TEST_CASE("Options that cannot work are refused by name") {
   CHECK_THROWS_AS(Dmd<toy::Mlp>(table(), nullptr), OptionError);
   CHECK_THROWS_AS(Dmd<toy::Mlp>(table(), &none, {.learn_per_update = 0}), OptionError);
   CHECK_THROWS_AS((Lightning<int>(table(), nullptr, {.adversarial_weight = 1})), OptionError);
-  CHECK_THROWS_AS((Lightning<int>(table(), nullptr, {.steps = 3})), OptionError);
-  CHECK_THROWS_AS(PerFlow(table(), {.windows = 3}), OptionError);
+  CHECK_THROWS_AS((Lightning<int>(table(), nullptr, {.steps = 0})), OptionError);
+  CHECK_THROWS_AS((Lightning<int>(table(), nullptr, {.steps = 8, .teacher_steps = 126})), OptionError);
+  CHECK_THROWS_AS(PerFlow(table(), {.windows = 0}), OptionError);
+  CHECK_THROWS_AS(Dmd<toy::Mlp>(table(), &none, {.start = {1000}}), OptionError);
   CHECK_THROWS_AS(Add<toy::Mlp>(table(), nullptr), OptionError);
   CHECK_THROWS_AS(Sds<>(table(), {.t_min = 0.5, .t_max = 0.2})
                       .loss(none, none, none, Batch<double, Cpu, Condition>{Tensor<double>::zeros(Shape{2, 8}), {}},
                             Randomness{}),
                   OptionError);
+}
+
+TEST_CASE("A noise prediction at zero terminal SNR is refused by every objective that would start there") {
+  std::vector<double> zero(1000);
+  for (int t = 0; t < 1000; ++t) zero[static_cast<std::size_t>(t)] = 1.0 - (t + 1) / 1000.0;
+  const diffusion::NoiseTable dark(zero);
+  toy::Mlp net;
+  using diffusion::Velocity;
+  CHECK_THROWS_AS(Pd<>{dark}, OptionError);
+  CHECK_THROWS_AS(Lcm<>{dark}, OptionError);
+  CHECK_THROWS_AS(Pcm<4>{dark}, OptionError);
+  CHECK_THROWS_AS(Sds<>{dark}, OptionError);
+  CHECK_THROWS_AS(PerFlow{dark}, OptionError);
+  CHECK_THROWS_AS(Denoising<>{dark}, OptionError);
+  CHECK_THROWS_AS(DataAdversarial<toy::Mlp>(dark, &net), OptionError);
+  CHECK_THROWS_AS(Add<toy::Mlp>(dark, &net), OptionError);
+  CHECK_THROWS_AS(Dmd<toy::Mlp>(dark, &net), OptionError);
+  CHECK_THROWS_AS((Lightning<int>(dark, nullptr)), OptionError);
+  CHECK_NOTHROW(Pd<Velocity>{dark});
+  CHECK_NOTHROW(Sds<>(dark, {.start = 800}));
+  CHECK_NOTHROW(Dmd<toy::Mlp>(dark, &net, {.start = {800}}));
+  CHECK_NOTHROW(Dmd<toy::Mlp, Velocity>(dark, &net));
 }

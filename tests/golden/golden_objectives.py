@@ -13,7 +13,8 @@ x0(x, eps, t) = (x - s_t eps) / a_t; means are over all elements):
     dmd         g = (x0_fake - x0_teacher) / mean |x - x0_teacher| a sample; with regression 0.25 mean (G(z2) - y)^2
     add         -mean D(x0_student, 0) + 2.5 mean a_t (x0_student - x0_teacher(a_t x + s_t noise))^2
     lightning   teacher: DDIM steps within the jump; 0.5 mse + 0.3 mean softplus(-D(fake; x_t))
-    perflow     teacher: DDIM across the window; eps* = (z_end - lambda z_begin) / eta on the straight line
+    perflow     teacher: DDIM across the window; eps* = (z_end - lambda z_begin) / eta on the straight line, or the
+                velocity (z_end - z_begin) / (tau_end - tau_begin), tau = (t + 1) / 1000
     denoising   mean (x0_student(x_t) - x0)^2
     data_adversarial   -mean D(Psi(x_t, student, t -> 0), 0)
 
@@ -60,7 +61,7 @@ def objectives(out):
 
     def record(name, loss_of):
         student = {p: v.clone().requires_grad_() for p, v in nets["student"].items()}
-        loss = loss_of(lambda x, t: predict(student, x, t, condition))
+        loss = loss_of(lambda x, t, c=condition: predict(student, x, t, c))
         loss.backward()
         tensors[f"{name}.loss"] = loss.detach().reshape(1)
         tensors.update({f"{name}.grad.{p}": v.grad for p, v in student.items()})
@@ -82,6 +83,19 @@ def objectives(out):
     for name, w in (("one", torch.ones_like(snr)), ("truncated", snr.clamp(min=1)), ("plus", snr + 1)):
         record(f"pd.x0.{name}", lambda f: (w * (x0_of(x_t, f(x_t, t), t) - clean) ** 2).mean())
 
+    # N = 16, whose trailing grid is rounded: 937.5 - 1 -> 937 and so on (halves to even).
+    fine = [round(1000 - i * 1000 / 32) - 1 for i in range(32)] + [0]
+    n = torch.tensor([0, 1, 3, 8, 14, 15])
+    t2, m2, r2 = (torch.tensor(fine)[2 * n + i] for i in range(3))
+    tensors |= {"pd16.t": t2, "pd16.middle": m2, "pd16.end": r2}
+    y_t = a(t2) * x0 + s(t2) * noise["noise"]
+    ym = jump(y_t, teacher(y_t, t2, scale), t2, m2)
+    y_r = jump(ym, teacher(ym, m2, scale), m2, r2)
+    slope = s(r2) / s(t2)
+    known16 = (y_r - slope * y_t) / (a(r2) - slope * a(t2))
+    weight16 = (a(t2) / s(t2)).square().clamp(min=1)
+    record("pd16", lambda f: (weight16 * (x0_of(y_t, f(y_t, t2), t2) - known16) ** 2).mean())
+
     # Phased and latent consistency.
     t, before = times(999, 274, 249, 24, 824, 499), times(974, 249, 224, 0, 799, 474)
     x_t = a(t) * x0 + s(t) * noise["noise"]
@@ -97,6 +111,16 @@ def objectives(out):
     known = skip(before) * xh + scaled(before) * x0_of(xh, on_xh, before)
     record("lcm", lambda f: huber(skip(t) * x_t + scaled(t) * x0_of(x_t, f(x_t, t), t) - known))
 
+    # Networks that are told the guidance scale: c + 0.1 w, w = scale - 1.
+    told = condition + 0.1 * (scale - 1)
+    on_xh = predict(nets["target"], xh, before, told)
+    known_w = skip(before) * xh + scaled(before) * x0_of(xh, on_xh, before)
+
+    def embedded(f):
+        return huber(skip(t) * x_t + scaled(t) * x0_of(x_t, f(x_t, t, told), t) - known_w)
+
+    record("lcm.w", embedded)
+
     # Score distillation from one evaluation at the last time.
     t = times(20, 200, 400, 600, 800, 979)
     tensors["judged"] = t
@@ -107,8 +131,8 @@ def objectives(out):
         x = x0_of(noise["z"], f(noise["z"], last), last)
         return inject(x, s(t) ** 2 * (teacher(noised(x.detach()), t, two) - noise["judge"]))
 
-    def dmd(f, alpha=False):
-        x = x0_of(noise["z"], f(noise["z"], last), last)
+    def dmd(f, alpha=False, x=None):
+        x = x0_of(noise["z"], f(noise["z"], last), last) if x is None else x
         x_n = noised(x.detach())
         real = x0_of(x_n, teacher(x_n, t, two), t)
         own = x0_of(x_n, predict(nets["fake"], x_n, t, condition), t)
@@ -123,11 +147,26 @@ def objectives(out):
     record("dmd.alpha", lambda f: dmd(f, True))
     record("dmd.regression", lambda f: dmd(f) + 0.25 * regression(f))
 
+    # Two start times, the higher in pure noise; and a critic of the samples in both forms.
+    begin = times(800, 499, 800, 499, 499, 800)
+    tensors["dmd.start"] = begin
+    x_b = torch.where((begin == 800)[:, None], noise["z"], a(begin) * x0 + s(begin) * noise["z"])
+    zero = torch.zeros(B, dtype=torch.long)
+
+    def several(f, form=None):
+        x = x0_of(x_b, f(x_b, begin), begin)
+        judged = predict(nets["critic"], x, zero, condition)
+        term = {None: 0.0, "hinge": -judged.mean(), "ns": F.softplus(-judged).mean()}[form]
+        return dmd(f, x=x) + 0.2 * term
+
+    record("dmd.several", several)
+    record("dmd.hinge", lambda f: several(f, "hinge"))
+    record("dmd.non_saturating", lambda f: several(f, "ns"))
+
     # Adversarial diffusion distillation; the third and fifth sample start in pure noise.
     start = times(249, 499, 999, 749, 999, 249)
     tensors["add.start"] = start
     x_s = torch.where((start == 999)[:, None], noise["noise"], a(start) * x0 + s(start) * noise["noise"])
-    zero = torch.zeros(B, dtype=torch.long)
 
     def add(f, sds_weight=False):
         x = x0_of(x_s, f(x_s, start), start)
@@ -166,6 +205,8 @@ def objectives(out):
     lam = a(low) / a(begin)
     goal = (z_end - lam * z_begin) / (s(low) - lam * s(begin))
     record("perflow", lambda f: ((f((1 - share) * z_begin + share * z_end, t) - goal) ** 2).mean())
+    speed = (z_end - z_begin) / ((end - begin).double() / 1000)[:, None]
+    record("perflow.velocity", lambda f: ((f((1 - share) * z_begin + share * z_end, t) - speed) ** 2).mean())
 
     # Terms on data.
     t = tensors["judged"]

@@ -9,6 +9,7 @@
 #include <hypersd/distill/distances/mse.hpp>
 #include <hypersd/distill/draw.hpp>
 #include <hypersd/distill/objective.hpp>
+#include <hypersd/distill/require_signal.hpp>
 
 namespace hypersd::distill {
 
@@ -42,8 +43,7 @@ struct Consistency {
 
   explicit Consistency(diffusion::NoiseTable noise, Options o = {}, Metric metric = {}, Rule r = {})
       : options(o), distance(std::move(metric)), rule(r), table(std::move(noise)) {
-    require<OptionError>(!(P::needs_signal && table.zero_terminal_snr()),
-                         "a noise prediction cannot be distilled at zero terminal SNR; use Velocity or X0");
+    require_signal<P>(table);
     (void)SolverGrid(table.size(), o.grid_points);
   }
 

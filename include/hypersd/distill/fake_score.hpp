@@ -19,6 +19,7 @@ class FakeScore {
   using D = typename Network::device_type;
 
  public:
+  using prediction = P;
   /// `network` must not share weights with teacher or student (`nn::deep_copy`).
   FakeScore(Network network, diffusion::NoiseTable table, double learning_rate = 1e-3)
       : network_(std::move(network)), table_(std::move(table)), learning_rate_(learning_rate) {

@@ -10,13 +10,14 @@ namespace hypersd::distill {
 
 /// Trainable heads on the encoder features of a frozen network, with an optimiser of their own: the critic of the
 /// adversarial distance. `Network` offers `features(x, t, condition)`, `Heads` maps them to logits
-/// (`nn::Discriminator`).
-template <class Network, nn::Module Heads>
+/// (`nn::Discriminator`). `Form` is `Hinge` or `NonSaturating`.
+template <class Network, nn::Module Heads, class Form = Hinge>
 class FeatureCritic {
   using T = typename Heads::value_type;
   using D = typename Heads::device_type;
 
  public:
+  using form = Form;
   /// The weights of `network`, a handle, must not require a gradient.
   FeatureCritic(Network network, Heads heads, double learning_rate = 1e-3)
       : network_(std::move(network)),
@@ -34,13 +35,13 @@ class FeatureCritic {
   Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const Condition& condition) const {
     return heads_(network_.features(x, t, condition));
   }
-  /// One update of the heads by the hinge loss.
+  /// One update of the heads by the form's loss.
   template <class Condition>
   void learn(const Tensor<T, D>& fake, const Tensor<T, D>& real, const Tensor<T, D>& t, const Condition& condition) {
     const autograd::EnableGrad guard;
     nn::set_requires_grad(heads_, true);
     optimizer_.zero_grad();
-    autograd::backward(critic_loss((*this)(Var<T, D>(real), t, condition), (*this)(Var<T, D>(fake), t, condition)));
+    autograd::backward(Form::critic((*this)(Var<T, D>(real), t, condition), (*this)(Var<T, D>(fake), t, condition)));
     optimizer_.step(learning_rate_);
     optimizer_.zero_grad();
     nn::set_requires_grad(heads_, false);

@@ -15,18 +15,6 @@ struct Origin {
   Tensor<T, D> x, t;
 };
 
-/// Mean softplus(-logit): the non-saturating loss of samples that should pass for real.
-template <class T, class D>
-Var<T, D> non_saturating(const Var<T, D>& logits) {
-  return autograd::mean(autograd::softplus(autograd::affine(logits, T(-1))));
-}
-
-/// Loss of a critic in the non-saturating form: mean softplus(-real) + mean softplus(fake).
-template <class T, class D>
-Var<T, D> non_saturating_critic_loss(const Var<T, D>& real, const Var<T, D>& fake) {
-  return autograd::add(non_saturating(real), autograd::mean(autograd::softplus(fake)));
-}
-
 /// The critic of progressive adversarial distillation: trainable heads on a frozen network's features of where a jump
 /// ends and of where it began, joined on the channels. It thus sees whether the end belongs to the beginning. With
 /// `relaxed` it sees the end alone (the beginning's features are zeros), so the student may leave the trajectory.

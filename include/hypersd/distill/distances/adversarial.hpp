@@ -27,13 +27,56 @@ Var<T, D> critic_loss(const Var<T, D>& real, const Var<T, D>& fake) {
   return autograd::add(autograd::map_mean(HingeReal{}, real), autograd::map_mean(HingeFake{}, fake));
 }
 
+/// Mean softplus(-logit): the non-saturating loss of samples that should pass for real.
+template <class T, class D>
+Var<T, D> non_saturating(const Var<T, D>& logits) {
+  return autograd::mean(autograd::softplus(autograd::affine(logits, T(-1))));
+}
+
+/// Loss of a critic in the non-saturating form: mean softplus(-real) + mean softplus(fake).
+template <class T, class D>
+Var<T, D> non_saturating_critic_loss(const Var<T, D>& real, const Var<T, D>& fake) {
+  return autograd::add(non_saturating(real), autograd::mean(autograd::softplus(fake)));
+}
+
+/// The two sides of an adversarial loss, on logits. A critic names its own as `form`; without a name it is `Hinge`.
+struct Hinge {
+  template <class T, class D>
+  static Var<T, D> student(const Var<T, D>& fake) { return autograd::affine(autograd::mean(fake), T(-1)); }
+  template <class T, class D>
+  static Var<T, D> critic(const Var<T, D>& real, const Var<T, D>& fake) { return critic_loss(real, fake); }
+};
+struct NonSaturating {
+  template <class T, class D>
+  static Var<T, D> student(const Var<T, D>& fake) { return non_saturating(fake); }
+  template <class T, class D>
+  static Var<T, D> critic(const Var<T, D>& real, const Var<T, D>& fake) {
+    return non_saturating_critic_loss(real, fake);
+  }
+};
+
+namespace detail {
+
+template <class Critic>
+struct FormOf {
+  using type = Hinge;
+};
+template <class Critic>
+  requires requires { typename Critic::form; }
+struct FormOf<Critic> {
+  using type = typename Critic::form;
+};
+
+}  // namespace detail
+
 /// A critic that learns from what it is asked: `learn(fake, real, t, condition)` is one update of its own.
 template <class C, class T, class D, class Condition>
 concept LearningCritic = requires(C& critic, const Tensor<T, D>& x, const Condition& condition) {
   critic.learn(x, x, x, condition);
 };
 
-/// Adversarial distance: minus the mean logit that `critic(x, t, condition)` gives the student's x. The target enters
+/// Adversarial distance: what the logits of `critic(x, t, condition)` cost the student's x, minus their mean in the hinge
+/// form. The target enters
 /// only through the critic's training, in which both are judged at the same times; a `LearningCritic` is trained here,
 /// before it judges. The critic's weights must not require a gradient; its input does.
 template <class Critic>
@@ -46,7 +89,7 @@ struct Adversarial {
     require<OptionError>(critic != nullptr, "Adversarial distance without a critic");
     if constexpr (LearningCritic<Critic, T, D, std::remove_cvref_t<decltype(where.condition)>>)
       critic->learn(x.value(), y, where.t, where.condition);
-    return autograd::affine(autograd::mean((*critic)(x, where.t, where.condition)), T(-1));
+    return detail::FormOf<Critic>::type::student((*critic)(x, where.t, where.condition));
   }
 };
 

@@ -14,7 +14,7 @@ enum class AddWeight {
 
 /// Settings of adversarial diffusion distillation.
 struct AddOptions {
-  diffusion::Times start = {249, 499, 749, 999};  ///< times at which the student starts; the last is pure noise
+  diffusion::Times start = {249, 499, 749, 999};  ///< times at which the student starts; the highest is pure noise
   double distillation = 2.5;                      ///< weight of the teacher's term
   double guidance = 2;                            ///< of the teacher (g form)
   AddWeight weight = AddWeight::exponential;
@@ -25,8 +25,8 @@ struct AddDraws {
   diffusion::Times start, t;
 };
 
-/// Adversarial diffusion distillation (Sauer et al. 2023): the student's one-step data must pass a critic that knows real
-/// data, and agree with what the teacher makes of them after they are noised again. [Hyper-SD Eq. 6, 7]
+/// Adversarial diffusion distillation (Sauer et al. 2023): the student's one-step data must pass a critic that knows
+/// real data, and agree with what the teacher makes of them after they are noised again. [Hyper-SD Eq. 6, 7]
 template <class Critic, diffusion::Prediction P = diffusion::Epsilon>
 struct Add {
   using Options = AddOptions;
@@ -34,9 +34,10 @@ struct Add {
   Critic* critic = nullptr;
   diffusion::NoiseTable table;
 
-  Add(diffusion::NoiseTable noise, Critic* c, Options o = {}) : options(std::move(o)), critic(c), table(std::move(noise)) {
+  Add(diffusion::NoiseTable noise, Critic* c, Options o = {})
+      : options(std::move(o)), critic(c), table(std::move(noise)) {
     require<OptionError>(critic != nullptr, "Add without a critic");
-    require<OptionError>(!options.start.empty(), "Add: no start times");
+    require_signal<P>(table, highest(table, options.start));
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
@@ -47,12 +48,9 @@ struct Add {
     const auto normal = [&](const char* name) {
       return ops::normal<T, D>(batch.x0.shape(), stream(random.seed, name, sub));
     };
-    AddDraws d{{}, diffusion::uniform_times(table, batch.x0.dim(0), stream(random.seed, "add.t", sub))};
-    const Stream choice = stream(random.seed, "add.start", sub);
-    for (std::size_t b = 0; b < d.t.size(); ++b)
-      d.start.push_back(options.start[static_cast<std::size_t>(
-          integer_at(choice, b, static_cast<std::int64_t>(options.start.size())))]);
-    return loss_at(student, teacher, batch, d, normal("add.start"), normal("add.noise"));
+    const AddDraws d{choose_times(options.start, batch.x0.dim(0), stream(random.seed, "add.start", sub)),
+                     diffusion::uniform_times(table, batch.x0.dim(0), stream(random.seed, "add.t", sub))};
+    return loss_at(student, teacher, batch, d, normal("add.z"), normal("add.noise"));
   }
 
   /// The same for given draws, starting noise and judging noise, both [B, ...].
@@ -60,13 +58,8 @@ struct Add {
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const AddDraws& d, const Tensor<T, D>& start_noise, const Tensor<T, D>& noise) const {
     const C& condition = batch.condition.conditional;
-    auto from = diffusion::add_noise(table, batch.x0, start_noise, d.start);
-    for (std::int64_t b = 0; b < from.dim(0); ++b)
-      if (d.start[static_cast<std::size_t>(b)] == table.size() - 1)
-        from.slice(b, b + 1).copy_from(start_noise.slice(b, b + 1));
-    const Var<T, D> x_s(from);
-    const auto x = diffusion::x0_of(table, P{}, x_s, student(x_s, diffusion::time_tensor<T, D>(d.start), condition),
-                                    d.start);
+    const auto begin = start_states(table, batch.x0, start_noise, d.start, highest(table, options.start));
+    const auto x = one_step(student, table, P{}, begin, d.start, condition);
     // The critic judges clean data, so at time 0. [Hyper-SD Eq. 6]
     const Where<T, D, C> clean{Tensor<T, D>::zeros(Shape{x.dim(0)}), condition, {}};
     const auto adversarial = Adversarial<Critic>{critic, {}}(x, batch.x0, clean);

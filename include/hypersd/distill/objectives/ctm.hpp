@@ -7,8 +7,8 @@ namespace hypersd::distill {
 
 /// Consistency trajectory model (Kim et al. 2024) in the form that the paper compares with, which is trajectory
 /// consistency distillation (TCD, Zheng et al. 2024): jumps to any time below. [Hyper-SD Eq. 5]
-template <diffusion::Prediction P = diffusion::Epsilon, class Metric = Mse>
-using Ctm = Consistency<Anywhere, P, Metric>;
+template <diffusion::Prediction P = diffusion::Epsilon, class Metric = Mse, class TeacherSolver = diffusion::DdimOde>
+using Ctm = Consistency<Anywhere, P, Metric, TeacherSolver>;
 
 /// The same under its other name.
 template <diffusion::Prediction P = diffusion::Epsilon, class Metric = Mse>

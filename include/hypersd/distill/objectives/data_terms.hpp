@@ -14,7 +14,7 @@ namespace hypersd::distill {
 template <diffusion::Prediction P = diffusion::Epsilon>
 struct Denoising {
   diffusion::NoiseTable table;
-  explicit Denoising(diffusion::NoiseTable noise) : table(std::move(noise)) {}
+  explicit Denoising(diffusion::NoiseTable noise) : table(std::move(noise)) { require_signal<P>(table); }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
@@ -38,7 +38,9 @@ template <class Critic, diffusion::Prediction P = diffusion::Epsilon>
 struct DataAdversarial {
   Critic* critic = nullptr;
   diffusion::NoiseTable table;
-  DataAdversarial(diffusion::NoiseTable noise, Critic* c) : critic(c), table(std::move(noise)) {}
+  DataAdversarial(diffusion::NoiseTable noise, Critic* c) : critic(c), table(std::move(noise)) {
+    require_signal<P>(table);
+  }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,

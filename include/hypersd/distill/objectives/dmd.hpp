@@ -9,7 +9,9 @@ namespace hypersd::distill {
 
 /// Settings of distribution matching distillation.
 struct DmdOptions {
-  diffusion::Times start = {};  ///< times at which the student's evaluation may begin; empty: the table's last
+  /// Times at which the student's evaluation may begin; empty: the table's last. The highest begins in pure noise, so
+  /// {800} is a one-step student with the time input 800; the others begin in noised data.
+  diffusion::Times start = {};
   double guidance = 2;          ///< of the teacher's score (g form); the fake score is never guided
   double t_min = 0.02, t_max = 0.98;  ///< range of judged times, shares of T
   bool paper_alpha_weight = false;    ///< keep the factor alpha_t that published code drops
@@ -27,11 +29,24 @@ struct DmdDraws {
   diffusion::Times start, t;
 };
 
+namespace detail {
+
+/// Whether a score that says what it predicts predicts `P`.
+template <class Fake, class P>
+constexpr bool predicts() {
+  if constexpr (requires { typename Fake::prediction; })
+    return std::same_as<typename Fake::prediction, P>;
+  else
+    return true;
+}
+
+}  // namespace detail
+
 /// Stands for "no fake score"; `Dmd` refuses it.
 struct NoFakeScore {};
 
-/// Distribution matching distillation (Yin et al. 2024): the student's clean sample x, noised to a random time, is moved
-/// by the difference of the fake and the teacher's score,
+/// Distribution matching distillation (Yin et al. 2024): the student's clean sample x, noised to a random time, is
+/// moved by the difference of the fake and the teacher's score,
 ///
 ///   g = (x0_teacher - x0_fake) / mean |x - x0_teacher| with the sign that lowers the divergence,
 ///
@@ -41,6 +56,7 @@ template <class Fake = NoFakeScore, diffusion::Prediction P = diffusion::Epsilon
 struct Dmd {
   static_assert(!std::same_as<Fake, NoFakeScore>,
                 "Dmd needs a fake-score model of the student's distribution: Dmd<FakeScore<Network>>");
+  static_assert(detail::predicts<Fake, P>(), "Dmd and its fake score must have the same prediction type");
   using Options = DmdOptions;
   Options options{};
   Fake* fake = nullptr;
@@ -50,6 +66,8 @@ struct Dmd {
   Dmd(diffusion::NoiseTable noise, Fake* f, Options o = {}, Critic* c = nullptr)
       : options(std::move(o)), fake(f), critic(c), table(std::move(noise)) {
     require<OptionError>(fake != nullptr, "Dmd without a fake score");
+    if (options.start.empty()) options.start = {table.size() - 1};
+    require_signal<P>(table, highest(table, options.start));
     require<OptionError>(options.learn_per_update >= 1, "Dmd: learn_per_update = ", options.learn_per_update);
     require<OptionError>(options.adversarial_weight == 0 || critic != nullptr, "Dmd: an adversarial weight of ",
                          options.adversarial_weight, " without a critic");
@@ -63,43 +81,39 @@ struct Dmd {
     const auto normal = [&](const char* name) {
       return ops::normal<T, D>(batch.x0.shape(), stream(random.seed, name, sub));
     };
-    DmdDraws d{{}, times_within(table, options.t_min, options.t_max, batch.x0.dim(0),
-                                stream(random.seed, "dmd.t", sub))};
-    const Stream choice = stream(random.seed, "dmd.start", sub);
-    for (std::size_t b = 0; b < d.t.size(); ++b)
-      d.start.push_back(options.start.empty()
-                            ? table.size() - 1
-                            : options.start[static_cast<std::size_t>(
-                                  integer_at(choice, b, static_cast<std::int64_t>(options.start.size())))]);
+    const DmdDraws d{choose_times(options.start, batch.x0.dim(0), stream(random.seed, "dmd.start", sub)),
+                     times_within(table, options.t_min, options.t_max, batch.x0.dim(0),
+                                  stream(random.seed, "dmd.t", sub))};
     return loss_at(student, teacher, batch, d, normal("dmd.z"), normal("dmd.noise"), random);
   }
 
-  /// The same for given draws, starting noise z and judging noise, both [B, ...]. A sample that starts below the last
-  /// time starts from noised data.
+  /// The same for given draws, starting noise z and judging noise, both [B, ...].
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const DmdDraws& d, const Tensor<T, D>& z, const Tensor<T, D>& noise,
                            Randomness random = {}) const {
     const C& condition = batch.condition.conditional;
-    const auto x = generate(student, batch.x0, condition, d.start, z);
+    const int first = highest(table, options.start);
+    const auto x = one_step(student, table, P{}, start_states(table, batch.x0, z, d.start, first), d.start, condition);
     if constexpr (LearningScore<Fake, T, D, C>) {
       for (int i = 0; i < options.learn_per_update; ++i)
         fake->learn(x.value(), condition, {random.seed, random.step * options.learn_per_update + i});
     }
     const auto x_t = diffusion::add_noise(table, x.value(), noise, d.t);
-    const std::vector<double> scales(d.t.size(), options.guidance), none(d.t.size(), 1.0);
-    const auto real = predicted_x0(teacher, table, P{}, x_t, d.t, batch.condition, scales);
-    const auto own = predicted_x0(*fake, table, P{}, x_t, d.t, batch.condition, none);
-    LossResult<T, D> out{inject_gradient(x, direction(x.value(), real, own, d.t)), {}};
+    const auto t = diffusion::time_tensor<T, D>(d.t);
+    const auto real = diffusion::predict_guided(teacher, x_t, t, batch.condition,
+                                                std::vector<double>(d.t.size(), options.guidance));
+    const auto own = diffusion::predict(*fake, x_t, t, condition);
+    LossResult<T, D> out{inject_gradient(x, direction(x.value(), x_t, real, own, d.t)), {}};
     out.diagnostics.emplace_back("matching", static_cast<double>(out.loss.item()));
     const auto add = [&](const char* name, double weight, const Var<T, D>& term) {
       out.diagnostics.emplace_back(name, static_cast<double>(term.item()));
       out.loss = autograd::linear_combination(T(1), out.loss, static_cast<T>(weight), term);
     };
     if (options.regression_weight > 0 && batch.noise.defined()) {
-      const diffusion::Times last(d.t.size(), table.size() - 1);
       add("regression", options.regression_weight,
-          autograd::mse(generate(student, batch.x0, condition, last, batch.noise), batch.x0));
+          autograd::mse(one_step(student, table, P{}, batch.noise, diffusion::Times(d.t.size(), first), condition),
+                        batch.x0));
     }
     if constexpr (!std::same_as<Critic, int>) {
       if (options.adversarial_weight > 0) {
@@ -112,29 +126,19 @@ struct Dmd {
   }
 
  private:
-  template <class Student, class T, class D, class C>
-  Var<T, D> generate(const Student& student, const Tensor<T, D>& x0, const C& condition,
-                     const diffusion::Times& start, const Tensor<T, D>& z) const {
-    // Pure noise at the last time, where sampling begins.
-    auto from = diffusion::add_noise(table, x0, z, start);
-    const std::int64_t n = x0.dim(0);
-    for (std::int64_t b = 0; b < n; ++b)
-      if (start[static_cast<std::size_t>(b)] == table.size() - 1) from.slice(b, b + 1).copy_from(z.slice(b, b + 1));
-    const Var<T, D> x(from);
-    return diffusion::x0_of(table, P{}, x, student(x, diffusion::time_tensor<T, D>(start), condition), start);
-  }
-
-  /// (x0_fake - x0_real) / mean |x - x0_real| of each sample. [Hyper-SD Eq. 8]
+  /// (x0_fake - x0_real) / mean |x - x0_real| of each sample, from the predictions at x_t. The difference is taken
+  /// before it is brought to x0, where x_t would cancel. [Hyper-SD Eq. 8]
   template <class T, class D>
-  Tensor<T, D> direction(const Tensor<T, D>& x, const Tensor<T, D>& real, const Tensor<T, D>& own,
-                         const diffusion::Times& t) const {
+  Tensor<T, D> direction(const Tensor<T, D>& x, const Tensor<T, D>& x_t, const Tensor<T, D>& real,
+                         const Tensor<T, D>& own, const diffusion::Times& t) const {
+    const auto clean = diffusion::x0_of(table, P{}, x_t, real, t);
     const double elements = static_cast<double>(x.size()) / static_cast<double>(x.dim(0));
-    const auto sums = ops::sum_to_samples(ops::map(ops::Abs{}, ops::map(ops::Sub{}, x, real))).to_vector();
+    const auto sums = ops::sum_to_samples(ops::map(ops::Abs{}, ops::map(ops::Sub{}, x, clean))).to_vector();
     std::vector<T> w;
     for (std::size_t b = 0; b < sums.size(); ++b) {
       const double mean = static_cast<double>(sums[b]) / elements;
       const double alpha = options.paper_alpha_weight ? table.alpha(t[b]) : 1.0;
-      w.push_back(static_cast<T>(mean > 0 ? alpha / mean : 0.0));
+      w.push_back(static_cast<T>(mean > 0 ? alpha * P::x0(table.level(t[b])).prediction / mean : 0.0));
     }
     return ops::map(ops::Mul{}, ops::map(ops::Sub{}, own, real),
                     ops::per_sample(Tensor<T, D>::from(Shape{x.dim(0)}, w)));

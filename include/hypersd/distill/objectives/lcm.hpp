@@ -24,8 +24,7 @@ struct Lcm {
   diffusion::NoiseTable table;
 
   explicit Lcm(diffusion::NoiseTable noise, Options o = {}) : options(o), table(std::move(noise)) {
-    require<OptionError>(!(P::needs_signal && table.zero_terminal_snr()),
-                         "a noise prediction cannot be distilled at zero terminal SNR; use Velocity or X0");
+    require_signal<P>(table);
     require<OptionError>(o.jump_exponent == 0, "Lcm compares clean data: jump_exponent has no meaning");
   }
 

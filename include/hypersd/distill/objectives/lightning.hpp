@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/diffusion/forward_process.hpp>
-#include <hypersd/diffusion/guidance.hpp>
-#include <hypersd/distill/objective.hpp>
+#include <hypersd/distill/jump_grid.hpp>
+#include <hypersd/distill/one_step.hpp>
 #include <hypersd/distill/trajectory_critic.hpp>
 
 namespace hypersd::distill {
@@ -40,11 +39,11 @@ struct Lightning {
   Critic* critic = nullptr;
   diffusion::NoiseTable table;
 
-  Lightning(diffusion::NoiseTable noise, Critic* c, Options o = {}) : options(o), critic(c), table(std::move(noise)) {
-    require<OptionError>(o.steps >= 1 && table.size() % o.steps == 0, "Lightning: ", o.steps, " steps do not divide ",
-                         table.size(), " training times");
-    require<OptionError>(o.teacher_steps >= 1 && o.teacher_steps <= table.size() / o.steps, "Lightning: ",
-                         o.teacher_steps, " steps of the teacher in a jump of ", table.size() / o.steps, " times");
+  Lightning(diffusion::NoiseTable noise, Critic* c, Options o = {})
+      : options(o), critic(c), table(std::move(noise)) {
+    (void)grid();
+    require_signal<P>(table);
+    require_signal<TeacherP>(table);
     require<OptionError>(o.adversarial_weight == 0 || critic != nullptr, "Lightning: an adversarial weight of ",
                          o.adversarial_weight, " without a critic");
     require<OptionError>(o.mse_weight > 0 || o.adversarial_weight > 0, "Lightning: both weights are 0");
@@ -59,31 +58,31 @@ struct Lightning {
                    ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "lightning.noise", sub)));
   }
 
-  /// n uniform on 1 ... `steps`; t = n T / steps - 1, and the end one jump below, at least 0.
+  [[nodiscard]] JumpGrid grid() const { return {table.size(), options.steps, options.teacher_steps}; }
+
+  /// A uniform one of the jumps for each sample.
   [[nodiscard]] LightningDraws draw(std::int64_t batch, Randomness random) const {
     const Stream s = stream(random.seed, "lightning.draw", static_cast<std::uint64_t>(random.step));
-    const int length = table.size() / options.steps;
+    const JumpGrid jumps = grid();
     LightningDraws out;
     for (std::int64_t b = 0; b < batch; ++b) {
       const auto at = static_cast<std::uint64_t>(2 * b);
-      const int n = 1 + static_cast<int>(integer_at(s, at, options.steps));
-      out.t.push_back(n * length - 1);
-      out.end.push_back(std::max(0, (n - 1) * length - 1));
+      const int n = static_cast<int>(integer_at(s, at, options.steps));
+      out.t.push_back(jumps.time(n, 0));
+      out.end.push_back(jumps.time(n, options.teacher_steps));
       out.guidance.push_back(options.guidance_min + (options.guidance_max - options.guidance_min) *
                                                         static_cast<double>(uniform_at(s, at + 1)));
     }
     return out;
   }
 
-  /// The same for given draws and noise [B, ...]. A jump that begins at the last time begins in pure noise, where
-  /// sampling begins.
+  /// The same for given draws (of `grid()`) and noise [B, ...]. A jump that begins at the last time begins
+  /// in pure noise, where sampling begins.
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const LightningDraws& d, const Tensor<T, D>& noise) const {
     const C& condition = batch.condition.conditional;
-    auto x_t = diffusion::add_noise(table, batch.x0, noise, d.t);
-    for (std::int64_t b = 0; b < x_t.dim(0); ++b)
-      if (d.t[static_cast<std::size_t>(b)] == table.size() - 1) x_t.slice(b, b + 1).copy_from(noise.slice(b, b + 1));
+    const auto x_t = start_states(table, batch.x0, noise, d.t, table.size() - 1);
     const auto real = teachers_end(teacher, x_t, batch, d);
     const Var<T, D> x(x_t);
     const auto t = diffusion::time_tensor<T, D>(d.t), end = diffusion::time_tensor<T, D>(d.end);
@@ -112,12 +111,11 @@ struct Lightning {
   template <class Teacher, class T, class D, class C>
   Tensor<T, D> teachers_end(const Teacher& teacher, Tensor<T, D> x, const Batch<T, D, C>& batch,
                             const LightningDraws& d) const {
+    const JumpGrid jumps = grid();
     diffusion::Times from = d.t;
     for (int i = 1; i <= options.teacher_steps; ++i) {
       diffusion::Times to;
-      for (std::size_t b = 0; b < from.size(); ++b)
-        to.push_back(i == options.teacher_steps ? d.end[b]
-                                                : d.t[b] - i * (d.t[b] - d.end[b] + 1) / options.teacher_steps);
+      for (const int t : d.t) to.push_back(jumps.time(jumps.jump_at(t), i));
       const auto f = diffusion::predict_guided(teacher, x, diffusion::time_tensor<T, D>(from), batch.condition,
                                                d.guidance);
       x = diffusion::jump(table, TeacherP{}, x, f, from, to);

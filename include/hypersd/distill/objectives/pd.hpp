@@ -5,7 +5,9 @@
 #include <hypersd/diffusion/guidance.hpp>
 #include <hypersd/diffusion/solvers/ddim_ode.hpp>
 #include <hypersd/distill/distances/mse.hpp>
+#include <hypersd/distill/jump_grid.hpp>
 #include <hypersd/distill/objective.hpp>
+#include <hypersd/distill/require_signal.hpp>
 
 namespace hypersd::distill {
 
@@ -33,19 +35,17 @@ struct PdDraws {
 };
 
 /// Progressive distillation: one step of the student replaces two of its teacher, the student of the stage before.
-/// Train with N = 8, 4, 2, 1 in turn (`PreviousStageTeacher`). The target network is not used. [Hyper-SD Eq. 1-3]
+/// Train with the stages `halving(N)` in turn (`PreviousStageTeacher`). The target network is not used. [Eq. 1-3]
 template <diffusion::Prediction P = diffusion::Epsilon>
 struct Pd {
   using Options = PdOptions;
   Options options{};
   diffusion::NoiseTable table;
 
-  /// Throws OptionError unless N divides T.
+  /// Throws OptionError unless 2 N steps fit in T.
   explicit Pd(diffusion::NoiseTable noise, Options o = {}) : options(o), table(std::move(noise)) {
-    require<OptionError>(o.steps >= 1 && table.size() % o.steps == 0, "Pd: ", o.steps, " steps do not divide ",
-                         table.size(), " training times");
-    require<OptionError>(!(P::needs_signal && table.zero_terminal_snr()),
-                         "a noise prediction cannot be distilled at zero terminal SNR; use Velocity or X0");
+    (void)grid();
+    require_signal<P>(table);
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
@@ -57,17 +57,19 @@ struct Pd {
                    ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "pd.noise", sub)));
   }
 
-  /// n uniform on 1 ... N for each sample; t = n T / N - 1, the end one jump below (at least 0), the middle half way.
+  [[nodiscard]] JumpGrid grid() const { return {table.size(), options.steps, 2}; }
+
+  /// A uniform one of the N jumps for each sample.
   [[nodiscard]] PdDraws draw(std::int64_t batch, Randomness random) const {
     const Stream s = stream(random.seed, "pd.draw", static_cast<std::uint64_t>(random.step));
-    const int length = table.size() / options.steps;
+    const JumpGrid jumps = grid();
     PdDraws out;
     for (std::int64_t b = 0; b < batch; ++b) {
       const auto at = static_cast<std::uint64_t>(2 * b);
-      const int n = 1 + static_cast<int>(integer_at(s, at, options.steps));
-      out.t.push_back(n * length - 1);
-      out.end.push_back(std::max(0, (n - 1) * length - 1));
-      out.middle.push_back((out.t.back() + out.end.back()) / 2);
+      const int n = static_cast<int>(integer_at(s, at, options.steps));
+      out.t.push_back(jumps.time(n, 0));
+      out.middle.push_back(jumps.time(n, 1));
+      out.end.push_back(jumps.time(n, 2));
       out.guidance.push_back(options.guidance_min + (options.guidance_max - options.guidance_min) *
                                                         static_cast<double>(uniform_at(s, at + 1)));
     }
@@ -80,41 +82,61 @@ struct Pd {
                            const PdDraws& d, const Tensor<T, D>& noise) const {
     const P prediction;
     const auto x_t = diffusion::add_noise(table, batch.x0, noise, d.t);
-    const auto step = [&](const Tensor<T, D>& x, const diffusion::Times& from, const diffusion::Times& to) {
-      const auto f = diffusion::predict_guided(teacher, x, diffusion::time_tensor<T, D>(from), batch.condition,
-                                               d.guidance);
-      return diffusion::jump(table, prediction, x, f, from, to);
+    const auto ask = [&](const Tensor<T, D>& y, const diffusion::Times& t) {
+      return diffusion::predict_guided(teacher, y, diffusion::time_tensor<T, D>(t), batch.condition, d.guidance);
     };
-    const auto goal = step(step(x_t, d.t, d.middle), d.middle, d.end);  // [Hyper-SD Eq. 1, 2]
+    const auto first = ask(x_t, d.t);
+    const auto x_m = diffusion::jump(table, prediction, x_t, first, d.t, d.middle);  // [Hyper-SD Eq. 1]
+    const auto second = ask(x_m, d.middle);
     const Var<T, D> x(x_t);
     const auto f = student(x, diffusion::time_tensor<T, D>(d.t), batch.condition.conditional);
     if (options.space == PdSpace::x)  // [Hyper-SD Eq. 3]
-      return {autograd::mse(diffusion::jump(table, prediction, x, f, d.t, d.end), goal), {}};
-    const auto clean = diffusion::detail::apply(forms<T, D>(d, false), x_t, goal);
+      return {autograd::mse(diffusion::jump(table, prediction, x, f, d.t, d.end),
+                            diffusion::jump(table, prediction, x_m, second, d.middle, d.end)), {}};  // [Eq. 2]
+    const auto clean = target(d, x_t, first, second);
     if (options.space == PdSpace::eps)
       return {autograd::mse(diffusion::eps_of(table, prediction, x, f, d.t),
                             diffusion::eps_of(table, diffusion::X0{}, x_t, clean, d.t)), {}};
-    const Where<T, D, C> where{{}, batch.condition.conditional, forms<T, D>(d, true).x};
+    const Where<T, D, C> where{{}, batch.condition.conditional, roots<T, D>(d)};
     return {Mse{}(diffusion::x0_of(table, prediction, x, f, d.t), clean, where), {}};
   }
 
  private:
-  /// x* = (x_r - sigma_r / sigma_t x_t) / (alpha_r - sigma_r / sigma_t alpha_t) as a form in (x_t, x_r), or the root of
-  /// each sample's weight in place of its first coefficient.
+  /// Clean data x* = (x_r - sigma_r / sigma_t x_t) / (alpha_r - sigma_r / sigma_t alpha_t) for which one jump ends
+  /// where the teacher's two end, as a sum of x_t and both predictions: its small differences are of coefficients, in double.
   template <class T, class D>
-  diffusion::SampleForms<T, D> forms(const PdDraws& d, bool weights) const {
-    return diffusion::sample_forms<T, D>(static_cast<std::int64_t>(d.t.size()), [&](std::size_t b) {
-      const diffusion::Level t = table.level(d.t[b]), r = table.level(d.end[b]);
-      if (weights) {
-        const double snr = t.alpha * t.alpha / (t.sigma * t.sigma);
-        const double w = options.weight == PdWeight::one            ? 1
-                         : options.weight == PdWeight::snr_plus_one ? snr + 1
-                                                                    : std::max(snr, 1.0);
-        return diffusion::Form{std::sqrt(w), 0};
-      }
-      const double ratio = r.sigma / t.sigma, scale = 1 / (r.alpha - ratio * t.alpha);
-      return diffusion::Form{-ratio * scale, scale};
-    });
+  Tensor<T, D> target(const PdDraws& d, const Tensor<T, D>& x_t, const Tensor<T, D>& first,
+                      const Tensor<T, D>& second) const {
+    const auto mix = [&](auto&& form, const Tensor<T, D>& a, const Tensor<T, D>& b) {
+      return diffusion::detail::apply(diffusion::sample_forms<T, D>(a.dim(0), form), a, b);
+    };
+    const auto one = [&](std::size_t b) { return diffusion::jump_form<P>(table, d.t[b], d.middle[b]); };
+    const auto two = [&](std::size_t b) { return diffusion::jump_form<P>(table, d.middle[b], d.end[b]); };
+    const auto ratio = [&](std::size_t b) { return table.level(d.end[b]).sigma / table.level(d.t[b]).sigma; };
+    const auto scale = [&](std::size_t b) {
+      return 1 / (table.level(d.end[b]).alpha - ratio(b) * table.level(d.t[b]).alpha);
+    };
+    const auto part = mix(
+        [&](std::size_t b) {
+          return diffusion::Form{scale(b) * (two(b).x * one(b).x - ratio(b)), scale(b) * two(b).x * one(b).prediction};
+        },
+        x_t, first);
+    return mix([&](std::size_t b) { return diffusion::Form{1, scale(b) * two(b).prediction}; }, part, second);
+  }
+
+  /// Roots of the samples' weights.
+  template <class T, class D>
+  Tensor<T, D> roots(const PdDraws& d) const {
+    std::vector<T> out;
+    for (const int time : d.t) {
+      const diffusion::Level l = table.level(time);
+      const double snr = l.alpha * l.alpha / (l.sigma * l.sigma);
+      const double w = options.weight == PdWeight::one            ? 1
+                       : options.weight == PdWeight::snr_plus_one ? snr + 1
+                                                                  : std::max(snr, 1.0);
+      out.push_back(static_cast<T>(std::sqrt(w)));
+    }
+    return Tensor<T, D>::from(Shape{static_cast<std::int64_t>(out.size())}, out);
   }
 };
 

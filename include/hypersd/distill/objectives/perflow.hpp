@@ -3,15 +3,23 @@
 
 #include <hypersd/diffusion/forward_process.hpp>
 #include <hypersd/diffusion/guidance.hpp>
+#include <hypersd/distill/jump_grid.hpp>
 #include <hypersd/distill/objective.hpp>
 
 namespace hypersd::distill {
+
+/// What the student of a rectified flow predicts.
+enum class PerFlowTarget {
+  epsilon,  ///< the noise eps* = (z_end - lambda z_begin) / eta, for `diffusion::PerFlow`
+  velocity  ///< (z_end - z_begin) / (tau_end - tau_begin), tau = (t + 1) / T
+};
 
 /// Settings of piecewise rectified flow.
 struct PerFlowOptions {
   int windows = 4;                            ///< K, equal parts of the trajectory
   int teacher_steps = 5;                      ///< DDIM steps of the teacher across a window
   double guidance_min = 1, guidance_max = 1;  ///< the teacher's scale
+  PerFlowTarget target = PerFlowTarget::epsilon;
 };
 
 /// One iteration's draws: the window (end, begin] of each sample and a time t in it.
@@ -28,7 +36,7 @@ struct PerFlowWindow {
 };
 
 /// Piecewise rectified flow (Yan et al. 2024): within each of K windows the student learns the straight line from the
-/// window's beginning to where the teacher's ODE leaves it, as a noise prediction eps* = (z_end - lambda z_begin) / eta.
+/// window's beginning to where the teacher's ODE leaves it, as noise that takes one end to the other or as velocity.
 /// Position on the line is (t + 1) / T, so that windows end at the sampler's trailing grid of K steps.
 struct PerFlow {
   using Options = PerFlowOptions;
@@ -36,10 +44,7 @@ struct PerFlow {
   diffusion::NoiseTable table;
 
   explicit PerFlow(diffusion::NoiseTable noise, Options o = {}) : options(o), table(std::move(noise)) {
-    require<OptionError>(o.windows >= 1 && table.size() % o.windows == 0, "PeRFlow: ", o.windows,
-                         " windows do not divide ", table.size(), " training times");
-    require<OptionError>(o.teacher_steps >= 1 && o.teacher_steps <= table.size() / o.windows, "PeRFlow: ",
-                         o.teacher_steps, " steps of the teacher in a window of ", table.size() / o.windows, " times");
+    (void)grid();
     require<OptionError>(!table.zero_terminal_snr(), "PeRFlow: its noise prediction needs signal at the last time");
   }
 
@@ -52,24 +57,29 @@ struct PerFlow {
                    ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "perflow.noise", sub)));
   }
 
+  [[nodiscard]] JumpGrid grid() const { return {table.size(), options.windows, options.teacher_steps}; }
+
   /// t uniform on the table; its window is the one with end < t <= begin.
   [[nodiscard]] PerFlowDraws draw(std::int64_t batch, Randomness random) const {
     const Stream s = stream(random.seed, "perflow.draw", static_cast<std::uint64_t>(random.step));
-    const int length = table.size() / options.windows;
+    const JumpGrid windows = grid();
     PerFlowDraws out;
     for (std::int64_t b = 0; b < batch; ++b) {
       const auto at = static_cast<std::uint64_t>(2 * b);
-      const int t = static_cast<int>(integer_at(s, at, table.size())), window = t / length;
+      const int t = static_cast<int>(integer_at(s, at, table.size()));
+      int w = options.windows - 1;
+      while (t > windows.time(w, 0)) --w;
       out.t.push_back(t);
-      out.begin.push_back((window + 1) * length - 1);
-      out.end.push_back(window * length - 1);  // -1: the end of the trajectory, table entry 0
+      out.begin.push_back(windows.time(w, 0));
+      // -1: the end of the trajectory, table entry 0.
+      out.end.push_back(w + 1 < options.windows ? windows.time(w + 1, 0) : diffusion::kOrigin);
       out.guidance.push_back(options.guidance_min + (options.guidance_max - options.guidance_min) *
                                                         static_cast<double>(uniform_at(s, at + 1)));
     }
     return out;
   }
 
-  /// The same for given draws and noise [B, ...].
+  /// The same for given draws (of `grid()`) and noise [B, ...].
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const PerFlowDraws& d, const Tensor<T, D>& noise) const {
@@ -83,6 +93,10 @@ struct PerFlow {
       return diffusion::Form{1 - share, share};
     });
     const auto goal = mix([&](std::size_t b) {
+      if (options.target == PerFlowTarget::velocity) {
+        const double length = static_cast<double>(d.begin[b] - d.end[b]) / table.size();
+        return diffusion::Form{1 / length, -1 / length};
+      }
       const PerFlowWindow w(table.level(d.begin[b]), table.level(std::max(0, d.end[b])));
       return diffusion::Form{-w.lambda / w.eta, 1 / w.eta};
     });
@@ -94,11 +108,11 @@ struct PerFlow {
   template <class Teacher, class T, class D, class C>
   Tensor<T, D> cross(const Teacher& teacher, Tensor<T, D> x, const Batch<T, D, C>& batch,
                      const PerFlowDraws& d) const {
-    const int length = table.size() / options.windows;
+    const JumpGrid windows = grid();
     diffusion::Times from = d.begin;
     for (int i = 1; i <= options.teacher_steps; ++i) {
       diffusion::Times to;
-      for (const int begin : d.begin) to.push_back(std::max(0, begin - i * length / options.teacher_steps));
+      for (const int begin : d.begin) to.push_back(windows.time(windows.jump_at(begin), i));
       const auto f = diffusion::predict_guided(teacher, x, diffusion::time_tensor<T, D>(from), batch.condition,
                                                d.guidance);
       x = diffusion::jump(table, diffusion::Epsilon{}, x, f, from, to);

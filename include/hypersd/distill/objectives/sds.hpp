@@ -21,7 +21,10 @@ struct Sds {
   using Options = SdsOptions;
   Options options{};
   diffusion::NoiseTable table;
-  explicit Sds(diffusion::NoiseTable noise, Options o = {}) : options(o), table(std::move(noise)) {}
+  explicit Sds(diffusion::NoiseTable noise, Options o = {}) : options(o), table(std::move(noise)) {
+    if (options.start < 0) options.start = table.size() - 1;
+    require_signal<P>(table, options.start);
+  }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
@@ -42,11 +45,8 @@ struct Sds {
                            const diffusion::Times& t, const Tensor<T, D>& z, const Tensor<T, D>& noise) const {
     const P prediction;
     const auto size = static_cast<std::size_t>(z.dim(0));
-    const diffusion::Times start(size, options.start < 0 ? table.size() - 1 : options.start);
-    const Var<T, D> from(z);
-    const auto x = diffusion::x0_of(
-        table, prediction, from,
-        student(from, diffusion::time_tensor<T, D>(start), batch.condition.conditional), start);
+    const auto x = one_step(student, table, prediction, z, diffusion::Times(size, options.start),
+                            batch.condition.conditional);
     const auto x_t = diffusion::add_noise(table, x.value(), noise, t);
     const auto f = diffusion::predict_guided(teacher, x_t, diffusion::time_tensor<T, D>(t), batch.condition,
                                              std::vector<double>(size, options.guidance));
