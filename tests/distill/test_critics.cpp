@@ -78,7 +78,8 @@ TEST_CASE("the fake score learns the distribution that it is shown") {
   Net net;
   FakeScore<Net> fake(net, table(), 2e-2);
   const auto loss = [&] {
-    const auto x0 = ops::normal<double>(Shape{512, 2}, stream(7, "x0")), z = ops::normal<double>(Shape{512, 2}, stream(7, "z"));
+    const auto x0 = ops::normal<double>(Shape{512, 2}, stream(7, "x0"));
+    const auto z = ops::normal<double>(Shape{512, 2}, stream(7, "z"));
     const diffusion::Times t(512, 500);
     const auto x = diffusion::add_noise(table(), x0, z, t);
     return autograd::mse(fake(Var<double>(x), diffusion::time_tensor<double>(t), none), z).item();
@@ -109,7 +110,8 @@ TEST_CASE("distribution matching trains its fake score so many times an iteratio
   // The same iteration from the same state is the same, bit by bit.
   Net copy;
   FakeScore<Net> again(copy, table());
-  const auto repeated = Dmd<FakeScore<Net>>(table(), &again, dmd.options).loss(student, nn::deep_copy(student), student, batch, {1, 0});
+  const Dmd<FakeScore<Net>> same(table(), &again, dmd.options);
+  const auto repeated = same.loss(student, nn::deep_copy(student), student, batch, {1, 0});
   CHECK(repeated.loss.item() == result.loss.item());
   CHECK(state(again) == after);
 }

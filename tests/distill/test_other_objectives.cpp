@@ -134,7 +134,8 @@ TEST_CASE("Progressive distillation: two steps of a teacher of clean data 0.2 an
   // Data and noise for which x_999 = 1.
   const auto one = Tensor<double>::ones(Shape{1, 1});
   const auto l = table().level(999);
-  const Batch<double, Cpu, diffusion::Unconditional> batch{Tensor<double>::full(Shape{1, 1}, (1 - l.sigma) / l.alpha), {}};
+  const auto x0 = Tensor<double>::full(Shape{1, 1}, (1 - l.sigma) / l.alpha);
+  const Batch<double, Cpu, diffusion::Unconditional> batch{x0, {}};
   const PdDraws d{{999}, {749}, {499}, {1.0}};
   const auto loss = [&](PdSpace space, double x0) {
     return Pd<diffusion::X0>(table(), {.steps = 2, .space = space, .weight = PdWeight::one})
@@ -192,7 +193,8 @@ TEST_CASE("Phased and latent consistency: loss and gradient equal PyTorch's") {
   a.check("pcm", Pcm<4>(table()).loss_at(a.student, a.teacher, a.target, a.batch, draws(a, false), a.noise));
   const auto told = [](const toy::Mlp& net) { return Told{net}; };
   const Case w;
-  w.check("lcm.w", Lcm<>(table()).loss_at(told(w.student), w.teacher, told(w.target), w.batch, draws(w, true), w.noise));
+  w.check("lcm.w", Lcm<>(table()).loss_at(told(w.student), w.teacher, told(w.target), w.batch, draws(w, true),
+                                          w.noise));
   b.check("lcm", Lcm<>(table()).loss_at(b.student, b.teacher, b.target, b.batch, draws(b, true), b.noise));
 }
 

@@ -75,10 +75,9 @@ concept LearningCritic = requires(C& critic, const Tensor<T, D>& x, const Condit
   critic.learn(x, x, x, condition);
 };
 
-/// Adversarial distance: what the logits of `critic(x, t, condition)` cost the student's x, minus their mean in the hinge
-/// form. The target enters
-/// only through the critic's training, in which both are judged at the same times; a `LearningCritic` is trained here,
-/// before it judges. The critic's weights must not require a gradient; its input does.
+/// Adversarial distance: what the logits of `critic(x, t, condition)` cost the student's x, minus their mean in the
+/// hinge form. The target enters only through the critic's training, in which both are judged at the same times; a
+/// `LearningCritic` is trained here, before it judges. The critic's weights must not require a gradient, its input does.
 template <class Critic>
 struct Adversarial {
   struct Options {};

@@ -102,8 +102,8 @@ struct Pd {
   }
 
  private:
-  /// Clean data x* = (x_r - sigma_r / sigma_t x_t) / (alpha_r - sigma_r / sigma_t alpha_t) for which one jump ends
-  /// where the teacher's two end, as a sum of x_t and both predictions: its small differences are of coefficients, in double.
+  /// Clean data x* = (x_r - sigma_r / sigma_t x_t) / (alpha_r - sigma_r / sigma_t alpha_t) for which one jump ends where
+  /// the teacher's two end, as a sum of x_t and both predictions: its small differences are of coefficients, in double.
   template <class T, class D>
   Tensor<T, D> target(const PdDraws& d, const Tensor<T, D>& x_t, const Tensor<T, D>& first,
                       const Tensor<T, D>& second) const {
