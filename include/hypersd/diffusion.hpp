@@ -13,6 +13,7 @@
 #include <hypersd/diffusion/guidance.hpp>
 #include <hypersd/diffusion/jump.hpp>
 #include <hypersd/diffusion/mixture.hpp>
+#include <hypersd/diffusion/objective.hpp>
 #include <hypersd/diffusion/prediction.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedule.hpp>
