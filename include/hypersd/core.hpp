@@ -18,4 +18,5 @@
 #include <hypersd/core/shape.hpp>
 #include <hypersd/core/storage.hpp>
 #include <hypersd/core/tensor.hpp>
+#include <hypersd/core/type_name.hpp>
 #include <hypersd/core/version.hpp>

@@ -28,6 +28,7 @@
 #include <hypersd/distill/objectives/pcm.hpp>
 #include <hypersd/distill/objectives/pd.hpp>
 #include <hypersd/distill/objectives/perflow.hpp>
+#include <hypersd/distill/objectives/preserve.hpp>
 #include <hypersd/distill/objectives/sds.hpp>
 #include <hypersd/distill/objectives/tscd.hpp>
 #include <hypersd/distill/one_step.hpp>

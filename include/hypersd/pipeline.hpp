@@ -11,7 +11,11 @@
 #include <hypersd/pipeline/loss_log.hpp>
 #include <hypersd/pipeline/stage_runner.hpp>
 #include <hypersd/pipeline/train_loop.hpp>
+#include <hypersd/pipeline/tuning.hpp>
 
 #if __has_include(<nlohmann/json.hpp>)
+#include <hypersd/pipeline/recipe.hpp>
+#include <hypersd/pipeline/recipe_parts.hpp>
 #include <hypersd/pipeline/run_state.hpp>
+#include <hypersd/pipeline/session.hpp>
 #endif

@@ -7,6 +7,7 @@
 #include <hypersd/distill/objectives/pcm.hpp>
 #include <hypersd/distill/objectives/pd.hpp>
 #include <hypersd/distill/objectives/perflow.hpp>
+#include <hypersd/distill/objectives/preserve.hpp>
 #include <hypersd/distill/objectives/sds.hpp>
 
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
@@ -426,4 +427,17 @@ TEST_CASE("A noise prediction at zero terminal SNR is refused by every objective
   CHECK_NOTHROW(Sds<>(dark, {.start = 800}));
   CHECK_NOTHROW(Dmd<toy::Mlp>(dark, &net, {.start = {800}}));
   CHECK_NOTHROW(Dmd<toy::Mlp, Velocity>(dark, &net));
+}
+
+TEST_CASE("Holding the student to its jumps before: loss and gradient equal PyTorch's, no draw is of the last time") {
+  const Case c;
+  const Preserve<> keep(table());
+  const PreserveDraws d{c.golden.times("pcm.t"), c.golden.times("preserve.end")};
+  c.check("preserve", keep.loss_at(c.student, c.target, c.batch, d, c.noise));
+  const PreserveDraws drawn = keep.draw(300, {4, 2});
+  for (std::size_t b = 0; b < drawn.t.size(); ++b) {
+    CHECK(drawn.t[b] < 999);
+    CHECK(drawn.end[b] < drawn.t[b]);
+  }
+  CHECK_THROWS_AS(Preserve<>(table(), {.grid_points = 1}), OptionError);
 }

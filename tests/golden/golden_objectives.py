@@ -15,6 +15,7 @@ x0(x, eps, t) = (x - s_t eps) / a_t; means are over all elements):
     lightning   teacher: DDIM steps within the jump; 0.5 mse + 0.3 mean softplus(-D(fake; x_t))
     perflow     teacher: DDIM across the window; eps* = (z_end - lambda z_begin) / eta on the straight line, or the
                 velocity (z_end - z_begin) / (tau_end - tau_begin), tau = (t + 1) / 1000
+    preserve    mean (Psi(x_t, student, t -> end) - Psi(x_t, target, t -> end))^2
     denoising   mean (x0_student(x_t) - x0)^2
     data_adversarial   -mean D(Psi(x_t, student, t -> 0), 0)
 
@@ -110,6 +111,12 @@ def objectives(out):
     scaled = lambda v: (10 * v.double() / ((10 * v.double()) ** 2 + 0.25).sqrt())[:, None]
     known = skip(before) * xh + scaled(before) * x0_of(xh, on_xh, before)
     record("lcm", lambda f: huber(skip(t) * x_t + scaled(t) * x0_of(x_t, f(x_t, t), t) - known))
+
+    # The student held to the target's jumps, by mean square.
+    low = times(499, 0, 24, 24, 0, 474)
+    tensors["preserve.end"] = low
+    on_xt = predict(nets["target"], x_t, t, condition)
+    record("preserve", lambda f: ((jump(x_t, f(x_t, t), t, low) - jump(x_t, on_xt, t, low)) ** 2).mean())
 
     # Networks that are told the guidance scale: c + 0.1 w, w = scale - 1.
     told = condition + 0.1 * (scale - 1)

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/diffusion/forward_process.hpp>
+#include <hypersd/diffusion/jump.hpp>
+#include <hypersd/distill/distances/mse.hpp>
+#include <hypersd/distill/ends.hpp>
+#include <hypersd/distill/objective.hpp>
+#include <hypersd/distill/require_signal.hpp>
+
+namespace hypersd::distill {
+
+/// Settings of `Preserve`.
+struct PreserveOptions {
+  int grid_points = 40;  ///< N of the solver grid whose times are used, all but the last
+};
+
+/// One iteration's draws: where jumps begin and end.
+struct PreserveDraws {
+  diffusion::Times t, end;
+};
+
+/// Holds the student to the jumps of the target network at all times but the last, from noised data:
+///
+///   d(Psi(x_t, f_student, t_end), Psi(x_t, f_target, t_end)),  t < T - 1.
+///
+/// Beside an objective that trains one step from pure noise (`Dmd`), with the student before it as target, this keeps
+/// one adapter good for 1 to 8 steps. [Hyper-SD Sec. 3.3, the unified LoRA]
+template <EndRule Rule = Anywhere, diffusion::Prediction P = diffusion::Epsilon, class Metric = Mse>
+struct Preserve {
+  using Options = PreserveOptions;
+  Options options{};
+  Metric distance{};
+  Rule rule{};
+  diffusion::NoiseTable table;
+
+  explicit Preserve(diffusion::NoiseTable noise, Options o = {}, Metric metric = {}, Rule r = {})
+      : options(o), distance(std::move(metric)), rule(r), table(std::move(noise)) {
+    require<OptionError>(o.grid_points >= 2, "Preserve: grid_points = ", o.grid_points, ", at least 2 needed");
+    const SolverGrid grid(table.size(), o.grid_points);
+    require_signal<P>(table, grid[o.grid_points - 1]);
+  }
+
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+    requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Target, T, D, C>
+  LossResult<T, D> loss(const Student& student, const Teacher&, const Target& target, const Batch<T, D, C>& batch,
+                        Randomness random) const {
+    const auto sub = static_cast<std::uint64_t>(random.step);
+    return loss_at(student, target, batch, draw(batch.x0.dim(0), random),
+                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "preserve.noise", sub)));
+  }
+
+  /// A uniform grid point below the last for each sample, and one of its end points.
+  [[nodiscard]] PreserveDraws draw(std::int64_t batch, Randomness random) const {
+    const Stream s = stream(random.seed, "preserve.draw", static_cast<std::uint64_t>(random.step));
+    const SolverGrid grid(table.size(), options.grid_points);
+    PreserveDraws out;
+    for (std::int64_t b = 0; b < batch; ++b) {
+      const auto at = static_cast<std::uint64_t>(2 * b);
+      const int n = 1 + static_cast<int>(integer_at(s, at, grid.points() - 1));
+      const EndRange ends = rule.range(grid, n);
+      const int e = ends.first + static_cast<int>(integer_at(s, at + 1, ends.last - ends.first + 1));
+      out.t.push_back(grid[n]);
+      out.end.push_back(std::max(grid[e], ends.floor));
+    }
+    return out;
+  }
+
+  /// The same for given draws and noise [B, ...].
+  template <class Student, class Target, class T, class D, class C>
+  LossResult<T, D> loss_at(const Student& student, const Target& target, const Batch<T, D, C>& batch,
+                           const PreserveDraws& d, const Tensor<T, D>& noise) const {
+    const P prediction;
+    const C& condition = batch.condition.conditional;
+    const auto x_t = diffusion::add_noise(table, batch.x0, noise, d.t);
+    const auto t = diffusion::time_tensor<T, D>(d.t);
+    const auto goal =
+        diffusion::jump(table, prediction, x_t, diffusion::predict(target, x_t, t, condition), d.t, d.end);
+    const Var<T, D> x(x_t);
+    const auto jumped = diffusion::jump(table, prediction, x, student(x, t, condition), d.t, d.end);
+    return {distance(jumped, goal, Where<T, D, C>{diffusion::time_tensor<T, D>(d.end), condition, {}}), {}};
+  }
+};
+
+}  // namespace hypersd::distill

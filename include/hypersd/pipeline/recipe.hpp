@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <hypersd/pipeline/recipe_parts.hpp>
+#include <set>
+#include <tuple>
+
+namespace hypersd::pipeline {
+
+/// A part of a recipe: has a name, can describe itself and runs on a session and the state of the parts before.
+template <class Part, class Net>
+concept RecipePart = requires(const Part& part, const Session& session, RecipeState<Net>& state) {
+  { part.name } -> std::convertible_to<std::string>;
+  { part.describe() } -> std::convertible_to<nlohmann::json>;
+  part.run(session, state);
+};
+
+/// The whole method as a type: parts in order, each of which starts from what the part before left behind.
+///
+///   Recipe recipe{TscdStages{...}, Feedback{...}, OneStep{...}};
+///   const auto state = recipe.run(session, teacher);
+///
+/// Every part is a phase (or several) of the session: it is resumed, or skipped if it is finished. `recipe.json` in the
+/// folder says what was composed.
+template <class... Parts>
+class Recipe {
+ public:
+  static_assert(sizeof...(Parts) > 0, "a recipe needs at least one part");
+  /// Throws OptionError if two parts have the same name.
+  explicit Recipe(Parts... parts) : parts_(std::move(parts)...) {
+    std::set<std::string> names;
+    for_each([&](const auto& part) {
+      require<OptionError>(!part.name.empty() && names.insert(part.name).second, "recipe: two parts called '",
+                           part.name, "'");
+    });
+  }
+
+  [[nodiscard]] std::vector<std::string> names() const {
+    std::vector<std::string> out;
+    for_each([&](const auto& part) { out.push_back(part.name); });
+    return out;
+  }
+  /// The composition: a list of parts, each with its name and what it says of itself.
+  [[nodiscard]] nlohmann::json describe() const {
+    auto out = nlohmann::json::array();
+    for_each([&](const auto& part) {
+      auto one = part.describe();
+      one["part"] = part.name;
+      out.push_back(std::move(one));
+    });
+    return out;
+  }
+
+  /// Runs all parts but those named in `skip`. `done(name, state)`, if given, is called after each. Throws OptionError
+  /// for a name that no part has, and where the folder holds the run of another recipe, naming the first part that
+  /// differs.
+  template <nn::Module Net, class Done>
+    requires(RecipePart<Parts, Net> && ...)
+  RecipeState<Net> run(const Session& session, const Net& teacher, const std::set<std::string>& skip,
+                       Done&& done) const {
+    const auto known = names();
+    for (const auto& name : skip)
+      require<OptionError>(std::find(known.begin(), known.end(), name) != known.end(), "recipe: no part called '", name,
+                           "' to skip");
+    keep_description(session, skip);
+    RecipeState<Net> state{teacher, teacher};
+    for_each([&](const auto& part) {
+      if (skip.contains(part.name)) return;
+      const std::size_t before = state.made.size();
+      part.run(session, state);
+      if (state.made.size() == before) state.made.emplace_back(part.name, state.student);
+      done(part.name, state);
+    });
+    return state;
+  }
+  template <nn::Module Net>
+    requires(RecipePart<Parts, Net> && ...)
+  RecipeState<Net> run(const Session& session, const Net& teacher, const std::set<std::string>& skip = {}) const {
+    return run(session, teacher, skip, [](const std::string&, const RecipeState<Net>&) {});
+  }
+
+ private:
+  template <class F>
+  void for_each(F&& f) const {
+    std::apply([&](const auto&... part) { (f(part), ...); }, parts_);
+  }
+
+  void keep_description(const Session& session, const std::set<std::string>& skip) const {
+    auto now = describe();
+    for (auto& part : now)
+      if (skip.contains(part["part"].template get<std::string>())) part = {{"part", part["part"]}, {"skipped", true}};
+    const std::string path = session.directory.file("recipe.json");
+    if (session.directory.resumed() && std::filesystem::exists(path)) {
+      const auto then = nlohmann::json::parse(io::read_file(path), nullptr, false);
+      require<FormatError>(then.is_array(), "file ", io::in_quotes(path), " is no recipe");
+      for (std::size_t i = 0; i < std::max(now.size(), then.size()); ++i)
+        require<OptionError>(i < now.size() && i < then.size() && now[i] == then[i], "folder ",
+                             io::in_quotes(session.directory.folder()), " holds the run of another recipe: part ",
+                             i + 1, i < now.size() ? " ('" + now[i]["part"].template get<std::string>() + "')" : "",
+                             " differs");
+    }
+    io::atomic_write(path, now.dump(1) + "\n");
+  }
+
+  std::tuple<Parts...> parts_;
+};
+
+}  // namespace hypersd::pipeline

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/pipeline/loss_log.hpp>
+#include <hypersd/pipeline/run_state.hpp>
+#include <hypersd/pipeline/train_loop.hpp>
+#include <utility>
+
+namespace hypersd::pipeline {
+
+/// A run's folder, seed and progress: what every phase of it needs to be resumed.
+struct Session {
+  RunDirectory& directory;
+  std::uint64_t seed = 0;
+  Progress progress{};
+  std::int64_t checkpoint_every = 200;
+
+  /// `o` with the seed and the phase's place in the folder.
+  [[nodiscard]] TrainOptions placed(TrainOptions o) const {
+    o.seed = seed;
+    o.checkpoint = directory.checkpoint(o.phase);
+    o.checkpoint_every = checkpoint_every;
+    return o;
+  }
+  /// Trains `parameters` as phase `o.phase`: loss curve, checkpoints, resumption. A finished phase only loads its
+  /// result. With `o.ema` the parameters end as their averages.
+  template <class T, class D, class StepFn>
+  void train(TrainOptions o, const optim::ParameterList<T, D>& parameters, StepFn&& step) const {
+    Trainer<T, D> trainer(placed(std::move(o)), parameters);
+    trainer.resume();
+    finish(trainer, step);
+  }
+  /// The rest of a phase whose trainer was made from `placed` options, extended and resumed by the caller.
+  template <class T, class D, class StepFn>
+  void finish(Trainer<T, D>& trainer, StepFn&& step) const {
+    const TrainOptions& o = trainer.options();
+    if (trainer.step() < o.steps) {
+      LossLog log(directory.loss_log(o.phase), trainer.step());
+      Hooks hooks;
+      hooks.log = [&](const LogRow& row) { log.add(row); };
+      const auto report = trainer.run(step, progress, hooks);
+      directory.mark_done(o.phase,
+                          {{"seconds", std::to_string(report.seconds)}, {"loss", std::to_string(report.loss)}});
+    }
+    if (o.ema) trainer.ema().copy_to_parameters();
+  }
+};
+
+}  // namespace hypersd::pipeline

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <hypersd/pipeline/recipe.hpp>
+//
+#include <doctest/doctest.h>
+
+#include <hypersd/diffusion/sampler.hpp>
+#include <hypersd/diffusion/solvers/ddim_ode.hpp>
+#include <hypersd/distill/fake_score.hpp>
+#include <hypersd/distill/objectives/dmd.hpp>
+#include <hypersd/distill/objectives/preserve.hpp>
+#include <hypersd/distill/sum.hpp>
+
+#include "folder.hpp"
+#include "toy_denoiser.hpp"
+
+using namespace hypersd;
+using namespace hypersd::pipeline;
+
+namespace {
+
+using Net = toy::Denoiser;
+using Data = distill::Batch<double, Cpu, diffusion::Unconditional>;
+using Fake = distill::FakeScore<Net>;
+
+Data batch(std::int64_t iteration) {
+  return {toy::exact().data<double>(64, stream(3, "data", static_cast<std::uint64_t>(iteration))), {}};
+}
+using Batches = decltype(&batch);
+
+auto stages(std::int64_t steps) {
+  TscdStages<Batches> out{.batches = &batch, .table = toy::table()};
+  out.steps.assign(4, steps);
+  out.learning_rate = 3e-3;
+  out.lora.rank = 16;
+  return out;
+}
+auto one_step(Fake& fake, std::int64_t steps, double keep = 0.5) {
+  using distill::weighted;
+  const auto objective = distill::sum_of(weighted(1, distill::Dmd<Fake>(toy::table(), &fake, {.guidance = 1}), "dmd"),
+                                         weighted(keep, distill::Preserve<>(toy::table()), "preserve"));
+  OneStep<decltype(objective), Batches> out{"one-step", objective, &batch, {.steps = steps, .learning_rate = 1e-3}};
+  out.extend = [&fake](State& state) { state.add("fake.", fake); };
+  return out;
+}
+Fake fake_score() { return Fake(nn::deep_copy(toy::teacher()), toy::table(), 2e-3); }
+
+Tensor<double> draw(const Net& net, int steps) {
+  const diffusion::Sampler<diffusion::DdimOde, diffusion::ScaledLinear, diffusion::Epsilon> sampler;
+  return sampler(net, ops::normal<double>(Shape{512, 2}, stream(99, "evaluation")), diffusion::Unconditional{}, steps);
+}
+std::vector<double> factors(const Net& net, const std::string& name = "default") {
+  Net handles = net;
+  std::vector<double> out;
+  for (const auto& p : nn::lora_parameters(handles, name))
+    for (const double v : p.var.value().span()) out.push_back(v);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a recipe hands the student from part to part and leaves what came before as it was") {
+  const Folder folder("recipe");
+  RunDirectory directory(folder.file("run"), {});
+  const Session session{directory, 1};
+  auto fake = fake_score();
+  Feedback<distill::Preserve<>, Batches> feedback{"feedback", distill::Preserve<>(toy::table()), &batch, {.steps = 3}};
+  feedback.how.lora = {.rank = 4, .name = "feedback"};
+  auto whole = OneStep<distill::Preserve<>, Batches, AllWeights>{"unet", distill::Preserve<>(toy::table()), &batch, {}};
+  whole.options.steps = 2;
+  whole.branch = true;
+  const Recipe recipe(stages(4), feedback, whole, one_step(fake, 3));
+  CHECK(recipe.names() == std::vector<std::string>{"tscd", "feedback", "unet", "one-step"});
+  std::vector<double> tscd;
+  std::vector<std::string> order;
+  const auto state = recipe.run(session, toy::teacher(), {}, [&](const std::string& name, const RecipeState<Net>& s) {
+    order.push_back(name);
+    if (name == "tscd") tscd = factors(s.student);
+  });
+  CHECK(order == recipe.names());
+  CHECK(factors(state.after("tscd")) == tscd);            // feedback and the one-step part trained others
+  CHECK(factors(state.after("feedback")) == tscd);
+  CHECK(factors(state.student) != tscd);                  // the same adapter, continued
+  CHECK(nn::lora_count(state.after("tscd"), "feedback").tensors == 0);
+  CHECK(nn::lora_count(state.student, "feedback").tensors == 3);
+  CHECK(factors(state.student, "feedback") == factors(state.after("feedback"), "feedback"));
+  CHECK(nn::lora_count(state.after("unet")).tensors == 0);  // merged before all weights were trained
+  CHECK(nn::lora_count(state.teacher).tensors == 0);
+  CHECK_THROWS_WITH_AS((void)state.after("nothing"), doctest::Contains("'nothing'"), OptionError);
+
+  const auto said = nlohmann::json::parse(folder.read("run/recipe.json"));
+  CHECK(said == recipe.describe());
+  CHECK(said[0]["stages"] == std::vector<int>{8, 4, 2, 1});
+  CHECK(said[1]["trains"] == "new adapter 'feedback'");
+  CHECK(said[2]["branch"] == true);
+  CHECK(said[3]["objective"].get<std::string>().find("distill::Dmd<distill::FakeScore<") != std::string::npos);
+}
+
+TEST_CASE("a recipe that is killed in any part goes on bit by bit, and a finished one only loads") {
+  struct Killed {};
+  const auto run = [](const Folder& folder, std::int64_t kill_at, std::int64_t* events) {
+    RunDirectory directory(folder.file("run"), {}, Existing::resume);
+    std::int64_t seen = 0;
+    const Session session{directory, 5,
+                          [&](const ProgressEvent& e) {
+                            if (e.step > 0 && ++seen == kill_at) throw Killed{};
+                          },
+                          2};
+    auto fake = fake_score();
+    const auto state = Recipe(stages(3), one_step(fake, 5)).run(session, toy::teacher());
+    if (events) *events = seen;
+    return factors(state.student);
+  };
+  const Folder whole("recipe-whole"), parts("recipe-parts");
+  const auto expected = run(whole, -1, nullptr);
+  for (const std::int64_t at : {2, 5, 6, 4}) CHECK_THROWS_AS(run(parts, at, nullptr), Killed);
+  CHECK(run(parts, -1, nullptr) == expected);
+  std::int64_t events = -1;
+  CHECK(run(parts, -1, &events) == expected);
+  CHECK(events == 0);
+}
+
+TEST_CASE("parts can be skipped; another recipe in the same folder is refused by name") {
+  const Folder folder("recipe-skip");
+  auto fake = fake_score();
+  {
+    RunDirectory directory(folder.file("run"), {});
+    const auto state = Recipe(stages(2), one_step(fake, 2)).run(Session{directory, 1}, toy::teacher(), {"one-step"});
+    CHECK(factors(state.student) == factors(state.after("tscd")));
+    CHECK_THROWS_WITH_AS((void)Recipe(stages(2)).run(Session{directory, 1}, toy::teacher(), {"feedback"}),
+                         doctest::Contains("no part called 'feedback'"), OptionError);
+  }
+  RunDirectory directory(folder.file("run"), {}, Existing::resume);
+  const Session session{directory, 1};
+  CHECK_THROWS_WITH_AS((void)Recipe(stages(3), one_step(fake, 2)).run(session, toy::teacher(), {"one-step"}),
+                       doctest::Contains("part 1 ('tscd') differs"), OptionError);
+  CHECK_THROWS_WITH_AS(Recipe(stages(2), stages(2)), doctest::Contains("two parts called 'tscd'"), OptionError);
+  CHECK_THROWS_WITH_AS((void)SameAdapter{"absent"}.prepare(toy::teacher(), 0), doctest::Contains("'absent'"),
+                       OptionError);
+}
+
+TEST_CASE("one-step enhancement brings one step nearer to the data and keeps the later ones") {
+  const Folder folder("recipe-quality");
+  RunDirectory directory(folder.file("run"), {});
+  auto fake = fake_score(), loose = fake_score();
+  auto free = one_step(loose, 200, 0);
+  free.name = "without preserving";
+  free.branch = true;
+  const auto state = Recipe(stages(100), free, one_step(fake, 200)).run(Session{directory, 2}, toy::teacher());
+  // Energy distance of one-step samples to data.
+  const auto data = toy::exact().data<double>(512, stream(98, "data"));
+  const auto mean = [](const Tensor<double>& a, const Tensor<double>& b) {
+    double sum = 0;
+    for (std::int64_t i = 0; i < a.dim(0); ++i)
+      for (std::int64_t j = 0; j < b.dim(0); ++j) sum += std::hypot(a[2 * i] - b[2 * j], a[2 * i + 1] - b[2 * j + 1]);
+    return sum / static_cast<double>(a.dim(0) * b.dim(0));
+  };
+  const auto energy = [&](const Net& net) {
+    const auto x = draw(net, 1);
+    return 2 * mean(x, data) - mean(x, x) - mean(data, data);
+  };
+  // How far jumps from all times but the last have moved.
+  const auto moved = [&](const Net& net) {
+    const auto& before = state.after("tscd");
+    return distill::Preserve<>(toy::table()).loss(net, before, before, batch(1000000), {77, 0}).loss.item();
+  };
+  const double before = energy(state.after("tscd")), after = energy(state.student);
+  MESSAGE("energy distance of one step: TSCD " << before << ", unified " << after);
+  MESSAGE("later jumps moved by " << moved(state.student) << ", without preserving "
+                                  << moved(state.after("without preserving")));
+  CHECK(after < 0.7 * before);
+  CHECK(moved(state.student) < 0.5 * moved(state.after("without preserving")));
+}
