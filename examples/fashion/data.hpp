@@ -30,10 +30,11 @@ struct Dataset {
 };
 
 /// Samples of x [N, ...] by number.
-inline Tensor<float> take(const Tensor<float>& x, const std::vector<std::int64_t>& ids) {
-  Tensor<float> out(x.shape().with(0, static_cast<std::int64_t>(ids.size())));
+template <class T>
+Tensor<T> take(const Tensor<T>& x, const std::vector<std::int64_t>& ids) {
+  Tensor<T> out(x.shape().with(0, static_cast<std::int64_t>(ids.size())));
   const std::int64_t n = x.shape().numel_from(1);
-  float* to = out.data();
+  T* to = out.data();
   for (const std::int64_t i : ids) to = std::copy_n(x.data() + i * n, n, to);
   return out;
 }

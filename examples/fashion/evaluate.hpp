@@ -12,6 +12,14 @@
 
 namespace fashion {
 
+/// What the results call a part of the recipe.
+inline std::string title_of(const std::string& part) {
+  if (part == "tscd") return "TSCD";
+  if (part == "one-step") return "unified";
+  if (part.starts_with("one-step-")) return "one step, t = " + part.substr(9);
+  return part;
+}
+
 /// One line of the results: a sampler with its measures over the evaluation samples.
 struct Result {
   std::string method;

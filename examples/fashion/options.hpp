@@ -40,6 +40,10 @@ struct Options {
   std::vector<std::int64_t> student_steps = {1, 2, 4, 8};
   double eta = 0.25;
   std::int64_t eval_samples = 2000, trajectory_samples = 500, bootstrap = 200;
+  std::int64_t pairs = 1024;  ///< noise and end points of the teacher, for the one-step parts
+  std::int64_t one_step_steps = 300, one_step_time = 800;
+  double one_step_lr = 3e-4, regression_weight = 0.25, preserve_weight = 0.5;
+  std::vector<std::string> skip = {};  ///< parts of the recipe to leave out
   std::int64_t checkpoint_every = 200;
 };
 
@@ -52,6 +56,8 @@ inline void make_quick(Options& o) {
   o.teacher_steps = 700;
   o.channels = 32;
   o.stage_steps = {40, 40, 50, 70};
+  o.pairs = 128;
+  o.one_step_steps = 20;
   o.eval_samples = 500;
   o.trajectory_samples = 100;
   o.bootstrap = 100;
@@ -65,6 +71,8 @@ inline void make_full(Options& o) {
   o.teacher_steps = 14000;
   o.channels = 64;
   o.stage_steps = {400, 400, 800, 1600};
+  o.pairs = 4096;
+  o.one_step_steps = 1000;
   o.eval_samples = 4000;
 }
 
@@ -145,6 +153,15 @@ inline Options parse_options(int argc, char** argv) {
   add("--noise-offset", o.noise_offset, "offset noise of the distillation inputs");
   add("--jump-exponent", o.jump_exponent, "0: the distance at t_end as in Eq 12; 1: in units of the prediction")
       ->check(CLI::Range(0.0, 2.0));
+  add("--pairs", o.pairs, "end points of the teacher that one-step enhancement regresses on")
+      ->check(CLI::PositiveNumber);
+  add("--one-step-steps", o.one_step_steps, "iterations of each one-step part")->check(CLI::PositiveNumber);
+  add("--one-step-lr", o.one_step_lr, "learning rate of the one-step parts")->check(CLI::PositiveNumber);
+  add("--one-step-time", o.one_step_time, "time input of the dedicated one-step model")->check(CLI::Range(1, 999));
+  add("--regression-weight", o.regression_weight, "of the MSE to those end points")->check(CLI::NonNegativeNumber);
+  add("--preserve-weight", o.preserve_weight, "of keeping the later steps while the first is trained")
+      ->check(CLI::NonNegativeNumber);
+  add("--skip", o.skip, "parts of the recipe to leave out: one-step, one-step-800")->delimiter(',');
   add("--teacher-inference-steps", o.teacher_inference_steps, "DDIM steps of the teacher")->check(CLI::PositiveNumber);
   add("--steps", o.student_steps, "numbers of steps the student is sampled with")->delimiter(',');
   add("--eta", o.eta, "stochasticity of the TCD sampler with more than one step")->check(CLI::Range(0.0, 1.0));

@@ -4,9 +4,7 @@
 #include "options.hpp"
 
 #include <hypersd/nn/state.hpp>
-#include <hypersd/pipeline/loss_log.hpp>
-#include <hypersd/pipeline/run_state.hpp>
-#include <hypersd/pipeline/train_loop.hpp>
+#include <hypersd/pipeline/session.hpp>
 
 namespace fashion {
 
@@ -18,29 +16,18 @@ struct Run {
   pipeline::RunDirectory& directory;
   Progress progress;
 
-  /// Trains `parameters` as phase `name`: loss curve, checkpoints, resumption. A finished phase only loads its result.
+  [[nodiscard]] pipeline::Session session() const {
+    return {directory, options.seed, progress, options.checkpoint_every};
+  }
+  /// Trains `parameters` as phase `o.phase`; a finished phase only loads its result.
   template <class StepFn>
   void train(pipeline::TrainOptions o, const optim::ParameterList<float>& parameters, StepFn&& step) const {
-    o.seed = options.seed;
-    o.checkpoint = directory.checkpoint(o.phase);
-    o.checkpoint_every = options.checkpoint_every;
-    pipeline::Trainer<float> trainer(o, parameters);
-    trainer.resume();
-    run_trainer(trainer, step);
+    session().train(std::move(o), parameters, step);
   }
   /// The same for a trainer whose state the caller has extended.
   template <class StepFn>
   void run_trainer(pipeline::Trainer<float>& trainer, StepFn&& step) const {
-    const auto& o = trainer.options();
-    if (trainer.step() < o.steps) {
-      pipeline::LossLog log(directory.loss_log(o.phase), trainer.step());
-      pipeline::Hooks hooks;
-      hooks.log = [&](const pipeline::LogRow& row) { log.add(row); };
-      const auto report = trainer.run(step, progress, hooks);
-      directory.mark_done(o.phase,
-                          {{"seconds", std::to_string(report.seconds)}, {"loss", std::to_string(report.loss)}});
-    }
-    if (o.ema) trainer.ema().copy_to_parameters();
+    session().finish(trainer, step);
   }
 };
 

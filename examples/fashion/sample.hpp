@@ -34,9 +34,11 @@ struct SampleOptions {
   std::int64_t steps = 4;
   double guidance = 1, eta = 0;
   std::uint64_t seed = 0;
+  diffusion::Times times = {};  ///< instead of the trailing grid of `steps`
 };
 
-/// Latents of `captions` [N, L] from `noise` [N, 8, 8, 4] by TCD steps (DDIM at eta 0) on the trailing grid.
+/// Latents of `captions` [N, L] from `noise` [N, 8, 8, 4] by TCD steps (DDIM at eta 0) on the trailing grid or at
+/// `o.times`.
 inline Tensor<float> sample_latents(const Net& net, const nn::TextEncoder<float>& text,
                                     const Tensor<std::int32_t>& captions, const Tensor<float>& noise,
                                     const SampleOptions& o, const Progress& progress = {},
@@ -49,7 +51,9 @@ inline Tensor<float> sample_latents(const Net& net, const nn::TextEncoder<float>
   return in_batches(noise, 250, [&](const Tensor<float>& z) {
     const std::int64_t first = options.first_sample, next = first + z.dim(0);
     if (!phase.empty()) report(progress, {phase, first, noise.dim(0), {}, {}});
-    auto x = sampler(net, z, condition_of(text, captions.slice(first, next)), static_cast<int>(o.steps), options);
+    const auto condition = condition_of(text, captions.slice(first, next));
+    auto x = o.times.empty() ? sampler(net, z, condition, static_cast<int>(o.steps), options)
+                             : sampler(net, z, condition, o.times, options);
     options.first_sample = next;
     if (!phase.empty()) report(progress, {phase, next, noise.dim(0), {}, {}});
     return x;

@@ -6,6 +6,7 @@
 
 #include <hypersd/data/augment.hpp>
 #include <hypersd/data/batches.hpp>
+#include <hypersd/data/canny.hpp>
 #include <hypersd/data/captions.hpp>
 #include <hypersd/data/image_set.hpp>
 

@@ -15,6 +15,7 @@ import sys
 
 import torch
 
+import golden_data
 import golden_distill
 import golden_more_solvers
 import golden_networks
@@ -33,6 +34,7 @@ FAMILIES = {
     "adamw": golden_training.adamw,
     "lora": golden_training.lora,
     "distill": golden_distill.distill,
+    "canny": golden_data.canny,
     "objectives": golden_objectives.objectives,
     "frechet": golden_training.frechet,
     "philox": golden_training.philox,

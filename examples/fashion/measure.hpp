@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "evaluate.hpp"
+
+#include <hypersd/io/metric_log.hpp>
+
+namespace fashion {
+
+/// Evaluation noise and captions: the classes in turn, the same for every sampler.
+struct Prompts {
+  Tensor<std::int32_t> labels, captions;
+  Tensor<float> noise;
+  Prompts(const Dataset& data, std::int64_t n, std::uint64_t seed)
+      : labels(Shape{n}), noise(ops::normal<float>(Shape{n, 8, 8, 4}, stream(seed, "evaluation.noise"))) {
+    for (std::int64_t i = 0; i < n; ++i) labels[i] = static_cast<std::int32_t>(i % data.classes());
+    captions = data.captions(labels);
+  }
+};
+
+/// Samples, measures and logs (`metrics.csv`): a line for each model and sampler.
+class Measure {
+ public:
+  Measure(const Run& run, const Dataset& data, const nn::Autoencoder<float>& autoencoder, const Latents& latents,
+          const Teacher& teacher, const nn::Classifier<float>& classifier)
+      : run_(run),
+        autoencoder_(autoencoder),
+        latents_(latents),
+        teacher_(teacher),
+        evaluator_(run, data, classifier),
+        prompts_(data, run.options.eval_samples, run.options.seed),
+        few_(std::min(run.options.trajectory_samples, run.options.eval_samples)),
+        log_(run.directory.file("metrics"),
+             {"method", "steps", "eta", "fd", "fd_low", "fd_high", "agreement", "agreement_low", "agreement_high",
+              "trajectory", "trajectory_low", "trajectory_high"}) {
+    ends_ = draw(teacher.unet, {50, run.options.guidance, 0, 0}, "teacher, 50 steps", few_);
+  }
+
+  /// Measures latents with their labels.
+  void latents(const std::string& method, const Tensor<float>& z, const Tensor<std::int32_t>& labels,
+               const SampleOptions& s, bool trajectory) {
+    Result r{method, s.steps, s.eta, {}, {}, {std::nan(""), std::nan(""), std::nan("")}};
+    const auto images = decode_all(autoencoder_, latents_, z);
+    r.frechet = evaluator_.frechet(images);
+    r.agreement = evaluator_.agreement(images, labels);
+    if (trajectory)
+      r.trajectory = metrics::trajectory_error(z.slice(0, few_), ends_).interval({.resamples = run_.options.bootstrap});
+    log_.append({{"method", method},
+                 {"steps", s.steps},
+                 {"eta", s.eta},
+                 {"fd", r.frechet.estimate},
+                 {"fd_low", r.frechet.low},
+                 {"fd_high", r.frechet.high},
+                 {"agreement", r.agreement.estimate},
+                 {"agreement_low", r.agreement.low},
+                 {"agreement_high", r.agreement.high},
+                 {"trajectory", r.trajectory.estimate},
+                 {"trajectory_low", r.trajectory.low},
+                 {"trajectory_high", r.trajectory.high}});
+    results_.push_back(r);
+  }
+  /// Draws the evaluation samples from `net` and measures them.
+  void sampler(const std::string& method, const Net& net, const SampleOptions& s, bool trajectory) {
+    const std::string steps = std::to_string(s.steps) + (s.steps == 1 ? " step" : " steps");
+    latents(method, draw(net, s, method + ", " + steps, prompts_.noise.dim(0)), prompts_.labels, s, trajectory);
+  }
+  /// All numbers of steps of the options, without noise and, where there is more than one step, with it.
+  void student(const std::string& method, const Net& net) {
+    for (const std::int64_t n : run_.options.student_steps)
+      for (const double eta : {0.0, run_.options.eta})
+        if (eta == 0 || n > 1) sampler(method, net, {n, 1, eta, 0}, eta == 0);
+  }
+
+  [[nodiscard]] const std::vector<Result>& results() const { return results_; }
+  [[nodiscard]] double accuracy() const { return evaluator_.accuracy(); }
+
+ private:
+  [[nodiscard]] Tensor<float> draw(const Net& net, SampleOptions s, const std::string& phase, std::int64_t n) const {
+    s.seed = run_.options.seed;
+    return sample_latents(net, teacher_.text, prompts_.captions.slice(0, n), prompts_.noise.slice(0, n), s,
+                          run_.progress, phase);
+  }
+
+  const Run& run_;
+  const nn::Autoencoder<float>& autoencoder_;
+  const Latents& latents_;
+  const Teacher& teacher_;
+  Evaluator evaluator_;
+  Prompts prompts_;
+  std::int64_t few_;
+  io::MetricLog log_;
+  Tensor<float> ends_;
+  std::vector<Result> results_;
+};
+
+}  // namespace fashion

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "distil.hpp"
+
+#include <hypersd/distill/fake_score.hpp>
+#include <hypersd/distill/objectives/dmd.hpp>
+#include <hypersd/distill/objectives/preserve.hpp>
+#include <hypersd/distill/sum.hpp>
+
+/// \file
+/// One-step enhancement: distribution matching with regression on the teacher's end points, which keeps the student's
+/// later steps (the unified adapter) or not (the dedicated model at t = 800). [Hyper-SD Sec. 3.3, Eq. 8]
+
+namespace fashion {
+
+using Fake = distill::FakeScore<Net>;
+
+/// Noise and where the guided teacher's 25 steps take it, the classes in turn.
+struct Pairs {
+  Tensor<float> noise, ends;
+  Tensor<std::int32_t> captions;
+
+  Pairs(const Run& run, const Dataset& dataset, const Teacher& teacher)
+      : noise(ops::normal<float>(Shape{run.options.pairs, 8, 8, 4}, stream(run.options.seed, "pairs"))) {
+    const std::string path = run.directory.file("state/pairs.safetensors");
+    Tensor<std::int32_t> labels(Shape{noise.dim(0)});
+    for (std::int64_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % dataset.classes());
+    captions = dataset.captions(labels);
+    if (run.directory.done("pairs")) {
+      ends = io::SafetensorsFile(path).get<float>("ends");
+      return;
+    }
+    const SampleOptions s{25, run.options.guidance, 0, 0};
+    ends = sample_latents(teacher.unet, teacher.text, captions, noise, s, run.progress, "pairs of the teacher");
+    io::SafetensorsWriter writer;
+    writer.add("ends", ends);
+    writer.write(path);
+    run.directory.mark_done("pairs");
+  }
+};
+
+/// The pairs as batches.
+struct PairBatches {
+  const Pairs& pairs;
+  const nn::TextEncoder<float>& text;
+  data::Batches order;
+
+  PairBatches(const Run& run, const Pairs& p, const nn::TextEncoder<float>& t)
+      : pairs(p),
+        text(t),
+        order(p.noise.dim(0), std::min(run.options.distill_batch, p.noise.dim(0)), run.options.seed + 2) {}
+  Batch operator()(std::int64_t iteration) const {
+    const auto ids = order(iteration);
+    return {take(pairs.ends, ids), condition_of(text, take(pairs.captions, ids)), take(pairs.noise, ids)};
+  }
+};
+
+inline Fake make_fake(const Run& run, const Teacher& teacher) {
+  return Fake(nn::deep_copy(teacher.unet), noise_table(), run.options.one_step_lr);
+}
+
+/// The unified adapter: Eq 8 from pure noise at the last time, the student's own jumps everywhere else.
+inline auto unified_part(const Run& run, const PairBatches& batches, Fake& fake) {
+  using distill::weighted;
+  const Options& o = run.options;
+  const distill::DmdOptions dmd{.guidance = o.guidance, .regression_weight = o.regression_weight};
+  const auto objective = distill::sum_of(weighted(1, distill::Dmd<Fake>(noise_table(), &fake, dmd)),
+                                         weighted(o.preserve_weight, distill::Preserve<>(noise_table()), "preserve"));
+  pipeline::OneStep<decltype(objective), PairBatches> part{"one-step", objective, batches};
+  part.options = {.steps = o.one_step_steps, .learning_rate = o.one_step_lr};
+  part.extend = [&fake](pipeline::State& state) { state.add("fake.", fake); };
+  return part;
+}
+
+/// The dedicated one-step model: the time input `o.one_step_time`, with or without the rest of the weights. A branch.
+template <class How>
+auto dedicated_part(const Run& run, const PairBatches& batches, Fake& fake, const std::string& name, How how) {
+  const Options& o = run.options;
+  const distill::Dmd<Fake> objective(
+      noise_table(), &fake,
+      {.start = {static_cast<int>(o.one_step_time)}, .guidance = o.guidance, .regression_weight = o.regression_weight});
+  pipeline::OneStep<distill::Dmd<Fake>, PairBatches, How> part{name, objective, batches};
+  part.options = {.steps = o.one_step_steps, .learning_rate = o.one_step_lr};
+  part.how = how;
+  part.branch = true;
+  part.extend = [&fake](pipeline::State& state) { state.add("fake.", fake); };
+  return part;
+}
+
+}  // namespace fashion
