@@ -58,24 +58,36 @@ Trained train_tscd(const Seed& s) {
   });
 }
 
-/// Eq 5 with the denoising and adversarial terms of the consistency trajectory model.
-Trained train_ctm(const Seed& s) {
-  // 6 for Eq 5, 3 for denoising; 3 for the critic's sample, 1.5 to judge it and 1 to learn.
-  const Plan plan{.cost = [](int) { return 14.5; }};
+/// A consistency objective with the denoising and adversarial terms of the consistency trajectory model.
+template <class RuleOf>
+Trained train_with_terms(const Seed& s, const std::string& name, const std::vector<int>& stages, RuleOf&& rule_of) {
+  // 6 for consistency, 3 for denoising; 3 for the critic's sample, 1.5 to judge it and 1 to learn.
+  const Plan plan{.stages = stages, .cost = [](int) { return 14.5; }};
   const Model teacher{s.teacher.unet};
   nn::Discriminator<float> heads({.feature_channels = s.teacher.unet.feature_channels(), .hidden = s.run.options.channels});
   nn::init_parameters(heads, s.seed(), "critic");
   using Critic = distill::FeatureCritic<Model, nn::Discriminator<float>>;
+  using distill::weighted;
   Critic critic(teacher, heads, 1e-3);
-  const auto objective = distill::sum_of(distill::weighted(1.0, distill::Ctm<>(table(), guided(s)), "consistency"),
-                                         distill::weighted(0.1, distill::Denoising<>(table()), "denoising"),
-                                         distill::weighted(1e-3, distill::DataAdversarial<Critic>(table(), &critic), "gan"));
   return train_stages<OriginalTeacher>(
-      s, "ctm", plan, teacher,
+      s, name, plan, teacher,
       [&](const Step& step, const Batch& batch) {
+        const auto rule = rule_of(step.k);
+        const distill::Consistency<std::remove_const_t<decltype(rule)>> consistency(table(), guided(s), {}, rule);
+        const auto objective =
+            distill::sum_of(weighted(1.0, consistency, "consistency"),
+                            weighted(0.1, distill::Denoising<>(table()), "denoising"),
+                            weighted(1e-3, distill::DataAdversarial<Critic>(table(), &critic), "gan"));
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       },
       [&](pipeline::Trainer<float>& trainer) { trainer.state().add("critic.", critic); });
+}
+Trained train_ctm(const Seed& s) {
+  return train_with_terms(s, "ctm", {1}, [](int) { return distill::Anywhere{}; });
+}
+/// To tell what the segments do from what the terms do.
+Trained train_tscd_terms(const Seed& s) {
+  return train_with_terms(s, "tscd_terms", {8, 4, 2, 1}, [](int k) { return distill::WithinSegments<>{k}; });
 }
 
 }  // namespace
@@ -92,6 +104,7 @@ std::vector<Method> consistency_methods() {
   out.push_back({"tcd", "TCD (Eq 5)", "Zheng et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tcd});
   out.push_back({"pcm", "PCM, 4 phases", "Wang et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_pcm});
   out.push_back({"tscd", "TSCD (Hyper-SD)", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd});
+  out.push_back({"tscd_terms", "TSCD, CTM's terms", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd_terms});
   return out;
 }
 

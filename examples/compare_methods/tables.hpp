@@ -73,6 +73,8 @@ inline std::vector<Claim> paper_claims() {
     for (const char* measure : {"FD", "agreement", "trajectory error"}) out.push_back({"5", "tscd", "tcd", n, measure});
   for (const char* rival : {"cd", "ctm"})
     for (const char* measure : {"FD", "agreement"}) out.push_back({"5", "tscd", rival, 2, measure});
+  for (const int n : {2, 4})
+    for (const char* measure : {"FD", "agreement"}) out.push_back({"5", "tscd_terms", "ctm", n, measure});
   return out;
 }
 

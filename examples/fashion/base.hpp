@@ -47,11 +47,22 @@ inline nn::UnetConfig unet_config(const Options& o) {
   return c;
 }
 
+inline nn::AutoencoderConfig autoencoder_config(const Options& o) {
+  nn::AutoencoderConfig c;
+  c.block_out_channels = {o.autoencoder_width, 2 * o.autoencoder_width, 4 * o.autoencoder_width};
+  return c;
+}
+inline nn::TextEncoderConfig text_config(const Dataset& dataset) {
+  nn::TextEncoderConfig c;
+  c.vocabulary = dataset.words.vocabulary();
+  c.max_length = dataset.words.longest();
+  c.channels = text_width;
+  return c;
+}
+
 inline nn::Autoencoder<float> train_autoencoder(const Run& run, const Dataset& dataset) {
   const Options& o = run.options;
-  nn::AutoencoderConfig config;
-  config.block_out_channels = {o.autoencoder_width, 2 * o.autoencoder_width, 4 * o.autoencoder_width};
-  nn::Autoencoder<float> net(config);
+  nn::Autoencoder<float> net(autoencoder_config(o));
   nn::init_parameters(net, o.seed, "autoencoder");
   pipeline::TrainOptions t;
   t.phase = "autoencoder";
@@ -112,12 +123,13 @@ inline Tensor<float> decode_all(const nn::Autoencoder<float>& net, const Latents
   return out;
 }
 
-inline nn::Classifier<float> train_classifier(const Run& run, const Dataset& dataset) {
+inline nn::Classifier<float> train_classifier(const Run& run, const Dataset& dataset,
+                                              const std::string& phase = "classifier") {
   const Options& o = run.options;
   nn::Classifier<float> net(nn::ClassifierConfig{.classes = dataset.classes()});
   nn::init_parameters(net, o.seed, "classifier");
   pipeline::TrainOptions t;
-  t.phase = "classifier";
+  t.phase = phase;
   t.steps = o.classifier_steps;
   t.learning_rate = optim::WarmUp{optim::Cosine{o.classifier_lr, t.steps}, 20};
   const data::ImageSet images = dataset.images.train.first(classifier_images);
@@ -132,18 +144,10 @@ inline nn::Classifier<float> train_classifier(const Run& run, const Dataset& dat
   return net;
 }
 
-inline Teacher train_teacher(const Run& run, const Dataset& dataset, const Latents& latents) {
+/// Trains text encoder and UNet together by the denoising loss, from what `net` holds. [Hyper-SD Eq. 16]
+inline Teacher train_denoiser(const Run& run, const Dataset& dataset, const Latents& latents, Teacher net,
+                              pipeline::TrainOptions t) {
   const Options& o = run.options;
-  nn::TextEncoderConfig text;
-  text.vocabulary = dataset.words.vocabulary();
-  text.max_length = dataset.words.longest();
-  text.channels = text_width;
-  Teacher net{nn::TextEncoder<float>(text), Net(unet_config(o))};
-  nn::init_parameters(net, o.seed, "teacher");
-  pipeline::TrainOptions t;
-  t.phase = "teacher";
-  t.steps = o.teacher_steps;
-  t.learning_rate = optim::WarmUp{optim::Cosine{o.teacher_lr, t.steps}, 100};
   t.ema = optim::EmaOptions{o.ema_teacher, true};
   const auto table = diffusion::noise_table<diffusion::ScaledLinear>();
   const data::Batches batches(latents.values.dim(0), o.teacher_batch, o.seed);
@@ -157,6 +161,17 @@ inline Teacher train_teacher(const Run& run, const Dataset& dataset, const Laten
   });
   nn::set_requires_grad(net, false);
   return net;
+}
+
+inline Teacher train_teacher(const Run& run, const Dataset& dataset, const Latents& latents) {
+  const Options& o = run.options;
+  Teacher net{nn::TextEncoder<float>(text_config(dataset)), Net(unet_config(o))};
+  nn::init_parameters(net, o.seed, "teacher");
+  pipeline::TrainOptions t;
+  t.phase = "teacher";
+  t.steps = o.teacher_steps;
+  t.learning_rate = optim::WarmUp{optim::Cosine{o.teacher_lr, t.steps}, 100};
+  return train_denoiser(run, dataset, latents, std::move(net), t);
 }
 
 }  // namespace fashion

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# check.sh PROGRAM: end-to-end test of the main job on a few training steps.
+# check.sh PROGRAM COMPATIBILITY: end-to-end test of the main job on a few training steps, and of what goes on from it.
 set -u
-program=$1
+program=$1 compatibility=$2
 data=/usr/share/datasets/fashion-mnist
 [ -d "$data" ] || { echo "the data set is not installed: skipped"; exit 77; }
 work=$(mktemp -d)
@@ -11,7 +11,7 @@ failures=0
 problem() { echo "FAILED: $1"; failures=$((failures + 1)); }
 
 tiny=(--autoencoder-steps 8 --classifier-steps 6 --teacher-steps 24 --latent-images 512 --channels 16 --rank 4
-      --stages 8,1 --stage-steps 6,6 --eval-samples 40 --steps 1,2 --teacher-inference-steps 4 --checkpoint-every 3 --seed 5)
+      --stages 8,1 --stage-steps 6,6 --pairs 16 --one-step-steps 4 --eval-samples 40 --steps 1,2 --teacher-inference-steps 4 --checkpoint-every 3 --seed 5)
 
 # Bad input: exit code 2 and a line that names the thing.
 refused() {
@@ -35,10 +35,12 @@ refused 'train-images' "${tiny[@]}" --data "$work/broken" --out "$work/bad"
 cp "$data/t10k-labels-idx1-ubyte.gz" "$work/broken/train-labels-idx1-ubyte.gz"
 cp "$data/train-images-idx3-ubyte.gz" "$work/broken/"
 refused '60000.*10000|10000.*60000' "${tiny[@]}" --data "$work/broken" --out "$work/bad"
+refused "no part called 'nonsense'" "${tiny[@]}" --skip nonsense --out "$work/skip"
 refused '/proc/nothing' "${tiny[@]}" --out /proc/nothing
 
 "$program" "${tiny[@]}" --out "$work/whole" >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the run failed'; }
-for file in report.html samples.png autoencoder.png metrics.csv metrics.jsonl models/unet.safetensors models/tscd_lora.safetensors; do
+for file in report.html samples.png autoencoder.png metrics.csv metrics.jsonl models/unet.safetensors models/tscd_lora.safetensors \
+  models/one-step_lora.safetensors models/one-step-800_lora.safetensors recipe.json; do
   [ -s "$work/whole/$file" ] || problem "no $file"
 done
 [ "$(head -c 4 "$work/whole/samples.png" | tail -c 3)" = PNG ] || problem 'samples.png is no PNG'
@@ -54,12 +56,24 @@ kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null
 [ -e "$work/killed/report.html" ] && echo 'note: the run ended before it was killed'
 "$program" "${tiny[@]}" --out "$work/killed" --resume >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the resumed run failed'; }
-for file in models/autoencoder.safetensors models/unet.safetensors models/tscd_lora.safetensors metrics.csv samples.png logs/teacher.csv; do
+for file in models/autoencoder.safetensors models/unet.safetensors models/tscd_lora.safetensors
+  models/one-step_lora.safetensors metrics.csv samples.png logs/teacher.csv; do
   cmp -s "$work/whole/$file" "$work/killed/$file" || problem "$file differs after kill and resume"
 done
 # A checkpoint of another architecture is refused by name.
 cp "$work/whole/state/classifier.safetensors" "$work/killed/state/teacher.safetensors"
 refused 'architecture|phase' "${tiny[@]}" --out "$work/killed" --resume
+
+# The adapter of the run with a ControlNet and other base models.
+quick=(--control-steps 4 --style-steps 4 --quick --samples 20 --steps 1,2)
+"$compatibility" --run "$work/whole" "${quick[@]}" --out "$work/more" >"$work/log" 2>&1 </dev/null ||
+  { cat "$work/log"; problem 'the compatibility run failed'; }
+for file in report.html controlnet.png style_inverted.png style_outlined.png compatibility.csv; do
+  [ -s "$work/more/$file" ] || problem "no $file of the compatibility run"
+done
+[ "$(wc -l <"$work/more/compatibility.csv")" -eq 16 ] || problem 'compatibility.csv has not 15 lines'
+program=$compatibility
+refused 'finish a run of the main job' --run "$work/nowhere" --out "$work/bad"
 
 [ $failures -eq 0 ] && echo 'all checks passed'
 exit $((failures > 0))

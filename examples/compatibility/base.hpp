@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <fashion/distil.hpp>
+#include <fashion/evaluate.hpp>
+#include <hypersd/io/safetensors.hpp>
+#include <hypersd/nn/lora_state.hpp>
+#include <nlohmann/json.hpp>
+
+#include <fstream>
+
+namespace compatibility {
+
+using namespace fashion;
+
+/// What a finished run of the main job left behind.
+struct Base {
+  fashion::Options options;  ///< those of the run
+  nn::Autoencoder<float> autoencoder;
+  Teacher teacher;
+  nn::StateDict<float> lora;  ///< the unified adapter, or TSCD's where one-step enhancement was skipped
+  std::string lora_name;
+};
+
+/// Reads a run folder. Throws IoError or FormatError naming the file that is missing or does not fit.
+inline Base load_base(const std::filesystem::path& run) {
+  Base out;
+  fashion::Options& o = out.options;
+  const std::string settings = (run / "run.json").string();
+  require<IoError>(std::filesystem::exists(settings), "no ", io::in_quotes(settings),
+                   ": finish a run of the main job first (bash examples/run.sh --out ", run.string(), ")");
+  const auto json = nlohmann::json::parse(io::read_file(settings), nullptr, false);
+  require<FormatError>(json.is_object() && json.contains("options"), "file ", io::in_quotes(settings), " is damaged");
+  const auto text = [&](const char* name) {
+    require<FormatError>(json["options"].contains(name), "file ", io::in_quotes(settings), " has no ", name);
+    return json["options"][name].template get<std::string>();
+  };
+  o.seed = std::stoull(text("seed"));
+  o.data = text("data");
+  o.channels = std::stoll(text("channels"));
+  o.latent_images = std::stoll(text("latent-images"));
+  o.guidance = std::stod(text("guidance"));
+  o.teacher_inference_steps = std::stoll(text("teacher-inference-steps"));
+
+  const auto file = [&](const std::string& name) { return (run / "models" / (name + ".safetensors")).string(); };
+  const auto load = [&](auto& net, const std::string& name) {
+    nn::load_state_dict(net, io::SafetensorsFile(file(name)));
+    nn::set_requires_grad(net, false);
+  };
+  out.autoencoder = nn::Autoencoder<float>(autoencoder_config(o));
+  load(out.autoencoder, "autoencoder");
+  const Dataset words(o.data.string());
+  out.teacher = Teacher{nn::TextEncoder<float>(text_config(words)), Net(unet_config(o))};
+  load(out.teacher.text, "text_encoder");
+  load(out.teacher.unet, "unet");
+  out.lora_name = std::filesystem::exists(file("one-step_lora")) ? "one-step_lora" : "tscd_lora";
+  const io::SafetensorsFile lora(file(out.lora_name));
+  for (const auto& name : lora.names()) out.lora.emplace(name, lora.get<float>(name));
+  return out;
+}
+
+/// `net` with the run's adapter merged in.
+inline Net with_adapter(const Net& net, const Base& base) {
+  Net out = net;
+  nn::load_lora_state(out, base.lora);
+  return nn::merge_lora(out);
+}
+
+/// The data set with every picture's bytes changed by `f(picture [1, H, W, C] in [-1, 1])`.
+template <class F>
+Dataset styled(Dataset data, F&& f) {
+  for (data::ImageSet* set : {&data.images.train, &data.images.test}) {
+    Tensor<std::uint8_t> pixels(set->pixels().shape());
+    for (std::int64_t b = 0; b < set->size(); b += 500) {
+      const std::int64_t end = std::min(set->size(), b + 500);
+      const Tensor<float> changed = f(set->images(b, end));
+      auto to = pixels.slice(b, end);
+      for (std::int64_t i = 0; i < changed.size(); ++i)
+        to[i] = static_cast<std::uint8_t>(std::lround(std::clamp((changed[i] + 1) * 127.5F, 0.0F, 255.0F)));
+    }
+    *set = data::ImageSet(pixels, set->labels(), set->classes());
+  }
+  return data;
+}
+
+}  // namespace compatibility

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What the unified adapter of a finished run of the main job works with unchanged: a ControlNet that was trained on the
+/// teacher, and other base models. [Hyper-SD Sec. 4.3, C.4, C.5]
+#include "control.hpp"
+#include "styles.hpp"
+
+#include <fashion/pictures.hpp>
+#include <fashion/terminal.hpp>
+#include <hypersd/io/metric_log.hpp>
+
+#include <CLI/CLI.hpp>
+
+namespace {
+
+using namespace compatibility;
+
+struct Settings {
+  std::filesystem::path run = "runs/fashion", out = "runs/compatibility";
+  std::int64_t control_steps = 1200, style_steps = 600, classifier_steps = 600, samples = 1000;
+  std::vector<std::int64_t> steps = {1, 2, 4, 8};
+  bool resume = false;
+  int threads = 0;
+};
+
+Settings settings_from(int argc, char** argv) {
+  Settings o;
+  CLI::App app{"Trains a ControlNet on edge maps on the teacher of a finished run of the main job, and two base models of\n"
+               "other styles, and uses the run's few-step adapter with each of them, unchanged.",
+               "hypersd_compatibility"};
+  bool quick = false;
+  app.add_option("--run", o.run, "folder of a finished run of the main job")->capture_default_str();
+  app.add_option("--out", o.out, "where results go; made if missing")->capture_default_str();
+  app.add_flag("--quick", quick, "small: a minute or two");
+  app.add_flag("--resume", o.resume, "continue in --out from the last checkpoint");
+  auto* control = app.add_option("--control-steps", o.control_steps, "training steps of the ControlNet");
+  control->check(CLI::PositiveNumber)->capture_default_str();
+  auto* style = app.add_option("--style-steps", o.style_steps, "training steps of each base model");
+  style->check(CLI::PositiveNumber)->capture_default_str();
+  auto* samples = app.add_option("--samples", o.samples, "samples for the measures");
+  samples->check(CLI::Range(20, 10000))->capture_default_str();
+  app.add_option("--steps", o.steps, "numbers of steps")->delimiter(',')->check(CLI::Range(1, 1000));
+  app.add_option("--threads", o.threads, "CPU threads, 0: all")->check(CLI::Range(0, 1024));
+  fashion::parse(app, argc, argv);
+  if (quick) {
+    if (control->count() == 0) o.control_steps = 150;
+    if (style->count() == 0) o.style_steps = 100;
+    if (samples->count() == 0) o.samples = 200;
+    o.classifier_steps = 200;
+  }
+  return o;
+}
+
+pipeline::RunOptions kept(const Settings& o) {
+  return {{"run", o.run.string()},
+          {"control-steps", std::to_string(o.control_steps)},
+          {"style-steps", std::to_string(o.style_steps)},
+          {"classifier-steps", std::to_string(o.classifier_steps)},
+          {"samples", std::to_string(o.samples)}};
+}
+
+std::string steps_of(std::int64_t n) { return std::to_string(n) + (n == 1 ? " step" : " steps"); }
+
+/// A line of the results, for the log, the page and the terminal.
+struct Line {
+  std::string what, model;
+  std::int64_t steps;
+  metrics::Interval value;   ///< edge F1, or agreement with the caption
+  double frechet = 0;        ///< 0: not measured
+};
+
+/// Everything both experiments use.
+struct Bench {
+  const Settings& options;
+  const Run& run;
+  const Base& base;
+  const Dataset& data;
+  const Latents& latents;
+  std::vector<Line> lines = {};
+  io::HtmlReport page;
+
+  [[nodiscard]] Tensor<float> noise(std::int64_t n) const {
+    return ops::normal<float>(Shape{n, 8, 8, 4}, stream(base.options.seed, "compatibility.noise"));
+  }
+  void add(Line line) {
+    std::printf("%-12s %-22s %-9s %6.3f [%.3f, %.3f]", line.what.c_str(), line.model.c_str(),
+                steps_of(line.steps).c_str(), line.value.estimate, line.value.low, line.value.high);
+    if (line.frechet > 0) std::printf("  FD %.2f", line.frechet);
+    std::printf("\n");
+    lines.push_back(std::move(line));
+  }
+};
+
+/// Rows of one column each of `groups`, as a grid.
+io::Image columns(const std::vector<Tensor<float>>& groups, const std::vector<std::string>& captions,
+                  const std::vector<std::string>& rows) {
+  const std::int64_t n = groups[0].dim(0), m = static_cast<std::int64_t>(groups.size());
+  Tensor<float> all(groups[0].shape().with(0, n * m));
+  for (std::int64_t i = 0; i < n; ++i)
+    for (std::int64_t g = 0; g < m; ++g)
+      all.slice(i * m + g, i * m + g + 1).copy_from(groups[static_cast<std::size_t>(g)].slice(i, i + 1));
+  io::GridOptions grid;
+  grid.columns = static_cast<int>(m);
+  grid.column_captions = captions;
+  grid.row_captions = rows;
+  return io::image_grid(all, grid);
+}
+
+std::vector<std::string> class_names(const Dataset& data) {
+  std::vector<std::string> out;
+  for (std::int32_t c = 0; c < data.classes(); ++c) out.push_back(data.words.class_name(c));
+  return out;
+}
+
+void control_experiment(Bench& bench) {
+  const auto& [options, run, base, data, latents, lines, page] = bench;
+  const Control control = train_control(run, data, latents, base.teacher, options.control_steps);
+  const Net few = with_adapter(base.teacher.unet, base);
+
+  // Test pictures in the order of their classes' turn: their edges are asked for, with their captions.
+  const std::int64_t classes = data.classes(), n = options.samples / classes * classes;
+  std::vector<std::vector<std::int64_t>> of_class;
+  for (std::int32_t c = 0; c < classes; ++c) of_class.push_back(data.images.test.of_class(c, n / classes));
+  std::vector<std::int64_t> ids;
+  for (std::int64_t i = 0; i < n; ++i)
+    ids.push_back(of_class[static_cast<std::size_t>(i % classes)].at(static_cast<std::size_t>(i / classes)));
+  const auto pictures = data.images.test.images(ids), edges = data::canny(pictures);
+  const auto captions = data.captions(data.images.test.labels(ids));
+  const auto noise = bench.noise(n);
+  const auto draw = [&](const Net& net, std::int64_t steps, double guidance, bool controlled) {
+    using Sampler =
+        diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Epsilon, diffusion::ClassifierFree>;
+    const Sampler sampler({.eta = 0}, {}, {.scale = guidance});
+    std::int64_t first = 0;
+    const auto z = in_batches(noise, 100, [&](const Tensor<float>& part) {
+      const std::int64_t end = first + part.dim(0);
+      const auto condition = condition_of(base.teacher.text, captions.slice(first, end));
+      const auto count = static_cast<int>(steps);
+      const auto x = controlled ? sampler(Controlled{net, control, edges.slice(first, end)}, part, condition, count)
+                                : sampler(net, part, condition, count);
+      first = end;
+      return x;
+    });
+    return decode_all(base.autoencoder, latents, z);
+  };
+  const auto measure = [&](const std::string& model, const Tensor<float>& images, std::int64_t steps) {
+    const auto f1 = edge_agreement(data::canny(images), edges);
+    bench.add({"edges", model, steps, metrics::bootstrap_mean(f1), 0});
+  };
+  std::vector<Tensor<float>> shown{pictures.slice(0, classes),
+                                   ops::map(ops::Affine<float>{2, -1}, edges.slice(0, classes))};
+  std::vector<std::string> names{"picture", "edges"};
+  const std::int64_t many = base.options.teacher_inference_steps;
+  measure("real, autoencoded", in_batches(pictures, 250, [&](const Tensor<float>& x) {
+            const autograd::NoGrad guard;
+            return base.autoencoder.decode(base.autoencoder.encode(Var<float>(x)).mean).value();
+          }), 0);
+  measure("teacher, no control", draw(base.teacher.unet, many, base.options.guidance, false), many);
+  const auto teacher = draw(base.teacher.unet, many, base.options.guidance, true);
+  measure("teacher + ControlNet", teacher, many);
+  shown.push_back(teacher.slice(0, classes));
+  names.push_back("teacher");
+  for (const std::int64_t s : options.steps) {
+    const auto x = draw(few, s, 1, true);
+    measure("adapter + ControlNet", x, s);
+    shown.push_back(x.slice(0, classes));
+    names.push_back(steps_of(s));
+  }
+  const auto grid = columns(shown, names, class_names(data));
+  io::write_png(run.directory.file("controlnet.png"), grid);
+  bench.page.section("ControlNet");
+  bench.page.paragraph("A ControlNet trained on edge maps with the frozen **teacher**, used with the few-step adapter as "
+                       "it is. All samples of a row start from the same noise.");
+  bench.page.picture(grid);
+}
+
+void style_experiment(Bench& bench, const Style& style) {
+  const auto& [options, run, base, data, latents, lines, page] = bench;
+  const Dataset pictures = styled(data, style.apply);
+  const Latents own = encode_like(base, latents, pictures.images.train.first(run.options.latent_images));
+  // Its classifier sees this style: the space of its Frechet distance, and the judge of its captions.
+  const auto classifier = train_classifier(run, pictures, "classifier, " + style.name);
+  const Evaluator evaluator(run, pictures, classifier);
+  const Teacher teacher = train_style(run, pictures, own, base, style.name, options.style_steps);
+  const Net few = with_adapter(teacher.unet, base);
+
+  Tensor<std::int32_t> labels(Shape{options.samples});
+  for (std::int64_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % data.classes());
+  const auto captions = data.captions(labels);
+  const auto noise = bench.noise(options.samples);
+  std::vector<Tensor<float>> shown;
+  std::vector<std::string> names;
+  const auto measure = [&](const std::string& model, const Net& net, const SampleOptions& s) {
+    const auto x = decode_all(base.autoencoder, latents,
+                              sample_latents(net, teacher.text, captions, noise, s, run.progress, style.name));
+    bench.add({style.name, model, s.steps, evaluator.agreement(x, labels), evaluator.frechet(x).estimate});
+    shown.push_back(x.slice(0, data.classes()));
+    names.push_back(model == "base model" ? "base, " + steps_of(s.steps) : steps_of(s.steps));
+  };
+  measure("base model", teacher.unet, {base.options.teacher_inference_steps, base.options.guidance, 0, 0});
+  for (const std::int64_t s : options.steps) measure("base model", teacher.unet, {s, base.options.guidance, 0, 0});
+  for (const std::int64_t s : options.steps) measure("base model + adapter", few, {s, 1, 0, 0});
+  const auto grid = columns(shown, names, class_names(data));
+  io::write_png(run.directory.file("style_" + style.name + ".png"), grid);
+  bench.page.section("Another base model: " + style.name);
+  bench.page.paragraph("The teacher fine-tuned on " + style.name + " pictures; on the right with the adapter, which has "
+                       "never seen this style or this model.");
+  bench.page.picture(grid);
+}
+
+void execute(const Settings& o) {
+  const Base base = load_base(o.run);
+  fashion::Options settings = base.options;
+  settings.classifier_steps = o.classifier_steps;
+  pipeline::RunDirectory directory(o.out.string(), kept(o),
+                                   o.resume ? pipeline::Existing::resume : pipeline::Existing::refuse);
+  io::TerminalProgress terminal;
+  const Run run{settings, directory, [&](const ProgressEvent& e) { terminal(e); }};
+  const Dataset data(settings.data.string());
+  const Latents latents = encode_all(base.autoencoder, data.images.train.first(settings.latent_images));
+  Bench bench{o, run, base, data, latents, {}, io::HtmlReport("What the adapter works with", "Run " + o.run.string())};
+  control_experiment(bench);
+  for (const Style& style : styles()) style_experiment(bench, style);
+
+  io::MetricLog log(directory.file("compatibility"), {"what", "model", "steps", "value", "low", "high", "fd"});
+  io::ReportTable table;
+  table.columns = {{"Experiment"}, {"Model"}, {"Steps"}, {"Edge F1 or agreement"}, {"FD", io::Best::Lowest}};
+  for (const Line& l : bench.lines) {
+    log.append({{"what", l.what}, {"model", l.model}, {"steps", l.steps}, {"value", l.value.estimate},
+                {"low", l.value.low}, {"high", l.value.high}, {"fd", l.frechet > 0 ? l.frechet : std::nan("")}});
+    table.rows.push_back({{l.what, l.model, l.steps > 0 ? std::to_string(l.steps) : "", cell(l.value, 3),
+                           l.frechet > 0 ? io::ReportCell(l.frechet, 2) : io::ReportCell("")},
+                          l.model != "base model + adapter" && l.model != "adapter + ControlNet"});
+  }
+  bench.page.section("Measures");
+  bench.page.table(table);
+  bench.page.paragraph("**Edge F1**: edges of the sample against those asked for, within one pixel. **Agreement**: share "
+                       "of samples whose caption a classifier of this style finds. ± is half of a 95 % bootstrap interval.");
+  bench.page.footer("Written by hypersd_compatibility.");
+  bench.page.save(directory.file("report.html"));
+  std::printf("report: %s\n", directory.file("report.html").c_str());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const Settings o = settings_from(argc, argv);
+    if (o.threads > 0) set_num_threads(o.threads);
+    execute(o);
+    return 0;
+  } catch (const CLI::ParseError& e) {
+    return report_usage(e, "hypersd_compatibility");
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "hypersd_compatibility: %s\n", e.what());
+    return 2;
+  }
+}
