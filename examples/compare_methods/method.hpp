@@ -37,8 +37,8 @@ SamplerChoice sampler_choice(std::string name, bool deterministic, typename S::O
 /// A method of the study. The first sampler is the one that the tables show.
 struct Method {
   std::string name, title;
-  std::string source;          ///< paper
-  bool preserves = true;       ///< follows the teacher's trajectories (else it only matches a distribution)
+  std::string source;            ///< paper
+  bool preserves = true;         ///< follows the teacher's trajectories (else it only matches a distribution)
   bool model_per_count = false;  ///< has one student for each number of steps instead of one for all
   std::vector<SamplerChoice> samplers;
   std::function<Trained(const Seed&)> train;  ///< empty: the teacher itself

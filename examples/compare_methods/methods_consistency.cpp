@@ -32,10 +32,9 @@ distill::ConsistencyOptions guided(const Seed& s) {
 /// Trains with `objective_of(k)`, an objective that needs nothing beside the three networks.
 template <class ObjectiveOf>
 Trained train_with(const Seed& s, const std::string& name, const Plan& plan, ObjectiveOf&& objective_of) {
-  return train_stages<OriginalTeacher>(
-      s, name, plan, Model{s.teacher.unet}, [&](const Step& step, const Batch& batch) {
-        return objective_of(step.k).loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
-      });
+  return train_stages<OriginalTeacher>(s, name, plan, Model{s.teacher.unet}, [&](const Step& step, const Batch& batch) {
+    return objective_of(step.k).loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
+  });
 }
 
 // An iteration costs 6 a sample: the student's pass with gradient 3, the guided teacher 2, the target 1.
@@ -64,7 +63,8 @@ Trained train_with_terms(const Seed& s, const std::string& name, const std::vect
   // 6 for consistency, 3 for denoising; 3 for the critic's sample, 1.5 to judge it and 1 to learn.
   const Plan plan{.stages = stages, .cost = [](int) { return 14.5; }};
   const Model teacher{s.teacher.unet};
-  nn::Discriminator<float> heads({.feature_channels = s.teacher.unet.feature_channels(), .hidden = s.run.options.channels});
+  nn::Discriminator<float> heads(
+      {.feature_channels = s.teacher.unet.feature_channels(), .hidden = s.run.options.channels});
   nn::init_parameters(heads, s.seed(), "critic");
   using Critic = distill::FeatureCritic<Model, nn::Discriminator<float>>;
   using distill::weighted;
@@ -74,10 +74,9 @@ Trained train_with_terms(const Seed& s, const std::string& name, const std::vect
       [&](const Step& step, const Batch& batch) {
         const auto rule = rule_of(step.k);
         const distill::Consistency<std::remove_const_t<decltype(rule)>> consistency(table(), guided(s), {}, rule);
-        const auto objective =
-            distill::sum_of(weighted(1.0, consistency, "consistency"),
-                            weighted(0.1, distill::Denoising<>(table()), "denoising"),
-                            weighted(1e-3, distill::DataAdversarial<Critic>(table(), &critic), "gan"));
+        const auto objective = distill::sum_of(
+            weighted(1.0, consistency, "consistency"), weighted(0.1, distill::Denoising<>(table()), "denoising"),
+            weighted(1e-3, distill::DataAdversarial<Critic>(table(), &critic), "gan"));
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       },
       [&](pipeline::Trainer<float>& trainer) { trainer.state().add("critic.", critic); });
@@ -104,7 +103,8 @@ std::vector<Method> consistency_methods() {
   out.push_back({"tcd", "TCD (Eq 5)", "Zheng et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tcd});
   out.push_back({"pcm", "PCM, 4 phases", "Wang et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_pcm});
   out.push_back({"tscd", "TSCD (Hyper-SD)", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd});
-  out.push_back({"tscd_terms", "TSCD, CTM's terms", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd_terms});
+  out.push_back(
+      {"tscd_terms", "TSCD, CTM's terms", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd_terms});
   return out;
 }
 

@@ -60,11 +60,13 @@ Trained train_lightning(const Seed& s) {
   return train_stages<PreviousStageTeacher>(
       s, "lightning", plan, teacher,
       [&](const Step& step, const Batch& batch) {
-        const distill::Lightning<Critic> objective(
-            table(), &critic,
-            {.steps = step.k, .teacher_steps = 2, .guidance_min = step.guided ? o.guidance_min : 1,
-             .guidance_max = step.guided ? o.guidance_max : 1, .mse_weight = 1,
-             .adversarial_weight = step.k == 8 ? 0 : 1e-2});
+        const distill::Lightning<Critic> objective(table(), &critic,
+                                                   {.steps = step.k,
+                                                    .teacher_steps = 2,
+                                                    .guidance_min = step.guided ? o.guidance_min : 1,
+                                                    .guidance_max = step.guided ? o.guidance_max : 1,
+                                                    .mse_weight = 1,
+                                                    .adversarial_weight = step.k == 8 ? 0 : 1e-2});
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       },
       [&](pipeline::Trainer<float>& trainer) { trainer.state().add("critic.", critic); });
@@ -76,7 +78,8 @@ Trained train_perflow(const Seed& s) {
   return train_stages<OriginalTeacher>(
       s, "perflow", plan, Model{s.teacher.unet}, [&](const Step& step, const Batch& batch) {
         const distill::PerFlow objective(
-            table(), {.windows = 4, .teacher_steps = 5, .guidance_min = o.guidance_min, .guidance_max = o.guidance_max});
+            table(),
+            {.windows = 4, .teacher_steps = 5, .guidance_min = o.guidance_min, .guidance_max = o.guidance_max});
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       });
 }
@@ -157,8 +160,10 @@ Trained train_dmd(const Seed& s) {
 std::vector<Method> matching_methods() {
   const auto ode = sampler_choice<diffusion::DdimOde>("DDIM", true);
   const auto renoise = sampler_choice<diffusion::Tcd>("TCD, eta 1", false, {.eta = 1});
-  const auto ancestral = sampler_choice<diffusion::EulerAncestral>("Euler ancestral", false, {}, 1, diffusion::EndPoint::clean);
-  const auto flow = sampler_choice<diffusion::PerFlow>("PeRFlow", true, {.windows = 4}, 1, diffusion::EndPoint::first_entry, 4);
+  const auto ancestral =
+      sampler_choice<diffusion::EulerAncestral>("Euler ancestral", false, {}, 1, diffusion::EndPoint::clean);
+  const auto flow =
+      sampler_choice<diffusion::PerFlow>("PeRFlow", true, {.windows = 4}, 1, diffusion::EndPoint::first_entry, 4);
   std::vector<Method> out;
   out.push_back({"pd", "PD", "Salimans, Ho 2022", true, true, {ode}, train_pd});
   out.push_back({"perflow", "PeRFlow", "Yan et al. 2024", true, false, {flow}, train_perflow});

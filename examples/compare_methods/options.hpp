@@ -17,7 +17,7 @@ struct StudyOptions {
   std::vector<std::int64_t> steps = {1, 2, 4, 8};
   int seeds = 3;
   std::uint64_t first_seed = 0;
-  double budget = 200;  ///< thousands of network evaluations that each method may spend on training
+  double budget = 200;       ///< thousands of network evaluations that each method may spend on training
   std::int64_t pairs = 512;  ///< (noise, end point) pairs of the teacher for DMD's regression
 };
 
@@ -39,30 +39,52 @@ inline StudyOptions parse_options(int argc, char** argv, const std::vector<std::
   o.base.eval_samples = 1000;
   CLI::App app{
       "Distils one teacher by many methods with equal budgets and compares them: same data, adapter, noise and seeds.\n"
-      "Writes compare.csv and .jsonl, pictures, tables.md and report.html to a run folder. A study that was stopped goes\n"
-      "on with --resume; methods and seeds can be added to it.\n\n" + text,
+      "Writes compare.csv and .jsonl, pictures, tables.md and report.html to a run folder. A study that was stopped "
+      "goes\n"
+      "on with --resume; methods and seeds can be added to it.\n\n" +
+          text,
       "hypersd_compare_methods"};
   bool quick = false;
   app.add_flag("--quick", quick, "small study of one seed, at most 5 minutes on 2 cores");
-  app.add_option("--methods", o.methods, "which, by name (default: all)")
+  app.add_option("--methods", o.methods, "which, by name (default: all)")->delimiter(',')->check(CLI::IsMember(known));
+  app.add_option("--steps", o.steps, "numbers of sampling steps")
       ->delimiter(',')
-      ->check(CLI::IsMember(known));
-  app.add_option("--steps", o.steps, "numbers of sampling steps")->delimiter(',')->capture_default_str()->check(CLI::Range(1, 1000));
-  app.add_option("--seeds", o.seeds, "how many seeds; each trains everything anew")->capture_default_str()->check(CLI::Range(1, 100));
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+  app.add_option("--seeds", o.seeds, "how many seeds; each trains everything anew")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
   app.add_option("--seed", o.first_seed, "the first seed")->capture_default_str();
-  app.add_option("--budget", o.budget, "training budget of each method: network evaluations (samples) in thousands,\n"
-                 "a pass with gradient counted three times")->capture_default_str()->check(CLI::Range(0.1, 1e9));
+  app.add_option("--budget", o.budget,
+                 "training budget of each method: network evaluations (samples) in thousands,\n"
+                 "a pass with gradient counted three times")
+      ->capture_default_str()
+      ->check(CLI::Range(0.1, 1e9));
   app.add_option("--out", o.base.out, "run folder; made if missing")->capture_default_str();
   app.add_option("--data", o.base.data, "folder with IDX images and labels, .gz or not")->capture_default_str();
   app.add_flag("--resume", o.base.resume, "continue the study in --out");
   app.add_option("--threads", o.base.threads, "CPU threads, 0: all")->capture_default_str()->check(CLI::Range(0, 1024));
-  app.add_option("--eval-samples", o.base.eval_samples, "samples for the metrics")->check(CLI::Range(20, 1000000))->capture_default_str();
-  app.add_option("--autoencoder-steps", o.base.autoencoder_steps, "training steps")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--classifier-steps", o.base.classifier_steps, "training steps")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--teacher-steps", o.base.teacher_steps, "training steps")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--latent-images", o.base.latent_images, "training images")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--distill-lr", o.base.distill_lr, "learning rate of the consistency methods")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--pairs", o.pairs, "teacher's (noise, end point) pairs for DMD")->check(CLI::Range(64, 1000000))->capture_default_str();
+  app.add_option("--eval-samples", o.base.eval_samples, "samples for the metrics")
+      ->check(CLI::Range(20, 1000000))
+      ->capture_default_str();
+  app.add_option("--autoencoder-steps", o.base.autoencoder_steps, "training steps")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--classifier-steps", o.base.classifier_steps, "training steps")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--teacher-steps", o.base.teacher_steps, "training steps")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--latent-images", o.base.latent_images, "training images")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--distill-lr", o.base.distill_lr, "learning rate of the consistency methods")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--pairs", o.pairs, "teacher's (noise, end point) pairs for DMD")
+      ->check(CLI::Range(64, 1000000))
+      ->capture_default_str();
   fashion::parse(app, argc, argv);
   if (quick) {
     // A second pass puts what was typed on top of the small study's values.

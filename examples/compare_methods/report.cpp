@@ -14,7 +14,8 @@ namespace {
 std::string explanation(const StudyOptions& o) {
   return "**FD** is the Frechet distance to the 10,000 test images in a classifier's features, in units in which 2,000 "
          "real images are 1.10 away; **agreement** the share of samples (in percent) in which the classifier finds the "
-         "prompted class; **trajectory error** the mean squared distance of latents to the guided teacher's 50-step end "
+         "prompted class; **trajectory error** the mean squared distance of latents to the guided teacher's 50-step "
+         "end "
          "points from the same noise, for deterministic samplers. " +
          std::to_string(o.base.eval_samples) + " samples a number. ± is half of a 95 % t-interval over " +
          std::to_string(o.seeds) + (o.seeds == 1 ? " seed (none for one)." : " seeds, each with a teacher of its own.");
@@ -23,9 +24,11 @@ std::string explanation(const StudyOptions& o) {
 std::string budget_text(const StudyOptions& o) {
   return "Each method may spend " + io::compact(o.budget) +
          " thousand network evaluations on training (one sample through one network; a pass with gradient counts three "
-         "times; guided evaluations of the teacher count twice; features for a critic count half), divided equally among "
+         "times; guided evaluations of the teacher count twice; features for a critic count half), divided equally "
+         "among "
          "its stages. All methods train an adapter of rank " +
-         std::to_string(o.base.rank) + " on the same teacher with batches of " + std::to_string(o.base.distill_batch) + ".";
+         std::to_string(o.base.rank) + " on the same teacher with batches of " + std::to_string(o.base.distill_batch) +
+         ".";
 }
 
 struct NamedTable {
@@ -77,7 +80,8 @@ io::Image picture(const StudyOptions& o, const std::vector<Method>& methods) {
   Tensor<float> all(cells[0].shape().with(0, static_cast<std::int64_t>(cells.size())));
   for (std::size_t i = 0; i < cells.size(); ++i)
     all.slice(static_cast<std::int64_t>(i), static_cast<std::int64_t>(i) + 1).copy_from(cells[i]);
-  for (const std::int64_t n : o.steps) grid.column_captions.push_back(std::to_string(n) + count_word(static_cast<int>(n)));
+  for (const std::int64_t n : o.steps)
+    grid.column_captions.push_back(std::to_string(n) + count_word(static_cast<int>(n)));
   grid.columns = static_cast<int>(cells.size() / grid.row_captions.size());
   grid.group = grid.columns / static_cast<int>(o.steps.size());
   grid.scale = 1;
@@ -105,14 +109,16 @@ std::string plot(const StudyOptions& o, const std::vector<Method>& methods, cons
     if (!s.x.empty()) series.push_back(std::move(s));
   }
   if (series.empty()) return {};
-  return io::line_plot(series, {.title = title, .x_label = "sampling steps", .log_x = true, .log_y = log_y, .x_ticks = ticks});
+  return io::line_plot(series,
+                       {.title = title, .x_label = "sampling steps", .log_x = true, .log_y = log_y, .x_ticks = ticks});
 }
 
 }  // namespace
 
 std::string markdown_tables(const StudyOptions& o, const std::vector<Method>& methods, const Results& results) {
   std::string out;
-  for (const auto& [title, table] : tables(o, methods, results)) out += "### " + title + "\n\n" + markdown(table) + "\n";
+  for (const auto& [title, table] : tables(o, methods, results))
+    out += "### " + title + "\n\n" + markdown(table) + "\n";
   return out;
 }
 
@@ -122,19 +128,22 @@ void write_study(const StudyOptions& o, const std::vector<Method>& methods, cons
   std::string lines;
   for (const Row& r : results.rows) {
     std::string line;
-    for (const auto& [name, value] : metric_row(r)) line += (line.empty() ? "{" : ", ") + io::json_string(name) + ": " + value.json();
+    for (const auto& [name, value] : metric_row(r))
+      line += (line.empty() ? "{" : ", ") + io::json_string(name) + ": " + value.json();
     lines += line + "}\n";
   }
   io::atomic_write(file("compare.jsonl"), lines);
-  io::atomic_write(file("tables.md"), budget_text(o) + "\n\n" + explanation(o) + "\n\n" + markdown_tables(o, methods, results));
+  io::atomic_write(file("tables.md"),
+                   budget_text(o) + "\n\n" + explanation(o) + "\n\n" + markdown_tables(o, methods, results));
 
   io::HtmlReport page("Few-step methods on one bench", "Fashion-MNIST, one teacher a seed, equal budgets");
   page.section("Pictures");
   const auto image = picture(o, methods);
   if (image.width > 0) {
     io::write_png(file("samples.png"), image);
-    page.paragraph("A row is a method, a group of columns a number of sampling steps; a place in a group is one class and "
-                   "one noise, the same everywhere. Methods that keep the teacher's trajectories resemble it place by place.");
+    page.paragraph(
+        "A row is a method, a group of columns a number of sampling steps; a place in a group is one class and "
+        "one noise, the same everywhere. Methods that keep the teacher's trajectories resemble it place by place.");
     page.picture(image);
   }
   page.section("Quality by steps", "Plots");

@@ -16,20 +16,29 @@ struct Row {
   std::string method, sampler;
   int steps = 0;
   std::uint64_t seed = 0;
-  double fd = NAN, agreement = NAN, trajectory = NAN;  ///< agreement in percent
-  double fd_low = NAN, fd_high = NAN;                  ///< bootstrap interval within the seed
+  double fd = NAN, agreement = NAN, trajectory = NAN;   ///< agreement in percent
+  double fd_low = NAN, fd_high = NAN;                   ///< bootstrap interval within the seed
   double evaluations = 0, iterations = 0, seconds = 0;  ///< of training; seconds 0 if it was resumed
 };
 
 inline const std::vector<std::string>& row_columns() {
-  static const std::vector<std::string> names{"method", "sampler", "steps", "seed", "fd", "fd_low", "fd_high",
-                                              "agreement", "trajectory", "evaluations", "iterations", "seconds"};
+  static const std::vector<std::string> names{"method",     "sampler",     "steps",      "seed",
+                                              "fd",         "fd_low",      "fd_high",    "agreement",
+                                              "trajectory", "evaluations", "iterations", "seconds"};
   return names;
 }
 inline io::MetricRow metric_row(const Row& r) {
-  return {{"method", r.method}, {"sampler", r.sampler}, {"steps", r.steps}, {"seed", r.seed},
-          {"fd", r.fd}, {"fd_low", r.fd_low}, {"fd_high", r.fd_high}, {"agreement", r.agreement},
-          {"trajectory", r.trajectory}, {"evaluations", r.evaluations}, {"iterations", r.iterations},
+  return {{"method", r.method},
+          {"sampler", r.sampler},
+          {"steps", r.steps},
+          {"seed", r.seed},
+          {"fd", r.fd},
+          {"fd_low", r.fd_low},
+          {"fd_high", r.fd_high},
+          {"agreement", r.agreement},
+          {"trajectory", r.trajectory},
+          {"evaluations", r.evaluations},
+          {"iterations", r.iterations},
           {"seconds", r.seconds}};
 }
 
@@ -56,10 +65,10 @@ inline std::vector<Row> load_rows(const std::string& path) {
         fail<FormatError>("CSV file ", io::in_quotes(path), ": ", column, " is ", io::in_quotes(text));
       }
     };
-    out.push_back({fields[table.column("method")], fields[table.column("sampler")],
-                   static_cast<int>(number("steps")), static_cast<std::uint64_t>(number("seed")), number("fd"),
-                   number("agreement"), number("trajectory"), number("fd_low"), number("fd_high"),
-                   number("evaluations"), number("iterations"), number("seconds")});
+    out.push_back({fields[table.column("method")], fields[table.column("sampler")], static_cast<int>(number("steps")),
+                   static_cast<std::uint64_t>(number("seed")), number("fd"), number("agreement"), number("trajectory"),
+                   number("fd_low"), number("fd_high"), number("evaluations"), number("iterations"),
+                   number("seconds")});
   }
   return out;
 }
@@ -72,8 +81,8 @@ struct Results {
   std::vector<Row> rows;
 
   /// Values over seeds, in the order of seeds.
-  [[nodiscard]] std::map<std::uint64_t, double> values(const std::string& method, const std::string& sampler,
-                                                       int steps, Measure m) const {
+  [[nodiscard]] std::map<std::uint64_t, double> values(const std::string& method, const std::string& sampler, int steps,
+                                                       Measure m) const {
     std::map<std::uint64_t, double> out;
     for (const Row& r : rows)
       if (r.method == method && r.sampler == sampler && r.steps == steps && std::isfinite(r.*m)) out[r.seed] = r.*m;

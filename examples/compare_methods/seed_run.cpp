@@ -109,8 +109,10 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
   std::vector<const Method*> open;
   for (const Method& m : methods) {
     const auto found = std::filesystem::exists(file(m)) ? load_rows(file(m)) : std::vector<Row>{};
-    if (found.empty() || !complete(found)) open.push_back(&m);
-    else rows.insert(rows.end(), found.begin(), found.end());
+    if (found.empty() || !complete(found))
+      open.push_back(&m);
+    else
+      rows.insert(rows.end(), found.begin(), found.end());
   }
   if (open.empty()) return rows;
 
@@ -128,8 +130,12 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     // A resumed training counts only its rest, a whole one must cost what its plan says.
     if (trained.spent > 0 && std::abs(trained.spent - trained.planned) > 0.02 * trained.planned)
-      report(progress, {"", 0, 0, {}, m->name + ": " + io::compact(trained.spent) + " evaluations counted, " +
-                                         io::compact(trained.planned) + " planned"});
+      report(progress, {"",
+                        0,
+                        0,
+                        {},
+                        m->name + ": " + io::compact(trained.spent) + " evaluations counted, " +
+                            io::compact(trained.planned) + " planned"});
     std::vector<Row> mine;
     examiner.measure(*m, trained, m->train ? took.count() : 0, mine);
     save_rows(file(*m), mine);

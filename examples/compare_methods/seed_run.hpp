@@ -25,10 +25,10 @@ struct Prompts {
 /// The settings that decide a seed's results. Methods and steps are not among them: they may be added later.
 inline pipeline::RunOptions settings_of(const StudyOptions& o, const fashion::Options& seed) {
   auto list = fashion::settings_of(seed);
-  const std::set<std::string> main_job{"stage-steps", "stages",        "steps",          "baseline",
-                                      "distance",    "eta",           "teacher-policy", "pairs",
-                                      "skip",        "one-step-steps", "one-step-lr",   "one-step-time",
-                                      "regression-weight", "preserve-weight"};
+  const std::set<std::string> main_job{
+      "stage-steps",       "stages",         "steps", "baseline",       "distance",    "eta",
+      "teacher-policy",    "pairs",          "skip",  "one-step-steps", "one-step-lr", "one-step-time",
+      "regression-weight", "preserve-weight"};
   std::erase_if(list, [&](const auto& s) { return main_job.contains(s.first); });
   list.emplace_back("budget", io::number(o.budget));
   list.emplace_back("pairs", std::to_string(o.pairs));

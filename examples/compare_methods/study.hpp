@@ -62,8 +62,8 @@ struct Plan {
 struct Trained {
   Net last;
   std::map<int, Net> stages = {};
-  double spent = 0;        ///< evaluations counted in this process
-  double planned = 0;      ///< evaluations that the plan says
+  double spent = 0;    ///< evaluations counted in this process
+  double planned = 0;  ///< evaluations that the plan says
   std::int64_t iterations = 0;
 };
 
@@ -100,7 +100,8 @@ Trained train_stages(const Seed& s, const std::string& name, const Plan& plan, c
   const auto grow = [&](int, pipeline::Trainer<float>& trainer) {
     if (extend) extend(trainer);
   };
-  runner.run(plan.stages, options, train, [&](const Step& step) { return loss(step, s.batch(step.iteration)); }, grow);
+  runner.run(
+      plan.stages, options, train, [&](const Step& step) { return loss(step, s.batch(step.iteration)); }, grow);
   out.spent = teacher.count->cost();
   out.planned += plan.before;
   return out;

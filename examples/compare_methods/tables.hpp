@@ -18,17 +18,25 @@ inline const char* count_word(int n) { return n == 1 ? " step" : " steps"; }
 /// What each method is and what it cost. [Hyper-SD Table 1, in small]
 inline io::ReportTable methods_table(const std::vector<Method>& methods, const Results& results) {
   io::ReportTable t;
-  t.columns = {{"Method"}, {"Source"}, {"Trajectory"}, {"Students"}, {"Guidance when sampling"}, {"Training, iterations"},
+  t.columns = {{"Method"},
+               {"Source"},
+               {"Trajectory"},
+               {"Students"},
+               {"Guidance when sampling"},
+               {"Training, iterations"},
                {"Training, network evaluations"}};
   for (const Method& m : methods) {
     double iterations = 0, evaluations = 0;
     for (const Row& r : results.rows)
       if (r.method == m.name) iterations = r.iterations, evaluations = r.evaluations;
-    t.rows.push_back({{m.title, m.source, m.preserves ? "kept" : "replaced",
-                       !m.train ? "" : m.model_per_count ? "one for each number of steps" : "one for all",
-                       m.train ? "none" : "needed", m.train ? io::ReportCell(io::fixed(iterations, 0)) : io::ReportCell(""),
-                       m.train ? io::ReportCell(io::fixed(evaluations / 1000, 0) + " k") : io::ReportCell("")},
-                      !m.train});
+    t.rows.push_back(
+        {{m.title, m.source, m.preserves ? "kept" : "replaced",
+          !m.train            ? ""
+          : m.model_per_count ? "one for each number of steps"
+                              : "one for all",
+          m.train ? "none" : "needed", m.train ? io::ReportCell(io::fixed(iterations, 0)) : io::ReportCell(""),
+          m.train ? io::ReportCell(io::fixed(evaluations / 1000, 0) + " k") : io::ReportCell("")},
+         !m.train});
   }
   return t;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What the unified adapter of a finished run of the main job works with unchanged: a ControlNet that was trained on the
-/// teacher, and other base models. [Hyper-SD Sec. 4.3, C.4, C.5]
+/// What the unified adapter of a finished run of the main job works with unchanged: a ControlNet that was trained on
+/// the teacher, and other base models. [Hyper-SD Sec. 4.3, C.4, C.5]
 #include "control.hpp"
 #include "styles.hpp"
 
@@ -24,9 +24,10 @@ struct Settings {
 
 Settings settings_from(int argc, char** argv) {
   Settings o;
-  CLI::App app{"Trains a ControlNet on edge maps on the teacher of a finished run of the main job, and two base models of\n"
-               "other styles, and uses the run's few-step adapter with each of them, unchanged.",
-               "hypersd_compatibility"};
+  CLI::App app{
+      "Trains a ControlNet on edge maps on the teacher of a finished run of the main job, and two base models of\n"
+      "other styles, and uses the run's few-step adapter with each of them, unchanged.",
+      "hypersd_compatibility"};
   bool quick = false;
   app.add_option("--run", o.run, "folder of a finished run of the main job")->capture_default_str();
   app.add_option("--out", o.out, "where results go; made if missing")->capture_default_str();
@@ -64,8 +65,8 @@ std::string steps_of(std::int64_t n) { return std::to_string(n) + (n == 1 ? " st
 struct Line {
   std::string what, model;
   std::int64_t steps;
-  metrics::Interval value;   ///< edge F1, or agreement with the caption
-  double frechet = 0;        ///< 0: not measured
+  metrics::Interval value;  ///< edge F1, or agreement with the caption
+  double frechet = 0;       ///< 0: not measured
 };
 
 /// Everything both experiments use.
@@ -150,10 +151,13 @@ void control_experiment(Bench& bench) {
                                    ops::map(ops::Affine<float>{2, -1}, edges.slice(0, classes))};
   std::vector<std::string> names{"picture", "edges"};
   const std::int64_t many = base.options.teacher_inference_steps;
-  measure("real, autoencoded", in_batches(pictures, 250, [&](const Tensor<float>& x) {
-            const autograd::NoGrad guard;
-            return base.autoencoder.decode(base.autoencoder.encode(Var<float>(x)).mean).value();
-          }), 0);
+  measure("real, autoencoded",
+          in_batches(pictures, 250,
+                     [&](const Tensor<float>& x) {
+                       const autograd::NoGrad guard;
+                       return base.autoencoder.decode(base.autoencoder.encode(Var<float>(x)).mean).value();
+                     }),
+          0);
   measure("teacher, no control", draw(base.teacher.unet, many, base.options.guidance, false), many);
   const auto teacher = draw(base.teacher.unet, many, base.options.guidance, true);
   measure("teacher + ControlNet", teacher, many);
@@ -168,8 +172,9 @@ void control_experiment(Bench& bench) {
   const auto grid = columns(shown, names, class_names(data));
   io::write_png(run.directory.file("controlnet.png"), grid);
   bench.page.section("ControlNet");
-  bench.page.paragraph("A ControlNet trained on edge maps with the frozen **teacher**, used with the few-step adapter as "
-                       "it is. All samples of a row start from the same noise.");
+  bench.page.paragraph(
+      "A ControlNet trained on edge maps with the frozen **teacher**, used with the few-step adapter as "
+      "it is. All samples of a row start from the same noise.");
   bench.page.picture(grid);
 }
 
@@ -202,7 +207,8 @@ void style_experiment(Bench& bench, const Style& style) {
   const auto grid = columns(shown, names, class_names(data));
   io::write_png(run.directory.file("style_" + style.name + ".png"), grid);
   bench.page.section("Another base model: " + style.name);
-  bench.page.paragraph("The teacher fine-tuned on " + style.name + " pictures; on the right with the adapter, which has "
+  bench.page.paragraph("The teacher fine-tuned on " + style.name +
+                       " pictures; on the right with the adapter, which has "
                        "never seen this style or this model.");
   bench.page.picture(grid);
 }
@@ -225,16 +231,22 @@ void execute(const Settings& o) {
   io::ReportTable table;
   table.columns = {{"Experiment"}, {"Model"}, {"Steps"}, {"Edge F1 or agreement"}, {"FD", io::Best::Lowest}};
   for (const Line& l : bench.lines) {
-    log.append({{"what", l.what}, {"model", l.model}, {"steps", l.steps}, {"value", l.value.estimate},
-                {"low", l.value.low}, {"high", l.value.high}, {"fd", l.frechet > 0 ? l.frechet : std::nan("")}});
+    log.append({{"what", l.what},
+                {"model", l.model},
+                {"steps", l.steps},
+                {"value", l.value.estimate},
+                {"low", l.value.low},
+                {"high", l.value.high},
+                {"fd", l.frechet > 0 ? l.frechet : std::nan("")}});
     table.rows.push_back({{l.what, l.model, l.steps > 0 ? std::to_string(l.steps) : "", cell(l.value, 3),
                            l.frechet > 0 ? io::ReportCell(l.frechet, 2) : io::ReportCell("")},
                           l.model != "base model + adapter" && l.model != "adapter + ControlNet"});
   }
   bench.page.section("Measures");
   bench.page.table(table);
-  bench.page.paragraph("**Edge F1**: edges of the sample against those asked for, within one pixel. **Agreement**: share "
-                       "of samples whose caption a classifier of this style finds. ± is half of a 95 % bootstrap interval.");
+  bench.page.paragraph(
+      "**Edge F1**: edges of the sample against those asked for, within one pixel. **Agreement**: share "
+      "of samples whose caption a classifier of this style finds. ± is half of a 95 % bootstrap interval.");
   bench.page.footer("Written by hypersd_compatibility.");
   bench.page.save(directory.file("report.html"));
   std::printf("report: %s\n", directory.file("report.html").c_str());

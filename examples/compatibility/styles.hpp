@@ -18,7 +18,10 @@ struct Style {
 
 /// Black on white, and grey with bright outlines.
 inline std::vector<Style> styles() {
-  return {{"inverted", [](const Tensor<float>& x) { return ops::map(ops::Affine<float>{-1, 0}, x); }},
+  return {{"inverted",
+           [](const Tensor<float>& x) {
+             return ops::map(ops::Affine<float>{-1, 0}, x);
+           }},
           {"outlined", [](const Tensor<float>& x) {
              const auto edges = data::canny(x);
              Tensor<float> out(x.shape());

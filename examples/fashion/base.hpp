@@ -83,7 +83,7 @@ inline nn::Autoencoder<float> train_autoencoder(const Run& run, const Dataset& d
 
 /// Latents of all training images, shifted and scaled to zero mean and unit variance a channel.
 struct Latents {
-  Tensor<float> values;  ///< [N, 8, 8, 4]
+  Tensor<float> values;         ///< [N, 8, 8, 4]
   double shift = 0, scale = 1;  ///< latent = (mean - shift) / scale
 };
 

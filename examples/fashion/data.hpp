@@ -15,8 +15,7 @@ struct Dataset {
   data::LabelledImages images;
   data::Captions words;
 
-  explicit Dataset(const std::string& folder)
-      : images(data::load_images(folder)), words(images.class_names) {
+  explicit Dataset(const std::string& folder) : images(data::load_images(folder)), words(images.class_names) {
     const auto& train = images.train;
     require<OptionError>(train.height() == 32 && train.width() == 32 && train.channels() == 1, "pictures of ", folder,
                          " are ", train.height(), " x ", train.width(), " x ", train.channels(),

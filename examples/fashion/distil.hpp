@@ -59,9 +59,8 @@ template <class Policy>
 auto tscd_part(const Run& run, const RealBatches& batches, Critic& critic, const std::string& name,
                const std::vector<int>& segments, const std::vector<std::int64_t>& iterations) {
   const Options& o = run.options;
-  pipeline::TscdStages<RealBatches, distill::HyperSdStages, ChosenDistance, Policy> part{.name = name,
-                                                                                        .batches = batches,
-                                                                                        .table = noise_table()};
+  pipeline::TscdStages<RealBatches, distill::HyperSdStages, ChosenDistance, Policy> part{
+      .name = name, .batches = batches, .table = noise_table()};
   part.consistency = {40, o.guidance_min, o.guidance_max, o.noise_offset, o.jump_exponent};
   part.steps = iterations;
   part.segments = segments;

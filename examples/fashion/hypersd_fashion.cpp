@@ -37,8 +37,7 @@ State run_recipe(const Run& run, const Dataset& data, const Latents& latents, co
   const Pairs pairs(run, data, teacher);
   const PairBatches ends(run, pairs, teacher.text);
   const pipeline::Recipe recipe(
-      tscd_part<Policy>(run, real, critic, "tscd", o.stage_segments, o.stage_steps),
-      unified_part(run, ends, unified),
+      tscd_part<Policy>(run, real, critic, "tscd", o.stage_segments, o.stage_steps), unified_part(run, ends, unified),
       dedicated_part(run, ends, dedicated, "one-step-" + std::to_string(o.one_step_time), pipeline::SameAdapter{}));
   return recipe.run(run.session(), teacher.unet, {o.skip.begin(), o.skip.end()});
 }
@@ -62,8 +61,8 @@ void execute(const Options& o) {
   std::optional<Net> rival;
   if (o.baseline) {
     const RealBatches real(run, data, latents, teacher.text);
-    rival = distil_rival(run, real, teacher,
-                         std::accumulate(o.stage_steps.begin(), o.stage_steps.end(), std::int64_t{0}));
+    rival =
+        distil_rival(run, real, teacher, std::accumulate(o.stage_steps.begin(), o.stage_steps.end(), std::int64_t{0}));
   }
 
   io::ensure_writable_folder(directory.file("models"));
