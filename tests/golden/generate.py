@@ -16,6 +16,7 @@ import sys
 import torch
 
 import golden_distill
+import golden_feedback
 import golden_more_solvers
 import golden_networks
 import golden_objectives
@@ -34,6 +35,7 @@ FAMILIES = {
     "lora": golden_training.lora,
     "distill": golden_distill.distill,
     "objectives": golden_objectives.objectives,
+    "feedback": golden_feedback.feedback,
     "frechet": golden_training.frechet,
     "philox": golden_training.philox,
 }
