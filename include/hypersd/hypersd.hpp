@@ -10,6 +10,7 @@
 #include <hypersd/data.hpp>
 #include <hypersd/diffusion.hpp>
 #include <hypersd/distill.hpp>
+#include <hypersd/feedback.hpp>
 #include <hypersd/io.hpp>
 #include <hypersd/metrics.hpp>
 #include <hypersd/nn.hpp>

@@ -17,6 +17,7 @@ import torch
 
 import golden_data
 import golden_distill
+import golden_feedback
 import golden_more_solvers
 import golden_networks
 import golden_objectives
@@ -36,6 +37,7 @@ FAMILIES = {
     "distill": golden_distill.distill,
     "canny": golden_data.canny,
     "objectives": golden_objectives.objectives,
+    "feedback": golden_feedback.feedback,
     "frechet": golden_training.frechet,
     "philox": golden_training.philox,
 }

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/nn/module.hpp>
+
+namespace hypersd::feedback {
+
+/// The same network, values shared, whose parameters ask for no gradient; `net` itself is as before. For decoders,
+/// rewards and references, which feedback must not train.
+template <nn::Module M>
+M frozen(const M& net) {
+  using V = Var<typename M::value_type, typename M::device_type>;
+  M out = net;
+  auto freeze = [](const std::string&, auto& p) {
+    if (!p.defined()) return;
+    static_cast<V&>(p) = V(p.value(), false);
+    p.set_requires_grad(false);
+  };
+  out.visit(freeze, "");
+  return out;
+}
+
+}  // namespace hypersd::feedback

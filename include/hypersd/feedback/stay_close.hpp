@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/feedback/rollout.hpp>
+
+namespace hypersd::feedback {
+
+/// Keeps a student near a frozen reference while rewards pull at it: the mean squared difference of the clean data that
+/// both predict, at the points at which `Refl` with the same options and seed trains,
+///
+///   loss = mean (x0(x_t, student) - x0(x_t, reference))^2, x_t from the student's own sampler, without gradient.
+///
+/// The reference is the `teacher` argument, normally the student as it was before feedback; it is not guided.
+template <diffusion::Prediction P = diffusion::Epsilon, diffusion::AffineSolver S = diffusion::Tcd>
+struct StayClose {
+  using Options = RolloutOptions;
+  Rollout<P, S> rollout;
+
+  /// Throws what `Rollout` throws.
+  explicit StayClose(diffusion::NoiseTable noise, P = {}, Options o = {}, S = {})
+      : rollout(std::move(noise), std::move(o)) {}
+
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+    requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
+  diffusion::LossResult<T, D> loss(const Student& student, const Teacher& reference, const Target&,
+                                   const diffusion::Batch<T, D, C>& batch, diffusion::Randomness random) const {
+    const RolloutDraws d = rollout.draw(random);
+    const Shape& shape = batch.x0.shape();
+    return loss_at(student, reference, batch, d, rollout.template start<T, D>(shape, random),
+                   rollout.template noise<T, D>(shape, d, random));
+  }
+
+  /// The same for given draws, starting noise z [B, ...] and the noise of each solver step (empty for eta = 0).
+  template <class Student, class Teacher, class T, class D, class C>
+  diffusion::LossResult<T, D> loss_at(const Student& student, const Teacher& reference,
+                                      const diffusion::Batch<T, D, C>& batch, const RolloutDraws& d,
+                                      const Tensor<T, D>& z, const std::vector<Tensor<T, D>>& noise = {}) const {
+    const C& condition = batch.condition.conditional;
+    const Var<T, D> x(rollout.walk(student, d, z, noise, condition));
+    const int t = d.times[static_cast<std::size_t>(d.position)];
+    const auto at = Rollout<P, S>::times_of(x.value(), t);
+    const auto gap = autograd::sub(student(x, at, condition), diffusion::predict(reference, x.value(), at, condition));
+    // x_t is the same in both: the difference is taken before it is brought to x0, where x_t would cancel.
+    const auto scale = static_cast<T>(P::x0(rollout.table().level(t)).prediction);
+    return {autograd::map_mean(ops::Square{}, autograd::affine(gap, scale)), {}};
+  }
+};
+
+}  // namespace hypersd::feedback
