@@ -15,6 +15,7 @@ namespace fashion {
 /// What the results call a part of the recipe.
 inline std::string title_of(const std::string& part) {
   if (part == "tscd") return "TSCD";
+  if (part == "feedback") return "TSCD + feedback";
   if (part == "one-step") return "unified";
   if (part.starts_with("one-step-")) return "one step, t = " + part.substr(9);
   return part;
@@ -27,6 +28,7 @@ struct Result {
   double eta = 0;
   metrics::Interval frechet, agreement;
   metrics::Interval trajectory;  ///< latent MSE to the teacher's 50-step end point; NaN for stochastic samplers
+  metrics::Interval judge, preference, aesthetic;  ///< rewards; the judge is the one that nothing was trained on
 };
 
 /// Classifier features as the space of all metrics.

@@ -2,6 +2,7 @@
 /// The main job on real images: teacher -> TSCD (k = 8, 4, 2, 1) -> one-step enhancement -> a student that samples in 1
 /// to 8 steps.
 
+#include "fashion/feedback.hpp"
 #include "fashion/measure.hpp"
 #include "fashion/one_step.hpp"
 #include "fashion/pictures.hpp"
@@ -29,7 +30,8 @@ void save_state(const std::string& path, const nn::StateDict<float>& state) {
 
 /// The parts of the method after the teacher, as one type.
 template <class Policy>
-State run_recipe(const Run& run, const Dataset& data, const Latents& latents, const Teacher& teacher) {
+State run_recipe(const Run& run, const Dataset& data, const nn::Autoencoder<float>& autoencoder, const Latents& latents,
+                 const Teacher& teacher, const Rewards& rewards) {
   const Options& o = run.options;
   const RealBatches real(run, data, latents, teacher.text);
   Critic critic = make_critic(run, teacher);
@@ -37,7 +39,8 @@ State run_recipe(const Run& run, const Dataset& data, const Latents& latents, co
   const Pairs pairs(run, data, teacher);
   const PairBatches ends(run, pairs, teacher.text);
   const pipeline::Recipe recipe(
-      tscd_part<Policy>(run, real, critic, "tscd", o.stage_segments, o.stage_steps), unified_part(run, ends, unified),
+      tscd_part<Policy>(run, real, critic, "tscd", o.stage_segments, o.stage_steps),
+      feedback_part(run, real, autoencoder, latents, rewards), unified_part(run, ends, unified),
       dedicated_part(run, ends, dedicated, "one-step-" + std::to_string(o.one_step_time), pipeline::SameAdapter{}));
   return recipe.run(run.session(), teacher.unet, {o.skip.begin(), o.skip.end()});
 }
@@ -55,9 +58,11 @@ void execute(const Options& o) {
   const auto classifier = train_classifier(run, data);
   const Latents latents = encode_all(autoencoder, data.images.train.first(o.latent_images));
   const Teacher teacher = train_teacher(run, data, latents);
-  const State state = o.teacher_policy == "previous"
-                          ? run_recipe<distill::PreviousStageTeacher>(run, data, latents, teacher)
-                          : run_recipe<distill::OriginalTeacher>(run, data, latents, teacher);
+  const Rewards rewards = train_rewards(run, data, autoencoder, latents, teacher);
+  const State state =
+      o.teacher_policy == "previous"
+          ? run_recipe<distill::PreviousStageTeacher>(run, data, autoencoder, latents, teacher, rewards)
+          : run_recipe<distill::OriginalTeacher>(run, data, autoencoder, latents, teacher, rewards);
   std::optional<Net> rival;
   if (o.baseline) {
     const RealBatches real(run, data, latents, teacher.text);
@@ -71,9 +76,10 @@ void execute(const Options& o) {
   save_state(directory.file("models/text_encoder.safetensors"), nn::state_dict(teacher.text));
   save_state(directory.file("models/unet.safetensors"), nn::state_dict(teacher.unet));
   for (const auto& [part, net] : state.made)
-    save_state(directory.file("models/" + part + "_lora.safetensors"), nn::lora_state(net));
+    save_state(directory.file("models/" + part + "_lora.safetensors"),
+               nn::lora_state(net, part == "feedback" ? "feedback" : "default"));
 
-  Measure measure(run, data, autoencoder, latents, teacher, classifier);
+  Measure measure(run, data, autoencoder, latents, teacher, classifier, &rewards);
   const std::int64_t real = std::min<std::int64_t>(2000, latents.values.dim(0));
   measure.latents("real, autoencoded", latents.values.slice(0, real), data.images.train.labels().slice(0, real),
                   {0, 1, 0, 0}, false);

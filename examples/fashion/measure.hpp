@@ -2,6 +2,7 @@
 #pragma once
 
 #include "evaluate.hpp"
+#include "rewards.hpp"
 
 #include <hypersd/io/metric_log.hpp>
 
@@ -22,29 +23,43 @@ struct Prompts {
 class Measure {
  public:
   Measure(const Run& run, const Dataset& data, const nn::Autoencoder<float>& autoencoder, const Latents& latents,
-          const Teacher& teacher, const nn::Classifier<float>& classifier)
+          const Teacher& teacher, const nn::Classifier<float>& classifier, const Rewards* rewards)
       : run_(run),
+        data_(data),
         autoencoder_(autoencoder),
         latents_(latents),
         teacher_(teacher),
+        rewards_(rewards),
         evaluator_(run, data, classifier),
         prompts_(data, run.options.eval_samples, run.options.seed),
         few_(std::min(run.options.trajectory_samples, run.options.eval_samples)),
         log_(run.directory.file("metrics"),
              {"method", "steps", "eta", "fd", "fd_low", "fd_high", "agreement", "agreement_low", "agreement_high",
-              "trajectory", "trajectory_low", "trajectory_high"}) {
+              "trajectory", "trajectory_low", "trajectory_high", "judge", "judge_low", "judge_high", "preference",
+              "aesthetic"}) {
     ends_ = draw(teacher.unet, {50, run.options.guidance, 0, 0}, "teacher, 50 steps", few_);
   }
 
   /// Measures latents with their labels.
   void latents(const std::string& method, const Tensor<float>& z, const Tensor<std::int32_t>& labels,
                const SampleOptions& s, bool trajectory) {
-    Result r{method, s.steps, s.eta, {}, {}, {std::nan(""), std::nan(""), std::nan("")}};
+    const metrics::Interval none{std::nan(""), std::nan(""), std::nan("")};
+    Result r{method, s.steps, s.eta, {}, {}, none, none, none, none};
     const auto images = decode_all(autoencoder_, latents_, z);
     r.frechet = evaluator_.frechet(images);
     r.agreement = evaluator_.agreement(images, labels);
     if (trajectory)
       r.trajectory = metrics::trajectory_error(z.slice(0, few_), ends_).interval({.resamples = run_.options.bootstrap});
+    if (rewards_ != nullptr) {
+      const auto captions = data_.captions(labels);
+      const auto mean = [&](const auto& reward) {
+        return metrics::bootstrap_mean(Rewards::score(reward, images, teacher_.text, captions),
+                                       {.resamples = run_.options.bootstrap});
+      };
+      r.judge = mean(rewards_->judge);
+      r.preference = mean(rewards_->preference);
+      r.aesthetic = mean(rewards_->aesthetic);
+    }
     log_.append({{"method", method},
                  {"steps", s.steps},
                  {"eta", s.eta},
@@ -56,7 +71,12 @@ class Measure {
                  {"agreement_high", r.agreement.high},
                  {"trajectory", r.trajectory.estimate},
                  {"trajectory_low", r.trajectory.low},
-                 {"trajectory_high", r.trajectory.high}});
+                 {"trajectory_high", r.trajectory.high},
+                 {"judge", r.judge.estimate},
+                 {"judge_low", r.judge.low},
+                 {"judge_high", r.judge.high},
+                 {"preference", r.preference.estimate},
+                 {"aesthetic", r.aesthetic.estimate}});
     results_.push_back(r);
   }
   /// Draws the evaluation samples from `net` and measures them.
@@ -82,9 +102,11 @@ class Measure {
   }
 
   const Run& run_;
+  const Dataset& data_;
   const nn::Autoencoder<float>& autoencoder_;
   const Latents& latents_;
   const Teacher& teacher_;
+  const Rewards* rewards_;
   Evaluator evaluator_;
   Prompts prompts_;
   std::int64_t few_;

@@ -43,6 +43,9 @@ struct Options {
   std::int64_t pairs = 1024;  ///< noise and end points of the teacher, for the one-step parts
   std::int64_t one_step_steps = 300, one_step_time = 800;
   double one_step_lr = 3e-4, regression_weight = 0.25, preserve_weight = 0.5;
+  std::int64_t rated = 1500, reward_steps = 400;  ///< captions with a picture of each grade; updates of each reward
+  std::int64_t feedback_steps = 60;
+  double feedback_lr = 2e-5, stay_close_weight = 2;
   std::vector<std::string> skip = {};  ///< parts of the recipe to leave out
   std::int64_t checkpoint_every = 200;
 };
@@ -57,6 +60,9 @@ inline void make_quick(Options& o) {
   o.channels = 32;
   o.stage_steps = {40, 40, 50, 70};
   o.pairs = 128;
+  o.rated = 200;
+  o.reward_steps = 40;
+  o.feedback_steps = 10;
   o.one_step_steps = 20;
   o.eval_samples = 500;
   o.trajectory_samples = 100;
@@ -72,6 +78,8 @@ inline void make_full(Options& o) {
   o.channels = 64;
   o.stage_steps = {400, 400, 800, 1600};
   o.pairs = 4096;
+  o.rated = 4000;
+  o.reward_steps = 1200;
   o.one_step_steps = 1000;
   o.eval_samples = 4000;
 }
@@ -153,6 +161,13 @@ inline Options parse_options(int argc, char** argv) {
   add("--noise-offset", o.noise_offset, "offset noise of the distillation inputs");
   add("--jump-exponent", o.jump_exponent, "0: the distance at t_end as in Eq 12; 1: in units of the prediction")
       ->check(CLI::Range(0.0, 2.0));
+  add("--rated", o.rated, "captions with one picture of each grade, from which the rewards learn")
+      ->check(CLI::Range(10, 20000));
+  add("--reward-steps", o.reward_steps, "training steps of each reward")->check(CLI::PositiveNumber);
+  add("--feedback-steps", o.feedback_steps, "iterations of feedback learning")->check(CLI::PositiveNumber);
+  add("--feedback-lr", o.feedback_lr, "learning rate of feedback learning")->check(CLI::PositiveNumber);
+  add("--stay-close", o.stay_close_weight, "weight of staying near the student before feedback")
+      ->check(CLI::NonNegativeNumber);
   add("--pairs", o.pairs, "end points of the teacher that one-step enhancement regresses on")
       ->check(CLI::PositiveNumber);
   add("--one-step-steps", o.one_step_steps, "iterations of each one-step part")->check(CLI::PositiveNumber);
@@ -161,7 +176,7 @@ inline Options parse_options(int argc, char** argv) {
   add("--regression-weight", o.regression_weight, "of the MSE to those end points")->check(CLI::NonNegativeNumber);
   add("--preserve-weight", o.preserve_weight, "of keeping the later steps while the first is trained")
       ->check(CLI::NonNegativeNumber);
-  add("--skip", o.skip, "parts of the recipe to leave out: one-step, one-step-800")->delimiter(',');
+  add("--skip", o.skip, "parts of the recipe to leave out: feedback, one-step, one-step-800")->delimiter(',');
   add("--teacher-inference-steps", o.teacher_inference_steps, "DDIM steps of the teacher")->check(CLI::PositiveNumber);
   add("--steps", o.student_steps, "numbers of steps the student is sampled with")->delimiter(',');
   add("--eta", o.eta, "stochasticity of the TCD sampler with more than one step")->check(CLI::Range(0.0, 1.0));
