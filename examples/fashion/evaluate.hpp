@@ -62,6 +62,10 @@ class Evaluator {
                                          {.resamples = run_.options.bootstrap, .kind = metrics::IntervalKind::centred});
     return {scale_ * out.estimate, scale_ * out.low, scale_ * out.high};
   }
+  /// Distance between two sets of pictures, in the same units.
+  [[nodiscard]] double between(const Tensor<float>& a, const Tensor<float>& b) const {
+    return scale_ * metrics::frechet_distance(metrics::moments_of(features(a)), metrics::moments_of(features(b)));
+  }
   [[nodiscard]] metrics::Interval agreement(const Tensor<float>& images, const Tensor<std::int32_t>& labels) const {
     const autograd::NoGrad guard;
     return metrics::agreement([&](const Tensor<float>& x) { return classifier_(Var<float>(x)).value(); }, images,

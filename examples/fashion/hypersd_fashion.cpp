@@ -103,6 +103,10 @@ void execute(const Options& o) {
   found.phases = directory.phases();
   found.results = measure.results();
   found.accuracy = measure.accuracy();
+  found.preference_accuracy = rewards.preference_accuracy;
+  found.judge_accuracy = rewards.judge_accuracy;
+  for (const auto& [part, net] : state.made)
+    if (part == "feedback") found.sweep = measure.sweep(net, {0, 0.5, 1, 1.5, 2});
   const auto picture = sample_grid(run, data, autoencoder, latents, teacher, shown.value_or(teacher.unet));
   io::write_png(directory.file("samples.png"), picture);
   const auto reconstruction = reconstruction_grid(data, autoencoder);

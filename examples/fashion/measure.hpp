@@ -19,6 +19,11 @@ struct Prompts {
   }
 };
 
+/// One strength of the feedback adapter: quality against nearness to the teacher. [Hyper-SD Sec. 3.2]
+struct SweepPoint {
+  double weight = 0, judge = 0, teacher_distance = 0;
+};
+
 /// Samples, measures and logs (`metrics.csv`): a line for each model and sampler.
 class Measure {
  public:
@@ -89,6 +94,24 @@ class Measure {
     for (const std::int64_t n : run_.options.student_steps)
       for (const double eta : {0.0, run_.options.eta})
         if (eta == 0 || n > 1) sampler(method, net, {n, 1, eta, 0}, eta == 0);
+  }
+
+  /// The student with its adapter `feedback` at several strengths, 4 steps: what the judge says of the samples, and how
+  /// far they are from the teacher's.
+  [[nodiscard]] std::vector<SweepPoint> sweep(const Net& net, const std::vector<double>& weights) const {
+    const std::int64_t n = std::min<std::int64_t>(1000, prompts_.noise.dim(0));
+    const auto images = [&](const Net& model, const SampleOptions& s, const std::string& phase) {
+      return decode_all(autoencoder_, latents_, draw(model, s, phase, n));
+    };
+    const auto teacher = images(teacher_.unet, {run_.options.teacher_inference_steps, run_.options.guidance, 0, 0},
+                                "teacher, for the sweep");
+    std::vector<SweepPoint> out;
+    for (const double w : weights) {
+      const auto x = images(nn::merge_lora(net, {{"feedback", w}}), {4, 1, 0, 0}, "feedback at " + io::number(w));
+      const auto scores = Rewards::score(rewards_->judge, x, teacher_.text, prompts_.captions.slice(0, n));
+      out.push_back({w, metrics::bootstrap_mean(scores, {.resamples = 2}).estimate, evaluator_.between(x, teacher)});
+    }
+    return out;
   }
 
   [[nodiscard]] const std::vector<Result>& results() const { return results_; }

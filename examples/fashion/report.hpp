@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "evaluate.hpp"
+#include "measure.hpp"
 
 #include <hypersd/io/html_report.hpp>
 #include <hypersd/io/plot.hpp>
@@ -37,6 +37,8 @@ inline std::string label(const Result& r) {
 /// Everything that the report shows beside what can be read from the run folder.
 struct Findings {
   std::vector<Result> results;
+  std::vector<SweepPoint> sweep;  ///< strengths of the feedback adapter
+  double preference_accuracy = 0, judge_accuracy = 0;  ///< of the rewards, on held-out pairs
   double reconstruction = 0, accuracy = 0, seconds = 0;
   std::vector<std::string> phases;
   std::vector<std::pair<std::string, std::string>> settings;
@@ -56,7 +58,10 @@ inline void write_report(const Run& run, const Findings& found, const io::Image&
       if (r.method == method && r.steps == steps && r.eta == 0) return r;
     return Result{};
   };
-  const Result teacher = find("teacher", o.teacher_inference_steps), four = find("TSCD", 4), one = find("TSCD", 1);
+  std::string best = "TSCD";
+  for (const Result& r : found.results)
+    if (r.method == "unified") best = r.method;
+  const Result teacher = find("teacher", o.teacher_inference_steps), four = find(best, 4), one = find(best, 1);
   auto number = [](double v, int digits) {
     std::ostringstream out;
     out.setf(std::ios::fixed);
@@ -83,13 +88,17 @@ inline void write_report(const Run& run, const Findings& found, const io::Image&
   table.columns = {{"Sampler"},
                    {"FD", io::Best::Lowest},
                    {"Agreement, %", io::Best::Highest},
-                   {"Trajectory error", io::Best::Lowest}};
+                   {"Trajectory error", io::Best::Lowest},
+                   {"Judge", io::Best::Highest},
+                   {"Preference", io::Best::Highest},
+                   {"Aesthetic", io::Best::Highest}};
   for (const Result& r : found.results) {
     const bool reference = r.method == "teacher" || r.method == "real, autoencoded";
     io::ReportCell trajectory("");
     if (std::isfinite(r.trajectory.estimate)) trajectory = cell(r.trajectory, 4);
     table.rows.push_back({{r.method == "real, autoencoded" ? r.method : label(r), cell(r.frechet, 2),
-                           cell(r.agreement, 1, 100), trajectory},
+                           cell(r.agreement, 1, 100), trajectory, cell(r.judge, 2), cell(r.preference, 2),
+                           cell(r.aesthetic, 2)},
                           reference});
   }
   page.table(table);
@@ -99,10 +108,25 @@ inline void write_report(const Run& run, const Findings& found, const io::Image&
       number(100 * found.accuracy, 1) +
       " % accurate on real images) finds the prompted class; **trajectory error** "
       "is the mean squared distance of latents to the teacher's 50-step end points from the same noise. "
-      "± is half of a 95 % bootstrap interval over " +
+      "**Preference** and **aesthetic** are the rewards that feedback learning raises; the **judge** is a preference "
+      "model with other data, seed and architecture that nothing was trained on. They order " +
+      number(100 * found.preference_accuracy, 1) + " % (preference) and " + number(100 * found.judge_accuracy, 1) +
+      " % (judge) of held-out pairs rightly. ± is half of a 95 % bootstrap interval over " +
       std::to_string(o.eval_samples) + " samples.");
+  if (!found.sweep.empty()) {
+    io::PlotSeries judge{.name = "judge", .markers = true}, domain{.name = "FD to the teacher", .markers = true};
+    for (const SweepPoint& p : found.sweep) {
+      judge.x.push_back(p.weight), judge.y.push_back(p.judge);
+      domain.x.push_back(p.weight), domain.y.push_back(p.teacher_distance);
+    }
+    page.heading("Strength of the feedback adapter, 4 steps");
+    page.begin_columns();
+    page.plot(io::line_plot({judge}, {.title = "Judge", .x_label = "merge weight"}));
+    page.plot(io::line_plot({domain}, {.title = "FD to the teacher's samples", .x_label = "merge weight"}));
+    page.end_columns();
+  }
   std::vector<io::PlotSeries> fd, agreement;
-  for (const std::string method : {"TSCD", "TCD"}) {
+  for (const std::string method : {"TSCD", "TSCD + feedback", "unified", "TCD"}) {
     io::PlotSeries a{.name = method, .markers = true}, b{.name = method, .markers = true};
     for (const Result& r : found.results) {
       if (r.method != method || r.eta > 0) continue;

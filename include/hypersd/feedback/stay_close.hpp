@@ -10,7 +10,7 @@ namespace hypersd::feedback {
 ///
 ///   loss = mean (x0(x_t, student) - x0(x_t, reference))^2, x_t from the student's own sampler, without gradient.
 ///
-/// The reference is the `teacher` argument, normally the student as it was before feedback; it is not guided.
+/// The reference is the target network, in a recipe the student as it was before feedback; it is not guided.
 template <diffusion::Prediction P = diffusion::Epsilon, diffusion::AffineSolver S = diffusion::Tcd>
 struct StayClose {
   using Options = RolloutOptions;
@@ -21,8 +21,8 @@ struct StayClose {
       : rollout(std::move(noise), std::move(o)) {}
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
-    requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
-  diffusion::LossResult<T, D> loss(const Student& student, const Teacher& reference, const Target&,
+    requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Target, T, D, C>
+  diffusion::LossResult<T, D> loss(const Student& student, const Teacher&, const Target& reference,
                                    const diffusion::Batch<T, D, C>& batch, diffusion::Randomness random) const {
     const RolloutDraws d = rollout.draw(random);
     const Shape& shape = batch.x0.shape();
