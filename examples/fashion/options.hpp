@@ -42,10 +42,10 @@ struct Options {
   std::int64_t eval_samples = 2000, trajectory_samples = 500, bootstrap = 200;
   std::int64_t pairs = 1024;  ///< noise and end points of the teacher, for the one-step parts
   std::int64_t one_step_steps = 300, one_step_time = 800;
-  double one_step_lr = 3e-4, regression_weight = 0.25, preserve_weight = 0.5;
+  double one_step_lr = 3e-4, regression_weight = 0.25, preserve_weight = 2;
   std::int64_t rated = 1500, reward_steps = 400;  ///< captions with a picture of each grade; updates of each reward
   std::int64_t feedback_steps = 60;
-  double feedback_lr = 2e-5, stay_close_weight = 2;
+  double feedback_lr = 1e-5, stay_close_weight = 4;
   std::vector<std::string> skip = {};  ///< parts of the recipe to leave out
   std::int64_t checkpoint_every = 200;
 };

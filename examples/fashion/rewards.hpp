@@ -184,8 +184,8 @@ inline Aesthetic train_aesthetic(const Run& run, const Dataset& data, const Rate
   nn::init_parameters(out.head, other.seed, "aesthetic");
   pipeline::TrainOptions t;
   t.phase = "aesthetic";
-  t.steps = o.reward_steps;
-  t.learning_rate = optim::WarmUp{optim::Cosine{2e-3, t.steps}, 20};
+  t.steps = 3 * o.reward_steps;  // few parameters on frozen features
+  t.learning_rate = optim::WarmUp{optim::Cosine{2e-2, t.steps}, 20};
   const data::Batches batches(rated.size(), std::min<std::int64_t>(64, rated.size()), other.seed);
   run.train(t, trainable(out.head), [&](std::int64_t step) {
     const auto sub = static_cast<std::uint64_t>(step);
