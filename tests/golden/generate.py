@@ -38,6 +38,7 @@ FAMILIES = {
     "canny": golden_data.canny,
     "objectives": golden_objectives.objectives,
     "feedback": golden_feedback.feedback,
+    "reward_networks": golden_feedback.reward_networks,
     "frechet": golden_training.frechet,
     "philox": golden_training.philox,
 }
