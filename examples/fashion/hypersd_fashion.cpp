@@ -38,10 +38,11 @@ State run_recipe(const Run& run, const Dataset& data, const nn::Autoencoder<floa
   Fake unified = make_fake(run, teacher), dedicated = make_fake(run, teacher);
   const Pairs pairs(run, data, teacher);
   const PairBatches ends(run, pairs, teacher.text);
-  const pipeline::Recipe recipe(
-      tscd_part<Policy>(run, real, critic, "tscd", o.stage_segments, o.stage_steps),
-      feedback_part(run, real, autoencoder, latents, rewards), unified_part(run, ends, unified),
-      dedicated_part(run, ends, dedicated, "one-step-" + std::to_string(o.one_step_time), pipeline::SameAdapter{}));
+  const pipeline::Recipe recipe(tscd_part<Policy>(run, real, critic, "tscd", o.stage_segments, o.stage_steps),
+                                feedback_part(run, real, autoencoder, latents, rewards),
+                                unified_part(run, ends, unified),
+                                dmd_part(run, ends, dedicated, "one-step-" + std::to_string(o.one_step_time),
+                                         pipeline::SameAdapter{}, static_cast<int>(o.one_step_time)));
   return recipe.run(run.session(), teacher.unet, {o.skip.begin(), o.skip.end()});
 }
 
@@ -59,10 +60,9 @@ void execute(const Options& o) {
   const Latents latents = encode_all(autoencoder, data.images.train.first(o.latent_images));
   const Teacher teacher = train_teacher(run, data, latents);
   const Rewards rewards = train_rewards(run, data, autoencoder, latents, teacher);
-  const State state =
-      o.teacher_policy == "previous"
-          ? run_recipe<distill::PreviousStageTeacher>(run, data, autoencoder, latents, teacher, rewards)
-          : run_recipe<distill::OriginalTeacher>(run, data, autoencoder, latents, teacher, rewards);
+  const State state = o.teacher_policy == "previous"
+                          ? run_recipe<distill::PreviousStageTeacher>(run, data, autoencoder, latents, teacher, rewards)
+                          : run_recipe<distill::OriginalTeacher>(run, data, autoencoder, latents, teacher, rewards);
   std::optional<Net> rival;
   if (o.baseline) {
     const RealBatches real(run, data, latents, teacher.text);
@@ -84,19 +84,28 @@ void execute(const Options& o) {
   measure.latents("real, autoencoded", latents.values.slice(0, real), data.images.train.labels().slice(0, real),
                   {0, 1, 0, 0}, false);
   measure.sampler("teacher", teacher.unet, {o.teacher_inference_steps, o.guidance, 0, 0}, true);
-  std::optional<Net> shown;
+  std::optional<Net> shown, dedicated;
   for (const auto& [part, net] : state.made) {
     const Net merged = nn::merge_lora(net);
     if (part.starts_with("one-step-")) {
       SampleOptions s{1, 1, 0, 0};
       s.times = {static_cast<int>(o.one_step_time)};
       measure.sampler(title_of(part), merged, s, true);
+      dedicated = merged;
     } else {
       measure.student(title_of(part), merged);
       shown = merged;
     }
   }
-  if (rival) measure.student("TCD", nn::merge_lora(*rival));
+  if (rival) {
+    measure.student("TCD", nn::merge_lora(*rival));
+    for (const int time : {999, static_cast<int>(o.one_step_time)}) {
+      SampleOptions s{1, 1, 0, 0};
+      s.times = {time};
+      const Net one = dmd_from_teacher(run, data, teacher, time);
+      measure.sampler("DMD of the teacher, t = " + std::to_string(time), nn::merge_lora(one), s, true);
+    }
+  }
 
   Findings found;
   found.settings = settings_of(o);
@@ -107,7 +116,8 @@ void execute(const Options& o) {
   found.judge_accuracy = rewards.judge_accuracy;
   for (const auto& [part, net] : state.made)
     if (part == "feedback") found.sweep = measure.sweep(net, {0, 0.5, 1, 1.5, 2});
-  const auto picture = sample_grid(run, data, autoencoder, latents, teacher, shown.value_or(teacher.unet));
+  const auto picture = sample_grid(run, data, autoencoder, latents, teacher, shown.value_or(teacher.unet),
+                                   dedicated ? &*dedicated : nullptr);
   io::write_png(directory.file("samples.png"), picture);
   const auto reconstruction = reconstruction_grid(data, autoencoder);
   io::write_png(directory.file("autoencoder.png"), reconstruction);

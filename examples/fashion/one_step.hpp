@@ -73,19 +73,29 @@ inline auto unified_part(const Run& run, const PairBatches& batches, Fake& fake)
   return part;
 }
 
-/// The dedicated one-step model: the time input `o.one_step_time`, with or without the rest of the weights. A branch.
+/// Eq 8 alone, for a model that takes one step from the time input `time`. A branch.
 template <class How>
-auto dedicated_part(const Run& run, const PairBatches& batches, Fake& fake, const std::string& name, How how) {
+auto dmd_part(const Run& run, const PairBatches& batches, Fake& fake, const std::string& name, How how, int time) {
   const Options& o = run.options;
   const distill::Dmd<Fake> objective(
-      noise_table(), &fake,
-      {.start = {static_cast<int>(o.one_step_time)}, .guidance = o.guidance, .regression_weight = o.regression_weight});
+      noise_table(), &fake, {.start = {time}, .guidance = o.guidance, .regression_weight = o.regression_weight});
   pipeline::OneStep<distill::Dmd<Fake>, PairBatches, How> part{name, objective, batches};
   part.options = {.steps = o.one_step_steps, .learning_rate = o.one_step_lr};
   part.how = how;
   part.branch = true;
   part.extend = [&fake](pipeline::State& state) { state.add("fake.", fake); };
   return part;
+}
+
+/// The same from the teacher instead of the TSCD student, for comparison.
+inline Net dmd_from_teacher(const Run& run, const Dataset& dataset, const Teacher& teacher, int time) {
+  const Pairs pairs(run, dataset, teacher);
+  Fake fake = make_fake(run, teacher);
+  State state{teacher.unet, teacher.unet};
+  const pipeline::NewAdapter fresh{{.rank = run.options.rank}};
+  const std::string name = "dmd of the teacher, t = " + std::to_string(time);
+  dmd_part(run, PairBatches(run, pairs, teacher.text), fake, name, fresh, time).run(run.session(), state);
+  return state.after(name);
 }
 
 }  // namespace fashion

@@ -129,7 +129,8 @@ inline Options parse_options(int argc, char** argv) {
   app.add_option("--out", o.out, "run folder; made if missing")->capture_default_str();
   app.add_option("--data", o.data, "folder with IDX images and labels, .gz or not")->capture_default_str();
   app.add_flag("--resume", o.resume, "continue the run in --out from its last checkpoint");
-  app.add_flag("--baseline", o.baseline, "also distil by TCD (k = 1 throughout), same iterations, for comparison");
+  app.add_flag("--baseline", o.baseline,
+               "for comparison also TCD (k = 1 throughout, same iterations) and DMD of the teacher");
   app.add_option("--threads", o.threads, "CPU threads, 0: all (results do not depend on it)")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();

@@ -5,9 +5,10 @@
 
 namespace fashion {
 
-/// Rows are captions; a group of columns is a sampler. All groups start from the same noise.
+/// Rows are captions; a group of columns is a sampler, the last one the dedicated one-step model if there is one. All
+/// groups start from the same noise.
 inline io::Image sample_grid(const Run& run, const Dataset& data, const nn::Autoencoder<float>& autoencoder,
-                             const Latents& latents, const Teacher& teacher, const Net& student) {
+                             const Latents& latents, const Teacher& teacher, const Net& student, const Net* dedicated) {
   const Options& o = run.options;
   constexpr std::int64_t each = 3;
   const std::int64_t classes = data.classes(), n = classes * each;
@@ -25,6 +26,8 @@ inline io::Image sample_grid(const Run& run, const Dataset& data, const nn::Auto
   add(teacher.unet, {many, o.guidance, 0, 0}, "teacher " + std::to_string(many));
   for (const std::int64_t s : o.student_steps)
     add(student, {s, 1, 0, 0}, std::to_string(s) + (s == 1 ? " step" : " steps"));
+  if (dedicated != nullptr)
+    add(*dedicated, {1, 1, 0, 0, {static_cast<int>(o.one_step_time)}}, "1, t = " + std::to_string(o.one_step_time));
   const auto columns = static_cast<std::int64_t>(groups.size()) * each;
   Tensor<float> all(groups[0].shape().with(0, classes * columns));
   for (std::int64_t c = 0; c < classes; ++c)

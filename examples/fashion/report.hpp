@@ -37,7 +37,7 @@ inline std::string label(const Result& r) {
 /// Everything that the report shows beside what can be read from the run folder.
 struct Findings {
   std::vector<Result> results;
-  std::vector<SweepPoint> sweep;  ///< strengths of the feedback adapter
+  std::vector<SweepPoint> sweep;                       ///< strengths of the feedback adapter
   double preference_accuracy = 0, judge_accuracy = 0;  ///< of the rewards, on held-out pairs
   double reconstruction = 0, accuracy = 0, seconds = 0;
   std::vector<std::string> phases;
@@ -96,10 +96,10 @@ inline void write_report(const Run& run, const Findings& found, const io::Image&
     const bool reference = r.method == "teacher" || r.method == "real, autoencoded";
     io::ReportCell trajectory("");
     if (std::isfinite(r.trajectory.estimate)) trajectory = cell(r.trajectory, 4);
-    table.rows.push_back({{r.method == "real, autoencoded" ? r.method : label(r), cell(r.frechet, 2),
-                           cell(r.agreement, 1, 100), trajectory, cell(r.judge, 2), cell(r.preference, 2),
-                           cell(r.aesthetic, 2)},
-                          reference});
+    table.rows.push_back(
+        {{r.method == "real, autoencoded" ? r.method : label(r), cell(r.frechet, 2), cell(r.agreement, 1, 100),
+          trajectory, cell(r.judge, 2), cell(r.preference, 2), cell(r.aesthetic, 2)},
+         reference});
   }
   page.table(table);
   page.paragraph(

@@ -165,12 +165,22 @@ inline double held_out_accuracy(const RewardModel& net, const Rated& rated, cons
   return feedback::pair_accuracy(net(Var<float>(pairs.preferred), caption), net(Var<float>(pairs.other), caption));
 }
 
-/// An aesthetic predictor as LAION's: a head on the normalised embedding of a frozen network, here a classifier that has
-/// no other use. It knows no caption.
+/// An aesthetic predictor as LAION's: a head on the normalised embedding of a frozen network, here the pooled features
+/// of all blocks of a classifier that has no other use. It knows no caption.
 struct Aesthetic {
   nn::Classifier<float> backbone;
   nn::AestheticHead<float> head;
-  Var<float> operator()(const Var<float>& images, const Condition&) const { return head(backbone.features(images)); }
+
+  [[nodiscard]] Var<float> embedding(const Var<float>& images) const {
+    std::vector<Var<float>> pooled;
+    auto h = images;
+    for (const auto& block : backbone.blocks) {
+      h = block(h);
+      pooled.push_back(autograd::mean_positions(h));
+    }
+    return autograd::concat_channels(pooled);
+  }
+  Var<float> operator()(const Var<float>& images, const Condition&) const { return head(embedding(images)); }
 };
 
 /// Regression on the grade, from 1 for spoilt pictures to 6 for real ones.
@@ -179,8 +189,9 @@ inline Aesthetic train_aesthetic(const Run& run, const Dataset& data, const Rate
   fashion::Options other = o;
   other.seed = o.seed + 1000003;
   other.classifier_steps = o.reward_steps;
-  Aesthetic out{train_classifier({other, run.directory, run.progress}, data, "aesthetic backbone"),
-                nn::AestheticHead<float>(nn::ScoreHeadConfig{64, {32, 16}})};
+  Aesthetic out{train_classifier({other, run.directory, run.progress}, data, "aesthetic backbone"), {}};
+  const std::int64_t width = out.embedding(Var<float>(rated.images.slice(0, 1))).dim(1);
+  out.head = nn::AestheticHead<float>(nn::ScoreHeadConfig{width, {64, 16}});
   nn::init_parameters(out.head, other.seed, "aesthetic");
   pipeline::TrainOptions t;
   t.phase = "aesthetic";
@@ -198,7 +209,7 @@ inline Aesthetic train_aesthetic(const Run& run, const Dataset& data, const Rate
       grade[static_cast<std::int64_t>(b)] = static_cast<float>(g);
     }
     const auto x = data::augment(take(rated.images, ids), stream(other.seed, "aesthetic.augment", sub));
-    return autograd::mse(out.head(Var<float>(out.backbone.features(Var<float>(x)).value())), grade);
+    return autograd::mse(out.head(out.embedding(Var<float>(x))), grade);
   });
   nn::set_requires_grad(out.head, false);
   return out;

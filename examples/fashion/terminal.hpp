@@ -71,8 +71,10 @@ inline void print_results(const Findings& found, const std::string& folder) {
     const std::string name = r.method == "real, autoencoded" ? r.method : label(r);
     std::printf("%-24s %7.2f [%5.2f, %5.2f] %8.1f [%5.1f, %5.1f]", name.c_str(), r.frechet.estimate, r.frechet.low,
                 r.frechet.high, 100 * r.agreement.estimate, 100 * r.agreement.low, 100 * r.agreement.high);
-    if (std::isfinite(r.trajectory.estimate)) std::printf(" %12.4f", r.trajectory.estimate);
-    else std::printf(" %12s", "");
+    if (std::isfinite(r.trajectory.estimate))
+      std::printf(" %12.4f", r.trajectory.estimate);
+    else
+      std::printf(" %12s", "");
     if (std::isfinite(r.judge.estimate)) std::printf(" %8.2f", r.judge.estimate);
     std::printf("\n");
   }
