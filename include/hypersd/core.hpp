@@ -8,6 +8,7 @@
 #include <hypersd/core/device.hpp>
 #include <hypersd/core/error.hpp>
 #include <hypersd/core/half.hpp>
+#include <hypersd/core/instance.hpp>
 #include <hypersd/core/math.hpp>
 #include <hypersd/core/normal_blocks.hpp>
 #include <hypersd/core/normal_blocks_generic.hpp>

@@ -9,7 +9,12 @@
 #include <hypersd/data/canny.hpp>
 #include <hypersd/data/captions.hpp>
 #include <hypersd/data/image_set.hpp>
+#include <hypersd/data/scenes.hpp>
 
 #if __has_include(<zlib.h>)
 #include <hypersd/data/fashion_mnist.hpp>
+#endif
+
+#if __has_include(<nlohmann/json.hpp>)
+#include <hypersd/data/coco.hpp>
 #endif

@@ -19,6 +19,7 @@
 #include <hypersd/nn/models/controlnet.hpp>
 #include <hypersd/nn/models/discriminator.hpp>
 #include <hypersd/nn/models/reward_model.hpp>
+#include <hypersd/nn/models/segmenter.hpp>
 #include <hypersd/nn/models/text_encoder.hpp>
 #include <hypersd/nn/models/unet.hpp>
 #include <hypersd/nn/models/unet_blocks.hpp>

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <hypersd/core/instance.hpp>
+#include <hypersd/core/philox.hpp>
+#include <hypersd/data/image_set.hpp>
+
+namespace hypersd::data {
+
+/// How scenes are composed.
+struct SceneOptions {
+  int most = 3;                       ///< objects a scene, 1 to this many
+  double smallest = 0.5, largest = 0.9;  ///< an object's size, as a share of its own picture's
+  float threshold = -0.8F;            ///< a pixel above it belongs to the object
+};
+
+/// Pictures of several objects with exact masks.
+struct Scenes {
+  Tensor<float> images;            ///< [N, H, W, 1] in [-1, 1]
+  std::vector<Instances> objects;  ///< in painter's order; a mask is what is still seen in the end
+};
+
+/// `count` scenes from pictures of single objects on a black ground: each is shrunk by averaging, put somewhere and
+/// painted over what is there. A function of (`random`, scene). Throws ShapeError for more than one channel, OptionError.
+inline Scenes compose_scenes(const ImageSet& singles, std::int64_t count, Stream random, const SceneOptions& o = {}) {
+  require<ShapeError>(singles.channels() == 1, "compose_scenes: pictures of ", singles.channels(), " channels");
+  require<OptionError>(o.most >= 1 && 0 < o.smallest && o.smallest <= o.largest && o.largest <= 1 && singles.size() > 0,
+                       "compose_scenes: ", o.most, " objects of sizes ", o.smallest, " to ", o.largest);
+  const std::int64_t h = singles.height(), w = singles.width();
+  Scenes out{Tensor<float>::full(Shape{count, h, w, 1}, -1.0F), {}};
+  for (std::int64_t n = 0; n < count; ++n) {
+    std::uint64_t at = static_cast<std::uint64_t>(n) * 64;
+    const auto draw = [&](std::int64_t below) { return integer_at(random, at++, below); };
+    float* canvas = out.images.data() + n * h * w;
+    Instances objects;
+    for (std::int64_t i = 0, many = 1 + draw(o.most); i < many; ++i) {
+      const std::int64_t id = draw(singles.size());
+      const double size = o.smallest + (o.largest - o.smallest) * static_cast<double>(uniform_at(random, at++));
+      const auto sh = std::max<std::int64_t>(1, static_cast<std::int64_t>(size * static_cast<double>(h)));
+      const auto sw = std::max<std::int64_t>(1, static_cast<std::int64_t>(size * static_cast<double>(w)));
+      const std::int64_t top = draw(h - sh + 1), left = draw(w - sw + 1);
+      const auto picture = singles.images(id, id + 1);
+      Instance object{singles.labels()[id], Tensor<std::uint8_t>::zeros(Shape{h, w})};
+      for (std::int64_t y = 0; y < sh; ++y)
+        for (std::int64_t x = 0; x < sw; ++x) {
+          // The mean of the source pixels that this one covers.
+          float sum = 0, pixels = 0;
+          for (std::int64_t v = y * h / sh; v < std::max((y + 1) * h / sh, y * h / sh + 1); ++v)
+            for (std::int64_t u = x * w / sw; u < std::max((x + 1) * w / sw, x * w / sw + 1); ++u)
+              sum += picture[v * w + u], ++pixels;
+          const float value = sum / pixels;
+          if (value <= o.threshold) continue;
+          const std::int64_t to = (top + y) * w + left + x;
+          canvas[to] = value;
+          for (Instance& below : objects) below.mask[to] = 0;
+          object.mask[to] = 1;
+        }
+      objects.push_back(std::move(object));
+    }
+    out.objects.push_back(std::move(objects));
+  }
+  return out;
+}
+
+}  // namespace hypersd::data
