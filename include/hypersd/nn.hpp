@@ -13,10 +13,12 @@
 #include <hypersd/nn/linear.hpp>
 #include <hypersd/nn/lora.hpp>
 #include <hypersd/nn/lora_state.hpp>
+#include <hypersd/nn/models/aesthetic_head.hpp>
 #include <hypersd/nn/models/autoencoder.hpp>
 #include <hypersd/nn/models/classifier.hpp>
 #include <hypersd/nn/models/controlnet.hpp>
 #include <hypersd/nn/models/discriminator.hpp>
+#include <hypersd/nn/models/reward_model.hpp>
 #include <hypersd/nn/models/text_encoder.hpp>
 #include <hypersd/nn/models/unet.hpp>
 #include <hypersd/nn/models/unet_blocks.hpp>

@@ -36,6 +36,7 @@ FAMILIES = {
     "distill": golden_distill.distill,
     "objectives": golden_objectives.objectives,
     "feedback": golden_feedback.feedback,
+    "reward_networks": golden_feedback.reward_networks,
     "frechet": golden_training.frechet,
     "philox": golden_training.philox,
 }

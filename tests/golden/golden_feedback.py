@@ -18,9 +18,11 @@ x0(x, eps, t) = (x - s_t eps) / a_t, means are over the batch):
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from golden_common import alphas_cumprod, normal, save
 from golden_distill import DIM, HIDDEN, network, predict
+from golden_networks import build, inputs_of, record as record_module
 
 B, PIXELS = 6, 10
 ALPHA, WEIGHT = (1.0, 1.5), (0.5, 2.0)
@@ -106,3 +108,61 @@ def feedback(out):
         tensors |= {f"refl.{case}.x": x, f"refl.{case}.times": torch.tensor(times), f"refl.{case}.noise": noise,
                     f"refl.{case}.position": torch.tensor([position]), f"refl.{case}.rewards": torch.stack(rewards)}  # fmt: skip
     save(out, "feedback", tensors)
+
+
+class Head(nn.Module):
+    """The linear stack of LAION's aesthetic predictor and of ImageReward, with its dropouts."""
+
+    def __init__(self, sizes=(12, 10, 8, 6, 4)):
+        super().__init__()
+        a, b, c, d, e = sizes
+        self.layers = nn.Sequential(nn.Linear(a, b), nn.Dropout(0.2), nn.Linear(b, c), nn.Dropout(0.2), nn.Linear(c, d),
+                                    nn.Dropout(0.1), nn.Linear(d, e), nn.Linear(e, 1))  # fmt: skip
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+class ImageReward(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mlp = Head()
+
+    def forward(self, x):
+        return (self.mlp(x) - 0.16717362830052426) / 1.0333394966054072
+
+
+class Block(nn.Module):
+    """silu(group norm(conv x)), plus x where the stride is 1 and the channels stay."""
+
+    def __init__(self, i, o, kernel, stride, residual):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(i, o, kernel, stride, padding=kernel // 2), nn.GroupNorm(2, o)
+        self.residual = residual
+
+    def forward(self, x):
+        h = F.silu(self.norm(self.conv(x)))
+        return x + h if self.residual else h
+
+
+class RewardModel(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.Sequential(Block(2, 4, 3, 2, False), Block(4, 4, 3, 1, True), Block(4, 6, 3, 2, False),
+                                    Block(6, 6, 3, 1, True), Block(6, 8, 1, 1, False))  # fmt: skip
+        self.caption_proj, self.fc, self.head = nn.Linear(5, 8), nn.Linear(24, 8), nn.Linear(8, 1)
+
+    def forward(self, x, caption):
+        f, g = self.blocks(x).mean(dim=(2, 3)), self.caption_proj(caption.mean(dim=1))
+        return self.head(F.silu(self.fc(torch.cat([f, g, f * g], dim=1))))
+
+
+def reward_networks(out):
+    """aesthetic_head, image_reward_head, reward_model: as golden_networks.py."""
+    heads = {"aesthetic_head": (Head, lambda m, i: m(F.normalize(i["x"], dim=1))[:, 0]),
+             "image_reward_head": (ImageReward, lambda m, i: m(i["x"])[:, 0])}  # fmt: skip
+    for name, (make, call) in heads.items():
+        save(out, name, record_module(name, build(name, make), inputs_of(name, x=(5, 12)), call))
+    inputs = inputs_of("reward_model", x=(3, 2, 10, 8), caption=(3, 4, 5))
+    call = lambda m, i: m(i["x"], i["caption"])[:, 0]
+    save(out, "reward_model", record_module("reward_model", build("reward_model", RewardModel), inputs, call))
