@@ -4,7 +4,9 @@
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/solvers/ddim.hpp>
 #include <hypersd/diffusion/solvers/ddim_ode.hpp>
+#include <hypersd/distill/sum.hpp>
 #include <hypersd/feedback/stay_close.hpp>
+#include <map>
 #include <set>
 
 #include "golden.hpp"
@@ -217,6 +219,9 @@ TEST_CASE("ReFL and its regulariser draw from seed and step alone, and train at 
   static_assert(diffusion::Objective<decltype(refl), toy::Mlp, toy::Mlp, toy::Mlp, double, Cpu, Condition>);
   static_assert(diffusion::Objective<decltype(close), toy::Mlp, toy::Mlp, toy::Mlp, double, Cpu, Condition>);
   CHECK(close.loss(student, student, student, c.batch, {4, 1}).loss.item() == 0);
+  const auto both = distill::sum_of(distill::weighted(1, refl), distill::weighted(0.1, close));
+  const auto loss = [&](const auto& o) { return o.loss(student, c.teacher, c.teacher, c.batch, {4, 7}).loss.item(); };
+  CHECK(loss(both) == doctest::Approx(loss(refl) + 0.1 * loss(close)).epsilon(1e-12));
 }
 
 TEST_CASE("A decoder that is computed twice gives the same gradient") {

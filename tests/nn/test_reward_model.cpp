@@ -10,7 +10,8 @@ using namespace hypersd;
 
 namespace {
 
-const nn::RewardModelConfig small{.in_channels = 2, .caption = 5, .channels = {4, 6}, .features = 8, .norm_num_groups = 2};
+const nn::RewardModelConfig small{
+    .in_channels = 2, .caption = 5, .channels = {4, 6}, .features = 8, .norm_num_groups = 2};
 
 template <class T>
 void compare() {
