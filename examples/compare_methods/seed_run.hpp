@@ -26,10 +26,10 @@ struct Prompts {
 inline pipeline::RunOptions settings_of(const StudyOptions& o, const fashion::Options& seed) {
   auto list = fashion::settings_of(seed);
   const std::set<std::string> main_job{
-      "stage-steps",       "stages",         "steps", "baseline",       "distance",    "eta",
-      "teacher-policy",    "pairs",          "skip",  "one-step-steps", "one-step-lr", "one-step-time",
-      "regression-weight", "preserve-weight",
-                                      "rated", "reward-steps", "feedback-steps", "feedback-lr", "stay-close"};
+      "stage-steps",       "stages",          "steps", "baseline",       "distance",       "eta",
+      "teacher-policy",    "pairs",           "skip",  "one-step-steps", "one-step-lr",    "one-step-time",
+      "regression-weight", "preserve-weight", "rated", "reward-steps",   "feedback-steps", "feedback-lr",
+      "stay-close",        "instance-weight"};
   std::erase_if(list, [&](const auto& s) { return main_job.contains(s.first); });
   list.emplace_back("budget", io::number(o.budget));
   list.emplace_back("pairs", std::to_string(o.pairs));

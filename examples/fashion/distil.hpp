@@ -3,9 +3,11 @@
 
 #include "sample.hpp"
 
+#include <hypersd/data/scenes.hpp>
 #include <hypersd/distill/distances/huber.hpp>
 #include <hypersd/distill/distances/hybrid.hpp>
 #include <hypersd/distill/feature_critic.hpp>
+#include <hypersd/feedback/instance.hpp>
 #include <hypersd/nn/models/discriminator.hpp>
 #include <hypersd/pipeline/recipe.hpp>
 
@@ -14,7 +16,7 @@
 namespace fashion {
 
 using Critic = distill::FeatureCritic<Net, nn::Discriminator<float>>;
-using Batch = diffusion::Batch<float, Cpu, Condition>;
+using Batch = feedback::AnnotatedBatch<float, Cpu, Condition>;
 using State = pipeline::RecipeState<Net>;
 
 inline diffusion::NoiseTable noise_table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
@@ -30,7 +32,24 @@ struct RealBatches {
       : dataset(d), latents(l), text(t), order(l.values.dim(0), run.options.distill_batch, run.options.seed + 1) {}
   Batch operator()(std::int64_t iteration) const {
     const auto ids = order(iteration);
-    return {take(latents.values, ids), condition_of(text, dataset.captions(dataset.images.train.labels(ids)))};
+    const auto labels = dataset.images.train.labels(ids);
+    return {{take(latents.values, ids), condition_of(text, dataset.captions(labels))}, objects(ids, labels)};
+  }
+
+ private:
+  /// Each picture shows one object: its bright pixels.
+  [[nodiscard]] std::vector<Instances> objects(const std::vector<std::int64_t>& ids,
+                                               const Tensor<std::int32_t>& labels) const {
+    const auto images = dataset.images.train.images(ids);
+    const std::int64_t pixels = images.shape().numel_from(1);
+    std::vector<Instances> out;
+    for (std::int64_t b = 0; b < images.dim(0); ++b) {
+      Instance one{labels[b], Tensor<std::uint8_t>(Shape{images.dim(1), images.dim(2)})};
+      for (std::int64_t i = 0; i < pixels; ++i)
+        one.mask[i] = images[b * pixels + i] > data::SceneOptions{}.threshold ? 1 : 0;
+      out.push_back({std::move(one)});
+    }
+    return out;
   }
 };
 

@@ -52,7 +52,7 @@ struct PairBatches {
         order(p.noise.dim(0), std::min(run.options.distill_batch, p.noise.dim(0)), run.options.seed + 2) {}
   Batch operator()(std::int64_t iteration) const {
     const auto ids = order(iteration);
-    return {take(pairs.ends, ids), condition_of(text, take(pairs.captions, ids)), take(pairs.noise, ids)};
+    return {{take(pairs.ends, ids), condition_of(text, take(pairs.captions, ids)), take(pairs.noise, ids)}, {}};
   }
 };
 

@@ -45,7 +45,7 @@ struct Options {
   double one_step_lr = 3e-4, regression_weight = 0.25, preserve_weight = 2;
   std::int64_t rated = 1500, reward_steps = 400;  ///< captions with a picture of each grade; updates of each reward
   std::int64_t feedback_steps = 60;
-  double feedback_lr = 1e-5, stay_close_weight = 4;
+  double feedback_lr = 1e-5, stay_close_weight = 4, instance_weight = 0.05;
   std::vector<std::string> skip = {};  ///< parts of the recipe to leave out
   std::int64_t checkpoint_every = 200;
 };
@@ -167,6 +167,8 @@ inline Options parse_options(int argc, char** argv) {
   add("--reward-steps", o.reward_steps, "training steps of each reward")->check(CLI::PositiveNumber);
   add("--feedback-steps", o.feedback_steps, "iterations of feedback learning")->check(CLI::PositiveNumber);
   add("--feedback-lr", o.feedback_lr, "learning rate of feedback learning")->check(CLI::PositiveNumber);
+  add("--instance-weight", o.instance_weight, "of the instance loss in feedback learning")
+      ->check(CLI::NonNegativeNumber);
   add("--stay-close", o.stay_close_weight, "weight of staying near the student before feedback")
       ->check(CLI::NonNegativeNumber);
   add("--pairs", o.pairs, "end points of the teacher that one-step enhancement regresses on")

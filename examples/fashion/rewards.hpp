@@ -3,8 +3,10 @@
 
 #include "sample.hpp"
 
+#include <hypersd/data/scenes.hpp>
 #include <hypersd/feedback/bradley_terry.hpp>
 #include <hypersd/feedback/frozen.hpp>
+#include <hypersd/feedback/solo_loss.hpp>
 #include <hypersd/io/safetensors.hpp>
 #include <hypersd/io/safetensors_writer.hpp>
 #include <hypersd/metrics/bootstrap.hpp>
@@ -215,10 +217,33 @@ inline Aesthetic train_aesthetic(const Run& run, const Dataset& data, const Rate
   return out;
 }
 
+/// The instance-segmentation network of Eq 14, trained on composed scenes.
+inline nn::Segmenter<float> train_segmenter(const Run& run, const Dataset& data) {
+  const Options& o = run.options;
+  nn::SegmenterConfig config;
+  config.classes = data.classes();
+  nn::Segmenter<float> net(config);
+  nn::init_parameters(net, o.seed, "segmenter");
+  pipeline::TrainOptions t;
+  t.phase = "segmenter";
+  t.steps = o.reward_steps;
+  t.learning_rate = optim::WarmUp{optim::Cosine{2e-3, t.steps}, 20};
+  run.train(t, trainable(net), [&](std::int64_t step) {
+    const auto scenes = data::compose_scenes(data.images.train, 32,
+                                             stream(o.seed, "segmenter.scenes", static_cast<std::uint64_t>(step)));
+    const auto out = net(Var<float>(scenes.images));
+    return feedback::solo_loss(
+        out, feedback::solo_targets<float>(scenes.objects, out.category.dim(1), out.mask.dim(1), config.classes));
+  });
+  nn::set_requires_grad(net, false);
+  return net;
+}
+
 /// All that the feedback is made of, and the judge that it never sees.
 struct Rewards {
   RewardModel preference;
   Aesthetic aesthetic;
+  nn::Segmenter<float> segmenter;
   RewardModel judge;  ///< other pictures, another architecture, another seed; for evaluation alone
   double preference_alpha = 0, aesthetic_alpha = 0;  ///< mean scores of real pictures
   double preference_accuracy = 0, judge_accuracy = 0;
@@ -251,6 +276,7 @@ inline Rewards train_rewards(const Run& run, const Dataset& data, const nn::Auto
   out.preference = train_reward(run, seen, teacher.text, "preference", own, o.seed);
   out.judge = train_reward(run, unseen, teacher.text, "judge", other, o.seed + 2000003);
   out.aesthetic = train_aesthetic(run, data, seen);
+  out.segmenter = train_segmenter(run, data);
   out.preference_accuracy = held_out_accuracy(out.preference, seen, teacher.text);
   out.judge_accuracy = held_out_accuracy(out.judge, unseen, teacher.text);
   // No more than good pictures have is asked for.

@@ -44,6 +44,7 @@ inline pipeline::RunOptions settings_of(const Options& o) {
           {"reward-steps", std::to_string(o.reward_steps)},
           {"feedback-steps", std::to_string(o.feedback_steps)},
           {"feedback-lr", io::number(o.feedback_lr)},
+          {"instance-weight", io::number(o.instance_weight)},
           {"stay-close", io::number(o.stay_close_weight)},
           {"pairs", std::to_string(o.pairs)},
           {"one-step-steps", std::to_string(o.one_step_steps)},

@@ -18,6 +18,7 @@ import torch
 import golden_data
 import golden_distill
 import golden_feedback
+import golden_instance
 import golden_more_solvers
 import golden_networks
 import golden_objectives
@@ -36,6 +37,7 @@ FAMILIES = {
     "lora": golden_training.lora,
     "distill": golden_distill.distill,
     "canny": golden_data.canny,
+    "instance": golden_instance.instance,
     "objectives": golden_objectives.objectives,
     "feedback": golden_feedback.feedback,
     "reward_networks": golden_feedback.reward_networks,

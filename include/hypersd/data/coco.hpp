@@ -34,7 +34,8 @@ inline Tensor<std::uint8_t> mask_of_runs(const std::vector<std::int64_t>& counts
   std::int64_t at = 0;
   std::uint8_t value = 0;
   for (const std::int64_t n : counts) {
-    require<FormatError>(n >= 0 && n <= height * width - at, "run lengths: more than ", height, " x ", width, " pixels");
+    require<FormatError>(n >= 0 && n <= height * width - at, "run lengths: more than ", height, " x ", width,
+                         " pixels");
     for (std::int64_t i = 0; i < n; ++i, ++at)
       if (value != 0) out[at % height * width + at / height] = 1;
     value = value == 0 ? 1 : 0;
@@ -43,8 +44,9 @@ inline Tensor<std::uint8_t> mask_of_runs(const std::vector<std::int64_t>& counts
   return out;
 }
 
-/// Run lengths of COCO's compressed text: six bits a character from '0', 5 of value and one that says "more", differences
-/// to the count before the last from the third on. Throws FormatError for other characters and a text that breaks off.
+/// Run lengths of COCO's compressed text: six bits a character from '0', 5 of value and one that says "more",
+/// differences to the count before the last from the third on. Throws FormatError for other characters and a text that
+/// breaks off.
 inline std::vector<std::int64_t> runs_of_text(const std::string& text) {
   std::vector<std::int64_t> out;
   for (std::size_t i = 0; i < text.size();) {
@@ -103,8 +105,11 @@ inline Coco load_coco(const std::string& path) {
     }
     std::map<std::int64_t, std::size_t> places;
     for (const auto& i : json.at("images")) {
-      CocoImage image{i.at("id").get<std::int64_t>(), i.at("height").get<std::int64_t>(),
-                      i.at("width").get<std::int64_t>(), i.value("file_name", ""), {}};
+      CocoImage image{i.at("id").get<std::int64_t>(),
+                      i.at("height").get<std::int64_t>(),
+                      i.at("width").get<std::int64_t>(),
+                      i.value("file_name", ""),
+                      {}};
       what = "image " + std::to_string(image.id);
       require<FormatError>(0 < image.height && image.height < 65536 && 0 < image.width && image.width < 65536,
                            "its size is ", image.height, " x ", image.width);
@@ -126,9 +131,9 @@ inline Coco load_coco(const std::string& path) {
         const auto size = s.at("size").get<std::vector<std::int64_t>>();
         require<FormatError>(size == std::vector{image.height, image.width}, "its mask is of another size");
         const auto& counts = s.at("counts");
-        object.mask = mask_of_runs(counts.is_string() ? runs_of_text(counts.get<std::string>())
-                                                      : counts.get<std::vector<std::int64_t>>(),
-                                   image.height, image.width);
+        object.mask = mask_of_runs(
+            counts.is_string() ? runs_of_text(counts.get<std::string>()) : counts.get<std::vector<std::int64_t>>(),
+            image.height, image.width);
       }
       image.objects.push_back(std::move(object));
     }

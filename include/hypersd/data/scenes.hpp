@@ -10,9 +10,9 @@ namespace hypersd::data {
 
 /// How scenes are composed.
 struct SceneOptions {
-  int most = 3;                       ///< objects a scene, 1 to this many
+  int most = 3;                          ///< objects a scene, 1 to this many
   double smallest = 0.5, largest = 0.9;  ///< an object's size, as a share of its own picture's
-  float threshold = -0.8F;            ///< a pixel above it belongs to the object
+  float threshold = -0.8F;               ///< a pixel above it belongs to the object
 };
 
 /// Pictures of several objects with exact masks.
@@ -22,7 +22,8 @@ struct Scenes {
 };
 
 /// `count` scenes from pictures of single objects on a black ground: each is shrunk by averaging, put somewhere and
-/// painted over what is there. A function of (`random`, scene). Throws ShapeError for more than one channel, OptionError.
+/// painted over what is there. A function of (`random`, scene). Throws ShapeError for more than one channel,
+/// OptionError.
 inline Scenes compose_scenes(const ImageSet& singles, std::int64_t count, Stream random, const SceneOptions& o = {}) {
   require<ShapeError>(singles.channels() == 1, "compose_scenes: pictures of ", singles.channels(), " channels");
   require<OptionError>(o.most >= 1 && 0 < o.smallest && o.smallest <= o.largest && o.largest <= 1 && singles.size() > 0,

@@ -25,10 +25,12 @@ template <class... O>
 struct Sum {
   std::tuple<Weighted<O>...> terms;
 
-  template <class Student, class Teacher, class Target, class T, class D, class C>
-  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target,
-                        const Batch<T, D, C>& batch, Randomness random) const {
-    LossResult<T, D> out;
+  /// `batch` may know more than a `Batch`, for terms that need it.
+  template <class Student, class Teacher, class Target, class AnyBatch>
+  auto loss(const Student& student, const Teacher& teacher, const Target& target, const AnyBatch& batch,
+            Randomness random) const {
+    using T = typename decltype(batch.x0)::value_type;
+    LossResult<T, typename decltype(batch.x0)::device_type> out;
     const auto add = [&](const auto& term) {
       auto one = term.objective.loss(student, teacher, target, batch, random);
       if (!term.name.empty()) out.diagnostics.emplace_back(term.name, static_cast<double>(one.loss.item()));

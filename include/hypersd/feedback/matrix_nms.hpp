@@ -22,9 +22,9 @@ struct MatrixNmsOptions {
   std::size_t most = 100;
 };
 
-/// Objects of each picture, best first: cells above the score threshold, their score times the mean probability of their
-/// mask, and decayed by the overlap with better ones of the same class, exp(-sigma iou^2) over the same of the better one
-/// itself. (Matrix NMS of SOLOv2, arXiv 2003.10152.) For evaluation.
+/// Objects of each picture, best first: cells above the score threshold, their score times the mean probability of
+/// their mask, and decayed by the overlap with better ones of the same class, exp(-sigma iou^2) over the same of the
+/// better one itself. (Matrix NMS of SOLOv2, arXiv 2003.10152.) For evaluation.
 template <class T, class D>
 std::vector<std::vector<Found>> matrix_nms(const nn::SegmenterOutput<T, D>& out, const MatrixNmsOptions& o = {}) {
   const auto category = out.category.value().template to<Cpu>(), mask = out.mask.value().template to<Cpu>();

@@ -8,13 +8,14 @@
 
 namespace hypersd::nn {
 
-/// Sizes of an instance-segmentation network of one level; the default suits 32 x 32 x 1 pictures: a grid of 8 x 8 cells
-/// and masks of 16 x 16.
+/// Sizes of an instance-segmentation network of one level; the default suits 32 x 32 x 1 pictures: a grid of 8 x 8
+/// cells and masks of 16 x 16.
 struct SegmenterConfig {
   std::int64_t in_channels = 1, classes = 10;
-  std::vector<std::int64_t> channels{24, 48};  ///< one level each, halving the size: the grid has H / 2^levels cells a side
-  std::int64_t head = 48;                      ///< width of both branches
-  std::int64_t depth = 2;                      ///< convolutions in each
+  std::vector<std::int64_t> channels{24,
+                                     48};  ///< one level each, halving the size: the grid has H / 2^levels cells a side
+  std::int64_t head = 48;                  ///< width of both branches
+  std::int64_t depth = 2;                  ///< convolutions in each
   std::int64_t norm_num_groups = 8;
 };
 
@@ -22,7 +23,7 @@ struct SegmenterConfig {
 template <class T, class D>
 struct SegmenterOutput {
   Var<T, D> category;  ///< logits [B, S, S, classes]: what, if anything, has its centre in a cell
-  Var<T, D> mask;      ///< logits [B, h, w, S S]: the mask of the object of cell (row, column) is channel row S + column
+  Var<T, D> mask;  ///< logits [B, h, w, S S]: the mask of the object of cell (row, column) is channel row S + column
 };
 
 /// SOLO (Wang et al., "SOLO: Segmenting Objects by Locations", arXiv 1912.04488) with one level: a category branch on a
