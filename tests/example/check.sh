@@ -40,7 +40,7 @@ refused '/proc/nothing' "${tiny[@]}" --out /proc/nothing
 
 "$program" "${tiny[@]}" --out "$work/whole" >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the run failed'; }
 for file in report.html samples.png autoencoder.png metrics.csv metrics.jsonl models/unet.safetensors models/tscd_lora.safetensors \
-  models/one-step_lora.safetensors models/one-step-800_lora.safetensors recipe.json; do
+  models/feedback_lora.safetensors models/one-step_lora.safetensors models/one-step-800_lora.safetensors recipe.json; do
   [ -s "$work/whole/$file" ] || problem "no $file"
 done
 [ "$(head -c 4 "$work/whole/samples.png" | tail -c 3)" = PNG ] || problem 'samples.png is no PNG'
