@@ -11,7 +11,8 @@ failures=0
 problem() { echo "FAILED: $1"; failures=$((failures + 1)); }
 
 tiny=(--autoencoder-steps 8 --classifier-steps 6 --teacher-steps 24 --latent-images 512 --channels 16 --rank 4
-      --stages 8,1 --stage-steps 6,6 --pairs 16 --one-step-steps 4 --eval-samples 40 --steps 1,2 --teacher-inference-steps 4 --checkpoint-every 3 --seed 5)
+      --stages 8,1 --stage-steps 6,6 --pairs 16 --one-step-steps 4 --rated 10 --reward-steps 4 --feedback-steps 4
+      --eval-samples 40 --steps 1,2 --teacher-inference-steps 4 --checkpoint-every 3 --seed 5)
 
 # Bad input: exit code 2 and a line that names the thing.
 refused() {
@@ -56,8 +57,8 @@ kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null
 [ -e "$work/killed/report.html" ] && echo 'note: the run ended before it was killed'
 "$program" "${tiny[@]}" --out "$work/killed" --resume >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the resumed run failed'; }
-for file in models/autoencoder.safetensors models/unet.safetensors models/tscd_lora.safetensors
-  models/one-step_lora.safetensors metrics.csv samples.png logs/teacher.csv; do
+for file in models/autoencoder.safetensors models/unet.safetensors models/tscd_lora.safetensors \
+  models/feedback_lora.safetensors models/one-step_lora.safetensors metrics.csv samples.png logs/teacher.csv; do
   cmp -s "$work/whole/$file" "$work/killed/$file" || problem "$file differs after kill and resume"
 done
 # A checkpoint of another architecture is refused by name.
