@@ -100,6 +100,10 @@ inline void validate(const Options& o) {
   require<OptionError>(o.teacher_inference_steps <= 1000, "--teacher-inference-steps: ", o.teacher_inference_steps,
                        " is above 1000");
   require<OptionError>(o.channels % 8 == 0, "--channels: ", o.channels, " is not a multiple of 8");
+  const std::vector<std::string> parts{"feedback", "one-step", "one-step-" + std::to_string(o.one_step_time)};
+  for (const std::string& part : o.skip)
+    require<OptionError>(std::find(parts.begin(), parts.end(), part) != parts.end(), "--skip: no part called '", part,
+                         "'; there are ", parts[0], ", ", parts[1], " and ", parts[2]);
   require<OptionError>(o.guidance_min <= o.guidance_max, "--guidance-min ", o.guidance_min, " is above --guidance-max ",
                        o.guidance_max);
 }
