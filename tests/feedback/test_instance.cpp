@@ -75,8 +75,9 @@ TEST_CASE("an object lights its own cell: channel row S + column; empty masks ar
 
 TEST_CASE("SOLO's loss has its known numbers") {
   // Dice of a perfect mask of two pixels, and of probability one half on four pixels of which two are on.
-  SoloTargets<double, Cpu> t{Tensor<double>::zeros({1, 1, 1, 1}), Tensor<double>::from({1, 2, 2, 1}, {1, 1, 0, 0}),
-                             Tensor<double>::ones({1, 1}), 1};
+  auto two = Tensor<double>::zeros({1, 2, 2, 1});
+  two[0] = two[1] = 1;
+  SoloTargets<double, Cpu> t{Tensor<double>::zeros({1, 1, 1, 1}), two, Tensor<double>::ones({1, 1}), 1};
   const auto far = Tensor<double>::full({1, 1, 1, 1}, -60);
   CHECK(loss_of(far, Tensor<double>::from({1, 2, 2, 1}, {60, 60, -60, -60}), t, {1, 0}) ==
         doctest::Approx(0.0004997501).epsilon(1e-6));
