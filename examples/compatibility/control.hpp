@@ -22,7 +22,9 @@ struct Controlled {
   Tensor<float> picture;
 
   Var<float> operator()(const Var<float>& x, const Tensor<float>& t, const Condition& condition) const {
-    const auto residuals = control(x, t, condition, Var<float>(picture));
+    // Guidance asks for both branches in one batch, one after the other.
+    const bool both = x.dim(0) == 2 * picture.dim(0);
+    const auto residuals = control(x, t, condition, Var<float>(both ? ops::concat_first(picture, picture) : picture));
     return unet(x, t, condition, &residuals);
   }
 };
