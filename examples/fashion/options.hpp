@@ -53,20 +53,20 @@ struct Options {
 /// A real but small run: at most two minutes on two cores.
 inline void make_quick(Options& o) {
   o.preset = "quick";
-  o.autoencoder_steps = 250;
+  o.autoencoder_steps = 220;
   o.classifier_steps = 250;
   o.latent_images = 12000;
-  o.teacher_steps = 700;
+  o.teacher_steps = 550;
   o.channels = 32;
   o.stage_steps = {40, 40, 50, 70};
-  o.pairs = 128;
-  o.rated = 200;
+  o.pairs = 64;
+  o.rated = 100;
   o.reward_steps = 40;
-  o.feedback_steps = 10;
-  o.one_step_steps = 20;
-  o.eval_samples = 500;
+  o.feedback_steps = 6;
+  o.one_step_steps = 12;
+  o.eval_samples = 400;
   o.trajectory_samples = 100;
-  o.bootstrap = 100;
+  o.bootstrap = 40;
 }
 
 /// Three times the default's training.
