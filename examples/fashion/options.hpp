@@ -123,8 +123,9 @@ inline Options parse_options(int argc, char** argv) {
   Options o;
   CLI::App app{
       "Trains a text-conditioned latent diffusion teacher on Fashion-MNIST, distils it by trajectory segmented\n"
-      "consistency distillation (TSCD, k = 8, 4, 2, 1) into a LoRA that samples in 1 to 8 steps, evaluates both and\n"
-      "writes checkpoints, pictures, metrics.csv and report.html to a run folder.",
+      "consistency distillation (TSCD, k = 8, 4, 2, 1) into a LoRA, raises rewards by feedback learning, enhances one\n"
+      "step by distribution matching (the unified LoRA, 1 to 8 steps, and a one-step model), evaluates all and writes\n"
+      "checkpoints, pictures, metrics.csv and report.html to a run folder.",
       "hypersd_fashion"};
   bool quick = false, full = false;
   auto* quick_flag = app.add_flag("--quick", quick, "small run, at most 2 minutes on 2 cores");
