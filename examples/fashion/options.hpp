@@ -63,7 +63,7 @@ inline void make_quick(Options& o) {
   o.rated = 100;
   o.reward_steps = 40;
   o.feedback_steps = 6;
-  o.distill_batch = 32;
+  o.distill_batch = 20;
   o.one_step_steps = 12;
   o.eval_samples = 400;
   o.trajectory_samples = 100;
