@@ -2,7 +2,6 @@
 /// Methods whose students agree with themselves along the teacher's trajectories.
 #include "method.hpp"
 
-#include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/diffusion/solvers/lcm.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
 #include <hypersd/distill/feature_critic.hpp>
@@ -22,8 +21,6 @@ namespace {
 
 using distill::OriginalTeacher;
 
-diffusion::NoiseTable table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
-
 distill::ConsistencyOptions guided(const Seed& s) {
   const fashion::Options& o = s.run.options;
   return {.grid_points = 40, .guidance_min = o.guidance_min, .guidance_max = o.guidance_max};
@@ -39,21 +36,21 @@ Trained train_with(const Seed& s, const std::string& name, const Plan& plan, Obj
 
 // An iteration costs 6 a sample: the student's pass with gradient 3, the guided teacher 2, the target 1.
 Trained train_cd(const Seed& s) {
-  return train_with(s, "cd", {}, [&](int) { return distill::Cd<>(table(), guided(s)); });
+  return train_with(s, "cd", {}, [&](int) { return distill::Cd<>(fashion::noise_table(), guided(s)); });
 }
 Trained train_lcm(const Seed& s) {
-  return train_with(s, "lcm", {}, [&](int) { return distill::Lcm<>(table(), guided(s)); });
+  return train_with(s, "lcm", {}, [&](int) { return distill::Lcm<>(fashion::noise_table(), guided(s)); });
 }
 Trained train_tcd(const Seed& s) {
-  return train_with(s, "tcd", {}, [&](int) { return distill::Ctm<>(table(), guided(s)); });
+  return train_with(s, "tcd", {}, [&](int) { return distill::Ctm<>(fashion::noise_table(), guided(s)); });
 }
 Trained train_pcm(const Seed& s) {
-  return train_with(s, "pcm", {}, [&](int) { return distill::Pcm<4>(table(), guided(s)); });
+  return train_with(s, "pcm", {}, [&](int) { return distill::Pcm<4>(fashion::noise_table(), guided(s)); });
 }
 Trained train_tscd(const Seed& s) {
   return train_with(s, "tscd", {.stages = {8, 4, 2, 1}}, [&](int k) {
     using Rule = distill::WithinSegments<>;
-    return distill::Consistency<Rule>(table(), guided(s), {}, Rule{k});
+    return distill::Consistency<Rule>(fashion::noise_table(), guided(s), {}, Rule{k});
   });
 }
 
@@ -73,10 +70,10 @@ Trained train_with_terms(const Seed& s, const std::string& name, const std::vect
       s, name, plan, teacher,
       [&](const Step& step, const Batch& batch) {
         const auto rule = rule_of(step.k);
-        const distill::Consistency<std::remove_const_t<decltype(rule)>> consistency(table(), guided(s), {}, rule);
+        const distill::Consistency<std::remove_const_t<decltype(rule)>> consistency(fashion::noise_table(), guided(s), {}, rule);
         const auto objective = distill::sum_of(
-            weighted(1.0, consistency, "consistency"), weighted(0.1, distill::Denoising<>(table()), "denoising"),
-            weighted(1e-3, distill::DataAdversarial<Critic>(table(), &critic), "gan"));
+            weighted(1.0, consistency, "consistency"), weighted(0.1, distill::Denoising<>(fashion::noise_table()), "denoising"),
+            weighted(1e-3, distill::DataAdversarial<Critic>(fashion::noise_table(), &critic), "gan"));
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       },
       [&](pipeline::Trainer<float>& trainer) { trainer.state().add("critic.", critic); });

@@ -2,7 +2,8 @@
 /// Methods that shorten the teacher's path step by step, or match a distribution with critics and scores.
 #include "method.hpp"
 
-#include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <fashion/pairs.hpp>
+
 #include <hypersd/diffusion/solvers/ddim_ode.hpp>
 #include <hypersd/diffusion/solvers/euler_ancestral.hpp>
 #include <hypersd/diffusion/solvers/perflow.hpp>
@@ -26,8 +27,6 @@ using distill::OriginalTeacher;
 using distill::PreviousStageTeacher;
 using Heads = nn::Discriminator<float>;
 
-diffusion::NoiseTable table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
-
 /// Critic heads for the teacher's features, each map `times` as wide.
 Heads heads_for(const Seed& s, std::int64_t times) {
   nn::DiscriminatorConfig c{.feature_channels = s.teacher.unet.feature_channels(), .hidden = s.run.options.channels};
@@ -42,7 +41,7 @@ Trained train_pd(const Seed& s) {
   const fashion::Options& o = s.run.options;
   return train_stages<PreviousStageTeacher>(
       s, "pd", plan, Model{s.teacher.unet}, [&](const Step& step, const Batch& batch) {
-        const distill::Pd<> objective(table(), {.steps = step.k,
+        const distill::Pd<> objective(fashion::noise_table(), {.steps = step.k,
                                                 .guidance_min = step.guided ? o.guidance_min : 1,
                                                 .guidance_max = step.guided ? o.guidance_max : 1});
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
@@ -60,7 +59,7 @@ Trained train_lightning(const Seed& s) {
   return train_stages<PreviousStageTeacher>(
       s, "lightning", plan, teacher,
       [&](const Step& step, const Batch& batch) {
-        const distill::Lightning<Critic> objective(table(), &critic,
+        const distill::Lightning<Critic> objective(fashion::noise_table(), &critic,
                                                    {.steps = step.k,
                                                     .teacher_steps = 2,
                                                     .guidance_min = step.guided ? o.guidance_min : 1,
@@ -78,7 +77,7 @@ Trained train_perflow(const Seed& s) {
   return train_stages<OriginalTeacher>(
       s, "perflow", plan, Model{s.teacher.unet}, [&](const Step& step, const Batch& batch) {
         const distill::PerFlow objective(
-            table(),
+            fashion::noise_table(),
             {.windows = 4, .teacher_steps = 5, .guidance_min = o.guidance_min, .guidance_max = o.guidance_max});
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       });
@@ -92,7 +91,7 @@ Trained train_add(const Seed& s) {
   return train_stages<OriginalTeacher>(
       s, "add", plan, teacher,
       [&](const Step& step, const Batch& batch) {
-        const distill::Add<Critic> objective(table(), &critic, {.guidance = s.run.options.guidance});
+        const distill::Add<Critic> objective(fashion::noise_table(), &critic, {.guidance = s.run.options.guidance});
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       },
       [&](pipeline::Trainer<float>& trainer) { trainer.state().add("critic.", critic); });
@@ -102,54 +101,25 @@ Trained train_sds(const Seed& s) {
   const Plan plan{.cost = [](int) { return 5.0; }, .learning_rate = 3e-4};
   return train_stages<OriginalTeacher>(
       s, "sds", plan, Model{s.teacher.unet}, [&](const Step& step, const Batch& batch) {
-        const distill::Sds<> objective(table(), {.guidance = s.run.options.guidance});
+        const distill::Sds<> objective(fashion::noise_table(), {.guidance = s.run.options.guidance});
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       });
 }
 
-/// Where the guided teacher's ODE takes noise, for DMD's regression: latents, noise and captions of as many samples.
-struct Pairs {
-  Tensor<float> noise, ends;
-  Tensor<std::int32_t> captions;
-  Pairs(const Seed& s, const Model& teacher, std::int64_t n) : noise(Shape{n, 8, 8, 4}), ends(Shape{n, 8, 8, 4}) {
-    ops::normal_into(noise, stream(s.seed(), "dmd.pairs"));
-    Tensor<std::int32_t> labels(Shape{n});
-    for (std::int64_t i = 0; i < n; ++i) labels[i] = static_cast<std::int32_t>(i % s.data.classes());
-    captions = s.data.captions(labels);
-    const diffusion::Sampler<diffusion::DdimOde, diffusion::ScaledLinear, diffusion::Epsilon, diffusion::ClassifierFree>
-        sampler({}, {}, {.scale = s.run.options.guidance});
-    for (std::int64_t b = 0; b < n; b += 256) {
-      const std::int64_t end = std::min(n, b + 256);
-      report(s.run.progress, {"dmd: pairs of the teacher", b, n, {}, {}});
-      ends.slice(b, end).copy_from(
-          sampler(teacher, noise.slice(b, end), fashion::condition_of(s.teacher.text, captions.slice(b, end)), 25));
-      report(s.run.progress, {"dmd: pairs of the teacher", end, n, {}, {}});
-    }
-  }
-};
-
 Trained train_dmd(const Seed& s) {
   const Model teacher{s.teacher.unet};
-  const Pairs pairs(s, teacher, s.options.pairs);
+  fashion::Pairs pairs{{s.data, s.options.pairs, s.seed(), "dmd.pairs"}, {}};
+  pairs.draw(teacher, s.teacher.text, s.run.options.guidance, s.run.progress);
   Plan plan{.cost = [](int) { return 12.0; }, .learning_rate = 3e-4};
   plan.before = teacher.count->cost();
   using Fake = distill::FakeScore<Model>;
-  Fake fake(nn::deep_copy(teacher), table(), 3e-4);
+  Fake fake(nn::deep_copy(teacher), fashion::noise_table(), 3e-4);
   const data::Batches batches(s.options.pairs, s.run.options.distill_batch, s.seed() + 2);
-  const distill::Dmd<Fake> objective(table(), &fake, {.guidance = s.run.options.guidance});
+  const distill::Dmd<Fake> objective(fashion::noise_table(), &fake, {.guidance = s.run.options.guidance});
   return train_stages<OriginalTeacher>(
       s, "dmd", plan, teacher,
       [&](const Step& step, const Batch&) {
-        const auto ids = batches(step.iteration);
-        const auto captions = [&] {
-          Tensor<std::int32_t> out(pairs.captions.shape().with(0, static_cast<std::int64_t>(ids.size())));
-          for (std::size_t i = 0; i < ids.size(); ++i)
-            out.slice(static_cast<std::int64_t>(i), static_cast<std::int64_t>(i) + 1)
-                .copy_from(pairs.captions.slice(ids[i], ids[i] + 1));
-          return out;
-        }();
-        const Batch batch{fashion::take(pairs.ends, ids), fashion::condition_of(s.teacher.text, captions),
-                          fashion::take(pairs.noise, ids)};
+        const Batch batch = pairs.batch(s.teacher.text, batches(step.iteration));
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       },
       [&](pipeline::Trainer<float>& trainer) { trainer.state().add("fake.", fake); });

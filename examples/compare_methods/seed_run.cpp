@@ -79,7 +79,7 @@ class Examiner {
   const Seed& s_;
   const nn::Autoencoder<float>& autoencoder_;
   fashion::Evaluator evaluator_;
-  Prompts prompts_, shown_;
+  fashion::Prompts prompts_, shown_;
   std::int64_t few_;
   Tensor<float> ends_;
 };

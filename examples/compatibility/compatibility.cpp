@@ -73,7 +73,7 @@ struct Line {
 struct Bench {
   const Settings& options;
   const Run& run;
-  const Base& base;
+  const FinishedRun& base;
   const Dataset& data;
   const Latents& latents;
   std::vector<Line> lines = {};
@@ -90,27 +90,6 @@ struct Bench {
     lines.push_back(std::move(line));
   }
 };
-
-/// Rows of one column each of `groups`, as a grid.
-io::Image columns(const std::vector<Tensor<float>>& groups, const std::vector<std::string>& captions,
-                  const std::vector<std::string>& rows) {
-  const std::int64_t n = groups[0].dim(0), m = static_cast<std::int64_t>(groups.size());
-  Tensor<float> all(groups[0].shape().with(0, n * m));
-  for (std::int64_t i = 0; i < n; ++i)
-    for (std::int64_t g = 0; g < m; ++g)
-      all.slice(i * m + g, i * m + g + 1).copy_from(groups[static_cast<std::size_t>(g)].slice(i, i + 1));
-  io::GridOptions grid;
-  grid.columns = static_cast<int>(m);
-  grid.column_captions = captions;
-  grid.row_captions = rows;
-  return io::image_grid(all, grid);
-}
-
-std::vector<std::string> class_names(const Dataset& data) {
-  std::vector<std::string> out;
-  for (std::int32_t c = 0; c < data.classes(); ++c) out.push_back(data.words.class_name(c));
-  return out;
-}
 
 void control_experiment(Bench& bench) {
   const auto& [options, run, base, data, latents, lines, page] = bench;
@@ -169,7 +148,7 @@ void control_experiment(Bench& bench) {
     shown.push_back(x.slice(0, classes));
     names.push_back(steps_of(s));
   }
-  const auto grid = columns(shown, names, class_names(data));
+  const auto grid = side_by_side(shown, names, class_names(data));
   io::write_png(run.directory.file("controlnet.png"), grid);
   bench.page.section("ControlNet");
   bench.page.paragraph(
@@ -204,7 +183,7 @@ void style_experiment(Bench& bench, const Style& style) {
   measure("base model", teacher.unet, {base.options.teacher_inference_steps, base.options.guidance, 0, 0});
   for (const std::int64_t s : options.steps) measure("base model", teacher.unet, {s, base.options.guidance, 0, 0});
   for (const std::int64_t s : options.steps) measure("base model + adapter", few, {s, 1, 0, 0});
-  const auto grid = columns(shown, names, class_names(data));
+  const auto grid = side_by_side(shown, names, class_names(data));
   io::write_png(run.directory.file("style_" + style.name + ".png"), grid);
   bench.page.section("Another base model: " + style.name);
   bench.page.paragraph("The teacher fine-tuned on " + style.name +
@@ -214,7 +193,7 @@ void style_experiment(Bench& bench, const Style& style) {
 }
 
 void execute(const Settings& o) {
-  const Base base = load_base(o.run);
+  const FinishedRun base = load_run(o.run);
   fashion::Options settings = base.options;
   settings.classifier_steps = o.classifier_steps;
   pipeline::RunDirectory directory(o.out.string(), kept(o),

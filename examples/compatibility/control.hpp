@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base.hpp"
-
+#include <fashion/finished_run.hpp>
 #include <hypersd/data/canny.hpp>
 #include <hypersd/nn/models/controlnet.hpp>
 
@@ -10,6 +9,8 @@
 /// A ControlNet on edge maps, trained on the teacher and used with any student. [Hyper-SD Sec. 4.3]
 
 namespace compatibility {
+
+using namespace fashion;
 
 using Control = nn::ControlNet<float>;
 

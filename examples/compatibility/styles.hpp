@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "base.hpp"
+#include <fashion/finished_run.hpp>
 
 #include <hypersd/data/canny.hpp>
 
@@ -10,6 +10,8 @@
 /// [Hyper-SD Sec. C.5]
 
 namespace compatibility {
+
+using namespace fashion;
 
 struct Style {
   std::string name;
@@ -30,8 +32,25 @@ inline std::vector<Style> styles() {
            }}};
 }
 
+/// The data set with every picture's bytes changed by `f(picture [1, H, W, C] in [-1, 1])`.
+template <class F>
+Dataset styled(Dataset data, F&& f) {
+  for (data::ImageSet* set : {&data.images.train, &data.images.test}) {
+    Tensor<std::uint8_t> pixels(set->pixels().shape());
+    for (std::int64_t b = 0; b < set->size(); b += 500) {
+      const std::int64_t end = std::min(set->size(), b + 500);
+      const Tensor<float> changed = f(set->images(b, end));
+      auto to = pixels.slice(b, end);
+      for (std::int64_t i = 0; i < changed.size(); ++i)
+        to[i] = static_cast<std::uint8_t>(std::lround(std::clamp((changed[i] + 1) * 127.5F, 0.0F, 255.0F)));
+    }
+    *set = data::ImageSet(pixels, set->labels(), set->classes());
+  }
+  return data;
+}
+
 /// Latents of other pictures in the units of the base model's.
-inline Latents encode_like(const Base& base, const Latents& units, const data::ImageSet& images) {
+inline Latents encode_like(const FinishedRun& base, const Latents& units, const data::ImageSet& images) {
   Latents out = encode_all(base.autoencoder, images);
   ops::map_into(out.values,
                 ops::Affine<float>{static_cast<float>(out.scale / units.scale),
@@ -42,7 +61,7 @@ inline Latents encode_like(const Base& base, const Latents& units, const data::I
 }
 
 /// The base model's UNet fine-tuned on a style; its text encoder stays.
-inline Teacher train_style(const Run& run, const Dataset& data, const Latents& latents, const Base& base,
+inline Teacher train_style(const Run& run, const Dataset& data, const Latents& latents, const FinishedRun& base,
                            const std::string& name, std::int64_t steps) {
   Teacher net{base.teacher.text, nn::deep_copy(base.teacher.unet)};
   nn::set_requires_grad(net.unet, true);

@@ -23,6 +23,8 @@ namespace fashion {
 using Net = nn::Unet<float>;
 using Condition = Net::Condition;
 
+inline diffusion::NoiseTable noise_table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
+
 /// Caption width, and the share of the training set that the evaluation classifier sees.
 inline constexpr std::int64_t text_width = 64, classifier_images = 30000;
 
@@ -149,7 +151,7 @@ inline Teacher train_denoiser(const Run& run, const Dataset& dataset, const Late
                               pipeline::TrainOptions t) {
   const Options& o = run.options;
   t.ema = optim::EmaOptions{o.ema_teacher, true};
-  const auto table = diffusion::noise_table<diffusion::ScaledLinear>();
+  const auto table = noise_table();
   const data::Batches batches(latents.values.dim(0), o.teacher_batch, o.seed);
   run.train(t, trainable(net), [&](std::int64_t step) {
     const auto ids = batches(step);

@@ -19,8 +19,6 @@ using Critic = distill::FeatureCritic<Net, nn::Discriminator<float>>;
 using Batch = feedback::AnnotatedBatch<float, Cpu, Condition>;
 using State = pipeline::RecipeState<Net>;
 
-inline diffusion::NoiseTable noise_table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
-
 /// Latents of real images with their captions, in an order of the seed's.
 struct RealBatches {
   const Dataset& dataset;

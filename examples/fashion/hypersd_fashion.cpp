@@ -36,7 +36,7 @@ State run_recipe(const Run& run, const Dataset& data, const nn::Autoencoder<floa
   const RealBatches real(run, data, latents, teacher.text);
   Critic critic = make_critic(run, teacher);
   Fake unified = make_fake(run, teacher), dedicated = make_fake(run, teacher);
-  const Pairs pairs(run, data, teacher);
+  const Pairs pairs = teacher_pairs(run, data, teacher);
   const PairBatches ends(run, pairs, teacher.text);
   const pipeline::Recipe recipe(tscd_part<Policy>(run, real, critic, "tscd", o.stage_segments, o.stage_steps),
                                 feedback_part(run, real, autoencoder, latents, rewards),

@@ -2,22 +2,12 @@
 #pragma once
 
 #include "evaluate.hpp"
+#include "prompts.hpp"
 #include "rewards.hpp"
 
 #include <hypersd/io/metric_log.hpp>
 
 namespace fashion {
-
-/// Evaluation noise and captions: the classes in turn, the same for every sampler.
-struct Prompts {
-  Tensor<std::int32_t> labels, captions;
-  Tensor<float> noise;
-  Prompts(const Dataset& data, std::int64_t n, std::uint64_t seed)
-      : labels(Shape{n}), noise(ops::normal<float>(Shape{n, 8, 8, 4}, stream(seed, "evaluation.noise"))) {
-    for (std::int64_t i = 0; i < n; ++i) labels[i] = static_cast<std::int32_t>(i % data.classes());
-    captions = data.captions(labels);
-  }
-};
 
 /// One strength of the feedback adapter: quality against nearness to the teacher. [Hyper-SD Sec. 3.2]
 struct SweepPoint {
@@ -36,7 +26,7 @@ class Measure {
         teacher_(teacher),
         rewards_(rewards),
         evaluator_(run, data, classifier),
-        prompts_(data, run.options.eval_samples, run.options.seed),
+        prompts_(data, run.options.eval_samples, run.options.seed, "evaluation.noise"),
         few_(std::min(run.options.trajectory_samples, run.options.eval_samples)),
         log_(run.directory.file("metrics"),
              {"method", "steps", "eta", "fd", "fd_low", "fd_high", "agreement", "agreement_low", "agreement_high",
@@ -65,23 +55,14 @@ class Measure {
       r.preference = mean(rewards_->preference);
       r.aesthetic = mean(rewards_->aesthetic);
     }
-    log_.append({{"method", method},
-                 {"steps", s.steps},
-                 {"eta", s.eta},
-                 {"fd", r.frechet.estimate},
-                 {"fd_low", r.frechet.low},
-                 {"fd_high", r.frechet.high},
-                 {"agreement", r.agreement.estimate},
-                 {"agreement_low", r.agreement.low},
-                 {"agreement_high", r.agreement.high},
-                 {"trajectory", r.trajectory.estimate},
-                 {"trajectory_low", r.trajectory.low},
-                 {"trajectory_high", r.trajectory.high},
-                 {"judge", r.judge.estimate},
-                 {"judge_low", r.judge.low},
-                 {"judge_high", r.judge.high},
-                 {"preference", r.preference.estimate},
-                 {"aesthetic", r.aesthetic.estimate}});
+    io::MetricRow row{{"method", method}, {"steps", s.steps}, {"eta", s.eta}};
+    const auto add = [&row](const std::string& name, const metrics::Interval& v) {
+      row.emplace_back(name, v.estimate), row.emplace_back(name + "_low", v.low);
+      row.emplace_back(name + "_high", v.high);
+    };
+    add("fd", r.frechet), add("agreement", r.agreement), add("trajectory", r.trajectory), add("judge", r.judge);
+    row.emplace_back("preference", r.preference.estimate), row.emplace_back("aesthetic", r.aesthetic.estimate);
+    log_.append(row);
     results_.push_back(r);
   }
   /// Draws the evaluation samples from `net` and measures them.

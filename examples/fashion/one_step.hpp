@@ -2,6 +2,7 @@
 #pragma once
 
 #include "distil.hpp"
+#include "pairs.hpp"
 
 #include <hypersd/distill/fake_score.hpp>
 #include <hypersd/distill/objectives/dmd.hpp>
@@ -16,29 +17,21 @@ namespace fashion {
 
 using Fake = distill::FakeScore<Net>;
 
-/// Noise and where the guided teacher's 25 steps take it, the classes in turn.
-struct Pairs {
-  Tensor<float> noise, ends;
-  Tensor<std::int32_t> captions;
-
-  Pairs(const Run& run, const Dataset& dataset, const Teacher& teacher)
-      : noise(ops::normal<float>(Shape{run.options.pairs, 8, 8, 4}, stream(run.options.seed, "pairs"))) {
-    const std::string path = run.directory.file("state/pairs.safetensors");
-    Tensor<std::int32_t> labels(Shape{noise.dim(0)});
-    for (std::int64_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % dataset.classes());
-    captions = dataset.captions(labels);
-    if (run.directory.done("pairs")) {
-      ends = io::SafetensorsFile(path).get<float>("ends");
-      return;
-    }
-    const SampleOptions s{25, run.options.guidance, 0, 0};
-    ends = sample_latents(teacher.unet, teacher.text, captions, noise, s, run.progress, "pairs of the teacher");
-    io::SafetensorsWriter writer;
-    writer.add("ends", ends);
-    writer.write(path);
-    run.directory.mark_done("pairs");
+/// The teacher's pairs, kept in the run's folder.
+inline Pairs teacher_pairs(const Run& run, const Dataset& dataset, const Teacher& teacher) {
+  const std::string path = run.directory.file("state/pairs.safetensors");
+  Pairs pairs{{dataset, run.options.pairs, run.options.seed, "pairs"}, {}};
+  if (run.directory.done("pairs")) {
+    pairs.ends = io::SafetensorsFile(path).get<float>("ends");
+    return pairs;
   }
-};
+  pairs.draw(teacher.unet, teacher.text, run.options.guidance, run.progress);
+  io::SafetensorsWriter writer;
+  writer.add("ends", pairs.ends);
+  writer.write(path);
+  run.directory.mark_done("pairs");
+  return pairs;
+}
 
 /// The pairs as batches.
 struct PairBatches {
@@ -49,11 +42,8 @@ struct PairBatches {
   PairBatches(const Run& run, const Pairs& p, const nn::TextEncoder<float>& t)
       : pairs(p),
         text(t),
-        order(p.noise.dim(0), std::min(run.options.distill_batch, p.noise.dim(0)), run.options.seed + 2) {}
-  Batch operator()(std::int64_t iteration) const {
-    const auto ids = order(iteration);
-    return {{take(pairs.ends, ids), condition_of(text, take(pairs.captions, ids)), take(pairs.noise, ids)}, {}};
-  }
+        order(p.ends.dim(0), std::min(run.options.distill_batch, p.ends.dim(0)), run.options.seed + 2) {}
+  Batch operator()(std::int64_t iteration) const { return {pairs.batch(text, order(iteration)), {}}; }
 };
 
 inline Fake make_fake(const Run& run, const Teacher& teacher) {
@@ -89,7 +79,7 @@ auto dmd_part(const Run& run, const PairBatches& batches, Fake& fake, const std:
 
 /// The same from the teacher instead of the TSCD student, for comparison.
 inline Net dmd_from_teacher(const Run& run, const Dataset& dataset, const Teacher& teacher, int time) {
-  const Pairs pairs(run, dataset, teacher);
+  const Pairs pairs = teacher_pairs(run, dataset, teacher);
   Fake fake = make_fake(run, teacher);
   State state{teacher.unet, teacher.unet};
   const pipeline::NewAdapter fresh{{.rank = run.options.rank}};

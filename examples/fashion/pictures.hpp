@@ -5,6 +5,31 @@
 
 namespace fashion {
 
+/// Pictures side by side: a row for each of `rows`, a group of `each` columns for each of `groups`, whose first
+/// rows.size() * each pictures [N, H, W, C] are in the order of the rows.
+inline io::Image side_by_side(const std::vector<Tensor<float>>& groups, std::vector<std::string> captions,
+                              std::vector<std::string> rows, std::int64_t each = 1) {
+  const auto n = static_cast<std::int64_t>(rows.size()), columns = static_cast<std::int64_t>(groups.size()) * each;
+  Tensor<float> all(groups[0].shape().with(0, n * columns));
+  for (std::int64_t row = 0; row < n; ++row)
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      const std::int64_t to = row * columns + static_cast<std::int64_t>(g) * each;
+      all.slice(to, to + each).copy_from(groups[g].slice(row * each, (row + 1) * each));
+    }
+  io::GridOptions grid;
+  grid.columns = static_cast<int>(columns);
+  grid.group = each > 1 ? static_cast<int>(each) : grid.group;
+  grid.column_captions = std::move(captions);
+  grid.row_captions = std::move(rows);
+  return io::image_grid(all, grid);
+}
+
+inline std::vector<std::string> class_names(const Dataset& data) {
+  std::vector<std::string> out;
+  for (std::int32_t c = 0; c < data.classes(); ++c) out.push_back(data.words.class_name(c));
+  return out;
+}
+
 /// Rows are captions; a group of columns is a sampler, the last one the dedicated one-step model if there is one. All
 /// groups start from the same noise.
 inline io::Image sample_grid(const Run& run, const Dataset& data, const nn::Autoencoder<float>& autoencoder,
@@ -17,10 +42,10 @@ inline io::Image sample_grid(const Run& run, const Dataset& data, const nn::Auto
   const auto captions = data.captions(labels);
   const auto noise = ops::normal<float>(Shape{n, 8, 8, 4}, stream(o.seed, "picture.noise"));
   std::vector<Tensor<float>> groups;
-  io::GridOptions grid;
+  std::vector<std::string> titles;
   auto add = [&](const Net& net, const SampleOptions& s, const std::string& caption) {
     groups.push_back(decode_all(autoencoder, latents, sample_latents(net, teacher.text, captions, noise, s)));
-    grid.column_captions.push_back(caption);
+    titles.push_back(caption);
   };
   const std::int64_t many = o.teacher_inference_steps;
   add(teacher.unet, {many, o.guidance, 0, 0}, "teacher " + std::to_string(many));
@@ -28,19 +53,7 @@ inline io::Image sample_grid(const Run& run, const Dataset& data, const nn::Auto
     add(student, {s, 1, 0, 0}, std::to_string(s) + (s == 1 ? " step" : " steps"));
   if (dedicated != nullptr)
     add(*dedicated, {1, 1, 0, 0, {static_cast<int>(o.one_step_time)}}, "1, t = " + std::to_string(o.one_step_time));
-  const auto columns = static_cast<std::int64_t>(groups.size()) * each;
-  Tensor<float> all(groups[0].shape().with(0, classes * columns));
-  for (std::int64_t c = 0; c < classes; ++c)
-    for (std::size_t g = 0; g < groups.size(); ++g)
-      for (std::int64_t j = 0; j < each; ++j) {
-        const std::int64_t to = c * columns + static_cast<std::int64_t>(g) * each + j;
-        all.slice(to, to + 1).copy_from(groups[g].slice(c * each + j, c * each + j + 1));
-      }
-  grid.columns = static_cast<int>(columns);
-  grid.group = static_cast<int>(each);
-  for (std::int64_t c = 0; c < classes; ++c)
-    grid.row_captions.push_back(data.words.class_name(static_cast<std::int32_t>(c)));
-  return io::image_grid(all, grid);
+  return side_by_side(groups, titles, class_names(data), each);
 }
 
 /// Real test images above their reconstructions.

@@ -39,10 +39,10 @@ struct SampleOptions {
 
 /// Latents of `captions` [N, L] from `noise` [N, 8, 8, 4] by TCD steps (DDIM at eta 0) on the trailing grid or at
 /// `o.times`.
-inline Tensor<float> sample_latents(const Net& net, const nn::TextEncoder<float>& text,
-                                    const Tensor<std::int32_t>& captions, const Tensor<float>& noise,
-                                    const SampleOptions& o, const Progress& progress = {},
-                                    const std::string& phase = {}) {
+template <class Denoiser>
+Tensor<float> sample_latents(const Denoiser& net, const nn::TextEncoder<float>& text,
+                             const Tensor<std::int32_t>& captions, const Tensor<float>& noise, const SampleOptions& o,
+                             const Progress& progress = {}, const std::string& phase = {}) {
   using Sampler =
       diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Epsilon, diffusion::ClassifierFree>;
   const Sampler sampler({.eta = o.eta}, {}, {.scale = o.guidance});

@@ -10,6 +10,31 @@
 
 namespace fashion {
 
+/// The options that decide the networks before distillation, how a student is trained on them, and what is measured:
+/// those that the study of methods shares.
+inline pipeline::RunOptions shared_settings(const Options& o) {
+  return {{"preset", o.preset},
+          {"seed", std::to_string(o.seed)},
+          {"data", o.data.string()},
+          {"autoencoder-steps", std::to_string(o.autoencoder_steps)},
+          {"classifier-steps", std::to_string(o.classifier_steps)},
+          {"latent-images", std::to_string(o.latent_images)},
+          {"teacher-steps", std::to_string(o.teacher_steps)},
+          {"channels", std::to_string(o.channels)},
+          {"rank", std::to_string(o.rank)},
+          {"distill-lr", io::number(o.distill_lr)},
+          {"ema-target", io::number(o.ema_target)},
+          {"guidance", io::number(o.guidance)},
+          {"guidance-min", io::number(o.guidance_min)},
+          {"guidance-max", io::number(o.guidance_max)},
+          {"noise-offset", io::number(o.noise_offset)},
+          {"jump-exponent", io::number(o.jump_exponent)},
+          {"critic-lr", io::number(o.critic_lr)},
+          {"adversarial-weight", io::number(o.adversarial_weight)},
+          {"teacher-inference-steps", std::to_string(o.teacher_inference_steps)},
+          {"eval-samples", std::to_string(o.eval_samples)}};
+}
+
 /// The options that decide a run's results, as they are kept in its folder.
 inline pipeline::RunOptions settings_of(const Options& o) {
   auto list = [](const auto& values) {
@@ -17,45 +42,28 @@ inline pipeline::RunOptions settings_of(const Options& o) {
     for (const auto v : values) out += (out.empty() ? "" : ",") + std::to_string(v);
     return out;
   };
-  return {{"preset", o.preset},
-          {"seed", std::to_string(o.seed)},
-          {"data", o.data.string()},
-          {"baseline", o.baseline ? "true" : "false"},
-          {"autoencoder-steps", std::to_string(o.autoencoder_steps)},
-          {"classifier-steps", std::to_string(o.classifier_steps)},
-          {"latent-images", std::to_string(o.latent_images)},
-          {"teacher-steps", std::to_string(o.teacher_steps)},
-          {"channels", std::to_string(o.channels)},
-          {"rank", std::to_string(o.rank)},
-          {"stages", list(o.stage_segments)},
-          {"stage-steps", list(o.stage_steps)},
-          {"distill-lr", io::number(o.distill_lr)},
-          {"ema-target", io::number(o.ema_target)},
-          {"guidance", io::number(o.guidance)},
-          {"guidance-min", io::number(o.guidance_min)},
-          {"guidance-max", io::number(o.guidance_max)},
-          {"noise-offset", io::number(o.noise_offset)},
-          {"distance", o.distance},
-          {"critic-lr", io::number(o.critic_lr)},
-          {"adversarial-weight", io::number(o.adversarial_weight)},
-          {"teacher-policy", o.teacher_policy},
-          {"jump-exponent", io::number(o.jump_exponent)},
-          {"rated", std::to_string(o.rated)},
-          {"reward-steps", std::to_string(o.reward_steps)},
-          {"feedback-steps", std::to_string(o.feedback_steps)},
-          {"feedback-lr", io::number(o.feedback_lr)},
-          {"instance-weight", io::number(o.instance_weight)},
-          {"stay-close", io::number(o.stay_close_weight)},
-          {"pairs", std::to_string(o.pairs)},
-          {"one-step-steps", std::to_string(o.one_step_steps)},
-          {"one-step-lr", io::number(o.one_step_lr)},
-          {"one-step-time", std::to_string(o.one_step_time)},
-          {"regression-weight", io::number(o.regression_weight)},
-          {"preserve-weight", io::number(o.preserve_weight)},
-          {"teacher-inference-steps", std::to_string(o.teacher_inference_steps)},
-          {"steps", list(o.student_steps)},
-          {"eta", io::number(o.eta)},
-          {"eval-samples", std::to_string(o.eval_samples)}};
+  pipeline::RunOptions out = shared_settings(o);
+  const pipeline::RunOptions recipe{{"baseline", o.baseline ? "true" : "false"},
+                                    {"stages", list(o.stage_segments)},
+                                    {"stage-steps", list(o.stage_steps)},
+                                    {"distance", o.distance},
+                                    {"teacher-policy", o.teacher_policy},
+                                    {"rated", std::to_string(o.rated)},
+                                    {"reward-steps", std::to_string(o.reward_steps)},
+                                    {"feedback-steps", std::to_string(o.feedback_steps)},
+                                    {"feedback-lr", io::number(o.feedback_lr)},
+                                    {"instance-weight", io::number(o.instance_weight)},
+                                    {"stay-close", io::number(o.stay_close_weight)},
+                                    {"pairs", std::to_string(o.pairs)},
+                                    {"one-step-steps", std::to_string(o.one_step_steps)},
+                                    {"one-step-lr", io::number(o.one_step_lr)},
+                                    {"one-step-time", std::to_string(o.one_step_time)},
+                                    {"regression-weight", io::number(o.regression_weight)},
+                                    {"preserve-weight", io::number(o.preserve_weight)},
+                                    {"steps", list(o.student_steps)},
+                                    {"eta", io::number(o.eta)}};
+  out.insert(out.end(), recipe.begin(), recipe.end());
+  return out;
 }
 
 /// Prints a usage error of `program`; the exit code is 2, or 0 where help was asked for (and printed).

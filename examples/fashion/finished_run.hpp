@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <fashion/distil.hpp>
-#include <fashion/evaluate.hpp>
+#include "distil.hpp"
+
 #include <hypersd/io/safetensors.hpp>
 #include <hypersd/nn/lora_state.hpp>
 #include <nlohmann/json.hpp>
 
 #include <fstream>
 
-namespace compatibility {
-
-using namespace fashion;
+namespace fashion {
 
 /// What a finished run of the main job left behind.
-struct Base {
-  fashion::Options options;  ///< those of the run
+struct FinishedRun {
+  Options options;  ///< those of the run
   nn::Autoencoder<float> autoencoder;
   Teacher teacher;
   nn::StateDict<float> lora;  ///< the unified adapter, or TSCD's where one-step enhancement was skipped
@@ -23,9 +21,9 @@ struct Base {
 };
 
 /// Reads a run folder. Throws IoError or FormatError naming the file that is missing or does not fit.
-inline Base load_base(const std::filesystem::path& run) {
-  Base out;
-  fashion::Options& o = out.options;
+inline FinishedRun load_run(const std::filesystem::path& run) {
+  FinishedRun out;
+  Options& o = out.options;
   const std::string settings = (run / "run.json").string();
   require<IoError>(std::filesystem::exists(settings), "no ", io::in_quotes(settings),
                    ": finish a run of the main job first (bash examples/run.sh --out ", run.string(), ")");
@@ -60,27 +58,10 @@ inline Base load_base(const std::filesystem::path& run) {
 }
 
 /// `net` with the run's adapter merged in.
-inline Net with_adapter(const Net& net, const Base& base) {
+inline Net with_adapter(const Net& net, const FinishedRun& run) {
   Net out = net;
-  nn::load_lora_state(out, base.lora);
+  nn::load_lora_state(out, run.lora);
   return nn::merge_lora(out);
 }
 
-/// The data set with every picture's bytes changed by `f(picture [1, H, W, C] in [-1, 1])`.
-template <class F>
-Dataset styled(Dataset data, F&& f) {
-  for (data::ImageSet* set : {&data.images.train, &data.images.test}) {
-    Tensor<std::uint8_t> pixels(set->pixels().shape());
-    for (std::int64_t b = 0; b < set->size(); b += 500) {
-      const std::int64_t end = std::min(set->size(), b + 500);
-      const Tensor<float> changed = f(set->images(b, end));
-      auto to = pixels.slice(b, end);
-      for (std::int64_t i = 0; i < changed.size(); ++i)
-        to[i] = static_cast<std::uint8_t>(std::lround(std::clamp((changed[i] + 1) * 127.5F, 0.0F, 255.0F)));
-    }
-    *set = data::ImageSet(pixels, set->labels(), set->classes());
-  }
-  return data;
-}
-
-}  // namespace compatibility
+}  // namespace fashion
