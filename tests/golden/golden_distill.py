@@ -10,6 +10,7 @@ Written from the equations (4, 5, 11, 12 of arXiv 2404.13686), apart from any C+
     teacher  eps = e_c + omega (e_c - e_u), the null condition is c = 0
     loss     d(Psi(x_t, student, t -> t_end), Psi(xh, target, t_prev -> t_end)),
              xh = Psi(x_t, teacher, t -> t_prev); where t_end == t_prev the target is xh
+    kept     student and target are guided too, and the null condition is a negative one
     mse      mean over all elements of d^2
     huber    mean over all elements of sqrt(d^2 + c^2) - c, c = 1e-3
 """
@@ -33,6 +34,7 @@ CASES = {
     "tscd2": (2, True, [40, 21, 20, 1, 33, 27], [499, 499, 374, 0, 799, 524]),
     "tscd1": (1, True, [40, 21, 20, 1, 33, 27], [0, 499, 374, 0, 24, 649]),
     "tscd4_unguided": (4, False, [40, 11, 10, 1, 33, 27], [749, 249, 24, 0, 749, 649]),
+    "tscd4_kept": (4, "kept", [40, 11, 10, 1, 33, 27], [749, 249, 24, 0, 749, 649]),
 }
 SHAPES = {"w1": (HIDDEN, DIM + 3), "b1": (HIDDEN,), "w2": (DIM, HIDDEN), "b2": (DIM,)}
 
@@ -72,7 +74,8 @@ def distill(out):
     noise = normal("distill.noise", batch, DIM, dtype=torch.float64)
     condition = torch.linspace(-1.0, 1.5, batch, dtype=torch.float64)
     omega = torch.linspace(1.0, 6.0, batch, dtype=torch.float64)
-    tensors = {"x0": x0, "noise": noise, "condition": condition, "omega": omega, "grid": torch.tensor(GRID)}
+    negative = torch.linspace(0.9, -0.7, batch, dtype=torch.float64)
+    tensors = {"x0": x0, "noise": noise, "condition": condition, "negative": negative, "omega": omega, "grid": torch.tensor(GRID)}
     for role, net in nets.items():
         tensors |= {f"{role}.{p}": v for p, v in net.items()}
 
@@ -84,20 +87,27 @@ def distill(out):
         for now, before, end in zip(t.tolist(), t_prev.tolist(), ends):
             assert segment_begin(now, k) <= end <= before and end in GRID, (case, now)
         x_t = a(t) * x0 + s(t) * noise
+        null = negative if guided == "kept" else torch.zeros_like(condition)
+        guidance = omega[:, None] if guided else 0.0
+
+        def guide(net, x, t):
+            conditional = predict(net, x, t, condition)
+            return conditional + guidance * (conditional - predict(net, x, t, null))
+
+        def few(net, x, t):
+            return guide(net, x, t) if guided == "kept" else predict(net, x, t, condition)
+
         with torch.no_grad():
-            conditional = predict(nets["teacher"], x_t, t, condition)
-            null = predict(nets["teacher"], x_t, t, torch.zeros_like(condition))
-            guidance = omega[:, None] if guided else 0.0
-            teacher_eps = conditional + guidance * (conditional - null)
+            teacher_eps = guide(nets["teacher"], x_t, t)
             xh = jump(x_t, teacher_eps, t, t_prev)
-            target = jump(xh, predict(nets["target"], xh, t_prev, condition), t_prev, t_end)
+            target = jump(xh, few(nets["target"], xh, t_prev), t_prev, t_end)
             target = torch.where((t_end == t_prev)[:, None], xh, target)
         times = {"n": torch.tensor(index), "t": t, "t_prev": t_prev, "t_end": t_end}
         states = {"x_t": x_t, "teacher_eps": teacher_eps, "xh": xh, "x_target": target}
         tensors |= {f"{case}.{key}": value for key, value in (times | states).items()}
         for kind in ("mse", "huber"):
             student = {p: v.clone().requires_grad_() for p, v in nets["student"].items()}
-            x_student = jump(x_t, predict(student, x_t, t, condition), t, t_end)
+            x_student = jump(x_t, few(student, x_t, t), t, t_end)
             loss = distance(kind, x_student, target)
             loss.backward()
             tensors[f"{case}.x_student"] = x_student

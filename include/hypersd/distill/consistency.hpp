@@ -53,10 +53,20 @@ struct Consistency {
              diffusion::Predictor<Target, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target,
                         const Batch<T, D, C>& batch, Randomness random) const {
+    return loss_at(student, teacher, target, batch, draws(batch.x0.dim(0), random), noise(batch.x0, random));
+  }
+
+  /// Times and scales of an iteration, for each of `batch` samples.
+  [[nodiscard]] Draws draws(std::int64_t batch, Randomness random) const {
     const SolverGrid grid(table.size(), options.grid_points);
-    const Draws draws =
-        draw(rule, grid, batch.x0.dim(0), options.guidance_min, options.guidance_max, random.seed, random.step);
-    return loss_at(student, teacher, target, batch, draws, noise(batch.x0, random));
+    return draw(rule, grid, batch, options.guidance_min, options.guidance_max, random.seed, random.step);
+  }
+  /// Noise of an iteration, of x0's shape.
+  template <class T, class D>
+  Tensor<T, D> noise(const Tensor<T, D>& x0, Randomness random) const {
+    const auto sub = static_cast<std::uint64_t>(random.step);
+    return diffusion::offset_noise<T, D>(x0.shape(), options.noise_offset, stream(random.seed, "distill.noise", sub),
+                                         stream(random.seed, "distill.offset", sub));
   }
 
   /// The same for given draws and noise [B, ...].
@@ -97,13 +107,6 @@ struct Consistency {
       w.push_back(static_cast<T>(std::pow(std::max(gain, 1e-6), -options.jump_exponent)));
     }
     return Tensor<T, D>::from(Shape{static_cast<std::int64_t>(w.size())}, w);
-  }
-
-  template <class T, class D>
-  Tensor<T, D> noise(const Tensor<T, D>& x0, Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    return diffusion::offset_noise<T, D>(x0.shape(), options.noise_offset, stream(random.seed, "distill.noise", sub),
-                                         stream(random.seed, "distill.offset", sub));
   }
 };
 

@@ -56,10 +56,15 @@ using ExtendState = std::function<void(State&)>;
 
 /// Trajectory segmented consistency distillation through the stages k of `Stages`. [Hyper-SD Eq. 11, 12, Algorithm 1]
 /// `Metric` is the distance, made anew for each k; `Batches` gives the batch of an iteration counted through the stages.
+/// `As` makes something else of the objective, `distill::KeepGuidance` say.
 template <class Batches, class Stages = distill::HyperSdStages, class Metric = distill::Mse,
           distill::TeacherPolicy Policy = distill::OriginalTeacher, diffusion::Prediction P = diffusion::Epsilon,
-          distill::SegmentRule Rule = distill::TrailingBoundary>
+          distill::SegmentRule Rule = distill::TrailingBoundary, template <class> class As = std::type_identity_t>
 struct TscdStages {
+  using Objective = As<distill::Consistency<distill::WithinSegments<Rule>, P, Metric>>;
+  /// Whether a student's guidance is in its weights.
+  static constexpr bool absorbs_guidance = !requires { Objective::keeps_guidance; };
+
   std::string name = "tscd";
   Batches batches;
   diffusion::NoiseTable table;
@@ -73,13 +78,15 @@ struct TscdStages {
   ExtendState extend{};
 
   [[nodiscard]] nlohmann::json describe() const {
-    return {{"stages", segments},
-            {"steps", steps},
-            {"learning_rate", learning_rate},
-            {"distance", type_name<Metric>()},
-            {"teacher", Policy::previous_stage ? "previous stage" : "original"},
-            {"adapter", lora.name},
-            {"rank", lora.rank}};
+    nlohmann::json out{{"stages", segments},
+                       {"steps", steps},
+                       {"learning_rate", learning_rate},
+                       {"distance", type_name<Metric>()},
+                       {"teacher", Policy::previous_stage ? "previous stage" : "original"},
+                       {"adapter", lora.name},
+                       {"rank", lora.rank}};
+    if (!absorbs_guidance) out["guidance"] = "kept";
+    return out;
   }
   template <nn::Module Net>
   void run(const Session& session, RecipeState<Net>& state) const {
@@ -100,9 +107,8 @@ struct TscdStages {
         [&](const StageStep<Net>& step) {
           auto c = consistency;
           // A student of the stage before has guidance in its weights.
-          if (!step.guided) c.guidance_min = c.guidance_max = 1;
-          const distill::Consistency<distill::WithinSegments<Rule>, P, Metric> objective(table, c, metric(step.k),
-                                                                                         {step.k});
+          if (absorbs_guidance && !step.guided) c.guidance_min = c.guidance_max = 1;
+          const Objective objective(table, c, metric(step.k), distill::WithinSegments<Rule>{step.k});
           return objective.loss(step.student, step.teacher, step.target, batches(step.iteration),
                                 {session.seed, step.iteration});
         },
