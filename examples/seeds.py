@@ -4,8 +4,9 @@
 
     python3 examples/seeds.py runs/seed0 runs/seed1 runs/seed2
 
-Each entry is the mean over the runs and half of its 95 % interval (Student's t). Runs with --baseline get a second table:
-TSCD minus TCD in pairs of the same seed, hence of the same teacher. Standard library only.
+Each entry is the mean over the runs and half of its 95 % interval (Student's t). Below come differences in pairs of the same
+seed, hence of the same teacher: feedback against none, and with --baseline TSCD against TCD and one-step enhancement of the
+student against that of the teacher; then ratios of FD. Standard library only.
 """
 
 import argparse
@@ -19,6 +20,24 @@ import sys
 T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 
 
+COLUMNS = [
+    ("FD", "fd", 2, 1),
+    ("agreement, %", "agreement", 1, 100),
+    ("trajectory error", "trajectory", 4, 1),
+    ("judge", "judge", 3, 1),
+    ("preference", "preference", 2, 1),
+    ("aesthetic", "aesthetic", 2, 1),
+]
+# What is compared with what: at every number of steps that both have.
+PAIRS = [
+    ("TSCD", "TCD"),
+    ("TSCD + feedback", "TSCD"),
+    ("unified", "TSCD + feedback"),
+    ("unified", "DMD of the teacher, t = 999"),
+    ("one step, t = 800", "DMD of the teacher, t = 800"),
+]
+
+
 def read(folder):
     path = pathlib.Path(folder)
     path = path / "metrics.csv" if path.is_dir() or not path.suffix else path
@@ -30,18 +49,34 @@ def read(folder):
     return {(r["method"], int(float(r["steps"])), float(r["eta"])): r for r in rows}
 
 
-def entry(runs, key, field, digits, factor=1, minus=None):
-    def value(run, at):
-        return factor * float(run[at][field] or "nan")
-
-    values = [value(run, key) - (value(run, minus) if minus else 0) for run in runs]
+def interval(values, digits, sign=""):
+    """Mean and half of the 95 % interval; nothing where a run has no such number."""
     if any(math.isnan(v) for v in values):
         return ""
-    mean = f"{statistics.mean(values):{'+' if minus else ''}.{digits}f}"
+    mean = f"{statistics.mean(values):{sign}.{digits}f}"
     if len(values) < 2:
         return mean
     half = T.get(len(values) - 1, 1.96) * statistics.stdev(values) / math.sqrt(len(values))
     return f"{mean} ± {half:.{digits}f}"
+
+
+def number(run, key, field):
+    return float(run[key].get(field) or "nan")
+
+
+def name_of(method, steps, eta):
+    name = method if steps == 0 else f"{method}, {steps} step{'s' if steps > 1 else ''}"
+    return name + (f", eta {eta:g}" if eta > 0 else "")
+
+
+def table(title, rows):
+    """Rows of (name, cells); columns that are empty everywhere are left out."""
+    if not rows:
+        return
+    kept = [i for i in range(len(rows[0][1])) if any(cells[i] for _, cells in rows)]
+    print(f"\n| {title} | " + " | ".join(COLUMNS[i][0] for i in kept) + " |\n|---|" + "---|" * len(kept))
+    for name, cells in rows:
+        print(f"| {name} | " + " | ".join(cells[i] for i in kept) + " |")
 
 
 def main():
@@ -52,24 +87,29 @@ def main():
     keys = [key for key in runs[0] if all(key in run for run in runs)]
     if not keys:
         sys.exit("seeds.py: the runs have no sampler in common")
-    head = "| FD | agreement, % | trajectory error |\n|---|---|---|---|"
-    columns = [("fd", 2, 1), ("agreement", 1, 100), ("trajectory", 4, 1)]
 
-    def row(key, minus=None):
-        _, steps, eta = key
-        name = key[0] if steps == 0 else f"{key[0]}, {steps} step{'s' if steps > 1 else ''}"
-        name += f", eta {eta:g}" if eta > 0 else ""
-        cells = [entry(runs, key, *column, minus=minus) for column in columns]
-        print(f"| {name} | " + " | ".join(cells) + " |")
+    def cells(value, sign=""):
+        return [interval([factor * value(run, field) for run in runs], digits, sign)
+                for _, field, digits, factor in COLUMNS]
 
-    print(f"| sampler {head}")
-    for key in keys:
-        row(key)
-    pairs = [(key, ("TCD", *key[1:])) for key in keys if key[0] == "TSCD" and ("TCD", *key[1:]) in keys]
-    if pairs:
-        print(f"\n| TSCD minus TCD {head}")
-    for key, rival in pairs:
-        row(key, rival)
+    table("sampler", [(name_of(*key), cells(lambda run, field, key=key: number(run, key, field))) for key in keys])
+    for method, rival in PAIRS:
+        pairs = [(key, (rival, *key[1:])) for key in keys if key[0] == method and (rival, *key[1:]) in keys]
+        table(f"{method} minus {rival}", [
+            (name_of(*a), cells(lambda run, field, a=a, b=b: number(run, a, field) - number(run, b, field), "+"))
+            for a, b in pairs])
+
+    ratios = [(a, b) for a in keys for b in keys
+              if (a[0], b[0]) == ("TSCD + feedback", "TSCD") and a[1:] == b[1:] or b[0] == "teacher" and a[1] == 1]
+    if ratios:
+        print("\n| ratio of FD | |\n|---|---|")
+    for a, b in ratios:
+        print(f"| {name_of(*a)} / {name_of(*b)} | {interval([number(r, a, 'fd') / number(r, b, 'fd') for r in runs], 2)} |")
+    unified = [key for key in keys if key[0] == "unified" and (key[2] > 0 or key[1] == 1)]
+    if len(unified) > 1:
+        spread = [max(v) - min(v) for v in ([100 * number(run, key, "agreement") for key in unified] for run in runs)]
+        print(f"\nAgreement of the unified adapter, highest minus lowest over "
+              f"{', '.join(str(key[1]) for key in unified)} steps: {interval(spread, 1)} points")
 
 
 if __name__ == "__main__":

@@ -12,11 +12,15 @@
 
 namespace fashion {
 
+/// The part of the recipe that trains all weights for one step.
+inline constexpr const char* whole_unet = "one-step-unet";
+
 /// What the results call a part of the recipe.
 inline std::string title_of(const std::string& part) {
   if (part == "tscd") return "TSCD";
   if (part == "feedback") return "TSCD + feedback";
   if (part == "one-step") return "unified";
+  if (part == whole_unet) return "one step, whole UNet";
   if (part.starts_with("one-step-")) return "one step, t = " + part.substr(9);
   return part;
 }

@@ -35,14 +35,15 @@ State run_recipe(const Run& run, const Dataset& data, const nn::Autoencoder<floa
   const Options& o = run.options;
   const RealBatches real(run, data, latents, teacher.text);
   Critic critic = make_critic(run, teacher);
-  Fake unified = make_fake(run, teacher), dedicated = make_fake(run, teacher);
+  Fake unified = make_fake(run, teacher), dedicated = make_fake(run, teacher), whole = make_fake(run, teacher);
   const Pairs pairs = teacher_pairs(run, data, teacher);
   const PairBatches ends(run, pairs, teacher.text);
   const pipeline::Recipe recipe(tscd_part<Policy>(run, real, critic, "tscd", o.stage_segments, o.stage_steps),
                                 feedback_part(run, real, autoencoder, latents, rewards),
                                 unified_part(run, ends, unified),
                                 dmd_part(run, ends, dedicated, "one-step-" + std::to_string(o.one_step_time),
-                                         pipeline::SameAdapter{}, static_cast<int>(o.one_step_time)));
+                                         pipeline::SameAdapter{}, static_cast<int>(o.one_step_time)),
+                                dmd_part(run, ends, whole, whole_unet, pipeline::AllWeights{}, 999));
   return recipe.run(run.session(), teacher.unet, {o.skip.begin(), o.skip.end()});
 }
 
@@ -76,22 +77,25 @@ void execute(const Options& o) {
   save_state(directory.file("models/text_encoder.safetensors"), nn::state_dict(teacher.text));
   save_state(directory.file("models/unet.safetensors"), nn::state_dict(teacher.unet));
   for (const auto& [part, net] : state.made)
-    save_state(directory.file("models/" + part + "_lora.safetensors"),
-               nn::lora_state(net, part == "feedback" ? "feedback" : "default"));
+    if (part == whole_unet)
+      save_state(directory.file("models/" + part + ".safetensors"), nn::state_dict(net));
+    else
+      save_state(directory.file("models/" + part + "_lora.safetensors"),
+                 nn::lora_state(net, part == "feedback" ? "feedback" : "default"));
 
   Measure measure(run, data, autoencoder, latents, teacher, classifier, &rewards);
   const std::int64_t real = std::min<std::int64_t>(2000, latents.values.dim(0));
   measure.latents("real, autoencoded", latents.values.slice(0, real), data.images.train.labels().slice(0, real),
                   {0, 1, 0, 0}, false);
   measure.sampler("teacher", teacher.unet, {o.teacher_inference_steps, o.guidance, 0, 0}, true);
-  std::optional<Net> shown, dedicated;
+  std::optional<Net> shown;
+  std::vector<OneStepModel> one_step;
   for (const auto& [part, net] : state.made) {
     const Net merged = nn::merge_lora(net);
     if (part.starts_with("one-step-")) {
-      SampleOptions s{1, 1, 0, 0};
-      s.times = {static_cast<int>(o.one_step_time)};
-      measure.sampler(title_of(part), merged, s, true);
-      dedicated = merged;
+      one_step.push_back({merged, part == whole_unet ? 999 : static_cast<int>(o.one_step_time),
+                          part == whole_unet ? "1, UNet" : "1, t = " + std::to_string(o.one_step_time)});
+      measure.sampler(title_of(part), merged, one_step.back().options(), true);
     } else {
       measure.student(title_of(part), merged);
       shown = merged;
@@ -100,10 +104,8 @@ void execute(const Options& o) {
   if (rival) {
     measure.student("TCD", nn::merge_lora(*rival));
     for (const int time : {999, static_cast<int>(o.one_step_time)}) {
-      SampleOptions s{1, 1, 0, 0};
-      s.times = {time};
-      const Net one = dmd_from_teacher(run, data, teacher, time);
-      measure.sampler("DMD of the teacher, t = " + std::to_string(time), nn::merge_lora(one), s, true);
+      const OneStepModel one{nn::merge_lora(dmd_from_teacher(run, data, teacher, time)), time, ""};
+      measure.sampler("DMD of the teacher, t = " + std::to_string(time), one.net, one.options(), true);
     }
   }
 
@@ -116,8 +118,7 @@ void execute(const Options& o) {
   found.judge_accuracy = rewards.judge_accuracy;
   for (const auto& [part, net] : state.made)
     if (part == "feedback") found.sweep = measure.sweep(net, {0, 0.5, 1, 1.5, 2});
-  const auto picture = sample_grid(run, data, autoencoder, latents, teacher, shown.value_or(teacher.unet),
-                                   dedicated ? &*dedicated : nullptr);
+  const auto picture = sample_grid(run, data, autoencoder, latents, teacher, shown.value_or(teacher.unet), one_step);
   io::write_png(directory.file("samples.png"), picture);
   const auto reconstruction = reconstruction_grid(data, autoencoder);
   io::write_png(directory.file("autoencoder.png"), reconstruction);

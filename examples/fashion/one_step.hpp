@@ -63,14 +63,16 @@ inline auto unified_part(const Run& run, const PairBatches& batches, Fake& fake)
   return part;
 }
 
-/// Eq 8 alone, for a model that takes one step from the time input `time`. A branch.
+/// Eq 8 alone, for a model that takes one step from the time input `time`. A branch. All weights move too far at the
+/// adapter's learning rate.
 template <class How>
 auto dmd_part(const Run& run, const PairBatches& batches, Fake& fake, const std::string& name, How how, int time) {
   const Options& o = run.options;
   const distill::Dmd<Fake> objective(
       noise_table(), &fake, {.start = {time}, .guidance = o.guidance, .regression_weight = o.regression_weight});
   pipeline::OneStep<distill::Dmd<Fake>, PairBatches, How> part{name, objective, batches};
-  part.options = {.steps = o.one_step_steps, .learning_rate = o.one_step_lr};
+  const double slower = std::same_as<How, pipeline::AllWeights> ? 3 : 1;
+  part.options = {.steps = o.one_step_steps, .learning_rate = o.one_step_lr / slower};
   part.how = how;
   part.branch = true;
   part.extend = [&fake](pipeline::State& state) { state.add("fake.", fake); };

@@ -101,10 +101,11 @@ inline void validate(const Options& o) {
   require<OptionError>(o.teacher_inference_steps <= 1000, "--teacher-inference-steps: ", o.teacher_inference_steps,
                        " is above 1000");
   require<OptionError>(o.channels % 8 == 0, "--channels: ", o.channels, " is not a multiple of 8");
-  const std::vector<std::string> parts{"feedback", "one-step", "one-step-" + std::to_string(o.one_step_time)};
+  const std::vector<std::string> parts{"feedback", "one-step", "one-step-" + std::to_string(o.one_step_time),
+                                       "one-step-unet"};
   for (const std::string& part : o.skip)
     require<OptionError>(std::find(parts.begin(), parts.end(), part) != parts.end(), "--skip: no part called '", part,
-                         "'; there are ", parts[0], ", ", parts[1], " and ", parts[2]);
+                         "'; there are ", parts[0], ", ", parts[1], ", ", parts[2], " and ", parts[3]);
   require<OptionError>(o.guidance_min <= o.guidance_max, "--guidance-min ", o.guidance_min, " is above --guidance-max ",
                        o.guidance_max);
 }
@@ -125,8 +126,8 @@ inline Options parse_options(int argc, char** argv) {
   CLI::App app{
       "Trains a text-conditioned latent diffusion teacher on Fashion-MNIST, distils it by trajectory segmented\n"
       "consistency distillation (TSCD, k = 8, 4, 2, 1) into a LoRA, raises rewards by feedback learning, enhances one\n"
-      "step by distribution matching (the unified LoRA, 1 to 8 steps, and a one-step model), evaluates all and writes\n"
-      "checkpoints, pictures, metrics.csv and report.html to a run folder.",
+      "step by distribution matching (the unified LoRA, 1 to 8 steps, and two one-step models), evaluates all and\n"
+      "writes checkpoints, pictures, metrics.csv and report.html to a run folder.",
       "hypersd_fashion"};
   bool quick = false, full = false;
   auto* quick_flag = app.add_flag("--quick", quick, "small run, at most 2 minutes on 2 cores");
@@ -185,7 +186,8 @@ inline Options parse_options(int argc, char** argv) {
   add("--regression-weight", o.regression_weight, "of the MSE to those end points")->check(CLI::NonNegativeNumber);
   add("--preserve-weight", o.preserve_weight, "of keeping the later steps while the first is trained")
       ->check(CLI::NonNegativeNumber);
-  add("--skip", o.skip, "parts of the recipe to leave out: feedback, one-step, one-step-800")->delimiter(',');
+  add("--skip", o.skip, "parts of the recipe to leave out: feedback, one-step, one-step-800, one-step-unet")
+      ->delimiter(',');
   add("--teacher-inference-steps", o.teacher_inference_steps, "DDIM steps of the teacher")->check(CLI::PositiveNumber);
   add("--steps", o.student_steps, "numbers of steps the student is sampled with")->delimiter(',');
   add("--eta", o.eta, "stochasticity of the TCD sampler with more than one step")->check(CLI::Range(0.0, 1.0));

@@ -30,10 +30,11 @@ inline std::vector<std::string> class_names(const Dataset& data) {
   return out;
 }
 
-/// Rows are captions; a group of columns is a sampler, the last one the dedicated one-step model if there is one. All
-/// groups start from the same noise.
+/// Rows are captions; a group of columns is a sampler, the last ones the models for one step alone. All groups start
+/// from the same noise.
 inline io::Image sample_grid(const Run& run, const Dataset& data, const nn::Autoencoder<float>& autoencoder,
-                             const Latents& latents, const Teacher& teacher, const Net& student, const Net* dedicated) {
+                             const Latents& latents, const Teacher& teacher, const Net& student,
+                             const std::vector<OneStepModel>& one_step) {
   const Options& o = run.options;
   constexpr std::int64_t each = 3;
   const std::int64_t classes = data.classes(), n = classes * each;
@@ -51,8 +52,7 @@ inline io::Image sample_grid(const Run& run, const Dataset& data, const nn::Auto
   add(teacher.unet, {many, o.guidance, 0, 0}, "teacher " + std::to_string(many));
   for (const std::int64_t s : o.student_steps)
     add(student, {s, 1, 0, 0}, std::to_string(s) + (s == 1 ? " step" : " steps"));
-  if (dedicated != nullptr)
-    add(*dedicated, {1, 1, 0, 0, {static_cast<int>(o.one_step_time)}}, "1, t = " + std::to_string(o.one_step_time));
+  for (const OneStepModel& model : one_step) add(model.net, model.options(), model.title);
   return side_by_side(groups, titles, class_names(data), each);
 }
 

@@ -37,6 +37,14 @@ struct SampleOptions {
   diffusion::Times times = {};  ///< instead of the trailing grid of `steps`
 };
 
+/// A network for one step from the time input `time`.
+struct OneStepModel {
+  Net net;
+  int time;
+  std::string title;
+  [[nodiscard]] SampleOptions options() const { return {.steps = 1, .times = {time}}; }
+};
+
 /// Latents of `captions` [N, L] from `noise` [N, 8, 8, 4] by TCD steps (DDIM at eta 0) on the trailing grid or at
 /// `o.times`.
 template <class Denoiser>

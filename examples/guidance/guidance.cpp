@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What guidance does at few steps: a student that keeps it (`distill::KeepGuidance`) beside one that has absorbed it
+/// (the main job's) and the teacher, over guidance scales and with negative captions.
+#include "student.hpp"
+
+#include <fashion/pictures.hpp>
+#include <fashion/prompts.hpp>
+#include <fashion/terminal.hpp>
+#include <hypersd/io/metric_log.hpp>
+
+#include <CLI/CLI.hpp>
+
+namespace {
+
+using namespace guidance;
+
+struct Settings {
+  std::filesystem::path run = "runs/fashion", out = "runs/guidance";
+  std::int64_t stage_steps = 240, batch = 32, samples = 1000, classifier_steps = 1200;
+  double scale_max = 5;
+  std::vector<double> scales = {1, 1.5, 2, 3, 5};
+  std::vector<std::int64_t> steps = {1, 2, 4, 8};
+  bool resume = false;
+  int threads = 0;
+};
+
+Settings settings_from(int argc, char** argv) {
+  Settings o;
+  CLI::App app{
+      "Distils the teacher of a finished run of the main job into a student that keeps classifier-free guidance, and\n"
+      "measures how teacher, this student and the run's own student answer to scale and negative captions.",
+      "hypersd_guidance"};
+  bool quick = false;
+  app.add_option("--run", o.run, "folder of a finished run of the main job")->capture_default_str();
+  app.add_option("--out", o.out, "where results go; made if missing")->capture_default_str();
+  app.add_flag("--quick", quick, "small: a minute or two");
+  app.add_flag("--resume", o.resume, "continue in --out from the last checkpoint");
+  auto* stage = app.add_option("--stage-steps", o.stage_steps, "iterations of each of the stages k = 8, 4, 2, 1");
+  stage->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--batch", o.batch, "batch size")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--scale-max", o.scale_max, "the student learns scales from 1 to this")->check(CLI::Range(1.0, 100.0));
+  app.add_option("--scales", o.scales, "scales to sample with")->delimiter(',')->check(CLI::Range(1.0, 100.0));
+  auto* samples = app.add_option("--samples", o.samples, "samples for each measure");
+  samples->check(CLI::Range(20, 10000))->capture_default_str();
+  app.add_option("--steps", o.steps, "numbers of steps")->delimiter(',')->check(CLI::Range(1, 1000));
+  app.add_option("--threads", o.threads, "CPU threads, 0: all")->check(CLI::Range(0, 1024));
+  fashion::parse(app, argc, argv);
+  if (quick) {
+    if (stage->count() == 0) o.stage_steps = 40;
+    if (samples->count() == 0) o.samples = 200;
+    o.classifier_steps = 200;
+  }
+  return o;
+}
+
+pipeline::RunOptions kept(const Settings& o) {
+  return {{"run", o.run.string()},
+          {"stage-steps", std::to_string(o.stage_steps)},
+          {"batch", std::to_string(o.batch)},
+          {"scale-max", io::number(o.scale_max)},
+          {"classifier-steps", std::to_string(o.classifier_steps)}};
+}
+
+/// A network with its name and numbers of steps.
+struct Model {
+  std::string name;
+  Net net;
+  std::vector<std::int64_t> steps;
+};
+
+/// One line of the results. `value`: agreement with the caption, or how often the negative caption's class is shown.
+struct Line {
+  std::string what, model;
+  std::int64_t steps;
+  double scale;
+  metrics::Interval value;
+  double frechet;  ///< NaN: not measured
+};
+
+/// Samples from and measures every model.
+struct Bench {
+  const Settings& options;
+  const Run& run;
+  const FinishedRun& base;
+  const Latents& latents;
+  const Evaluator& evaluator;
+  Prompts prompts;
+  std::vector<Line> lines = {};
+
+  /// Pictures of captions against negative ones (both [N, L]) by guided sampling.
+  [[nodiscard]] Tensor<float> draw(const Net& net, std::int64_t steps, double scale,
+                                   const Tensor<std::int32_t>& captions, const Tensor<std::int32_t>& negative) const {
+    const diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Epsilon, diffusion::ClassifierFree>
+        sampler({.eta = 0}, {}, {.scale = scale});
+    std::int64_t first = 0;
+    const autograd::NoGrad guard;
+    const auto z = in_batches(prompts.noise, 250, [&](const Tensor<float>& part) {
+      const std::int64_t end = first + part.dim(0);
+      const diffusion::GuidedCondition<Condition> condition{
+          Condition{base.teacher.text(captions.slice(first, end)), {}},
+          Condition{base.teacher.text(negative.slice(first, end)), {}}};
+      first = end;
+      return sampler(net, part, condition, static_cast<int>(steps));
+    });
+    return decode_all(base.autoencoder, latents, z);
+  }
+  void add(Line line) {
+    std::printf("%-9s %-28s %2lld steps  scale %-4s %6.3f [%.3f, %.3f]", line.what.c_str(), line.model.c_str(),
+                static_cast<long long>(line.steps), io::number(line.scale).c_str(), line.value.estimate, line.value.low,
+                line.value.high);
+    if (std::isfinite(line.frechet)) std::printf("  FD %.2f", line.frechet);
+    std::printf("\n");
+    lines.push_back(std::move(line));
+  }
+};
+
+/// Agreement with the caption against guidance scale.
+void scale_experiment(Bench& bench, const std::vector<Model>& models) {
+  const auto null = Tensor<std::int32_t>::zeros(bench.prompts.captions.shape());
+  for (const Model& m : models)
+    for (const std::int64_t steps : m.steps)
+      for (const double scale : bench.options.scales) {
+        const auto x = bench.draw(m.net, steps, scale, bench.prompts.captions, null);
+        bench.add({"scale", m.name, steps, scale, bench.evaluator.agreement(x, bench.prompts.labels),
+                   bench.evaluator.frechet(x).estimate});
+      }
+}
+
+/// No caption, but a negative one: how often is its class shown all the same? Chance is one of the classes.
+void negative_experiment(Bench& bench, const std::vector<Model>& models) {
+  const auto null = Tensor<std::int32_t>::zeros(bench.prompts.captions.shape());
+  for (const Model& m : models)
+    for (const std::int64_t steps : m.steps)
+      for (const double scale : {1.0, 2.0, 3.0}) {
+        const auto x = bench.draw(m.net, steps, scale, null, bench.prompts.captions);
+        bench.add({"negative", m.name, steps, scale, bench.evaluator.agreement(x, bench.prompts.labels), std::nan("")});
+      }
+}
+
+/// Rows are scales, groups are samplers: the same noise everywhere.
+io::Image scale_grid(const Bench& bench, const std::vector<Model>& models) {
+  constexpr std::int64_t each = 5;
+  const auto null = Tensor<std::int32_t>::zeros(bench.prompts.captions.shape());
+  std::vector<Tensor<float>> groups;
+  std::vector<std::string> titles, rows;
+  for (const double scale : bench.options.scales) rows.push_back("scale " + io::number(scale));
+  for (const Model& m : models)
+    for (const std::int64_t steps : m.steps) {
+      if (m.steps.size() > 1 && steps != 1 && steps != 4) continue;
+      Tensor<float> all;
+      for (std::size_t r = 0; r < rows.size(); ++r) {
+        const auto x = bench.draw(m.net, steps, bench.options.scales[r], bench.prompts.captions, null).slice(0, each);
+        all = r == 0 ? x : ops::concat_first(all, x);
+      }
+      groups.push_back(all);
+      titles.push_back(m.name + ", " + std::to_string(steps));
+    }
+  return side_by_side(groups, titles, rows, each);
+}
+
+void write_page(const Bench& bench, const std::vector<Model>& models, const io::Image& grid, const std::string& file) {
+  io::HtmlReport page("Guidance at few steps", "Run " + bench.options.run.string());
+  page.section("Pictures");
+  page.picture(grid, {.caption = "Rows: guidance scale. Groups: model and steps. The same noise everywhere."});
+  page.section("Agreement with the caption against guidance scale");
+  page.begin_columns();
+  for (const Model& m : models) {
+    std::vector<io::PlotSeries> curves;
+    for (const std::int64_t steps : m.steps) {
+      io::PlotSeries s{.name = std::to_string(steps) + (steps == 1 ? " step" : " steps"), .markers = true};
+      for (const Line& l : bench.lines)
+        if (l.what == "scale" && l.model == m.name && l.steps == steps)
+          s.x.push_back(l.scale), s.y.push_back(100 * l.value.estimate);
+      curves.push_back(s);
+    }
+    page.plot(io::line_plot(curves, {.title = m.name, .x_label = "guidance scale"}));
+  }
+  page.end_columns();
+  page.section("Measures");
+  io::ReportTable table;
+  table.columns = {{"Experiment"}, {"Model"}, {"Steps"}, {"Scale"}, {"Share, %"}, {"FD"}};
+  for (const Line& l : bench.lines)
+    table.rows.push_back({{l.what, l.model, std::to_string(l.steps), io::number(l.scale), cell(l.value, 1, 100),
+                           std::isfinite(l.frechet) ? io::ReportCell(l.frechet, 2) : io::ReportCell("")},
+                          l.model == "teacher"});
+  page.table(table);
+  page.paragraph(
+      "**Scale**: share of samples whose caption the classifier finds. **Negative**: without a caption, but with a "
+      "negative one: share of samples that show its class all the same; scale 1 ignores it. ± is half of a 95 % "
+      "bootstrap interval.");
+  page.footer("Written by hypersd_guidance.");
+  page.save(file);
+}
+
+void execute(const Settings& o) {
+  const FinishedRun base = load_run(o.run);
+  fashion::Options settings = base.options;
+  settings.classifier_steps = o.classifier_steps;
+  settings.eval_samples = o.samples;
+  pipeline::RunDirectory directory(o.out.string(), kept(o),
+                                   o.resume ? pipeline::Existing::resume : pipeline::Existing::refuse);
+  io::TerminalProgress terminal;
+  const Run run{settings, directory, [&](const ProgressEvent& e) { terminal(e); }};
+  const Dataset data(settings.data.string());
+  const Latents latents = encode_all(base.autoencoder, data.images.train.first(settings.latent_images));
+  const auto classifier = train_classifier(run, data);
+  const Evaluator evaluator(run, data, classifier);
+  const NegativeBatches batches(data, latents, base.teacher.text, o.batch, settings.seed);
+  const Net student = train_student(run, batches, base.teacher, o.stage_steps, o.scale_max);
+  const std::vector<Model> models{{"teacher", base.teacher.unet, {settings.teacher_inference_steps}},
+                                  {"guidance kept", student, o.steps},
+                                  {"guidance absorbed", with_adapter(base.teacher.unet, base), o.steps}};
+  Bench bench{o, run, base, latents, evaluator, {data, o.samples, settings.seed, "guidance.noise"}};
+  scale_experiment(bench, models);
+  negative_experiment(bench, models);
+
+  io::MetricLog log(directory.file("guidance"), {"what", "model", "steps", "scale", "value", "low", "high", "fd"});
+  for (const Line& l : bench.lines)
+    log.append({{"what", l.what},
+                {"model", l.model},
+                {"steps", l.steps},
+                {"scale", l.scale},
+                {"value", l.value.estimate},
+                {"low", l.value.low},
+                {"high", l.value.high},
+                {"fd", l.frechet}});
+  const auto grid = scale_grid(bench, models);
+  io::write_png(directory.file("guidance.png"), grid);
+  write_page(bench, models, grid, directory.file("report.html"));
+  std::printf("report: %s\n", directory.file("report.html").c_str());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const Settings o = settings_from(argc, argv);
+    if (o.threads > 0) set_num_threads(o.threads);
+    execute(o);
+    return 0;
+  } catch (const CLI::ParseError& e) {
+    return report_usage(e, "hypersd_guidance");
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "hypersd_guidance: %s\n", e.what());
+    return 2;
+  }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <fashion/finished_run.hpp>
+#include <hypersd/distill/keep_guidance.hpp>
+
+/// \file
+/// TSCD whose student keeps guidance: it is distilled under random scales and negative captions.
+
+namespace guidance {
+
+using namespace fashion;
+
+/// Latents of real images under their caption, or none, against a negative caption: none, or another class's.
+struct NegativeBatches {
+  const Dataset& dataset;
+  const Latents& latents;
+  const nn::TextEncoder<float>& text;
+  std::uint64_t seed;
+  data::Batches order;
+
+  NegativeBatches(const Dataset& d, const Latents& l, const nn::TextEncoder<float>& t, std::int64_t batch,
+                  std::uint64_t s)
+      : dataset(d), latents(l), text(t), seed(s), order(l.values.dim(0), batch, s + 3) {}
+
+  diffusion::Batch<float, Cpu, Condition> operator()(std::int64_t iteration) const {
+    const auto ids = order(iteration);
+    const auto labels = dataset.images.train.labels(ids);
+    const Stream s = stream(seed, "guidance.negative", static_cast<std::uint64_t>(iteration));
+    Tensor<std::int32_t> others(labels.shape());
+    for (std::int64_t b = 0; b < labels.size(); ++b) {
+      const auto away = 1 + integer_at(s, static_cast<std::uint64_t>(b), dataset.classes() - 1);
+      others[b] = static_cast<std::int32_t>((labels[b] + away) % dataset.classes());
+    }
+    const auto null = data::Captions::null(dataset.words.longest());
+    const auto sub = static_cast<std::uint64_t>(iteration);
+    const auto positive =
+        diffusion::drop_condition(dataset.captions(labels), null, 0.1, stream(seed, "guidance.drop", sub));
+    const auto negative =
+        diffusion::drop_condition(dataset.captions(others), null, 0.5, stream(seed, "guidance.drop negative", sub));
+    const autograd::NoGrad guard;
+    return {take(latents.values, ids), {Condition{text(positive), {}}, Condition{text(negative), {}}}};
+  }
+};
+
+/// Trains the student through the stages 8, 4, 2, 1 with scales from 1 to `scale_max`.
+inline Net train_student(const Run& run, const NegativeBatches& batches, const Teacher& teacher, std::int64_t steps,
+                         double scale_max) {
+  pipeline::TscdStages<NegativeBatches, distill::HyperSdStages, distill::Mse, distill::OriginalTeacher,
+                       diffusion::Epsilon, distill::TrailingBoundary, distill::KeepGuidance>
+      part{.name = "student", .batches = batches, .table = noise_table()};
+  part.consistency = {.guidance_min = 1, .guidance_max = scale_max};
+  part.steps.assign(part.segments.size(), steps);
+  part.learning_rate = run.options.distill_lr;
+  part.lora.rank = run.options.rank;
+  State state{teacher.unet, teacher.unet};
+  part.run(run.session(), state);
+  return nn::merge_lora(state.student);
+}
+
+}  // namespace guidance
