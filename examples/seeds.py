@@ -49,6 +49,14 @@ def read(folder):
     return {(r["method"], int(float(r["steps"])), float(r["eta"])): r for r in rows}
 
 
+def read_sweep(folder):
+    path = pathlib.Path(folder) / "sweep.csv"
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as file:
+        return {float(r["weight"]): r for r in csv.DictReader(file)}
+
+
 def interval(values, digits, sign=""):
     """Mean and half of the 95 % interval; nothing where a run has no such number."""
     if any(math.isnan(v) for v in values):
@@ -105,6 +113,12 @@ def main():
         print("\n| ratio of FD | |\n|---|---|")
     for a, b in ratios:
         print(f"| {name_of(*a)} / {name_of(*b)} | {interval([number(r, a, 'fd') / number(r, b, 'fd') for r in runs], 2)} |")
+    sweeps = [read_sweep(folder) for folder in options.runs]
+    if all(sweeps):
+        print("\n| weight of the feedback adapter, 4 steps | judge | FD to the teacher |\n|---|---|---|")
+        for weight in sweeps[0]:
+            judge, away = ([float(s[weight][field]) for s in sweeps] for field in ("judge", "fd_to_teacher"))
+            print(f"| {weight:g} | {interval(judge, 3)} | {interval(away, 2)} |")
     unified = [key for key in keys if key[0] == "unified" and (key[2] > 0 or key[1] == 1)]
     if len(unified) > 1:
         spread = [max(v) - min(v) for v in ([100 * number(run, key, "agreement") for key in unified] for run in runs)]

@@ -90,6 +90,7 @@ void execute(const Options& o) {
   measure.sampler("teacher", teacher.unet, {o.teacher_inference_steps, o.guidance, 0, 0}, true);
   std::optional<Net> shown;
   std::vector<OneStepModel> one_step;
+  std::vector<std::pair<std::string, Net>> stages;
   for (const auto& [part, net] : state.made) {
     const Net merged = nn::merge_lora(net);
     if (part.starts_with("one-step-")) {
@@ -99,6 +100,7 @@ void execute(const Options& o) {
     } else {
       measure.student(title_of(part), merged);
       shown = merged;
+      stages.emplace_back(title_of(part), merged);
     }
   }
   if (rival) {
@@ -120,10 +122,12 @@ void execute(const Options& o) {
     if (part == "feedback") found.sweep = measure.sweep(net, {0, 0.5, 1, 1.5, 2});
   const auto picture = sample_grid(run, data, autoencoder, latents, teacher, shown.value_or(teacher.unet), one_step);
   io::write_png(directory.file("samples.png"), picture);
+  const auto by_stage = stage_grid(run, data, autoencoder, latents, teacher, stages);
+  io::write_png(directory.file("stages.png"), by_stage);
   const auto reconstruction = reconstruction_grid(data, autoencoder);
   io::write_png(directory.file("autoencoder.png"), reconstruction);
   found.seconds = seconds();
-  write_report(run, found, picture, reconstruction);
+  write_report(run, found, picture, by_stage, reconstruction);
   print_results(found, directory.folder());
 }
 

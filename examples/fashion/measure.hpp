@@ -78,7 +78,7 @@ class Measure {
   }
 
   /// The student with its adapter `feedback` at several strengths, 4 steps: what the judge says of the samples, and how
-  /// far they are from the teacher's.
+  /// far they are from the teacher's. Logged as `sweep.csv`.
   [[nodiscard]] std::vector<SweepPoint> sweep(const Net& net, const std::vector<double>& weights) const {
     const std::int64_t n = std::min<std::int64_t>(1000, prompts_.noise.dim(0));
     const auto images = [&](const Net& model, const SampleOptions& s, const std::string& phase) {
@@ -86,11 +86,13 @@ class Measure {
     };
     const auto teacher = images(teacher_.unet, {run_.options.teacher_inference_steps, run_.options.guidance, 0, 0},
                                 "teacher, for the sweep");
+    io::MetricLog log(run_.directory.file("sweep"), {"weight", "judge", "fd_to_teacher"});
     std::vector<SweepPoint> out;
     for (const double w : weights) {
       const auto x = images(nn::merge_lora(net, {{"feedback", w}}), {4, 1, 0, 0}, "feedback at " + io::number(w));
       const auto scores = Rewards::score(rewards_->judge, x, teacher_.text, prompts_.captions.slice(0, n));
       out.push_back({w, metrics::bootstrap_mean(scores, {.resamples = 2}).estimate, evaluator_.between(x, teacher)});
+      log.append({{"weight", w}, {"judge", out.back().judge}, {"fd_to_teacher", out.back().teacher_distance}});
     }
     return out;
   }

@@ -43,7 +43,7 @@ struct Options {
   std::int64_t pairs = 1024;  ///< noise and end points of the teacher, for the one-step parts
   std::int64_t one_step_steps = 300, one_step_time = 800;
   double one_step_lr = 3e-4, regression_weight = 0.25, preserve_weight = 2;
-  std::int64_t rated = 1500, reward_steps = 400;  ///< captions with a picture of each grade; updates of each reward
+  std::int64_t rated = 1500, reward_steps = 1000;  ///< captions with a picture of each grade; updates of each reward
   std::int64_t feedback_steps = 60;
   double feedback_lr = 1e-5, stay_close_weight = 4, instance_weight = 0.05;
   std::vector<std::string> skip = {};  ///< parts of the recipe to leave out
@@ -80,7 +80,7 @@ inline void make_full(Options& o) {
   o.stage_steps = {400, 400, 800, 1600};
   o.pairs = 4096;
   o.rated = 4000;
-  o.reward_steps = 1200;
+  o.reward_steps = 3000;
   o.one_step_steps = 1000;
   o.eval_samples = 4000;
 }

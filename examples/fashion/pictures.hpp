@@ -2,6 +2,7 @@
 #pragma once
 
 #include "evaluate.hpp"
+#include "prompts.hpp"
 
 namespace fashion {
 
@@ -54,6 +55,27 @@ inline io::Image sample_grid(const Run& run, const Dataset& data, const nn::Auto
     add(student, {s, 1, 0, 0}, std::to_string(s) + (s == 1 ? " step" : " steps"));
   for (const OneStepModel& model : one_step) add(model.net, model.options(), model.title);
   return side_by_side(groups, titles, class_names(data), each);
+}
+
+/// Rows are the teacher and what each part of the recipe left behind; groups are one and four steps, a picture of each
+/// class. All from the same noise.
+inline io::Image stage_grid(const Run& run, const Dataset& data, const nn::Autoencoder<float>& autoencoder,
+                            const Latents& latents, const Teacher& teacher,
+                            const std::vector<std::pair<std::string, Net>>& students) {
+  const Prompts prompts(data, data.classes(), run.options.seed, "picture.noise");
+  const auto draw = [&](const Net& net, std::int64_t steps, double guidance) {
+    const auto z = sample_latents(net, teacher.text, prompts.captions, prompts.noise, {steps, guidance, 0, 0});
+    return decode_all(autoencoder, latents, z);
+  };
+  std::vector<Tensor<float>> groups;
+  std::vector<std::string> rows{"teacher"};
+  for (const auto& [name, net] : students) rows.push_back(name);
+  for (const std::int64_t steps : {1, 4}) {
+    auto all = draw(teacher.unet, steps, run.options.guidance);
+    for (const auto& [name, net] : students) all = ops::concat_first(all, draw(net, steps, 1));
+    groups.push_back(all);
+  }
+  return side_by_side(groups, {"1 step", "4 steps"}, rows, data.classes());
 }
 
 /// Real test images above their reconstructions.

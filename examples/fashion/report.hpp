@@ -49,7 +49,7 @@ inline io::ReportCell cell(const metrics::Interval& v, int decimals, double fact
 }
 
 /// One self-contained page with the run's pictures, measures and curves.
-inline void write_report(const Run& run, const Findings& found, const io::Image& samples,
+inline void write_report(const Run& run, const Findings& found, const io::Image& samples, const io::Image& stages,
                          const io::Image& autoencoder) {
   const Options& o = run.options;
   io::HtmlReport page("Hyper-SD in small: Fashion-MNIST", "Preset " + o.preset + ", seed " + std::to_string(o.seed));
@@ -82,6 +82,7 @@ inline void write_report(const Run& run, const Findings& found, const io::Image&
       "pictures at the same place in two groups should resemble each other: the student follows the teacher's "
       "trajectories, only in fewer steps.");
   page.picture(samples, {.caption = "Teacher (guided DDIM) beside the student (TCD sampler, no guidance)"});
+  page.picture(stages, {.caption = "After each part of the recipe, in one step and in four, from the same noise"});
 
   page.section("Measures");
   io::ReportTable table;

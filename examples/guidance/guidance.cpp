@@ -17,8 +17,8 @@ using namespace guidance;
 struct Settings {
   std::filesystem::path run = "runs/fashion", out = "runs/guidance";
   std::int64_t stage_steps = 240, batch = 32, samples = 1000, classifier_steps = 1200;
-  double scale_max = 5;
-  std::vector<double> scales = {1, 1.5, 2, 3, 5};
+  double scale_max = 4;
+  std::vector<double> scales = {1, 1.5, 2, 3, 4};
   std::vector<std::int64_t> steps = {1, 2, 4, 8};
   bool resume = false;
   int threads = 0;

@@ -43,10 +43,11 @@ struct NegativeBatches {
   }
 };
 
-/// Trains the student through the stages 8, 4, 2, 1 with scales from 1 to `scale_max`.
+/// Trains the student through the stages 8, 4, 2, 1 with scales from 1 to `scale_max`. Huber: under MSE the largest
+/// scales, whose differences grow with the scale, would weigh most.
 inline Net train_student(const Run& run, const NegativeBatches& batches, const Teacher& teacher, std::int64_t steps,
                          double scale_max) {
-  pipeline::TscdStages<NegativeBatches, distill::HyperSdStages, distill::Mse, distill::OriginalTeacher,
+  pipeline::TscdStages<NegativeBatches, distill::HyperSdStages, distill::Huber, distill::OriginalTeacher,
                        diffusion::Epsilon, distill::TrailingBoundary, distill::KeepGuidance>
       part{.name = "student", .batches = batches, .table = noise_table()};
   part.consistency = {.guidance_min = 1, .guidance_max = scale_max};

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# check.sh PROGRAM COMPATIBILITY: end-to-end test of the main job on a few training steps, and of what goes on from it.
+# check.sh PROGRAM COMPATIBILITY GUIDANCE: end-to-end test of the main job on a few training steps, and of what goes on
+# from it.
 set -u
-program=$1 compatibility=$2
+program=$1 compatibility=$2 guidance=$3
 data=/usr/share/datasets/fashion-mnist
 [ -d "$data" ] || { echo "the data set is not installed: skipped"; exit 77; }
 work=$(mktemp -d)
@@ -40,8 +41,9 @@ refused "no part called 'nonsense'" "${tiny[@]}" --skip nonsense --out "$work/sk
 refused '/proc/nothing' "${tiny[@]}" --out /proc/nothing
 
 "$program" "${tiny[@]}" --out "$work/whole" >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the run failed'; }
-for file in report.html samples.png autoencoder.png metrics.csv metrics.jsonl models/unet.safetensors models/tscd_lora.safetensors \
-  models/feedback_lora.safetensors models/one-step_lora.safetensors models/one-step-800_lora.safetensors recipe.json; do
+for file in report.html samples.png stages.png sweep.csv autoencoder.png metrics.csv metrics.jsonl models/unet.safetensors models/tscd_lora.safetensors \
+  models/feedback_lora.safetensors models/one-step_lora.safetensors models/one-step-800_lora.safetensors \
+  models/one-step-unet.safetensors recipe.json; do
   [ -s "$work/whole/$file" ] || problem "no $file"
 done
 [ "$(head -c 4 "$work/whole/samples.png" | tail -c 3)" = PNG ] || problem 'samples.png is no PNG'
@@ -49,16 +51,21 @@ grep -q 'data:image/png;base64' "$work/whole/report.html" || problem 'the report
 refused 'already' "${tiny[@]}" --out "$work/whole"
 refused 'seed' "${tiny[@]}" --seed 6 --resume --out "$work/whole"
 
-# Killed in the middle of the teacher, then in a stage, then left to finish.
-"$program" "${tiny[@]}" --out "$work/killed" >/dev/null 2>&1 </dev/null &
-pid=$!
-for _ in $(seq 600); do [ -s "$work/killed/state/teacher.safetensors" ] && break; sleep 0.1; done
-kill -9 $pid 2>/dev/null
-wait $pid 2>/dev/null
-[ -e "$work/killed/report.html" ] && echo 'note: the run ended before it was killed'
+# Killed as soon as the teacher, the feedback and a one-step part have a checkpoint, then left to finish.
+resume=()
+for phase in teacher feedback one-step-800; do
+  "$program" "${tiny[@]}" --out "$work/killed" "${resume[@]}" >/dev/null 2>&1 </dev/null &
+  pid=$!
+  for _ in $(seq 1200); do [ -s "$work/killed/state/$phase.safetensors" ] && break; sleep 0.05; done
+  kill -9 $pid 2>/dev/null
+  wait $pid 2>/dev/null
+  [ -e "$work/killed/report.html" ] && echo "note: the run ended before it was killed in $phase"
+  resume=(--resume)
+done
 "$program" "${tiny[@]}" --out "$work/killed" --resume >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the resumed run failed'; }
 for file in models/autoencoder.safetensors models/unet.safetensors models/tscd_lora.safetensors \
-  models/feedback_lora.safetensors models/one-step_lora.safetensors metrics.csv samples.png logs/teacher.csv; do
+  models/feedback_lora.safetensors models/one-step_lora.safetensors models/one-step-800_lora.safetensors \
+  models/one-step-unet.safetensors metrics.csv sweep.csv samples.png logs/teacher.csv; do
   cmp -s "$work/whole/$file" "$work/killed/$file" || problem "$file differs after kill and resume"
 done
 # A checkpoint of another architecture is refused by name.
@@ -73,6 +80,16 @@ for file in report.html controlnet.png style_inverted.png style_outlined.png com
   [ -s "$work/more/$file" ] || problem "no $file of the compatibility run"
 done
 [ "$(wc -l <"$work/more/compatibility.csv")" -eq 16 ] || problem 'compatibility.csv has not 15 lines'
+
+# A student that keeps guidance, on the same run.
+"$guidance" --run "$work/whole" --quick --stage-steps 2 --samples 20 --steps 1,2 --scales 1,2 --out "$work/guided" \
+  >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the guidance run failed'; }
+for file in report.html guidance.png guidance.csv; do
+  [ -s "$work/guided/$file" ] || problem "no $file of the guidance run"
+done
+[ "$(wc -l <"$work/guided/guidance.csv")" -eq 26 ] || problem 'guidance.csv has not 25 lines'
+program=$guidance
+refused 'finish a run of the main job' --run "$work/nowhere" --out "$work/bad"
 program=$compatibility
 refused 'finish a run of the main job' --run "$work/nowhere" --out "$work/bad"
 
