@@ -4,9 +4,15 @@
 #include <hypersd/core/philox.hpp>
 #include <hypersd/diffusion/schedule.hpp>
 #include <hypersd/distill/ends.hpp>
+#include <hypersd/distill/jump_grid.hpp>
 #include <vector>
 
 namespace hypersd::distill {
+
+/// Number `at` of stream s as a uniform one between `min` and `max`: a teacher's guidance scale.
+inline double uniform_between(double min, double max, Stream s, std::uint64_t at) {
+  return min + (max - min) * static_cast<double>(uniform_at(s, at));
+}
 
 /// What one iteration draws for each sample: where it starts, where the teacher's step and the jumps end, and the
 /// guidance scale of the teacher.
@@ -34,7 +40,26 @@ Draws draw(const Rule& rule, const SolverGrid& grid, std::int64_t batch, double 
     out.t.push_back(grid[n]);
     out.previous.push_back(previous);
     out.end.push_back(std::min(std::max(grid[e], ends.floor), previous));
-    out.guidance.push_back(guidance_min + (guidance_max - guidance_min) * static_cast<double>(uniform_at(s, at + 2)));
+    out.guidance.push_back(uniform_between(guidance_min, guidance_max, s, at + 2));
+  }
+  return out;
+}
+
+/// What one iteration draws for each sample of a student that jumps on a `JumpGrid`.
+struct JumpDraws {
+  std::vector<int> jumps;  ///< counted from the noise
+  std::vector<double> guidance;
+};
+
+/// Uniform jumps of `grid` for `batch` samples, and scales uniform on [guidance_min, guidance_max]. A function of
+/// (s, sample) alone.
+inline JumpDraws draw_jumps(const JumpGrid& grid, std::int64_t batch, double guidance_min, double guidance_max,
+                            Stream s) {
+  JumpDraws out;
+  for (std::int64_t b = 0; b < batch; ++b) {
+    const auto at = static_cast<std::uint64_t>(2 * b);
+    out.jumps.push_back(static_cast<int>(integer_at(s, at, grid.jumps())));
+    out.guidance.push_back(uniform_between(guidance_min, guidance_max, s, at + 1));
   }
   return out;
 }
