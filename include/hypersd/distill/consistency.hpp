@@ -101,9 +101,8 @@ struct Consistency {
 
   template <class T, class D>
   Tensor<T, D> noise(const Tensor<T, D>& x0, Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    return diffusion::offset_noise<T, D>(x0.shape(), options.noise_offset, stream(random.seed, "distill.noise", sub),
-                                         stream(random.seed, "distill.offset", sub));
+    return diffusion::offset_noise<T, D>(x0.shape(), options.noise_offset, random.stream("distill.noise"),
+                                         random.stream("distill.offset"));
   }
 };
 

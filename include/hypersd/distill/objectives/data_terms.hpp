@@ -19,9 +19,8 @@ struct Denoising {
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    return loss_at(student, batch, diffusion::uniform_times(table, batch.x0.dim(0), stream(random.seed, "dsm.t", sub)),
-                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "dsm.noise", sub)));
+    return loss_at(student, batch, diffusion::uniform_times(table, batch.x0.dim(0), random.stream("dsm.t")),
+                   ops::normal<T, D>(batch.x0.shape(), random.stream("dsm.noise")));
   }
   /// The same for given times and noise [B, ...].
   template <class Student, class T, class D, class C>
@@ -45,9 +44,8 @@ struct DataAdversarial {
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    return loss_at(student, batch, diffusion::uniform_times(table, batch.x0.dim(0), stream(random.seed, "gan.t", sub)),
-                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "gan.noise", sub)));
+    return loss_at(student, batch, diffusion::uniform_times(table, batch.x0.dim(0), random.stream("gan.t")),
+                   ops::normal<T, D>(batch.x0.shape(), random.stream("gan.noise")));
   }
   /// The same for given times and noise [B, ...].
   template <class Student, class T, class D, class C>

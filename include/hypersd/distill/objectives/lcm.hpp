@@ -34,11 +34,10 @@ struct Lcm {
     const SolverGrid grid(table.size(), options.grid_points);
     const Draws d = draw(ToTheEnd{}, grid, batch.x0.dim(0), options.guidance_min, options.guidance_max, random.seed,
                          random.step);
-    const auto sub = static_cast<std::uint64_t>(random.step);
     return loss_at(student, teacher, target, batch, d,
                    diffusion::offset_noise<T, D>(batch.x0.shape(), options.noise_offset,
-                                                 stream(random.seed, "distill.noise", sub),
-                                                 stream(random.seed, "distill.offset", sub)));
+                                                 random.stream("distill.noise"),
+                                                 random.stream("distill.offset")));
   }
 
   /// The same for given draws and noise [B, ...].

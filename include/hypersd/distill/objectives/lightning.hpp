@@ -54,18 +54,17 @@ struct Lightning {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
     return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
-                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "lightning.noise", sub)));
+                   ops::normal<T, D>(batch.x0.shape(), random.stream("lightning.noise")));
   }
 
   [[nodiscard]] JumpGrid grid() const { return {table.size(), options.steps, options.teacher_steps}; }
 
   /// A uniform one of the jumps for each sample.
   [[nodiscard]] LightningDraws draw(std::int64_t batch, Randomness random) const {
-    const Stream s = stream(random.seed, "lightning.draw", static_cast<std::uint64_t>(random.step));
     const JumpGrid jumps = grid();
-    const JumpDraws d = draw_jumps(jumps, batch, options.guidance_min, options.guidance_max, s);
+    const JumpDraws d =
+        draw_jumps(jumps, batch, options.guidance_min, options.guidance_max, random.stream("lightning.draw"));
     return {jumps.times(d.jumps, 0), jumps.times(d.jumps, jumps.stops()), d.guidance};
   }
 

@@ -53,16 +53,15 @@ struct PerFlow {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
     return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
-                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "perflow.noise", sub)));
+                   ops::normal<T, D>(batch.x0.shape(), random.stream("perflow.noise")));
   }
 
   [[nodiscard]] JumpGrid grid() const { return {table.size(), options.windows, options.teacher_steps}; }
 
   /// t uniform on the table; its window is the one with end < t <= begin.
   [[nodiscard]] PerFlowDraws draw(std::int64_t batch, Randomness random) const {
-    const Stream s = stream(random.seed, "perflow.draw", static_cast<std::uint64_t>(random.step));
+    const Stream s = random.stream("perflow.draw");
     const JumpGrid windows = grid();
     PerFlowDraws out;
     for (std::int64_t b = 0; b < batch; ++b) {

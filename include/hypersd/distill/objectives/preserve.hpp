@@ -45,14 +45,13 @@ struct Preserve {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Target, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher&, const Target& target, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
     return loss_at(student, target, batch, draw(batch.x0.dim(0), random),
-                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "preserve.noise", sub)));
+                   ops::normal<T, D>(batch.x0.shape(), random.stream("preserve.noise")));
   }
 
   /// A uniform grid point below the last for each sample, and one of its end points.
   [[nodiscard]] PreserveDraws draw(std::int64_t batch, Randomness random) const {
-    const Stream s = stream(random.seed, "preserve.draw", static_cast<std::uint64_t>(random.step));
+    const Stream s = random.stream("preserve.draw");
     const SolverGrid grid(table.size(), options.grid_points);
     PreserveDraws out;
     for (std::int64_t b = 0; b < batch; ++b) {
