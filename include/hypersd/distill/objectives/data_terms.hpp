@@ -26,9 +26,8 @@ struct Denoising {
   template <class Student, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& t,
                            const Tensor<T, D>& noise) const {
-    const Var<T, D> x(diffusion::add_noise(table, batch.x0, noise, t));
-    const auto f = student(x, diffusion::time_tensor<T, D>(t), batch.condition.conditional);
-    return {autograd::mse(diffusion::x0_of(table, P{}, x, f, t), batch.x0), {}};
+    const auto x_t = diffusion::add_noise(table, batch.x0, noise, t);
+    return {autograd::mse(one_step(student, table, P{}, x_t, t, batch.condition.conditional), batch.x0), {}};
   }
 };
 
