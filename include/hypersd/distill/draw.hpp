@@ -23,6 +23,12 @@ struct Draws {
   std::vector<double> guidance;
 };
 
+/// A uniform one of the times at which a jump may end: number `at` of stream s.
+inline int draw_end(const SolverGrid& grid, const EndRange& ends, Stream s, std::uint64_t at) {
+  const int e = ends.first + static_cast<int>(integer_at(s, at, ends.last - ends.first + 1));
+  return std::max(grid[e], ends.floor);
+}
+
 /// Draws of iteration `step` for `batch` samples: n uniform on 1 ... N, t_end uniform on the rule's grid points, the
 /// scale uniform on [guidance_min, guidance_max]. A function of (seed, step, sample) alone. [Hyper-SD Algorithm 1]
 template <EndRule Rule>
@@ -35,11 +41,10 @@ Draws draw(const Rule& rule, const SolverGrid& grid, std::int64_t batch, double 
     const auto at = static_cast<std::uint64_t>(4 * b);
     const int n = 1 + static_cast<int>(integer_at(s, at, grid.points()));
     const EndRange ends = rule.range(grid, n);
-    const int e = ends.first + static_cast<int>(integer_at(s, at + 1, ends.last - ends.first + 1));
     const int previous = std::max(grid[n - 1], ends.floor);
     out.t.push_back(grid[n]);
     out.previous.push_back(previous);
-    out.end.push_back(std::min(std::max(grid[e], ends.floor), previous));
+    out.end.push_back(std::min(draw_end(grid, ends, s, at + 1), previous));
     out.guidance.push_back(uniform_between(guidance_min, guidance_max, s, at + 2));
   }
   return out;

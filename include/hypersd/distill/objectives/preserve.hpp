@@ -4,7 +4,7 @@
 #include <hypersd/diffusion/forward_process.hpp>
 #include <hypersd/diffusion/jump.hpp>
 #include <hypersd/distill/distances/mse.hpp>
-#include <hypersd/distill/ends.hpp>
+#include <hypersd/distill/draw.hpp>
 #include <hypersd/distill/objective.hpp>
 #include <hypersd/distill/require_signal.hpp>
 
@@ -57,10 +57,8 @@ struct Preserve {
     for (std::int64_t b = 0; b < batch; ++b) {
       const auto at = static_cast<std::uint64_t>(2 * b);
       const int n = 1 + static_cast<int>(integer_at(s, at, grid.points() - 1));
-      const EndRange ends = rule.range(grid, n);
-      const int e = ends.first + static_cast<int>(integer_at(s, at + 1, ends.last - ends.first + 1));
       out.t.push_back(grid[n]);
-      out.end.push_back(std::max(grid[e], ends.floor));
+      out.end.push_back(draw_end(grid, rule.range(grid, n), s, at + 1));
     }
     return out;
   }
