@@ -8,33 +8,20 @@ second of four, 749 -> 499. Schedulers that keep x / alpha scale the network's i
 part of their step.
 """
 
-import argparse
 import json
-import os
-import time
+
+import peer
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=2, help="default 2")
-    parser.add_argument("--iters", type=int, default=5, help="timed steps each, default 5")
-    parser.add_argument("--warmup", type=int, default=1, help="steps before timing, default 1")
-    parser.add_argument("--elements", type=int, default=4 << 20, help="floats in the sample, default 4 Mi")
-    options = parser.parse_args()
-    if min(options.threads, options.iters) < 1 or options.warmup < 0 or options.elements < 4:
-        parser.error("--threads and --iters must be at least 1, --warmup at least 0, --elements at least 4")
-    return options
+    parser = peer.parser(__doc__, iters=5, warmup=1)
+    peer.add_elements(parser)
+    return parser.parse_args()
 
 
 def main():
     options = parse()
-    os.environ["OMP_NUM_THREADS"] = str(options.threads)
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-    import diffusers
-    import torch
-
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
+    torch, diffusers = peer.start(options)
     diffusers.utils.logging.set_verbosity_error()
     schedule = dict(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
     trailing = dict(timestep_spacing="trailing", **schedule)
@@ -55,13 +42,7 @@ def main():
     elements = options.elements // 4 * 4
     sample = torch.randn(1, 4, elements // 4)
     output = torch.randn_like(sample)
-    destination = torch.empty_like(sample)
     rows, copies = [], []
-
-    def timed(f):
-        begin = time.perf_counter()
-        f()
-        return 1e3 * (time.perf_counter() - begin)
 
     def step(scheduler, first, evaluations):
         y = sample
@@ -73,15 +54,15 @@ def main():
         for name, (kind, settings, set_times, evaluations, predictions) in peers.items():
             for prediction in predictions:
                 scheduler = kind(prediction_type=prediction, **settings)
-                steps = []
-                for i in range(options.warmup + options.iters):
+
+                def prepare():
                     set_times(scheduler)
                     step(scheduler, 0, evaluations)
-                    ms = timed(lambda: step(scheduler, evaluations, evaluations))
-                    copy = timed(lambda: destination.copy_(sample))
-                    if i >= options.warmup:
-                        steps.append(ms)
-                        copies.append(copy)
+
+                steps, copied = peer.timed_with_copy(
+                    options, sample, prepare, lambda: step(scheduler, evaluations, evaluations)
+                )
+                copies += copied
                 ms = min(steps)
                 row = {"solver": name, "prediction": prediction, "ms": round(ms, 4)}
                 rows.append({**row, "ns_per_element": round(1e6 * ms / elements, 4)})
@@ -90,11 +71,8 @@ def main():
         "ms": round(sum(row["ms"] for row in rows), 4),
         "copy_ms": round(min(copies), 4),
         "elements": elements,
-        "threads": options.threads,
-        "iters": options.iters,
         "rows": rows,
-        "torch": torch.__version__,
-        "diffusers": diffusers.__version__,
+        **peer.conditions(options, torch, diffusers),
     }
     print(json.dumps(result))
 

@@ -9,27 +9,21 @@ torch.compile does not work (no C++ compiler, no Python headers) --compile print
 leaves broken objects in the shared cache; TORCHINDUCTOR_CACHE_DIR names one to keep.
 """
 
-import argparse
 import json
 import os
 import statistics
 import sys
 import tempfile
-import time
+
+import peer
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=2, help="default 2")
-    parser.add_argument("--iters", type=int, default=30, help="timed steps, default 30")
-    parser.add_argument("--warmup", type=int, default=5, help="steps before timing, default 5")
-    parser.add_argument("--batch", type=int, default=128, help="default 128")
+    parser = peer.parser(__doc__, iters=30, warmup=5)
+    parser.add_argument("--batch", type=peer.at_least(1), default=128, help="default 128")
     parser.add_argument("--compile", action="store_true", help="through torch.compile")
     parser.add_argument("--channels-last", action="store_true", help="NHWC memory format")
-    options = parser.parse_args()
-    if min(options.threads, options.iters, options.batch) < 1 or options.warmup < 0:
-        parser.error("--threads, --iters and --batch must be at least 1, --warmup at least 0")
-    return options
+    return parser.parse_args()
 
 
 def main():
@@ -42,13 +36,7 @@ def main():
 
 
 def measure(options):
-    os.environ["OMP_NUM_THREADS"] = str(options.threads)
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-    import diffusers
-    import torch
-
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
+    torch, diffusers = peer.start(options)
     net = diffusers.UNet2DConditionModel(
         sample_size=8,
         in_channels=4,
@@ -81,10 +69,9 @@ def measure(options):
     times = []
     try:
         for i in range(options.warmup + options.iters):
-            begin = time.perf_counter()
-            step()
+            ms = peer.timed(step)
             if i >= options.warmup:
-                times.append(1e3 * (time.perf_counter() - begin))
+                times.append(ms)
     except Exception as error:
         if not options.compile:
             raise
@@ -97,10 +84,7 @@ def measure(options):
         "ms_min": round(min(times), 3),
         "params": sum(p.numel() for p in net.parameters()),
         "batch": options.batch,
-        "threads": options.threads,
-        "iters": options.iters,
-        "torch": torch.__version__,
-        "diffusers": diffusers.__version__,
+        **peer.conditions(options, torch, diffusers),
     }
     print(json.dumps(result))
     return 0

@@ -17,7 +17,9 @@
 #include <hypersd/distill/grid.hpp>
 #include <hypersd/distill/inject_gradient.hpp>
 #include <hypersd/distill/jump_grid.hpp>
+#include <hypersd/distill/jump_walk.hpp>
 #include <hypersd/distill/keep_guidance.hpp>
+#include <hypersd/distill/learner.hpp>
 #include <hypersd/distill/objective.hpp>
 #include <hypersd/distill/objectives/add.hpp>
 #include <hypersd/distill/objectives/cd.hpp>

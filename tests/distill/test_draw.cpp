@@ -2,6 +2,7 @@
 #include <hypersd/distill/draw.hpp>
 
 #include <doctest/doctest.h>
+#include <hypersd/distill/objective.hpp>
 #include <map>
 
 using namespace hypersd;
@@ -48,4 +49,10 @@ TEST_CASE("End points of the three objectives") {
     CHECK(one.end == any.end);  // TSCD with one segment is CTM
   }
   CHECK_THROWS_AS(draw(Anywhere{}, grid, 4, 2, 1, 0, 0), OptionError);
+}
+
+TEST_CASE("An iteration's streams are those of its seed, told apart by name and step") {
+  const Stream s = Randomness{7, 3}.stream("a");
+  CHECK(s.seed == 7);
+  CHECK(s.id == stream(7, "a", 3).id);
 }

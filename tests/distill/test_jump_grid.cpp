@@ -19,6 +19,7 @@ TEST_CASE("jumps start and end on the student's trailing grid, the teacher stops
       CHECK(grid.time(n, 2) == (n + 1 < jumps ? own[i + 1] : 0));
       CHECK(grid.jump_at(own[i]) == n);
     }
+    CHECK(grid.times({jumps - 1, 0}, 1) == diffusion::Times{teachers.back(), teachers[1]});
   }
 }
 

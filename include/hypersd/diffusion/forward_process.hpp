@@ -35,12 +35,16 @@ Tensor<T, D> training_target(const NoiseTable& table, P, const Tensor<T, D>& x0,
                        x0, noise);
 }
 
-/// One uniform time in [0, T-1] for each of `batch` samples: element b of stream `s`.
-inline Times uniform_times(const NoiseTable& table, std::int64_t batch, Stream s) {
+/// One uniform time in [first, last] for each of `batch` samples: element b of stream `s`.
+inline Times uniform_times(int first, int last, std::int64_t batch, Stream s) {
   Times t;
   for (std::int64_t b = 0; b < batch; ++b)
-    t.push_back(static_cast<int>(integer_at(s, static_cast<std::uint64_t>(b), table.size())));
+    t.push_back(first + static_cast<int>(integer_at(s, static_cast<std::uint64_t>(b), last - first + 1)));
   return t;
+}
+/// The same in [0, T-1].
+inline Times uniform_times(const NoiseTable& table, std::int64_t batch, Stream s) {
+  return uniform_times(0, table.size() - 1, batch, s);
 }
 
 /// Standard normals of `shape` [B, ..., C] plus `offset` times one more normal for each sample and channel, common to

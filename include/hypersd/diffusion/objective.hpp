@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/core/philox.hpp>
 #include <hypersd/diffusion/guidance.hpp>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -20,6 +22,11 @@ struct Batch {
 struct Randomness {
   std::uint64_t seed = 0;
   std::int64_t step = 0;
+
+  /// The stream called `name` of this iteration.
+  [[nodiscard]] constexpr Stream stream(std::string_view name) const {
+    return hypersd::stream(seed, name, static_cast<std::uint64_t>(step));
+  }
 };
 
 /// A loss and named numbers to log beside it.
@@ -29,8 +36,9 @@ struct LossResult {
   std::vector<std::pair<std::string, double>> diagnostics;
 };
 
-/// What a network is trained on, by distillation or by feedback: `objective.loss(student, teacher, target, batch, randomness)`. It knows nothing of
-/// optimisers, adapters or files; the three networks may be any denoisers. Gradients reach the student alone.
+/// What a network is trained on, by distillation or by feedback: `objective.loss(student, teacher, target, batch,
+/// randomness)`. It knows nothing of optimisers, adapters or files; the three networks may be any denoisers. Gradients
+/// reach the student alone.
 template <class O, class Student, class Teacher, class Target, class T, class D, class Condition>
 concept Objective = requires(const O& objective, const Student& student, const Teacher& teacher, const Target& target,
                              const Batch<T, D, Condition>& batch) {

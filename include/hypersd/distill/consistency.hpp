@@ -24,6 +24,20 @@ struct ConsistencyOptions {
   double jump_exponent = 0;
 };
 
+/// One iteration's draws of `batch` samples, with t_end where `rule` allows it.
+template <EndRule Rule>
+Draws draw(const Rule& rule, const diffusion::NoiseTable& table, const ConsistencyOptions& options, std::int64_t batch,
+           Randomness random) {
+  const SolverGrid grid(table.size(), options.grid_points);
+  return draw(rule, grid, batch, options.guidance_min, options.guidance_max, random.seed, random.step);
+}
+/// One iteration's noise for data of `shape` [B, ..., C].
+template <class T, class D>
+Tensor<T, D> draw_noise(const ConsistencyOptions& options, const Shape& shape, Randomness random) {
+  return diffusion::offset_noise<T, D>(shape, options.noise_offset, random.stream("distill.noise"),
+                                       random.stream("distill.offset"));
+}
+
 /// One iteration of consistency distillation along the trajectory:
 ///
 ///   d(Psi(x_t, f_student, t_end), stopgrad Psi(x', f_target, t_end)),  x' = Psi(x_t, f_teacher, t')
@@ -53,20 +67,8 @@ struct Consistency {
              diffusion::Predictor<Target, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target,
                         const Batch<T, D, C>& batch, Randomness random) const {
-    return loss_at(student, teacher, target, batch, draws(batch.x0.dim(0), random), noise(batch.x0, random));
-  }
-
-  /// Times and scales of an iteration, for each of `batch` samples.
-  [[nodiscard]] Draws draws(std::int64_t batch, Randomness random) const {
-    const SolverGrid grid(table.size(), options.grid_points);
-    return draw(rule, grid, batch, options.guidance_min, options.guidance_max, random.seed, random.step);
-  }
-  /// Noise of an iteration, of x0's shape.
-  template <class T, class D>
-  Tensor<T, D> noise(const Tensor<T, D>& x0, Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    return diffusion::offset_noise<T, D>(x0.shape(), options.noise_offset, stream(random.seed, "distill.noise", sub),
-                                         stream(random.seed, "distill.offset", sub));
+    return loss_at(student, teacher, target, batch, draw(rule, table, options, batch.x0.dim(0), random),
+                   draw_noise<T, D>(options, batch.x0.shape(), random));
   }
 
   /// The same for given draws and noise [B, ...].

@@ -3,10 +3,8 @@
 
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/diffusion/forward_process.hpp>
+#include <hypersd/distill/learner.hpp>
 #include <hypersd/distill/objective.hpp>
-#include <hypersd/nn/module.hpp>
-#include <hypersd/optim/adamw.hpp>
-#include <hypersd/optim/clip.hpp>
 #include <utility>
 
 namespace hypersd::distill {
@@ -22,49 +20,33 @@ class FakeScore {
   using prediction = P;
   /// `network` must not share weights with teacher or student (`nn::deep_copy`).
   FakeScore(Network network, diffusion::NoiseTable table, double learning_rate = 1e-3)
-      : network_(std::move(network)), table_(std::move(table)), learning_rate_(learning_rate) {
-    nn::set_requires_grad(network_, true);
-    parameters_ = optim::parameters_of(network_, "", false);
-    optimizer_.emplace(parameters_, optim::AdamWOptions{.weight_decay = 0});
-    nn::set_requires_grad(network_, false);
-  }
-  FakeScore(const FakeScore&) = delete;
-  FakeScore& operator=(const FakeScore&) = delete;
+      : score_(std::move(network), {.weight_decay = 0}, learning_rate, 1.0), table_(std::move(table)) {}
 
   /// Prediction at x [B, ...] and times t [B]. No gradient reaches the weights.
   template <class Condition>
   Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const Condition& condition) const {
-    return network_(x, t, condition);
+    return score_.network()(x, t, condition);
   }
   /// One step of diffusion training on samples x0 [B, ...]: uniform times, fresh noise, no guidance.
   template <class Condition>
   void learn(const Tensor<T, D>& x0, const Condition& condition, Randomness random) {
-    const autograd::EnableGrad guard;
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    const auto t = diffusion::uniform_times(table_, x0.dim(0), stream(random.seed, "fake.t", sub));
-    const auto noise = ops::normal<T, D>(x0.shape(), stream(random.seed, "fake.noise", sub));
-    nn::set_requires_grad(network_, true);
-    optimizer_->zero_grad();
+    const auto t = diffusion::uniform_times(table_, x0.dim(0), random.stream("fake.t"));
+    const auto noise = ops::normal<T, D>(x0.shape(), random.stream("fake.noise"));
     const Var<T, D> x(diffusion::add_noise(table_, x0, noise, t));
-    autograd::backward(autograd::mse(network_(x, diffusion::time_tensor<T, D>(t), condition),
-                                     diffusion::training_target(table_, P{}, x0, noise, t)));
-    optimizer_->step(learning_rate_, optim::clip_factor(optim::grad_norm(parameters_), 1.0));
-    optimizer_->zero_grad();
-    nn::set_requires_grad(network_, false);
+    score_.learn([&] {
+      return autograd::mse((*this)(x, diffusion::time_tensor<T, D>(t), condition),
+                           diffusion::training_target(table_, P{}, x0, noise, t));
+    });
   }
   /// Weights and moments, for checkpoints.
   template <class F>
   void visit_state(F&& f, const std::string& prefix) const {
-    for (const auto& p : parameters_) f(prefix + p.name, p.var.value());
-    optimizer_->visit_state(f, prefix + "adamw.");
+    score_.visit_state(f, prefix);
   }
 
  private:
-  Network network_;
+  Learner<Network> score_;
   diffusion::NoiseTable table_;
-  optim::ParameterList<T, D> parameters_;
-  std::optional<optim::AdamW<T, D>> optimizer_;
-  double learning_rate_;
 };
 
 }  // namespace hypersd::distill

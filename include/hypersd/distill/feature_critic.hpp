@@ -2,8 +2,7 @@
 #pragma once
 
 #include <hypersd/distill/distances/adversarial.hpp>
-#include <hypersd/nn/module.hpp>
-#include <hypersd/optim/adamw.hpp>
+#include <hypersd/distill/learner.hpp>
 #include <utility>
 
 namespace hypersd::distill {
@@ -21,44 +20,29 @@ class FeatureCritic {
   /// The weights of `network`, a handle, must not require a gradient.
   FeatureCritic(Network network, Heads heads, double learning_rate = 1e-3)
       : network_(std::move(network)),
-        heads_(std::move(heads)),
-        parameters_(optim::parameters_of(heads_, "", false)),
-        optimizer_(parameters_, {.beta1 = 0.5, .weight_decay = 0}),
-        learning_rate_(learning_rate) {
-    nn::set_requires_grad(heads_, false);
-  }
-  FeatureCritic(const FeatureCritic&) = delete;
-  FeatureCritic& operator=(const FeatureCritic&) = delete;
+        heads_(std::move(heads), {.beta1 = 0.5, .weight_decay = 0}, learning_rate) {}
 
   /// Logits of x [B, ...] at the times t [B]: positive for "real".
   template <class Condition>
   Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const Condition& condition) const {
-    return heads_(network_.features(x, t, condition));
+    return heads_.network()(network_.features(x, t, condition));
   }
   /// One update of the heads by the form's loss.
   template <class Condition>
   void learn(const Tensor<T, D>& fake, const Tensor<T, D>& real, const Tensor<T, D>& t, const Condition& condition) {
-    const autograd::EnableGrad guard;
-    nn::set_requires_grad(heads_, true);
-    optimizer_.zero_grad();
-    autograd::backward(Form::critic((*this)(Var<T, D>(real), t, condition), (*this)(Var<T, D>(fake), t, condition)));
-    optimizer_.step(learning_rate_);
-    optimizer_.zero_grad();
-    nn::set_requires_grad(heads_, false);
+    heads_.learn([&] {
+      return Form::critic((*this)(Var<T, D>(real), t, condition), (*this)(Var<T, D>(fake), t, condition));
+    });
   }
   /// Heads and moments, for checkpoints.
   template <class F>
   void visit_state(F&& f, const std::string& prefix) const {
-    for (const auto& p : parameters_) f(prefix + p.name, p.var.value());
-    optimizer_.visit_state(f, prefix + "adamw.");
+    heads_.visit_state(f, prefix);
   }
 
  private:
   Network network_;
-  Heads heads_;
-  optim::ParameterList<T, D> parameters_;
-  optim::AdamW<T, D> optimizer_;
-  double learning_rate_;
+  Learner<Heads> heads_;
 };
 
 }  // namespace hypersd::distill

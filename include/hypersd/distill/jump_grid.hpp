@@ -26,6 +26,12 @@ class JumpGrid {
     const auto i = static_cast<std::size_t>(n * stops_ + stop);
     return i < times_.size() ? times_[i] : 0;
   }
+  /// The same for a list of jumps.
+  [[nodiscard]] diffusion::Times times(const std::vector<int>& jumps, int stop) const {
+    diffusion::Times out;
+    for (const int n : jumps) out.push_back(time(n, stop));
+    return out;
+  }
   /// The jump that starts at t. Throws OptionError where none does.
   [[nodiscard]] int jump_at(int t) const {
     for (int n = 0; n < jumps_; ++n)

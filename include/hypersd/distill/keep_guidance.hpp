@@ -66,8 +66,9 @@ struct KeepGuidance {
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target,
                         const Batch<T, D, C>& batch, Randomness random) const {
-    return loss_at(student, teacher, target, batch, objective.draws(batch.x0.dim(0), random),
-                   objective.noise(batch.x0, random));
+    return loss_at(student, teacher, target, batch,
+                   draw(objective.rule, objective.table, objective.options, batch.x0.dim(0), random),
+                   draw_noise<T, D>(objective.options, batch.x0.shape(), random));
   }
   /// The same for given draws and noise [B, ...].
   template <class Student, class Teacher, class Target, class T, class D, class C>

@@ -18,10 +18,7 @@ inline diffusion::Times times_within(const diffusion::NoiseTable& table, double 
   require<OptionError>(0 <= low && low <= high && high <= 1, "times within [", low, ", ", high, "] of the table");
   const int first = static_cast<int>(low * table.size());
   const int last = std::min(table.size() - 1, static_cast<int>(high * table.size()));
-  diffusion::Times out;
-  for (std::int64_t b = 0; b < batch; ++b)
-    out.push_back(first + static_cast<int>(integer_at(s, static_cast<std::uint64_t>(b), last - first + 1)));
-  return out;
+  return diffusion::uniform_times(first, last, batch, s);
 }
 
 /// The highest of a list of times. Throws OptionError for an empty list and a time off the table.

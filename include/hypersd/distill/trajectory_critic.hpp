@@ -3,8 +3,7 @@
 
 #include <hypersd/autograd/grad_copy.hpp>
 #include <hypersd/distill/distances/adversarial.hpp>
-#include <hypersd/nn/module.hpp>
-#include <hypersd/optim/adamw.hpp>
+#include <hypersd/distill/learner.hpp>
 #include <utility>
 
 namespace hypersd::distill {
@@ -28,15 +27,8 @@ class TrajectoryCritic {
   /// gradient.
   TrajectoryCritic(Network network, Heads heads, bool relaxed = false, double learning_rate = 1e-3)
       : network_(std::move(network)),
-        heads_(std::move(heads)),
-        parameters_(optim::parameters_of(heads_, "", false)),
-        optimizer_(parameters_, {.beta1 = 0.5, .weight_decay = 0}),
-        relaxed_(relaxed),
-        learning_rate_(learning_rate) {
-    nn::set_requires_grad(heads_, false);
-  }
-  TrajectoryCritic(const TrajectoryCritic&) = delete;
-  TrajectoryCritic& operator=(const TrajectoryCritic&) = delete;
+        heads_(std::move(heads), {.beta1 = 0.5, .weight_decay = 0}, learning_rate),
+        relaxed_(relaxed) {}
 
   /// Logits of x at the times t, reached from `origin`: positive for "the teacher's".
   template <class Condition>
@@ -48,35 +40,27 @@ class TrajectoryCritic {
     for (std::size_t i = 0; i < maps.size(); ++i)
       maps[i] = autograd::concat_channels(std::vector<Var<T, D>>{
           maps[i], relaxed_ ? Var<T, D>(Tensor<T, D>::zeros(maps[i].shape())) : begun[i]});
-    return heads_(maps);
+    return heads_.network()(maps);
   }
   /// One update of the heads.
   template <class Condition>
   void learn(const Tensor<T, D>& fake, const Tensor<T, D>& real, const Tensor<T, D>& t, const Origin<T, D>& origin,
              const Condition& condition) {
-    const autograd::EnableGrad guard;
-    nn::set_requires_grad(heads_, true);
-    optimizer_.zero_grad();
-    autograd::backward(non_saturating_critic_loss((*this)(Var<T, D>(real), t, origin, condition),
-                                                  (*this)(Var<T, D>(fake), t, origin, condition)));
-    optimizer_.step(learning_rate_);
-    optimizer_.zero_grad();
-    nn::set_requires_grad(heads_, false);
+    heads_.learn([&] {
+      return non_saturating_critic_loss((*this)(Var<T, D>(real), t, origin, condition),
+                                        (*this)(Var<T, D>(fake), t, origin, condition));
+    });
   }
   /// Heads and moments, for checkpoints.
   template <class F>
   void visit_state(F&& f, const std::string& prefix) const {
-    for (const auto& p : parameters_) f(prefix + p.name, p.var.value());
-    optimizer_.visit_state(f, prefix + "adamw.");
+    heads_.visit_state(f, prefix);
   }
 
  private:
   Network network_;
-  Heads heads_;
-  optim::ParameterList<T, D> parameters_;
-  optim::AdamW<T, D> optimizer_;
+  Learner<Heads> heads_;
   bool relaxed_;
-  double learning_rate_;
 };
 
 }  // namespace hypersd::distill

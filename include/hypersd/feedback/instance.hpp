@@ -46,13 +46,9 @@ struct InstanceFeedback {
     requires diffusion::Denoiser<Student, T, D, C>
   diffusion::LossResult<T, D> loss(const Student& student, const Teacher&, const Target&,
                                    const AnnotatedBatch<T, D, C>& batch, diffusion::Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    const Stream s = stream(random.seed, "instance.time", sub);
-    diffusion::Times t;
-    for (std::int64_t b = 0; b < batch.x0.dim(0); ++b)
-      t.push_back(options.noisy_min + static_cast<int>(integer_at(s, static_cast<std::uint64_t>(b),
-                                                                  options.noisy_max - options.noisy_min + 1)));
-    return loss_at(student, batch, t, ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "instance.noise", sub)));
+    const auto t = diffusion::uniform_times(options.noisy_min, options.noisy_max, batch.x0.dim(0),
+                                            random.stream("instance.time"));
+    return loss_at(student, batch, t, ops::normal<T, D>(batch.x0.shape(), random.stream("instance.noise")));
   }
 
   /// The same for given times t_a and noise [B, ...].

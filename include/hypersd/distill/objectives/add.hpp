@@ -44,13 +44,10 @@ struct Add {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    const auto normal = [&](const char* name) {
-      return ops::normal<T, D>(batch.x0.shape(), stream(random.seed, name, sub));
-    };
-    const AddDraws d{choose_times(options.start, batch.x0.dim(0), stream(random.seed, "add.start", sub)),
-                     diffusion::uniform_times(table, batch.x0.dim(0), stream(random.seed, "add.t", sub))};
-    return loss_at(student, teacher, batch, d, normal("add.z"), normal("add.noise"));
+    const AddDraws d{choose_times(options.start, batch.x0.dim(0), random.stream("add.start")),
+                     diffusion::uniform_times(table, batch.x0.dim(0), random.stream("add.t"))};
+    return loss_at(student, teacher, batch, d, ops::normal<T, D>(batch.x0.shape(), random.stream("add.z")),
+                   ops::normal<T, D>(batch.x0.shape(), random.stream("add.noise")));
   }
 
   /// The same for given draws, starting noise and judging noise, both [B, ...].

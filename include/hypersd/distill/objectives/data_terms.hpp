@@ -19,17 +19,15 @@ struct Denoising {
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    return loss_at(student, batch, diffusion::uniform_times(table, batch.x0.dim(0), stream(random.seed, "dsm.t", sub)),
-                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "dsm.noise", sub)));
+    return loss_at(student, batch, diffusion::uniform_times(table, batch.x0.dim(0), random.stream("dsm.t")),
+                   ops::normal<T, D>(batch.x0.shape(), random.stream("dsm.noise")));
   }
   /// The same for given times and noise [B, ...].
   template <class Student, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& t,
                            const Tensor<T, D>& noise) const {
-    const Var<T, D> x(diffusion::add_noise(table, batch.x0, noise, t));
-    const auto f = student(x, diffusion::time_tensor<T, D>(t), batch.condition.conditional);
-    return {autograd::mse(diffusion::x0_of(table, P{}, x, f, t), batch.x0), {}};
+    const auto x_t = diffusion::add_noise(table, batch.x0, noise, t);
+    return {autograd::mse(one_step(student, table, P{}, x_t, t, batch.condition.conditional), batch.x0), {}};
   }
 };
 
@@ -45,9 +43,8 @@ struct DataAdversarial {
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    return loss_at(student, batch, diffusion::uniform_times(table, batch.x0.dim(0), stream(random.seed, "gan.t", sub)),
-                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "gan.noise", sub)));
+    return loss_at(student, batch, diffusion::uniform_times(table, batch.x0.dim(0), random.stream("gan.t")),
+                   ops::normal<T, D>(batch.x0.shape(), random.stream("gan.noise")));
   }
   /// The same for given times and noise [B, ...].
   template <class Student, class T, class D, class C>

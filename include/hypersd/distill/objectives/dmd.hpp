@@ -77,14 +77,10 @@ struct Dmd {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    const auto normal = [&](const char* name) {
-      return ops::normal<T, D>(batch.x0.shape(), stream(random.seed, name, sub));
-    };
-    const DmdDraws d{choose_times(options.start, batch.x0.dim(0), stream(random.seed, "dmd.start", sub)),
-                     times_within(table, options.t_min, options.t_max, batch.x0.dim(0),
-                                  stream(random.seed, "dmd.t", sub))};
-    return loss_at(student, teacher, batch, d, normal("dmd.z"), normal("dmd.noise"), random);
+    const DmdDraws d{choose_times(options.start, batch.x0.dim(0), random.stream("dmd.start")),
+                     times_within(table, options.t_min, options.t_max, batch.x0.dim(0), random.stream("dmd.t"))};
+    return loss_at(student, teacher, batch, d, ops::normal<T, D>(batch.x0.shape(), random.stream("dmd.z")),
+                   ops::normal<T, D>(batch.x0.shape(), random.stream("dmd.noise")), random);
   }
 
   /// The same for given draws, starting noise z and judging noise, both [B, ...].

@@ -31,14 +31,8 @@ struct Lcm {
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target,
                         const Batch<T, D, C>& batch, Randomness random) const {
-    const SolverGrid grid(table.size(), options.grid_points);
-    const Draws d = draw(ToTheEnd{}, grid, batch.x0.dim(0), options.guidance_min, options.guidance_max, random.seed,
-                         random.step);
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    return loss_at(student, teacher, target, batch, d,
-                   diffusion::offset_noise<T, D>(batch.x0.shape(), options.noise_offset,
-                                                 stream(random.seed, "distill.noise", sub),
-                                                 stream(random.seed, "distill.offset", sub)));
+    return loss_at(student, teacher, target, batch, draw(ToTheEnd{}, table, options, batch.x0.dim(0), random),
+                   draw_noise<T, D>(options, batch.x0.shape(), random));
   }
 
   /// The same for given draws and noise [B, ...].

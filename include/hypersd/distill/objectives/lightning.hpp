@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/distill/jump_grid.hpp>
+#include <hypersd/distill/draw.hpp>
+#include <hypersd/distill/jump_walk.hpp>
 #include <hypersd/distill/one_step.hpp>
 #include <hypersd/distill/trajectory_critic.hpp>
 
@@ -53,27 +54,18 @@ struct Lightning {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
     return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
-                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "lightning.noise", sub)));
+                   ops::normal<T, D>(batch.x0.shape(), random.stream("lightning.noise")));
   }
 
   [[nodiscard]] JumpGrid grid() const { return {table.size(), options.steps, options.teacher_steps}; }
 
   /// A uniform one of the jumps for each sample.
   [[nodiscard]] LightningDraws draw(std::int64_t batch, Randomness random) const {
-    const Stream s = stream(random.seed, "lightning.draw", static_cast<std::uint64_t>(random.step));
     const JumpGrid jumps = grid();
-    LightningDraws out;
-    for (std::int64_t b = 0; b < batch; ++b) {
-      const auto at = static_cast<std::uint64_t>(2 * b);
-      const int n = static_cast<int>(integer_at(s, at, options.steps));
-      out.t.push_back(jumps.time(n, 0));
-      out.end.push_back(jumps.time(n, options.teacher_steps));
-      out.guidance.push_back(options.guidance_min + (options.guidance_max - options.guidance_min) *
-                                                        static_cast<double>(uniform_at(s, at + 1)));
-    }
-    return out;
+    const JumpDraws d =
+        draw_jumps(jumps, batch, options.guidance_min, options.guidance_max, random.stream("lightning.draw"));
+    return {jumps.times(d.jumps, 0), jumps.times(d.jumps, jumps.stops()), d.guidance};
   }
 
   /// The same for given draws (of `grid()`) and noise [B, ...]. A jump that begins at the last time begins
@@ -83,7 +75,7 @@ struct Lightning {
                            const LightningDraws& d, const Tensor<T, D>& noise) const {
     const C& condition = batch.condition.conditional;
     const auto x_t = start_states(table, batch.x0, noise, d.t, table.size() - 1);
-    const auto real = teachers_end(teacher, x_t, batch, d);
+    const auto real = walk_jumps(grid(), teacher, table, TeacherP{}, x_t, d.t, batch.condition, d.guidance);
     const Var<T, D> x(x_t);
     const auto t = diffusion::time_tensor<T, D>(d.t), end = diffusion::time_tensor<T, D>(d.end);
     const auto fake = diffusion::jump(table, P{}, x, student(x, t, condition), d.t, d.end);
@@ -105,23 +97,6 @@ struct Lightning {
       }
     }
     return out;
-  }
-
- private:
-  template <class Teacher, class T, class D, class C>
-  Tensor<T, D> teachers_end(const Teacher& teacher, Tensor<T, D> x, const Batch<T, D, C>& batch,
-                            const LightningDraws& d) const {
-    const JumpGrid jumps = grid();
-    diffusion::Times from = d.t;
-    for (int i = 1; i <= options.teacher_steps; ++i) {
-      diffusion::Times to;
-      for (const int t : d.t) to.push_back(jumps.time(jumps.jump_at(t), i));
-      const auto f = diffusion::predict_guided(teacher, x, diffusion::time_tensor<T, D>(from), batch.condition,
-                                               d.guidance);
-      x = diffusion::jump(table, TeacherP{}, x, f, from, to);
-      from = to;
-    }
-    return x;
   }
 };
 

@@ -5,6 +5,7 @@
 #include <hypersd/diffusion/guidance.hpp>
 #include <hypersd/diffusion/solvers/ddim_ode.hpp>
 #include <hypersd/distill/distances/mse.hpp>
+#include <hypersd/distill/draw.hpp>
 #include <hypersd/distill/jump_grid.hpp>
 #include <hypersd/distill/objective.hpp>
 #include <hypersd/distill/require_signal.hpp>
@@ -52,28 +53,18 @@ struct Pd {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
     return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
-                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "pd.noise", sub)));
+                   ops::normal<T, D>(batch.x0.shape(), random.stream("pd.noise")));
   }
 
   [[nodiscard]] JumpGrid grid() const { return {table.size(), options.steps, 2}; }
 
   /// A uniform one of the N jumps for each sample.
   [[nodiscard]] PdDraws draw(std::int64_t batch, Randomness random) const {
-    const Stream s = stream(random.seed, "pd.draw", static_cast<std::uint64_t>(random.step));
     const JumpGrid jumps = grid();
-    PdDraws out;
-    for (std::int64_t b = 0; b < batch; ++b) {
-      const auto at = static_cast<std::uint64_t>(2 * b);
-      const int n = static_cast<int>(integer_at(s, at, options.steps));
-      out.t.push_back(jumps.time(n, 0));
-      out.middle.push_back(jumps.time(n, 1));
-      out.end.push_back(jumps.time(n, 2));
-      out.guidance.push_back(options.guidance_min + (options.guidance_max - options.guidance_min) *
-                                                        static_cast<double>(uniform_at(s, at + 1)));
-    }
-    return out;
+    const JumpDraws d =
+        draw_jumps(jumps, batch, options.guidance_min, options.guidance_max, random.stream("pd.draw"));
+    return {jumps.times(d.jumps, 0), jumps.times(d.jumps, 1), jumps.times(d.jumps, 2), d.guidance};
   }
 
   /// The same for given draws and noise [B, ...].

@@ -3,7 +3,8 @@
 
 #include <hypersd/diffusion/forward_process.hpp>
 #include <hypersd/diffusion/guidance.hpp>
-#include <hypersd/distill/jump_grid.hpp>
+#include <hypersd/distill/draw.hpp>
+#include <hypersd/distill/jump_walk.hpp>
 #include <hypersd/distill/objective.hpp>
 
 namespace hypersd::distill {
@@ -52,16 +53,15 @@ struct PerFlow {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
     return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
-                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "perflow.noise", sub)));
+                   ops::normal<T, D>(batch.x0.shape(), random.stream("perflow.noise")));
   }
 
   [[nodiscard]] JumpGrid grid() const { return {table.size(), options.windows, options.teacher_steps}; }
 
   /// t uniform on the table; its window is the one with end < t <= begin.
   [[nodiscard]] PerFlowDraws draw(std::int64_t batch, Randomness random) const {
-    const Stream s = stream(random.seed, "perflow.draw", static_cast<std::uint64_t>(random.step));
+    const Stream s = random.stream("perflow.draw");
     const JumpGrid windows = grid();
     PerFlowDraws out;
     for (std::int64_t b = 0; b < batch; ++b) {
@@ -73,8 +73,7 @@ struct PerFlow {
       out.begin.push_back(windows.time(w, 0));
       // -1: the end of the trajectory, table entry 0.
       out.end.push_back(w + 1 < options.windows ? windows.time(w + 1, 0) : diffusion::kOrigin);
-      out.guidance.push_back(options.guidance_min + (options.guidance_max - options.guidance_min) *
-                                                        static_cast<double>(uniform_at(s, at + 1)));
+      out.guidance.push_back(uniform_between(options.guidance_min, options.guidance_max, s, at + 1));
     }
     return out;
   }
@@ -84,7 +83,8 @@ struct PerFlow {
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const PerFlowDraws& d, const Tensor<T, D>& noise) const {
     const auto z_begin = diffusion::add_noise(table, batch.x0, noise, d.begin);
-    const auto z_end = cross(teacher, z_begin, batch, d);
+    const auto z_end = walk_jumps(grid(), teacher, table, diffusion::Epsilon{}, z_begin, d.begin, batch.condition,
+                                  d.guidance);
     const auto mix = [&](auto&& form) {
       return diffusion::detail::apply(diffusion::sample_forms<T, D>(z_begin.dim(0), form), z_begin, z_end);
     };
@@ -102,23 +102,6 @@ struct PerFlow {
     });
     return {autograd::mse(student(Var<T, D>(z_t), diffusion::time_tensor<T, D>(d.t), batch.condition.conditional),
                           goal), {}};
-  }
-
- private:
-  template <class Teacher, class T, class D, class C>
-  Tensor<T, D> cross(const Teacher& teacher, Tensor<T, D> x, const Batch<T, D, C>& batch,
-                     const PerFlowDraws& d) const {
-    const JumpGrid windows = grid();
-    diffusion::Times from = d.begin;
-    for (int i = 1; i <= options.teacher_steps; ++i) {
-      diffusion::Times to;
-      for (const int begin : d.begin) to.push_back(windows.time(windows.jump_at(begin), i));
-      const auto f = diffusion::predict_guided(teacher, x, diffusion::time_tensor<T, D>(from), batch.condition,
-                                               d.guidance);
-      x = diffusion::jump(table, diffusion::Epsilon{}, x, f, from, to);
-      from = to;
-    }
-    return x;
   }
 };
 
