@@ -178,7 +178,7 @@ void style_experiment(Bench& bench, const Style& style) {
                               sample_latents(net, teacher.text, captions, noise, s, run.progress, style.name));
     bench.add({style.name, model, s.steps, evaluator.agreement(x, labels), evaluator.frechet(x).estimate});
     shown.push_back(x.slice(0, data.classes()));
-    names.push_back(model == "base model" ? "base, " + steps_of(s.steps) : steps_of(s.steps));
+    names.push_back((model == "base model" ? "base " : "LoRA ") + std::to_string(s.steps));
   };
   measure("base model", teacher.unet, {base.options.teacher_inference_steps, base.options.guidance, 0, 0});
   for (const std::int64_t s : options.steps) measure("base model", teacher.unet, {s, base.options.guidance, 0, 0});
