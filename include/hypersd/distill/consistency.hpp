@@ -55,7 +55,8 @@ struct Consistency {
                         const Batch<T, D, C>& batch, Randomness random) const {
     const SolverGrid grid(table.size(), options.grid_points);
     const Draws draws =
-        draw(rule, grid, batch.x0.dim(0), options.guidance_min, options.guidance_max, random.seed, random.step);
+        draw(rule, grid, batch.x0.dim(0), options.guidance_min, options.guidance_max, random.seed, random.step,
+             random.first_sample);
     return loss_at(student, teacher, target, batch, draws, noise(batch.x0, random));
   }
 
@@ -101,9 +102,8 @@ struct Consistency {
 
   template <class T, class D>
   Tensor<T, D> noise(const Tensor<T, D>& x0, Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    return diffusion::offset_noise<T, D>(x0.shape(), options.noise_offset, stream(random.seed, "distill.noise", sub),
-                                         stream(random.seed, "distill.offset", sub));
+    return diffusion::offset_noise<T, D>(x0.shape(), options.noise_offset, stream_of(random, "distill.noise"),
+                                         stream_of(random, "distill.offset"), random.first_sample);
   }
 };
 

@@ -40,9 +40,8 @@ class FakeScore {
   template <class Condition>
   void learn(const Tensor<T, D>& x0, const Condition& condition, Randomness random) {
     const autograd::EnableGrad guard;
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    const auto t = diffusion::uniform_times(table_, x0.dim(0), stream(random.seed, "fake.t", sub));
-    const auto noise = ops::normal<T, D>(x0.shape(), stream(random.seed, "fake.noise", sub));
+    const auto t = diffusion::uniform_times(table_, x0.dim(0), stream_of(random, "fake.t"), random.first_sample);
+    const auto noise = diffusion::normals<T, D>(x0.shape(), random, "fake.noise");
     nn::set_requires_grad(network_, true);
     optimizer_->zero_grad();
     const Var<T, D> x(diffusion::add_noise(table_, x0, noise, t));

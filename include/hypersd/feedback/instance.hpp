@@ -46,13 +46,13 @@ struct InstanceFeedback {
     requires diffusion::Denoiser<Student, T, D, C>
   diffusion::LossResult<T, D> loss(const Student& student, const Teacher&, const Target&,
                                    const AnnotatedBatch<T, D, C>& batch, diffusion::Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    const Stream s = stream(random.seed, "instance.time", sub);
+    const Stream s = stream_of(random, "instance.time");
+    const std::int64_t range = options.noisy_max - options.noisy_min + 1;
     diffusion::Times t;
     for (std::int64_t b = 0; b < batch.x0.dim(0); ++b)
-      t.push_back(options.noisy_min + static_cast<int>(integer_at(s, static_cast<std::uint64_t>(b),
-                                                                  options.noisy_max - options.noisy_min + 1)));
-    return loss_at(student, batch, t, ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "instance.noise", sub)));
+      t.push_back(options.noisy_min +
+                  static_cast<int>(integer_at(s, static_cast<std::uint64_t>(random.first_sample + b), range)));
+    return loss_at(student, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "instance.noise"));
   }
 
   /// The same for given times t_a and noise [B, ...].

@@ -68,7 +68,7 @@ class Rollout {
 
   /// The draws of one iteration: a list, then a position of it, both uniform. A function of (seed, step) alone.
   [[nodiscard]] RolloutDraws draw(diffusion::Randomness random) const {
-    const Stream s = stream(random.seed, "feedback.draw", static_cast<std::uint64_t>(random.step));
+    const Stream s = stream_of(random, "feedback.draw");
     const auto& times = lists_[static_cast<std::size_t>(integer_at(s, 0, static_cast<std::int64_t>(lists_.size())))];
     const auto [left, right] = bounds(times);
     return {times, left + static_cast<int>(integer_at(s, 1, right - left + 1))};
@@ -76,7 +76,7 @@ class Rollout {
   /// The pure noise of one iteration, standard normal.
   template <class T, class D>
   [[nodiscard]] Tensor<T, D> start(const Shape& shape, diffusion::Randomness random) const {
-    return ops::normal<T, D>(shape, stream(random.seed, "feedback.z", static_cast<std::uint64_t>(random.step)));
+    return diffusion::normals<T, D>(shape, random, "feedback.z");
   }
   /// What the solver injects on the way, one standard normal tensor a step; none for eta = 0.
   template <class T, class D>
@@ -85,8 +85,7 @@ class Rollout {
     std::vector<Tensor<T, D>> out;
     if (options_.eta == 0) return out;
     for (int i = 0; i < d.position; ++i)
-      out.push_back(ops::normal<T, D>(shape, stream(random.seed, "feedback.noise " + std::to_string(i),
-                                                    static_cast<std::uint64_t>(random.step))));
+      out.push_back(diffusion::normals<T, D>(shape, random, "feedback.noise " + std::to_string(i)));
     return out;
   }
 

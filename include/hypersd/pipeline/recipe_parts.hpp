@@ -103,8 +103,9 @@ struct TscdStages {
           if (!step.guided) c.guidance_min = c.guidance_max = 1;
           const distill::Consistency<distill::WithinSegments<Rule>, P, Metric> objective(table, c, metric(step.k),
                                                                                          {step.k});
-          return objective.loss(step.student, step.teacher, step.target, batches(step.iteration),
-                                {session.seed, step.iteration});
+          const auto batch = batches(step.iteration);
+          return objective.loss(step.student, step.teacher, step.target, batch,
+                                session.randomness(step.iteration, batch));
         },
         grow);
     state.student = runner.student();
@@ -139,7 +140,8 @@ struct Tune {
     if (extend) extend(trainer.state());
     trainer.resume();
     session.finish(trainer, [&](std::int64_t step) {
-      return objective.loss(student, state.teacher, state.student, batches(step), {session.seed, step});
+      const auto batch = batches(step);
+      return objective.loss(student, state.teacher, state.student, batch, session.randomness(step, batch));
     });
     nn::set_requires_grad(student, false);
     if (branch) state.made.emplace_back(name, student);

@@ -44,12 +44,12 @@ struct Add {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
     const auto normal = [&](const char* name) {
-      return ops::normal<T, D>(batch.x0.shape(), stream(random.seed, name, sub));
+      return diffusion::normals<T, D>(batch.x0.shape(), random, name);
     };
-    const AddDraws d{choose_times(options.start, batch.x0.dim(0), stream(random.seed, "add.start", sub)),
-                     diffusion::uniform_times(table, batch.x0.dim(0), stream(random.seed, "add.t", sub))};
+    const std::int64_t size = batch.x0.dim(0), first = random.first_sample;
+    const AddDraws d{choose_times(options.start, size, stream_of(random, "add.start"), first),
+                     diffusion::uniform_times(table, size, stream_of(random, "add.t"), first)};
     return loss_at(student, teacher, batch, d, normal("add.z"), normal("add.noise"));
   }
 

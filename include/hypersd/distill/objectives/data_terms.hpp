@@ -19,9 +19,8 @@ struct Denoising {
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    return loss_at(student, batch, diffusion::uniform_times(table, batch.x0.dim(0), stream(random.seed, "dsm.t", sub)),
-                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "dsm.noise", sub)));
+    const auto t = diffusion::uniform_times(table, batch.x0.dim(0), stream_of(random, "dsm.t"), random.first_sample);
+    return loss_at(student, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "dsm.noise"));
   }
   /// The same for given times and noise [B, ...].
   template <class Student, class T, class D, class C>
@@ -45,9 +44,8 @@ struct DataAdversarial {
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
-    return loss_at(student, batch, diffusion::uniform_times(table, batch.x0.dim(0), stream(random.seed, "gan.t", sub)),
-                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "gan.noise", sub)));
+    const auto t = diffusion::uniform_times(table, batch.x0.dim(0), stream_of(random, "gan.t"), random.first_sample);
+    return loss_at(student, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "gan.noise"));
   }
   /// The same for given times and noise [B, ...].
   template <class Student, class T, class D, class C>

@@ -77,13 +77,12 @@ struct Dmd {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
     const auto normal = [&](const char* name) {
-      return ops::normal<T, D>(batch.x0.shape(), stream(random.seed, name, sub));
+      return diffusion::normals<T, D>(batch.x0.shape(), random, name);
     };
-    const DmdDraws d{choose_times(options.start, batch.x0.dim(0), stream(random.seed, "dmd.start", sub)),
-                     times_within(table, options.t_min, options.t_max, batch.x0.dim(0),
-                                  stream(random.seed, "dmd.t", sub))};
+    const std::int64_t size = batch.x0.dim(0), first = random.first_sample;
+    const DmdDraws d{choose_times(options.start, size, stream_of(random, "dmd.start"), first),
+                     times_within(table, options.t_min, options.t_max, size, stream_of(random, "dmd.t"), first)};
     return loss_at(student, teacher, batch, d, normal("dmd.z"), normal("dmd.noise"), random);
   }
 
@@ -97,7 +96,8 @@ struct Dmd {
     const auto x = one_step(student, table, P{}, start_states(table, batch.x0, z, d.start, first), d.start, condition);
     if constexpr (LearningScore<Fake, T, D, C>) {
       for (int i = 0; i < options.learn_per_update; ++i)
-        fake->learn(x.value(), condition, {random.seed, random.step * options.learn_per_update + i});
+        fake->learn(x.value(), condition,
+                    {random.seed, random.step * options.learn_per_update + i, random.first_sample});
     }
     const auto x_t = diffusion::add_noise(table, x.value(), noise, d.t);
     const auto t = diffusion::time_tensor<T, D>(d.t);

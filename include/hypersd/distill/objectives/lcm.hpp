@@ -33,12 +33,11 @@ struct Lcm {
                         const Batch<T, D, C>& batch, Randomness random) const {
     const SolverGrid grid(table.size(), options.grid_points);
     const Draws d = draw(ToTheEnd{}, grid, batch.x0.dim(0), options.guidance_min, options.guidance_max, random.seed,
-                         random.step);
-    const auto sub = static_cast<std::uint64_t>(random.step);
+                         random.step, random.first_sample);
     return loss_at(student, teacher, target, batch, d,
                    diffusion::offset_noise<T, D>(batch.x0.shape(), options.noise_offset,
-                                                 stream(random.seed, "distill.noise", sub),
-                                                 stream(random.seed, "distill.offset", sub)));
+                                                 stream_of(random, "distill.noise"),
+                                                 stream_of(random, "distill.offset"), random.first_sample));
   }
 
   /// The same for given draws and noise [B, ...].

@@ -53,20 +53,19 @@ struct Lightning {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
     return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
-                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "lightning.noise", sub)));
+                   diffusion::normals<T, D>(batch.x0.shape(), random, "lightning.noise"));
   }
 
   [[nodiscard]] JumpGrid grid() const { return {table.size(), options.steps, options.teacher_steps}; }
 
   /// A uniform one of the jumps for each sample.
   [[nodiscard]] LightningDraws draw(std::int64_t batch, Randomness random) const {
-    const Stream s = stream(random.seed, "lightning.draw", static_cast<std::uint64_t>(random.step));
+    const Stream s = stream_of(random, "lightning.draw");
     const JumpGrid jumps = grid();
     LightningDraws out;
     for (std::int64_t b = 0; b < batch; ++b) {
-      const auto at = static_cast<std::uint64_t>(2 * b);
+      const auto at = static_cast<std::uint64_t>(2 * (random.first_sample + b));
       const int n = static_cast<int>(integer_at(s, at, options.steps));
       out.t.push_back(jumps.time(n, 0));
       out.end.push_back(jumps.time(n, options.teacher_steps));

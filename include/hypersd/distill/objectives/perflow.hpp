@@ -52,20 +52,19 @@ struct PerFlow {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
     return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
-                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "perflow.noise", sub)));
+                   diffusion::normals<T, D>(batch.x0.shape(), random, "perflow.noise"));
   }
 
   [[nodiscard]] JumpGrid grid() const { return {table.size(), options.windows, options.teacher_steps}; }
 
   /// t uniform on the table; its window is the one with end < t <= begin.
   [[nodiscard]] PerFlowDraws draw(std::int64_t batch, Randomness random) const {
-    const Stream s = stream(random.seed, "perflow.draw", static_cast<std::uint64_t>(random.step));
+    const Stream s = stream_of(random, "perflow.draw");
     const JumpGrid windows = grid();
     PerFlowDraws out;
     for (std::int64_t b = 0; b < batch; ++b) {
-      const auto at = static_cast<std::uint64_t>(2 * b);
+      const auto at = static_cast<std::uint64_t>(2 * (random.first_sample + b));
       const int t = static_cast<int>(integer_at(s, at, table.size()));
       int w = options.windows - 1;
       while (t > windows.time(w, 0)) --w;

@@ -45,18 +45,17 @@ struct Preserve {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Target, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher&, const Target& target, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
     return loss_at(student, target, batch, draw(batch.x0.dim(0), random),
-                   ops::normal<T, D>(batch.x0.shape(), stream(random.seed, "preserve.noise", sub)));
+                   diffusion::normals<T, D>(batch.x0.shape(), random, "preserve.noise"));
   }
 
   /// A uniform grid point below the last for each sample, and one of its end points.
   [[nodiscard]] PreserveDraws draw(std::int64_t batch, Randomness random) const {
-    const Stream s = stream(random.seed, "preserve.draw", static_cast<std::uint64_t>(random.step));
+    const Stream s = stream_of(random, "preserve.draw");
     const SolverGrid grid(table.size(), options.grid_points);
     PreserveDraws out;
     for (std::int64_t b = 0; b < batch; ++b) {
-      const auto at = static_cast<std::uint64_t>(2 * b);
+      const auto at = static_cast<std::uint64_t>(2 * (random.first_sample + b));
       const int n = 1 + static_cast<int>(integer_at(s, at, grid.points() - 1));
       const EndRange ends = rule.range(grid, n);
       const int e = ends.first + static_cast<int>(integer_at(s, at + 1, ends.last - ends.first + 1));

@@ -30,12 +30,11 @@ struct Sds {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto sub = static_cast<std::uint64_t>(random.step);
     const auto normal = [&](const char* name) {
-      return ops::normal<T, D>(batch.x0.shape(), stream(random.seed, name, sub));
+      return diffusion::normals<T, D>(batch.x0.shape(), random, name);
     };
     const auto t = times_within(table, options.t_min, options.t_max, batch.x0.dim(0),
-                                stream(random.seed, "sds.t", sub));
+                                stream_of(random, "sds.t"), random.first_sample);
     return loss_at(student, teacher, batch, t, normal("sds.start"), normal("sds.noise"));
   }
 
