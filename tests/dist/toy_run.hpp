@@ -14,7 +14,6 @@
 /// A run in the plane on any number of ranks: a teacher by the denoising loss, then two stages of TSCD.
 struct ToyRun {
   std::int64_t batch = 32;  ///< of all ranks together
-  pipeline::Existing existing = hypersd::pipeline::Existing::resume;
   /// Called at the beginning of every step of the teacher, and of the students with steps from 1000 on.
   std::function<void(std::int64_t step)> before_step = [](std::int64_t) {};
   static constexpr std::int64_t steps = 24;
@@ -29,7 +28,8 @@ struct ToyRun {
       return truth.data<double>(batch, stream(5, name, static_cast<std::uint64_t>(step)))
           .slice(mine.first, mine.first + mine.count);
     };
-    pipeline::RunDirectory directory(folder, {{"batch", std::to_string(batch)}}, existing, group);
+    pipeline::RunDirectory directory(folder, {{"batch", std::to_string(batch)}}, pipeline::Existing::resume,
+                                     group);
     const pipeline::Session session{directory, 5, {}, 5, group};
 
     toy::Denoiser net;

@@ -238,7 +238,8 @@ class Trainer {
     const dist::Group& group = options_.group;
     const std::string rank =
         group.size() == 1 ? "" : "rank " + std::to_string(group.rank()) + " of " + std::to_string(group.size()) + ", ";
-    fail<NumericError>("phase '", options_.phase, "', ", rank, "step ", step_ + 1, " of ", options_.steps, ": ", reason, kept);
+    fail<NumericError>("phase '", options_.phase, "', ", rank, "step ", step_ + 1, " of ", options_.steps,
+                       ": ", reason, kept);
   }
 
   TrainOptions options_;
