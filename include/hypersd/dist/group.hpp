@@ -21,13 +21,15 @@ class Group {
   template <class C>
     requires(!std::same_as<std::remove_cv_t<C>, Group>)
   Group(C& communicator)  // NOLINT(google-explicit-constructor)
-      : self_(const_cast<void*>(static_cast<const void*>(&communicator))),
-        rank_(communicator.rank()),
-        size_(communicator.size()),
-        calls_(&table<C>) {
+      : self_(const_cast<void*>(static_cast<const void*>(&communicator))) {
     static_assert(Communicator<C>,
                   "a communicator needs rank(), size(), all_reduce(span, how) for float and double, "
                   "broadcast(bytes, root) and barrier(): see hypersd/dist/communicator.hpp");
+    if constexpr (Communicator<C>) {  // one message is enough
+      rank_ = communicator.rank();
+      size_ = communicator.size();
+      calls_ = &table<C>;
+    }
   }
 
   [[nodiscard]] int rank() const { return rank_; }
