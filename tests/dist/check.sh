@@ -11,16 +11,17 @@ cd "$work"
 
 # For Open MPI: a container's root user, fewer processors than ranks, and no remote shell.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
+export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
+export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
 export OMPI_MCA_plm_rsh_agent=sh OMPI_MCA_btl_vader_single_copy_mechanism=none
 # What MPI libraries keep until the end is no leak of this one.
 export ASAN_OPTIONS=detect_leaks=0
 
-# fails MESSAGE COMMAND...: the command ends with an error, within a minute, and says MESSAGE.
+# fails MESSAGE COMMAND...: the command ends with an error, in good time, and says MESSAGE.
 fails() {
   local message=$1 said code=0
   shift
-  said=$(timeout 100 "$@" 2>&1) || code=$?
+  said=$(timeout 200 "$@" 2>&1) || code=$?
   printf '%s\n' "$said"
   if [ $code -eq 0 ] || [ $code -eq 124 ]; then
     echo "exit code $code"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// mpi_training train FOLDER [throw|kill RANK STEP]: the toy run on all ranks of the job; RANK throws or is killed there.
+// mpi_training train FOLDER [throw|kill RANK STEP]: the toy run on all ranks; RANK throws or is killed at STEP.
 // mpi_training compare A B: exit code 0 if the loss curves of two runs agree to 1e-5.
 // mpi_training checkpoint FILE: prints the steps of a checkpoint.
 // mpi_training reduce: all-reduces and broadcasts, with an error of MPI.

@@ -30,7 +30,7 @@ TEST_CASE("one process: nothing changes") {
   }
   CHECK(dist::run(single, [] {}) == 0);
   CHECK(dist::run(single, [] { return 3; }) == 3);
-  CHECK_THROWS_AS(dist::run(single, [] { fail<IoError>("passes"); }), IoError);
+  CHECK(dist::run(single, [] { fail<IoError>("expected in this test"); }) == 1);
 }
 
 TEST_CASE("sums, means, votes and what rank 0 says") {

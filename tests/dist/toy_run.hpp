@@ -40,8 +40,8 @@ struct ToyRun {
     options.ema = optim::EmaOptions{.decay = 0.8};
     session.train(options, optim::parameters_of(net), [&](std::int64_t step) {
       before_step(step);
-      return pipeline::denoising_loss(net, table, diffusion::Epsilon{}, data("teacher", step), diffusion::Unconditional{},
-                                      session.seed, step, mine.first);
+      return pipeline::denoising_loss(net, table, diffusion::Epsilon{}, data("teacher", step),
+                                      diffusion::Unconditional{}, session.seed, step, mine.first);
     });
     nn::set_requires_grad(net, false);
 

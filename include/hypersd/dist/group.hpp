@@ -12,7 +12,8 @@ namespace hypersd::dist {
 
 /// A handle to any communicator, itself one; by default a `Single`. What takes part in a job (a trainer, a session, a
 /// run's folder) holds this rather than a template parameter: a step asks it once, which costs one indirect call beside
-/// a reduction, and all types around it stay as they are for one process. The policy is checked where the handle is made.
+/// a reduction, and all types around it stay as they are for one process. The policy is checked where the handle is
+/// made.
 class Group {
  public:
   /// One process.

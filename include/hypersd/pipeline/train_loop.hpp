@@ -53,9 +53,9 @@ struct StepResult {
 /// killed and resumed gives bitwise the parameters of an uninterrupted one.
 ///
 /// With several processes in `TrainOptions::group` each calls the step function on its part of the batch
-/// (`dist::slice`), and loss and gradients are averaged before clipping. Rank 0 alone writes, logs and reports; the others
-/// begin with its state. A step that throws on one rank throws on all, a CommunicationError naming it on the others, and
-/// nothing has been updated. What the step function itself trains (a critic) sees its own part of the batch only.
+/// (`dist::slice`), and loss and gradients are averaged before clipping. Rank 0 alone writes, logs and reports; the
+/// others begin with its state. A step that throws on one rank throws on all, a CommunicationError naming it on the
+/// others, and nothing has been updated. What the step function itself trains (a critic) sees its own part of the batch only.
 template <Real T, Device D = Cpu>
 class Trainer {
  public:
