@@ -9,6 +9,7 @@
 #include <hypersd/ops/cast.hpp>
 #include <hypersd/ops/conv2d.hpp>
 #include <hypersd/ops/copy.hpp>
+#include <hypersd/ops/elements.hpp>
 #include <hypersd/ops/functors.hpp>
 #include <hypersd/ops/gated.hpp>
 #include <hypersd/ops/gather.hpp>
@@ -21,4 +22,5 @@
 #include <hypersd/ops/random.hpp>
 #include <hypersd/ops/reduce.hpp>
 #include <hypersd/ops/resample.hpp>
+#include <hypersd/ops/rows.hpp>
 #include <hypersd/ops/softmax.hpp>

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Before any operation's contract: backends must be declared where the contract is defined.
+#include <hypersd/ops/elements.hpp>
+#include <hypersd/ops/rows.hpp>
+//
+#include <cstring>
+#include <memory>
+#include <numbers.hpp>
+#include <type_traits>
+#include <vector>
+
+/// \file
+/// A device in host memory whose operations are the CUDA kernels, run thread after thread. What needs no kernel (maps,
+/// sums, products, random numbers) is the CPU's.
+
+namespace emulated {
+
+/// The order in which the threads between two barriers run: results that depend on it are races.
+inline bool backward = false;
+
+struct Kernels : hypersd::Cpu {
+  using runs_kernels = void;
+};
+
+/// Private and shared variables begin as NaN: a kernel that reads them before writing shows.
+template <class X>
+void poison(X* x, std::size_t n) {
+  static_assert(std::is_trivially_copyable_v<X>);
+  std::memset(static_cast<void*>(x), 0xff, n * sizeof(X));
+}
+
+template <int count>
+class Block {
+ public:
+  template <class X>
+  class Private {
+   public:
+    Private() : values_(static_cast<std::size_t>(count)) { poison(values_.data(), values_.size()); }
+    X& operator[](int t) { return values_[static_cast<std::size_t>(t)]; }
+
+   private:
+    std::vector<X> values_;
+  };
+
+  template <class F>
+  void each(F&& f) {
+    for (int i = 0; i < count; ++i) f(backward ? count - 1 - i : i);
+  }
+  template <class X, class F>
+  X sum(F&& f) {
+    return fold<X>(f, [](X a, X b) { return static_cast<X>(a + b); });
+  }
+  template <class X, class F>
+  X largest(F&& f) {
+    return fold<X>(f, [](X a, X b) { return a > b ? a : b; });
+  }
+
+ private:
+  /// The tree of the warp shuffles, then the warps in order.
+  template <class X, class F, class Join>
+  X fold(F&& f, Join&& join) {
+    std::vector<X> v(static_cast<std::size_t>(count));
+    each([&](int t) { v[static_cast<std::size_t>(t)] = f(t); });
+    X out{};
+    for (std::size_t warp = 0; warp < v.size(); warp += 32) {
+      for (std::size_t offset = 16; offset > 0; offset /= 2)
+        for (std::size_t lane = 0; lane < 32; ++lane)
+          v[warp + lane] = join(v[warp + lane], v[warp + (lane + offset < 32 ? lane + offset : lane)]);
+      out = warp == 0 ? v[0] : join(out, v[warp]);
+    }
+    return out;
+  }
+};
+
+/// A grid of few blocks, so that its threads stride; 32-bit indices in one order and 64-bit ones in the other.
+template <class Op>
+void run_elements(const Kernels&, const char*, const Op& op) {
+  namespace launch = hypersd::ops::launch;
+  const std::int64_t n = op.size(), grid = launch::blocks(n, 5);
+  for (std::int64_t b = 0; n > 0 && b < grid; ++b) {
+    for (std::int64_t t = 0; t < launch::threads; ++t) {
+      if (backward)
+        launch::run_thread<std::int64_t>(op, n, grid, grid - 1 - b, launch::threads - 1 - t);
+      else
+        launch::run_thread<std::uint32_t>(op, n, grid, b, t);
+    }
+  }
+}
+
+template <class Body>
+void run_blocks(const Kernels&, const char*, const Body& body) {
+  const auto shared = std::make_unique<typename Body::Shared>();
+  const std::int64_t n = body.blocks();
+  for (std::int64_t i = 0; i < n; ++i) {
+    poison(shared.get(), 1);
+    Block<Body::threads> block;
+    body(block, backward ? n - 1 - i : i, *shared);
+  }
+}
+
+template <class T, class D>
+hypersd::Tensor<T> host(const hypersd::Tensor<T, D>& t) {
+  return t.template to<hypersd::Cpu>();
+}
+
+/// Largest difference between what f(device) gives with `Cpu` and with the kernels; infinity if the order of threads
+/// changes a bit of it. `f` returns a vector of host tensors.
+template <class F>
+double distance_to_cpu(F&& f) {
+  const auto expected = f(hypersd::Cpu{});
+  backward = true;
+  const auto reversed = f(Kernels{});
+  backward = false;
+  const auto got = f(Kernels{});
+  double worst = expected.size() == got.size() ? 0 : std::numeric_limits<double>::infinity();
+  for (std::size_t i = 0; i < got.size() && i < expected.size(); ++i) {
+    const double d = got[i].to_vector() == reversed[i].to_vector() ? numbers::distance(got[i], expected[i])
+                                                                   : std::numeric_limits<double>::infinity();
+    worst = d <= worst ? worst : d;
+  }
+  return worst;
+}
+
+}  // namespace emulated
