@@ -4,6 +4,7 @@
 // Before any operation's contract: backends must be declared where the contract is defined.
 #include <hypersd/ops/elements.hpp>
 #include <hypersd/ops/group_norm_block.hpp>
+#include <hypersd/ops/patches.hpp>
 #include <hypersd/ops/rows.hpp>
 //
 #include <cstring>

@@ -20,6 +20,7 @@
 #include <hypersd/ops/matmul.hpp>
 #include <hypersd/ops/normalize.hpp>
 #include <hypersd/ops/operand.hpp>
+#include <hypersd/ops/patches.hpp>
 #include <hypersd/ops/random.hpp>
 #include <hypersd/ops/reduce.hpp>
 #include <hypersd/ops/resample.hpp>
