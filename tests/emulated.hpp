@@ -2,6 +2,7 @@
 #pragma once
 
 // Before any operation's contract: backends must be declared where the contract is defined.
+#include <hypersd/ops/attention_gradient_block.hpp>
 #include <hypersd/ops/elements.hpp>
 #include <hypersd/ops/group_norm_block.hpp>
 #include <hypersd/ops/patches.hpp>

@@ -6,6 +6,8 @@
 
 #include <hypersd/ops/affine_step.hpp>
 #include <hypersd/ops/attention.hpp>
+#include <hypersd/ops/attention_block.hpp>
+#include <hypersd/ops/attention_gradient_block.hpp>
 #include <hypersd/ops/cast.hpp>
 #include <hypersd/ops/conv2d.hpp>
 #include <hypersd/ops/copy.hpp>
