@@ -1,7 +1,90 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Before any operation's contract: backends must be declared where the contract is defined.
+#include <hypersd/ops/affine_step_cpu.hpp>
+#include <hypersd/ops/map_cpu.hpp>
+#include <hypersd/ops/matmul_cpu.hpp>
+#include <hypersd/ops/random_cpu.hpp>
+#include <hypersd/ops/reduce_cpu.hpp>
+#include <hypersd/optim/multi_tensor_cpu.hpp>
+//
+#include <utility>
+
+namespace emulated {
+
+/// A device derived from `Cuda`, as generic code sees it: no element can be read from outside.
+struct Kernels : hypersd::Cuda {};
+
+}  // namespace emulated
+
+/// In host memory.
+template <>
+struct hypersd::Memory<emulated::Kernels> : hypersd::Memory<hypersd::Cpu> {
+  template <class T>
+  static void fill(T* data, T value, std::int64_t n) {
+    std::fill_n(data, n, value);
+  }
+};
+
+// Backends must be declared where an operation's contract is defined, so this comes before any contract.
+namespace hypersd::ops::backend {
+
+template <class... A>
+void map(const emulated::Kernels&, A&&... a) {
+  map(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void map_sum(const emulated::Kernels&, A&&... a) {
+  map_sum(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void sum_rows(const emulated::Kernels&, A&&... a) {
+  sum_rows(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void sum_rows_to_one(const emulated::Kernels&, A&&... a) {
+  sum_rows_to_one(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void normal(const emulated::Kernels&, A&&... a) {
+  normal(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void uniform(const emulated::Kernels&, A&&... a) {
+  uniform(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void affine_step(const emulated::Kernels&, A&&... a) {
+  affine_step(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void gemm(const emulated::Kernels&, A&&... a) {
+  gemm(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void batched_gemm(const emulated::Kernels&, A&&... a) {
+  batched_gemm(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void linear(const emulated::Kernels&, A&&... a) {
+  linear(Cpu{}, std::forward<A>(a)...);
+}
+
+}  // namespace hypersd::ops::backend
+
+namespace hypersd::optim::backend {
+
+template <class... A>
+void multi_update(const emulated::Kernels&, A&&... a) {
+  multi_update(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+double multi_sum(const emulated::Kernels&, A&&... a) {
+  return multi_sum(Cpu{}, std::forward<A>(a)...);
+}
+
+}  // namespace hypersd::optim::backend
+
 #include <hypersd/ops/attention_gradient_block.hpp>
 #include <hypersd/ops/elements.hpp>
 #include <hypersd/ops/group_norm_block.hpp>
@@ -22,10 +105,6 @@ namespace emulated {
 
 /// The order in which the threads between two barriers run: results that depend on it are races.
 inline bool backward = false;
-
-struct Kernels : hypersd::Cpu {
-  using runs_kernels = void;
-};
 
 /// Private and shared variables begin as NaN: a kernel that reads them before writing shows.
 template <class X>

@@ -12,12 +12,9 @@
 namespace hypersd::ops::launch {
 
 /// Devices whose operations are the kernels of this folder: `run_elements(device, name, op)` runs op(i) for all
-/// i < op.size(), `run_blocks(device, name, body)` a thread block for each of body.blocks(). Besides `Cuda` these are
-/// devices of tests that run kernels on the host, marked by a member type `runs_kernels`.
+/// i < op.size(), `run_blocks(device, name, body)` a thread block for each of body.blocks().
 template <class D>
-concept KernelDevice = std::derived_from<D, Cuda> || requires {
-  typename D::runs_kernels;
-};
+concept KernelDevice = std::derived_from<D, Cuda>;
 
 /// Threads of a block in element-wise kernels and reductions.
 inline constexpr int threads = 256;
@@ -34,12 +31,18 @@ HYPERSD_HD constexpr std::int64_t first(std::int64_t block, std::int64_t thread)
 /// Distance between the items of one thread.
 HYPERSD_HD constexpr std::int64_t stride(std::int64_t grid) { return grid * threads; }
 
+/// i / by for i >= 0, by > 0, in 32 bits where both fit.
+HYPERSD_HD constexpr std::int64_t quotient(std::int64_t i, std::int64_t by) {
+  if (((i | by) >> 32) == 0) return static_cast<std::uint32_t>(i) / static_cast<std::uint32_t>(by);
+  return i / by;
+}
+
 /// Row and column of flat element i of a matrix with `cols` columns.
 struct Position {
   std::int64_t row, col;
 };
 HYPERSD_HD constexpr Position position(std::int64_t i, std::int64_t cols) {
-  const std::int64_t row = i / cols;
+  const std::int64_t row = quotient(i, cols);
   return {row, i - row * cols};
 }
 
