@@ -105,7 +105,8 @@ struct PermuteElements {
   HYPERSD_HD void operator()(Index i) const {
     std::int64_t from = 0;
     Index left = i;
-    for (int axis = g.rank - 1; axis > 0; --axis) {
+    for (int axis = Shape::max_rank - 1; axis > 0; --axis) {  // constant bounds keep the geometry out of local memory
+      if (axis >= g.rank) continue;
       const auto [rest, at] = divide(left, g.extent[axis]);
       from += static_cast<std::int64_t>(at) * g.stride[axis];
       left = rest;
