@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# What the library needs (Eigen, threads) and what its io headers can use. A package is asked for its CMake
-# configuration first; plain headers on CMAKE_PREFIX_PATH or CMAKE_INCLUDE_PATH will do as well.
+# What the library needs (Eigen, threads) and what its io headers and dist/mpi.hpp can use. A package is asked for
+# its CMake configuration first; plain headers on CMAKE_PREFIX_PATH or CMAKE_INCLUDE_PATH will do as well.
 
 # hypersd_header_package(<target> <package> <header> [suffix...]): imported <target> from a package or from headers.
 function(hypersd_header_package target package header)
@@ -34,3 +34,6 @@ set(HYPERSD_HAS_IO FALSE)
 if(TARGET PNG::PNG AND TARGET ZLIB::ZLIB AND TARGET nlohmann_json::nlohmann_json)
   set(HYPERSD_HAS_IO TRUE)
 endif()
+
+set(MPI_CXX_SKIP_MPICXX TRUE)  # the C interface is all that is used
+find_package(MPI QUIET COMPONENTS CXX)

@@ -24,6 +24,8 @@ data dataset-fashion-mnist file:/usr/share/datasets/fashion-mnist optional
 tests pkg-config cmd:pkg-config optional
 tests doctest-dev inc:doctest/doctest.h needed
 tests libxtensor-dev inc:xtensor/xarray.hpp optional
+tests libopenmpi-dev cmd:mpicxx optional
+tests openmpi-bin cmd:mpirun optional
 bench python3 cmd:python3 needed
 bench libbenchmark-dev inc:benchmark/benchmark.h optional
 peers python3-venv py:ensurepip needed

@@ -9,6 +9,7 @@
 #include <hypersd/core.hpp>
 #include <hypersd/data.hpp>
 #include <hypersd/diffusion.hpp>
+#include <hypersd/dist.hpp>
 #include <hypersd/distill.hpp>
 #include <hypersd/feedback.hpp>
 #include <hypersd/io.hpp>

@@ -6,19 +6,25 @@
 
 #include <hypersd/ops/affine_step.hpp>
 #include <hypersd/ops/attention.hpp>
+#include <hypersd/ops/attention_block.hpp>
+#include <hypersd/ops/attention_gradient_block.hpp>
 #include <hypersd/ops/cast.hpp>
 #include <hypersd/ops/conv2d.hpp>
 #include <hypersd/ops/copy.hpp>
+#include <hypersd/ops/elements.hpp>
 #include <hypersd/ops/functors.hpp>
 #include <hypersd/ops/gated.hpp>
 #include <hypersd/ops/gather.hpp>
+#include <hypersd/ops/group_norm_block.hpp>
 #include <hypersd/ops/launch.hpp>
 #include <hypersd/ops/linear.hpp>
 #include <hypersd/ops/map.hpp>
 #include <hypersd/ops/matmul.hpp>
 #include <hypersd/ops/normalize.hpp>
 #include <hypersd/ops/operand.hpp>
+#include <hypersd/ops/patches.hpp>
 #include <hypersd/ops/random.hpp>
 #include <hypersd/ops/reduce.hpp>
 #include <hypersd/ops/resample.hpp>
+#include <hypersd/ops/rows.hpp>
 #include <hypersd/ops/softmax.hpp>

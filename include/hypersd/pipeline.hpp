@@ -16,6 +16,7 @@
 #if __has_include(<nlohmann/json.hpp>)
 #include <hypersd/pipeline/recipe.hpp>
 #include <hypersd/pipeline/recipe_parts.hpp>
+#include <hypersd/pipeline/row_mean.hpp>
 #include <hypersd/pipeline/run_state.hpp>
 #include <hypersd/pipeline/session.hpp>
 #endif

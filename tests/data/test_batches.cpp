@@ -64,6 +64,8 @@ TEST_CASE("batches depend on seed and step alone and use every item once an epoc
         std::vector<std::int64_t>(all.begin() + 10, all.end()));
   CHECK(batches(0) != data::Batches(10, 4, 4)(0));
   CHECK(batches.epochs(5) == 2.0);
+  const auto whole = batches(3);  // across the end of an epoch
+  CHECK(batches(3, 1, 2) == std::vector<std::int64_t>(whole.begin() + 1, whole.begin() + 3));
   CHECK(data::Batches(3, 8, 0)(0).size() == 8);  // a batch may be larger than the set
 }
 
@@ -71,4 +73,6 @@ TEST_CASE("numbers that cannot be") {
   CHECK_THROWS_AS(data::Batches(0, 4, 1), OptionError);
   CHECK_THROWS_AS(data::Batches(4, 0, 1), OptionError);
   CHECK_THROWS_AS(data::Batches(4, 4, 1)(-1), OptionError);
+  CHECK_THROWS_WITH_AS(data::Batches(4, 4, 1)(0, 2, 3), doctest::Contains("places [2, 5) of a batch of 4"),
+                       OptionError);
 }

@@ -30,6 +30,13 @@ TEST_CASE("Index arithmetic holds beyond 2^31 elements") {
   CHECK(launch::part(n, 512, 511).end == n);
 }
 
+TEST_CASE("A quotient is the same in 32 and in 64 bits") {
+  const std::int64_t wide = std::int64_t{1} << 32;
+  for (const std::int64_t i : {std::int64_t{0}, std::int64_t{7}, wide - 1, wide, 5 * wide + 3})
+    for (const std::int64_t by : {std::int64_t{1}, std::int64_t{3}, wide - 1, wide, 2 * wide + 1})
+      CHECK(ops::launch::quotient(i, by) == i / by);
+}
+
 TEST_CASE("Parts are ordered, disjoint and cover everything") {
   for (const std::int64_t n : {0, 1, 7, 512, 513, 100000}) {
     std::int64_t at = 0;

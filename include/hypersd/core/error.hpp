@@ -31,6 +31,10 @@ struct OptionError : Error {
 struct DeviceError : Error {
   using Error::Error;
 };
+/// A process of a job that failed or cannot be reached; the message names its rank.
+struct CommunicationError : Error {
+  using Error::Error;
+};
 /// NaN or infinity where a finite number is needed.
 struct NumericError : Error {
   using Error::Error;

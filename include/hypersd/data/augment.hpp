@@ -15,15 +15,17 @@ struct AugmentOptions {
   float fill = -1.0F;   ///< what comes in from the border
 };
 
-/// A changed copy of `images` [B, H, W, C]. Picture b depends on (`random`, b) alone: give each training step a stream
-/// of its own, e.g. `stream(seed, "augment", step)`. Throws ShapeError, or OptionError for a negative shift.
-inline Tensor<float> augment(const Tensor<float>& images, Stream random, const AugmentOptions& options = {}) {
+/// A changed copy of `images` [B, H, W, C]. Picture b depends on (`random`, `first` + b) alone: give each
+/// training step a stream of its own, e.g. `stream(seed, "augment", step)`. Throws ShapeError, or
+/// OptionError for a negative shift.
+inline Tensor<float> augment(const Tensor<float>& images, Stream random, const AugmentOptions& options = {},
+                             std::int64_t first = 0) {
   require<ShapeError>(images.rank() == 4, "augment: shape ", images.shape(), " is not [B, H, W, C]");
   require<OptionError>(options.shift >= 0 && options.shift <= 1 << 20, "augment: shift ", options.shift);
   const std::int64_t h = images.dim(1), w = images.dim(2), c = images.dim(3);
   Tensor<float> out(images.shape());
   for (std::int64_t b = 0; b < images.dim(0); ++b) {
-    const auto draw = static_cast<std::uint64_t>(b) * 3;
+    const auto draw = static_cast<std::uint64_t>(first + b) * 3;
     const bool flip = options.flip && (bits_at(random, draw) & 1U) != 0;
     const std::int64_t dy = integer_at(random, draw + 1, 2 * options.shift + 1) - options.shift;
     const std::int64_t dx = integer_at(random, draw + 2, 2 * options.shift + 1) - options.shift;

@@ -46,10 +46,14 @@ class Batches {
 
   [[nodiscard]] std::int64_t batch() const { return batch_; }
   /// The items of step `step` >= 0.
-  [[nodiscard]] std::vector<std::int64_t> operator()(std::int64_t step) const {
+  [[nodiscard]] std::vector<std::int64_t> operator()(std::int64_t step) const { return (*this)(step, 0, batch_); }
+  /// Places [first, first + count) of that batch: one process's part of it.
+  [[nodiscard]] std::vector<std::int64_t> operator()(std::int64_t step, std::int64_t first, std::int64_t count) const {
     require<OptionError>(step >= 0 && step < (std::int64_t{1} << 30), "batches: step ", step);
-    std::vector<std::int64_t> out(static_cast<std::size_t>(batch_));
-    std::int64_t position = step * batch_;
+    require<OptionError>(0 <= first && 0 <= count && first + count <= batch_, "batches: places [", first, ", ",
+                         first + count, ") of a batch of ", batch_);
+    std::vector<std::int64_t> out(static_cast<std::size_t>(count));
+    std::int64_t position = step * batch_ + first;
     for (std::int64_t& item : out) {
       item = permuted(key_, static_cast<std::uint64_t>(position / items_), items_, position % items_);
       ++position;

@@ -35,28 +35,29 @@ Tensor<T, D> training_target(const NoiseTable& table, P, const Tensor<T, D>& x0,
                        x0, noise);
 }
 
-/// One uniform time in [first, last] for each of `batch` samples: element b of stream `s`.
-inline Times uniform_times(int first, int last, std::int64_t batch, Stream s) {
+/// One uniform time in [low, high] for each of `batch` samples: sample b's is element `first + b` of stream `s`.
+inline Times uniform_times(int low, int high, std::int64_t batch, Stream s, std::int64_t first = 0) {
   Times t;
-  for (std::int64_t b = 0; b < batch; ++b)
-    t.push_back(first + static_cast<int>(integer_at(s, static_cast<std::uint64_t>(b), last - first + 1)));
+  for (std::int64_t b = first; b < first + batch; ++b)
+    t.push_back(low + static_cast<int>(integer_at(s, static_cast<std::uint64_t>(b), high - low + 1)));
   return t;
 }
 /// The same in [0, T-1].
-inline Times uniform_times(const NoiseTable& table, std::int64_t batch, Stream s) {
-  return uniform_times(0, table.size() - 1, batch, s);
+inline Times uniform_times(const NoiseTable& table, std::int64_t batch, Stream s, std::int64_t first = 0) {
+  return uniform_times(0, table.size() - 1, batch, s, first);
 }
 
 /// Standard normals of `shape` [B, ..., C] plus `offset` times one more normal for each sample and channel, common to
 /// all positions (noise offset): variance 1 + offset^2. 0 draws none and changes nothing. Throws OptionError for a
-/// negative offset.
+/// negative offset. Sample b is drawn as number `first + b` of the streams.
 template <class T, class D = Cpu>
-Tensor<T, D> offset_noise(const Shape& shape, double offset, Stream noise, Stream shifts) {
+Tensor<T, D> offset_noise(const Shape& shape, double offset, Stream noise, Stream shifts, std::int64_t first = 0) {
   require<OptionError>(offset >= 0, "noise offset ", offset, " is negative");
-  auto z = ops::normal<T, D>(shape, noise);
+  auto z = ops::normal<T, D>(shape, noise, first * shape.numel_from(1));
   if (offset > 0) {
     require<ShapeError>(shape.rank() >= 2, "noise offset: a shape [B, ..., C] is needed, not ", shape);
-    const auto shift = ops::normal<T, D>(Shape{shape[0], shape[shape.rank() - 1]}, shifts);
+    const std::int64_t channels = shape[shape.rank() - 1];
+    const auto shift = ops::normal<T, D>(Shape{shape[0], channels}, shifts, first * channels);
     ops::map_into(z, ops::LinearCombination<T>{T(1), static_cast<T>(offset)}, z, ops::per_channel(shift));
   }
   return z;

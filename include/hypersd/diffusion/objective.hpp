@@ -3,6 +3,7 @@
 
 #include <hypersd/core/philox.hpp>
 #include <hypersd/diffusion/guidance.hpp>
+#include <hypersd/ops/random.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,16 +19,24 @@ struct Batch {
   Tensor<T, D> noise{};  ///< [B, ...] if x0 is where the teacher's ODE takes this noise (paired data); else undefined
 };
 
-/// Where an iteration's random numbers come from.
+/// Where an iteration's random numbers come from. What is drawn for a sample depends on its place in the iteration's
+/// whole batch, so that a batch cut over several processes is drawn as in one piece.
 struct Randomness {
   std::uint64_t seed = 0;
   std::int64_t step = 0;
+  std::int64_t first_sample = 0;  ///< place of this batch's first sample in the whole batch
 
   /// The stream called `name` of this iteration.
   [[nodiscard]] constexpr Stream stream(std::string_view name) const {
     return hypersd::stream(seed, name, static_cast<std::uint64_t>(step));
   }
 };
+
+/// Standard normals of `shape` [B, ...] from stream `name`, by each sample's place in the whole batch.
+template <class T, class D>
+Tensor<T, D> normals(const Shape& shape, const Randomness& random, std::string_view name) {
+  return ops::normal<T, D>(shape, random.stream(name), random.first_sample * shape.numel_from(1));
+}
 
 /// A loss and named numbers to log beside it.
 template <class T, class D>

@@ -29,13 +29,14 @@ template <EndRule Rule>
 Draws draw(const Rule& rule, const diffusion::NoiseTable& table, const ConsistencyOptions& options, std::int64_t batch,
            Randomness random) {
   const SolverGrid grid(table.size(), options.grid_points);
-  return draw(rule, grid, batch, options.guidance_min, options.guidance_max, random.seed, random.step);
+  return draw(rule, grid, batch, options.guidance_min, options.guidance_max, random.seed, random.step,
+              random.first_sample);
 }
 /// One iteration's noise for data of `shape` [B, ..., C].
 template <class T, class D>
 Tensor<T, D> draw_noise(const ConsistencyOptions& options, const Shape& shape, Randomness random) {
   return diffusion::offset_noise<T, D>(shape, options.noise_offset, random.stream("distill.noise"),
-                                       random.stream("distill.offset"));
+                                       random.stream("distill.offset"), random.first_sample);
 }
 
 /// One iteration of consistency distillation along the trajectory:

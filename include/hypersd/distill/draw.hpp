@@ -30,14 +30,15 @@ inline int draw_end(const SolverGrid& grid, const EndRange& ends, Stream s, std:
 }
 
 /// Draws of iteration `step` for `batch` samples: n uniform on 1 ... N, t_end uniform on the rule's grid points, the
-/// scale uniform on [guidance_min, guidance_max]. A function of (seed, step, sample) alone. [Hyper-SD Algorithm 1]
+/// scale uniform on [guidance_min, guidance_max]. A function of (seed, step, sample) alone; the batch
+/// begins with sample number `first`. [Hyper-SD Algorithm 1]
 template <EndRule Rule>
 Draws draw(const Rule& rule, const SolverGrid& grid, std::int64_t batch, double guidance_min, double guidance_max,
-           std::uint64_t seed, std::int64_t step) {
+           std::uint64_t seed, std::int64_t step, std::int64_t first = 0) {
   require<OptionError>(guidance_min <= guidance_max, "guidance range [", guidance_min, ", ", guidance_max, "]");
   const Stream s = stream(seed, "distill.draw", static_cast<std::uint64_t>(step));
   Draws out;
-  for (std::int64_t b = 0; b < batch; ++b) {
+  for (std::int64_t b = first; b < first + batch; ++b) {
     const auto at = static_cast<std::uint64_t>(4 * b);
     const int n = 1 + static_cast<int>(integer_at(s, at, grid.points()));
     const EndRange ends = rule.range(grid, n);
@@ -57,11 +58,11 @@ struct JumpDraws {
 };
 
 /// Uniform jumps of `grid` for `batch` samples, and scales uniform on [guidance_min, guidance_max]. A function of
-/// (s, sample) alone.
+/// (s, sample) alone; the batch begins with sample number `first`.
 inline JumpDraws draw_jumps(const JumpGrid& grid, std::int64_t batch, double guidance_min, double guidance_max,
-                            Stream s) {
+                            Stream s, std::int64_t first = 0) {
   JumpDraws out;
-  for (std::int64_t b = 0; b < batch; ++b) {
+  for (std::int64_t b = first; b < first + batch; ++b) {
     const auto at = static_cast<std::uint64_t>(2 * b);
     out.jumps.push_back(static_cast<int>(integer_at(s, at, grid.jumps())));
     out.guidance.push_back(uniform_between(guidance_min, guidance_max, s, at + 1));

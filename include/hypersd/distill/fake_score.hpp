@@ -30,8 +30,8 @@ class FakeScore {
   /// One step of diffusion training on samples x0 [B, ...]: uniform times, fresh noise, no guidance.
   template <class Condition>
   void learn(const Tensor<T, D>& x0, const Condition& condition, Randomness random) {
-    const auto t = diffusion::uniform_times(table_, x0.dim(0), random.stream("fake.t"));
-    const auto noise = ops::normal<T, D>(x0.shape(), random.stream("fake.noise"));
+    const auto t = diffusion::uniform_times(table_, x0.dim(0), random.stream("fake.t"), random.first_sample);
+    const auto noise = diffusion::normals<T, D>(x0.shape(), random, "fake.noise");
     const Var<T, D> x(diffusion::add_noise(table_, x0, noise, t));
     score_.learn([&] {
       return autograd::mse((*this)(x, diffusion::time_tensor<T, D>(t), condition),

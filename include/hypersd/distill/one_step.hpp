@@ -12,13 +12,13 @@
 
 namespace hypersd::distill {
 
-/// Uniform times in [low T, high T], one a sample.
+/// Uniform times in [low T, high T], one a sample: sample b's is element `begin + b` of the stream.
 inline diffusion::Times times_within(const diffusion::NoiseTable& table, double low, double high, std::int64_t batch,
-                                     Stream s) {
+                                     Stream s, std::int64_t begin = 0) {
   require<OptionError>(0 <= low && low <= high && high <= 1, "times within [", low, ", ", high, "] of the table");
   const int first = static_cast<int>(low * table.size());
   const int last = std::min(table.size() - 1, static_cast<int>(high * table.size()));
-  return diffusion::uniform_times(first, last, batch, s);
+  return diffusion::uniform_times(first, last, batch, s, begin);
 }
 
 /// The highest of a list of times. Throws OptionError for an empty list and a time off the table.
@@ -28,10 +28,11 @@ inline int highest(const diffusion::NoiseTable& table, const diffusion::Times& t
   return *std::max_element(times.begin(), times.end());
 }
 
-/// One of `times` for each sample, all equally likely.
-inline diffusion::Times choose_times(const diffusion::Times& times, std::int64_t batch, Stream s) {
+/// One of `times` for each sample, all equally likely: sample b's by element `begin + b` of the stream.
+inline diffusion::Times choose_times(const diffusion::Times& times, std::int64_t batch, Stream s,
+                                     std::int64_t begin = 0) {
   diffusion::Times out;
-  for (std::int64_t b = 0; b < batch; ++b)
+  for (std::int64_t b = begin; b < begin + batch; ++b)
     out.push_back(times[static_cast<std::size_t>(
         integer_at(s, static_cast<std::uint64_t>(b), static_cast<std::int64_t>(times.size())))]);
   return out;

@@ -47,8 +47,8 @@ struct InstanceFeedback {
   diffusion::LossResult<T, D> loss(const Student& student, const Teacher&, const Target&,
                                    const AnnotatedBatch<T, D, C>& batch, diffusion::Randomness random) const {
     const auto t = diffusion::uniform_times(options.noisy_min, options.noisy_max, batch.x0.dim(0),
-                                            random.stream("instance.time"));
-    return loss_at(student, batch, t, ops::normal<T, D>(batch.x0.shape(), random.stream("instance.noise")));
+                                            random.stream("instance.time"), random.first_sample);
+    return loss_at(student, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "instance.noise"));
   }
 
   /// The same for given times t_a and noise [B, ...].

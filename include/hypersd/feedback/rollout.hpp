@@ -76,7 +76,7 @@ class Rollout {
   /// The pure noise of one iteration, standard normal.
   template <class T, class D>
   [[nodiscard]] Tensor<T, D> start(const Shape& shape, diffusion::Randomness random) const {
-    return ops::normal<T, D>(shape, random.stream("feedback.z"));
+    return diffusion::normals<T, D>(shape, random, "feedback.z");
   }
   /// What the solver injects on the way, one standard normal tensor a step; none for eta = 0.
   template <class T, class D>
@@ -85,7 +85,7 @@ class Rollout {
     std::vector<Tensor<T, D>> out;
     if (options_.eta == 0) return out;
     for (int i = 0; i < d.position; ++i)
-      out.push_back(ops::normal<T, D>(shape, random.stream("feedback.noise " + std::to_string(i))));
+      out.push_back(diffusion::normals<T, D>(shape, random, "feedback.noise " + std::to_string(i)));
     return out;
   }
 

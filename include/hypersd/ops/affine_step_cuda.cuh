@@ -23,7 +23,7 @@ __global__ void affine_step_kernel(AffineStepArguments<T> p) {
     for (int word = 0; word < 4; ++word) {
       const std::int64_t j = launch::philox_element(p.offset, i, word) - p.offset;
       if (j < 0 || j >= p.n) continue;
-      const std::int64_t b = j / p.inner;
+      const std::int64_t b = launch::quotient(j, p.inner);
       A sum = p.x_scale[b] * static_cast<A>(p.x[j]) + p.first_scale[b] * static_cast<A>(p.first[j]);
       if (p.second) sum += p.second_scale[b] * static_cast<A>(p.second[j]);
       if (p.noise_scale) sum += p.noise_scale[b] * static_cast<A>(normals[word]);

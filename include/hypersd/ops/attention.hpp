@@ -3,6 +3,10 @@
 
 #include <hypersd/ops/attention_cpu.hpp>
 #include <hypersd/ops/attention_gradient_cpu.hpp>
+#if HYPERSD_HAS_CUDA
+#include <hypersd/ops/attention_gradient_block.hpp>
+#include <hypersd/ops/kernels_cuda.cuh>
+#endif
 
 /// \file
 /// Multi-head scaled dot-product attention (Vaswani et al., 2017) by blocks with a running softmax (Dao et al., 2022,

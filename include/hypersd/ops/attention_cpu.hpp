@@ -13,7 +13,7 @@ namespace hypersd::ops {
 struct AttentionGeometry {
   std::int64_t batch, heads, queries, keys, dim;
   bool causal;
-  [[nodiscard]] std::int64_t channels() const { return heads * dim; }
+  [[nodiscard]] HYPERSD_HD std::int64_t channels() const { return heads * dim; }
 };
 
 namespace backend {

@@ -2,6 +2,10 @@
 #pragma once
 
 #include <hypersd/ops/conv2d_cpu.hpp>
+#if HYPERSD_HAS_CUDA
+#include <hypersd/ops/kernels_cuda.cuh>
+#include <hypersd/ops/patches.hpp>
+#endif
 
 namespace hypersd::ops {
 

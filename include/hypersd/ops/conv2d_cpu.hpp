@@ -13,10 +13,10 @@ struct Conv2dOptions {
 /// Sizes of one convolution.
 struct Conv2dGeometry {
   std::int64_t batch, height, width, in, out, kernel_height, kernel_width, stride, pad, out_height, out_width;
-  [[nodiscard]] std::int64_t depth() const { return kernel_height * kernel_width * in; }
-  [[nodiscard]] std::int64_t positions() const { return out_height * out_width; }
+  [[nodiscard]] HYPERSD_HD std::int64_t depth() const { return kernel_height * kernel_width * in; }
+  [[nodiscard]] HYPERSD_HD std::int64_t positions() const { return out_height * out_width; }
   /// A 1x1 convolution that touches every position once is a plain matrix product.
-  [[nodiscard]] bool pointwise() const {
+  [[nodiscard]] HYPERSD_HD bool pointwise() const {
     return kernel_height == 1 && kernel_width == 1 && stride == 1 && pad == 0 && out_height == height &&
            out_width == width;
   }

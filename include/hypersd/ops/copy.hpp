@@ -4,6 +4,10 @@
 #include <array>
 #include <hypersd/ops/copy_cpu.hpp>
 #include <vector>
+#if HYPERSD_HAS_CUDA
+#include <hypersd/ops/elements.hpp>
+#include <hypersd/ops/kernels_cuda.cuh>
+#endif
 
 /// \file
 /// Joining, cutting and permuting axes.

@@ -3,6 +3,10 @@
 
 #include <hypersd/ops/functors.hpp>
 #include <hypersd/ops/gated_cpu.hpp>
+#if HYPERSD_HAS_CUDA
+#include <hypersd/ops/elements.hpp>
+#include <hypersd/ops/kernels_cuda.cuh>
+#endif
 
 /// \file
 /// Gated linear units (Shazeer, 2020, "GLU variants improve transformer"): the first half of the channels times an

@@ -2,6 +2,10 @@
 #pragma once
 
 #include <hypersd/ops/gather_cpu.hpp>
+#if HYPERSD_HAS_CUDA
+#include <hypersd/ops/kernels_cuda.cuh>
+#include <hypersd/ops/rows.hpp>
+#endif
 
 namespace hypersd::ops {
 

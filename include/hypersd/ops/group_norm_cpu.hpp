@@ -17,8 +17,8 @@ enum class Activation { none, silu };
 /// Sizes of one group normalisation: x is [batch, positions, channels].
 struct GroupNormGeometry {
   std::int64_t batch, positions, channels, groups;
-  [[nodiscard]] std::int64_t per_group() const { return channels / groups; }
-  [[nodiscard]] std::int64_t sample() const { return positions * channels; }
+  [[nodiscard]] HYPERSD_HD std::int64_t per_group() const { return channels / groups; }
+  [[nodiscard]] HYPERSD_HD std::int64_t sample() const { return positions * channels; }
 };
 
 namespace backend {

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <concepts>
 #include <cstdint>
-#include <hypersd/core/config.hpp>
+#include <hypersd/core/device.hpp>
 #include <hypersd/core/philox.hpp>
 
 /// \file
 /// Index arithmetic of the CUDA kernels as plain functions, so that CPU tests can run it over whole launch grids.
 
 namespace hypersd::ops::launch {
+
+/// Devices whose operations are the kernels of this folder: `run_elements(device, name, op)` runs op(i) for all
+/// i < op.size(), `run_blocks(device, name, body)` a thread block for each of body.blocks().
+template <class D>
+concept KernelDevice = std::derived_from<D, Cuda>;
 
 /// Threads of a block in element-wise kernels and reductions.
 inline constexpr int threads = 256;
@@ -25,13 +31,42 @@ HYPERSD_HD constexpr std::int64_t first(std::int64_t block, std::int64_t thread)
 /// Distance between the items of one thread.
 HYPERSD_HD constexpr std::int64_t stride(std::int64_t grid) { return grid * threads; }
 
+/// i / by for i >= 0, by > 0, in 32 bits where both fit.
+HYPERSD_HD constexpr std::int64_t quotient(std::int64_t i, std::int64_t by) {
+  if (((i | by) >> 32) == 0) return static_cast<std::uint32_t>(i) / static_cast<std::uint32_t>(by);
+  return i / by;
+}
+
 /// Row and column of flat element i of a matrix with `cols` columns.
 struct Position {
   std::int64_t row, col;
 };
 HYPERSD_HD constexpr Position position(std::int64_t i, std::int64_t cols) {
-  const std::int64_t row = i / cols;
+  const std::int64_t row = quotient(i, cols);
   return {row, i - row * cols};
+}
+
+/// Quotient and remainder of flat index i; `Index` is 32 bits wide where all indices fit, since wide divisions cost
+/// more than the memory access they lead to.
+template <class Index>
+struct Divided {
+  Index quotient, rest;
+};
+template <class Index>
+HYPERSD_HD constexpr Divided<Index> divide(Index i, std::int64_t by) {
+  const auto d = static_cast<Index>(by);
+  const Index q = i / d;
+  return {q, static_cast<Index>(i - q * d)};
+}
+
+/// True if `n` items and the step beyond the last of them can be counted in 32 bits.
+HYPERSD_HD constexpr bool narrow(std::int64_t n) { return n < (std::int64_t{1} << 31); }
+
+/// What one thread of a grid does: op(i) for its items of [0, n).
+template <class Index, class Op>
+HYPERSD_HD void run_thread(const Op& op, std::int64_t n, std::int64_t grid, std::int64_t block, std::int64_t thread) {
+  const auto end = static_cast<Index>(n), step = static_cast<Index>(stride(grid));
+  for (auto i = static_cast<Index>(first(block, thread)); i < end; i += step) op(i);
 }
 
 /// Items [begin, end) of part `part` of `parts` nearly equal, ordered parts of [0, n).

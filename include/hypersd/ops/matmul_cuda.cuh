@@ -14,6 +14,17 @@ void batched_gemm(const Cuda&, std::int64_t batch, GemmShape s, T alpha, const T
                   std::int64_t ldb, T beta, T* c, std::int64_t ldc) {
   static_assert(std::same_as<T, float> || std::same_as<T, double>, "cuBLAS products take float or double here");
   if (batch == 0 || s.m == 0 || s.n == 0) return;
+  const cudaStream_t stream = hypersd::detail::CudaContext::current().stream();
+  if (s.k == 0) {  // cuBLAS takes no row stride of 0
+    const auto width = static_cast<std::size_t>(s.n) * sizeof(T), pitch = static_cast<std::size_t>(ldc) * sizeof(T);
+    if (beta == T(0))
+      hypersd::detail::cuda_check(cudaMemset2DAsync(c, pitch, 0, width, static_cast<std::size_t>(batch * s.m), stream),
+                                  "gemm");
+    return;
+  }
+  constexpr std::int64_t most = 2147483647;
+  require<ShapeError>(batch <= most && s.m <= most && s.n <= most && s.k <= most, "gemm: ", batch, " x [", s.m, ", ",
+                      s.k, "] x [", s.k, ", ", s.n, "] is beyond the 32-bit sizes of cuBLAS");
   const cublasHandle_t handle = hypersd::detail::CudaContext::current().cublas();
   const cublasOperation_t op_b = s.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasOperation_t op_a = s.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N;

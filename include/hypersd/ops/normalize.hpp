@@ -4,6 +4,11 @@
 #include <hypersd/ops/group_norm_cpu.hpp>
 #include <hypersd/ops/layer_norm_cpu.hpp>
 #include <hypersd/ops/reduce.hpp>
+#if HYPERSD_HAS_CUDA
+#include <hypersd/ops/group_norm_block.hpp>
+#include <hypersd/ops/kernels_cuda.cuh>
+#include <hypersd/ops/rows.hpp>
+#endif
 
 /// \file
 /// Group normalisation (Wu and He, 2018) and layer normalisation (Ba et al., 2016), channels last, with the SiLU that

@@ -2,6 +2,10 @@
 #pragma once
 
 #include <hypersd/ops/resample_cpu.hpp>
+#if HYPERSD_HAS_CUDA
+#include <hypersd/ops/elements.hpp>
+#include <hypersd/ops/kernels_cuda.cuh>
+#endif
 
 namespace hypersd::ops {
 

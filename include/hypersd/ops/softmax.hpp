@@ -3,6 +3,10 @@
 
 #include <hypersd/ops/reduce.hpp>
 #include <hypersd/ops/softmax_cpu.hpp>
+#if HYPERSD_HAS_CUDA
+#include <hypersd/ops/kernels_cuda.cuh>
+#include <hypersd/ops/rows.hpp>
+#endif
 
 namespace hypersd::ops {
 

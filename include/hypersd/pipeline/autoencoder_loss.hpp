@@ -54,13 +54,15 @@ Var<T, D> edge_distance(const Var<T, D>& x, const Var<T, D>& y) {
 }
 
 /// Loss of a variational autoencoder on `images` [B, H, W, C]; `net` offers encode(x) -> {mean, logvar} and decode(z).
+/// Sample b is drawn as number `first_sample + b` of the stream.
 template <class Net, class T, class D>
 Var<T, D> autoencoder_loss(const Net& net, const Tensor<T, D>& images, Stream noise,
-                           const AutoencoderLoss& weights = {}) {
+                           const AutoencoderLoss& weights = {}, std::int64_t first_sample = 0) {
   const Var<T, D> x(images);
   const auto posterior = net.encode(x);
+  const Shape& shape = posterior.mean.shape();
   const auto z = autograd::map(Reparameterise{}, posterior.mean, posterior.logvar,
-                               ops::normal<T, D>(posterior.mean.shape(), noise));
+                               ops::normal<T, D>(shape, noise, first_sample * shape.numel_from(1)));
   const auto y = net.decode(z);
   auto loss = autograd::l1(y, x);
   loss = autograd::linear_combination(1, loss, static_cast<T>(weights.edge), edge_distance(y, x));

@@ -7,6 +7,7 @@
 #include <hypersd/io/safetensors_writer.hpp>
 #include <hypersd/optim/parameters.hpp>
 #include <map>
+#include <span>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -75,6 +76,16 @@ class State {
     for (const Entry& e : entries_) e.read(file);
   }
   void load(const std::string& path) const { load(io::SafetensorsFile(path)); }
+  /// Calls f(bytes) for each tensor in order; what f changes in them is written back.
+  void visit_bytes(const std::function<void(std::span<std::byte>)>& f) const {
+    for (const Entry& e : entries_) e.exchange(f);
+  }
+  /// Bytes of all tensors together.
+  [[nodiscard]] std::int64_t bytes() const {
+    std::int64_t n = 0;
+    for (const Entry& e : entries_) n += e.shape().numel() * io::dtype_bits(e.dtype) / 8;
+    return n;
+  }
 
  private:
   struct Entry {
@@ -83,6 +94,7 @@ class State {
     std::function<Shape()> shape;
     std::function<void(io::SafetensorsWriter&)> write;
     std::function<void(const io::SafetensorsFile&)> read;
+    std::function<void(const std::function<void(std::span<std::byte>)>&)> exchange;
   };
 
   /// `get` returns the tensor that holds the entry's content now.
@@ -95,6 +107,14 @@ class State {
                           using Live = decltype(get());
                           const Tensor<T> stored = file.tensor<T>(name);
                           get().copy_from(stored.template to<typename Live::device_type>());
+                        },
+                        [get](const std::function<void(std::span<std::byte>)>& f) {
+                          using Live = decltype(get());
+                          const Live live = get();
+                          const Tensor<T> host = live.template to<Cpu>();
+                          f(std::as_writable_bytes(host.span()));
+                          if constexpr (!std::same_as<typename Live::device_type, Cpu>)
+                            live.copy_from(host.template to<typename Live::device_type>());
                         }});
   }
 

@@ -22,7 +22,8 @@ struct LogRow {
   Diagnostics diagnostics;
 };
 
-/// What a training loop calls besides the step function. Empty functions are skipped.
+/// What a training loop calls besides the step function. Empty functions are skipped. With several processes `log` and
+/// `checkpoint` are called on rank 0 alone, the other two on every rank; one that wants to stop stops all.
 struct Hooks {
   /// After the optimiser's and the average's update; `step` updates are done.
   std::function<void(std::int64_t step)> after_step;

@@ -100,7 +100,7 @@ class Recipe {
                              i + 1, i < now.size() ? " ('" + now[i]["part"].template get<std::string>() + "')" : "",
                              " differs");
     }
-    io::atomic_write(path, now.dump(1) + "\n");
+    session.group.on_root([&] { io::atomic_write(path, now.dump(1) + "\n"); });
   }
 
   std::tuple<Parts...> parts_;

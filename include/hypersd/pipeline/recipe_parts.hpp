@@ -109,8 +109,9 @@ struct TscdStages {
           // A student of the stage before has guidance in its weights.
           if (absorbs_guidance && !step.guided) c.guidance_min = c.guidance_max = 1;
           const Objective objective(table, c, metric(step.k), distill::WithinSegments<Rule>{step.k});
-          return objective.loss(step.student, step.teacher, step.target, batches(step.iteration),
-                                {session.seed, step.iteration});
+          const auto batch = batches(step.iteration);
+          return objective.loss(step.student, step.teacher, step.target, batch,
+                                session.randomness(step.iteration, batch));
         },
         grow);
     state.student = runner.student();
@@ -145,7 +146,8 @@ struct Tune {
     if (extend) extend(trainer.state());
     trainer.resume();
     session.finish(trainer, [&](std::int64_t step) {
-      return objective.loss(student, state.teacher, state.student, batches(step), {session.seed, step});
+      const auto batch = batches(step);
+      return objective.loss(student, state.teacher, state.student, batch, session.randomness(step, batch));
     });
     nn::set_requires_grad(student, false);
     if (branch) state.made.emplace_back(name, student);

@@ -6,6 +6,7 @@
 
 #include <cctype>
 #include <filesystem>
+#include <hypersd/dist/group.hpp>
 #include <hypersd/io/file.hpp>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -56,28 +57,23 @@ class FileLock {
 }  // namespace detail
 
 /// A run's folder: `run.json` (options and finished phases), `state/PHASE.safetensors` (checkpoints), `logs/PHASE.csv`
-/// and `.jsonl` (loss curves), and whatever the program puts beside them. One process at a time.
+/// and `.jsonl` (loss curves), and whatever the program puts beside them. One process at a time, or one group of them:
+/// rank 0 then holds the folder and writes it, and the others know what it knows.
 class RunDirectory {
  public:
   /// Opens or creates the folder. Throws IoError if it cannot be written or another process uses it, OptionError if it
   /// holds a run with other options (naming the first) or `existing` forbids one, FormatError for a damaged run.json.
-  RunDirectory(std::string folder, RunOptions options, Existing existing = Existing::refuse)
-      : folder_(std::move(folder)), options_(std::move(options)) {
+  /// With several processes in `group` all of them call it.
+  RunDirectory(std::string folder, RunOptions options, Existing existing = Existing::refuse, dist::Group group = {})
+      : folder_(std::move(folder)), options_(std::move(options)), group_(group) {
     for (const auto& [name, value] : options_)
       require<OptionError>(io::valid_utf8(name) && io::valid_utf8(value), "option ", io::in_quotes(name), " = ",
                            io::in_quotes(value), " is not valid UTF-8, so run.json cannot hold it");
-    io::ensure_writable_folder(folder_);
-    lock_.emplace(file(".lock"), folder_);
-    std::error_code ignored;
-    const bool there = std::filesystem::exists(file("run.json"), ignored);
-    require<OptionError>(!there || existing != Existing::refuse, "folder ", io::in_quotes(folder_),
-                         " holds a run already: resume it, replace it, or choose another folder");
-    if (there && existing == Existing::replace) clear();
-    resumed_ = there && existing == Existing::resume;
-    if (resumed_) load();
-    io::ensure_writable_folder(file("state"));
-    io::ensure_writable_folder(file("logs"));
-    if (!resumed_) save();
+    group_.on_root([&] { open(existing); });
+    if (group_.size() == 1) return;
+    resumed_ = group_.shared(resumed_);
+    const std::string text = group_.shared(group_.root() ? run_json() : "");
+    if (!group_.root()) parse(text);
   }
 
   [[nodiscard]] const std::string& folder() const { return folder_; }
@@ -104,12 +100,12 @@ class RunDirectory {
   }
   [[nodiscard]] bool done(const std::string& phase) const { return find(phase) != nullptr; }
   /// Marks a phase as done, with facts to remember (a metric, a duration), durable on return. Its results must be in
-  /// their files before. A phase marked again gets the new facts.
+  /// their files before. A phase marked again gets the new facts. All processes of a group call it.
   void mark_done(const std::string& phase, std::map<std::string, std::string> facts = {}) {
     const Phase* known = find(phase);
     if (known == nullptr) done_.push_back({phase, std::move(facts)});
     else done_[static_cast<std::size_t>(known - done_.data())].facts = std::move(facts);
-    save();
+    group_.on_root([&] { save(); });
   }
   /// A fact of a finished phase, or `fallback`.
   [[nodiscard]] std::string fact(const std::string& phase, const std::string& key, std::string fallback = "") const {
@@ -144,6 +140,20 @@ class RunDirectory {
       if (p.name == phase) return &p;
     return nullptr;
   }
+  void open(Existing existing) {
+    io::ensure_writable_folder(folder_);
+    lock_.emplace(file(".lock"), folder_);
+    std::error_code ignored;
+    const bool there = std::filesystem::exists(file("run.json"), ignored);
+    require<OptionError>(!there || existing != Existing::refuse, "folder ", io::in_quotes(folder_),
+                         " holds a run already: resume it, replace it, or choose another folder");
+    if (there && existing == Existing::replace) clear();
+    resumed_ = there && existing == Existing::resume;
+    if (resumed_) parse(io::read_file(file("run.json")));
+    io::ensure_writable_folder(file("state"));
+    io::ensure_writable_folder(file("logs"));
+    if (!resumed_) save();
+  }
   void clear() const {
     std::error_code code;
     for (const char* name : {"run.json", "state", "logs"}) {
@@ -151,17 +161,19 @@ class RunDirectory {
       if (code) fail<IoError>("cannot remove ", io::in_quotes(file(name)), ": ", code.message());
     }
   }
-  void save() const {
+  [[nodiscard]] std::string run_json() const {
     Json json{{"format", 1}, {"options", Json::object()}, {"done", Json::array()}};
     for (const auto& [name, value] : options_) json["options"][name] = value;
     for (const Phase& p : done_) json["done"].push_back({{"phase", p.name}, {"facts", Json(p.facts)}});
-    io::atomic_write(file("run.json"), json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   }
-  void load() {
+  void save() const { io::atomic_write(file("run.json"), run_json()); }
+  /// Takes finished phases from run.json's `text` and compares its options with this run's.
+  void parse(const std::string& text) {
     const std::string path = file("run.json");
     std::map<std::string, std::string> then;
     try {
-      const Json json = Json::parse(io::read_file(path));
+      const Json json = Json::parse(text);
       require<FormatError>(json.at("format") == 1, "run file ", io::in_quotes(path), " is of an unknown version");
       for (const auto& [name, value] : json.at("options").items()) then[name] = value.get<std::string>();
       for (const auto& entry : json.at("done"))
@@ -185,6 +197,7 @@ class RunDirectory {
 
   std::string folder_;
   RunOptions options_;
+  dist::Group group_;
   std::optional<detail::FileLock> lock_;
   std::vector<Phase> done_;
   bool resumed_ = false;

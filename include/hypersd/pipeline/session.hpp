@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/diffusion/objective.hpp>
 #include <hypersd/pipeline/loss_log.hpp>
 #include <hypersd/pipeline/run_state.hpp>
 #include <hypersd/pipeline/train_loop.hpp>
@@ -8,16 +9,25 @@
 
 namespace hypersd::pipeline {
 
-/// A run's folder, seed and progress: what every phase of it needs to be resumed.
+/// A run's folder, seed and progress: what every phase of it needs to be resumed. With several processes all of them
+/// make the same calls; the folder is rank 0's.
 struct Session {
   RunDirectory& directory;
   std::uint64_t seed = 0;
   Progress progress{};
   std::int64_t checkpoint_every = 200;
+  dist::Group group{};  ///< the processes that train together
+
+  /// Randomness of iteration `step` for `batch`, which is this process's part of the whole batch (`dist::slice`).
+  template <class Batch>
+  [[nodiscard]] diffusion::Randomness randomness(std::int64_t step, const Batch& batch) const {
+    return {seed, step, group.rank() * batch.x0.dim(0)};
+  }
 
   /// `o` with the seed and the phase's place in the folder.
   [[nodiscard]] TrainOptions placed(TrainOptions o) const {
     o.seed = seed;
+    o.group = group;
     o.checkpoint = directory.checkpoint(o.phase);
     o.checkpoint_every = checkpoint_every;
     return o;
@@ -35,9 +45,10 @@ struct Session {
   void finish(Trainer<T, D>& trainer, StepFn&& step) const {
     const TrainOptions& o = trainer.options();
     if (trainer.step() < o.steps) {
-      LossLog log(directory.loss_log(o.phase), trainer.step());
+      std::optional<LossLog> log;
+      group.on_root([&] { log.emplace(directory.loss_log(o.phase), trainer.step()); });
       Hooks hooks;
-      hooks.log = [&](const LogRow& row) { log.add(row); };
+      hooks.log = [&](const LogRow& row) { log->add(row); };
       const auto report = trainer.run(step, progress, hooks);
       directory.mark_done(o.phase,
                           {{"seconds", std::to_string(report.seconds)}, {"loss", std::to_string(report.loss)}});

@@ -3,14 +3,17 @@
 
 #include <chrono>
 #include <cmath>
+#include <exception>
 #include <filesystem>
 #include <hypersd/core/progress.hpp>
+#include <hypersd/dist/gradients.hpp>
 #include <hypersd/optim/adamw.hpp>
 #include <hypersd/optim/clip.hpp>
 #include <hypersd/optim/ema.hpp>
 #include <hypersd/optim/schedule.hpp>
 #include <hypersd/pipeline/checkpoint.hpp>
 #include <hypersd/pipeline/hooks.hpp>
+#include <hypersd/pipeline/row_mean.hpp>
 #include <optional>
 #include <type_traits>
 
@@ -27,6 +30,7 @@ struct TrainOptions {
   std::int64_t checkpoint_every = 0;              ///< steps between checkpoints; 0: only at the end
   std::string checkpoint{};                       ///< file; empty: none
   std::uint64_t seed = 0;                         ///< kept in the checkpoint, and compared when it is loaded
+  dist::Group group{};                            ///< the processes that train together; by default this one alone
 };
 
 struct TrainReport {
@@ -47,12 +51,20 @@ struct StepResult {
 /// The training loop: step function, backward, checks, clipping, AdamW, average, log, checkpoint. The step function is
 /// called with the number of updates done so far; if it draws all its data and noise from (seed, step), a run that was
 /// killed and resumed gives bitwise the parameters of an uninterrupted one.
+///
+/// With several processes in `TrainOptions::group` each calls the step function on its part of the batch
+/// (`dist::slice`), and loss and gradients are averaged before clipping. Rank 0 alone writes, logs and reports; the
+/// others begin with its state. A step that throws on one rank throws on all, a CommunicationError naming it on the
+/// others, and nothing has been updated. What the step function itself trains (a critic) sees its own part of the batch only.
 template <Real T, Device D = Cpu>
 class Trainer {
  public:
   /// Keeps handles to `parameters`. Throws OptionError for options out of range.
   Trainer(TrainOptions options, optim::ParameterList<T, D> parameters)
-      : options_(std::move(options)), parameters_(std::move(parameters)), optimizer_(parameters_, options_.adamw) {
+      : options_(std::move(options)),
+        parameters_(std::move(parameters)),
+        optimizer_(parameters_, options_.adamw),
+        gradients_(parameters_) {
     auto need = [this](bool ok, const char* what, const auto& value) {
       require<OptionError>(ok, "phase '", options_.phase, "': ", what, " = ", value);
     };
@@ -84,16 +96,18 @@ class Trainer {
   [[nodiscard]] State& state() { return state_; }
 
   /// Loads the checkpoint if there is one; returns whether. Throws FormatError for a damaged file or another
-  /// architecture, OptionError for another phase, seed or number of steps.
+  /// architecture, OptionError for another phase, seed or number of steps. Rank 0 reads, and the others get it from
+  /// there; how many wrote it does not matter.
   bool resume() {
-    std::error_code ignored;
-    if (options_.checkpoint.empty() || !std::filesystem::exists(options_.checkpoint, ignored)) return false;
-    const io::SafetensorsFile file(options_.checkpoint);
-    const CheckpointInfo stored = CheckpointInfo::of(file);
-    info().require_continues(stored, options_.checkpoint);
-    state_.load(file);
-    step_ = saved_step_ = stored.step;
-    return true;
+    const dist::Group& group = options_.group;
+    bool found = false;
+    group.on_root([&] { found = load(); });
+    if (group.size() == 1) return found;
+    found = group.shared(found);
+    step_ = group.shared(step_);
+    saved_step_ = group.shared(saved_step_);
+    if (found) share_state();
+    return found;
   }
 
   /// Trains to the end (or to `Hooks::stop`). `step_fn(step)` returns the loss or a struct with `loss` and
@@ -101,9 +115,13 @@ class Trainer {
   /// updated by that step, and the last checkpoint stays. Errors of the step function pass through.
   template <class StepFn>
   TrainReport run(StepFn&& step_fn, const Progress& progress = {}, const Hooks& hooks = {}) {
+    const dist::Group& group = options_.group;
+    group.require_same("steps done", step_);
+    group.require_same("steps to do", options_.steps);
+    share_state();
     TrainReport out{step_, step_, std::nan(""), 0, false};
     const auto begin = std::chrono::steady_clock::now();
-    report(progress, {options_.phase, step_, options_.steps, {}, {}});
+    if (group.root()) report(progress, {options_.phase, step_, options_.steps, {}, {}});
     LogWindow window;
     double smooth = 0, weight = 0;  // of the loss shown in progress: a mean over about 20 steps
     while (step_ < options_.steps && !out.stopped) {
@@ -111,17 +129,19 @@ class Trainer {
       smooth = 0.95 * smooth + 0.05 * loss;
       weight = 0.95 * weight + 0.05;
       if (hooks.after_step) hooks.after_step(step_);
-      out.stopped = hooks.stop && hooks.stop(step_) && step_ < options_.steps;
+      out.stopped = group.any(hooks.stop && hooks.stop(step_)) && step_ < options_.steps;
       const bool last = step_ == options_.steps || out.stopped;
       const bool save = last || (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0);
       // The line goes before the checkpoint: a resumed run cuts later lines off and so has each one once.
       if (save || step_ % options_.log_every == 0) {
-        const LogRow row = window.take(options_.phase, step_);
+        const LogRow row = row_mean(group, window.take(options_.phase, step_));
         out.loss = row.loss;
-        if (hooks.log) hooks.log(row);
+        group.on_root([&] {
+          if (hooks.log) hooks.log(row);
+        });
       }
       if (save) save_checkpoint(hooks);
-      report(progress, {options_.phase, step_, options_.steps, smooth / weight, {}});
+      if (group.root()) report(progress, {options_.phase, step_, options_.steps, smooth / weight, {}});
     }
     optim::zero_grad(parameters_);
     out.step = step_;
@@ -132,12 +152,29 @@ class Trainer {
  private:
   [[nodiscard]] CheckpointInfo info() const { return {options_.phase, step_, options_.steps, options_.seed}; }
 
+  bool load() {
+    std::error_code ignored;
+    if (options_.checkpoint.empty() || !std::filesystem::exists(options_.checkpoint, ignored)) return false;
+    const io::SafetensorsFile file(options_.checkpoint);
+    const CheckpointInfo stored = CheckpointInfo::of(file);
+    info().require_continues(stored, options_.checkpoint);
+    state_.load(file);
+    step_ = saved_step_ = stored.step;
+    return true;
+  }
+  /// Rank 0's state on all ranks: networks that were not initialised alike would never meet again.
+  void share_state() {
+    if (options_.group.size() == 1 || shared_) return;
+    options_.group.require_same("bytes of state", state_.bytes());
+    state_.visit_bytes([&](std::span<std::byte> bytes) { options_.group.broadcast(bytes); });
+    shared_ = true;
+  }
+
+  /// The step function and the way back; returns the loss. Throws NumericError if that is not finite.
   template <class StepFn>
-  double one_step(StepFn& step_fn, LogWindow& window) {
-    optimizer_.zero_grad();
+  double evaluate(StepFn& step_fn, Diagnostics& diagnostics) {
     auto result = step_fn(step_);
     const Var<T, D>* loss = nullptr;
-    Diagnostics diagnostics;
     if constexpr (std::is_same_v<std::remove_cvref_t<decltype(result)>, Var<T, D>>) {
       loss = &result;
     } else {
@@ -147,6 +184,29 @@ class Trainer {
     const auto value = static_cast<double>(loss->item());
     if (!std::isfinite(value)) stop_for("the loss is " + io::number(value));
     autograd::backward(*loss);
+    return value;
+  }
+  /// The same on all ranks, with the mean of loss and gradients.
+  template <class StepFn>
+  double evaluate_together(StepFn& step_fn, Diagnostics& diagnostics) {
+    std::exception_ptr mine;
+    double value = 0;
+    try {
+      value = evaluate(step_fn, diagnostics);
+    } catch (...) {
+      mine = std::current_exception();
+    }
+    const dist::StepMean mean = gradients_(options_.group, value, mine != nullptr);
+    if (mean.failed >= 0) options_.group.rethrow(mean.failed, mine);
+    return mean.loss;
+  }
+
+  template <class StepFn>
+  double one_step(StepFn& step_fn, LogWindow& window) {
+    optimizer_.zero_grad();
+    Diagnostics diagnostics;
+    const double value = options_.group.size() == 1 ? evaluate(step_fn, diagnostics)
+                                                    : evaluate_together(step_fn, diagnostics);
     double norm = 0;
     try {
       norm = optim::grad_norm(parameters_);
@@ -163,9 +223,11 @@ class Trainer {
 
   void save_checkpoint(const Hooks& hooks) {
     if (options_.checkpoint.empty()) return;
-    state_.save(options_.checkpoint, info().metadata());
+    options_.group.on_root([&] { state_.save(options_.checkpoint, info().metadata()); });
     saved_step_ = step_;
-    if (hooks.checkpoint) hooks.checkpoint(step_);
+    options_.group.on_root([&] {
+      if (hooks.checkpoint) hooks.checkpoint(step_);
+    });
   }
 
   [[noreturn]] void stop_for(const std::string& reason) const {
@@ -173,15 +235,21 @@ class Trainer {
     if (saved_step_ >= 0)
       kept = "; the checkpoint of step " + std::to_string(saved_step_) + " is kept in " +
              io::in_quotes(options_.checkpoint);
-    fail<NumericError>("phase '", options_.phase, "', step ", step_ + 1, " of ", options_.steps, ": ", reason, kept);
+    const dist::Group& group = options_.group;
+    const std::string rank =
+        group.size() == 1 ? "" : "rank " + std::to_string(group.rank()) + " of " + std::to_string(group.size()) + ", ";
+    fail<NumericError>("phase '", options_.phase, "', ", rank, "step ", step_ + 1, " of ", options_.steps,
+                       ": ", reason, kept);
   }
 
   TrainOptions options_;
   optim::ParameterList<T, D> parameters_;
   optim::AdamW<T, D> optimizer_;
   std::optional<optim::Ema<T, D>> ema_;
+  dist::GradientMean<T, D> gradients_;
   State state_;
   std::int64_t step_ = 0, saved_step_ = -1;
+  bool shared_ = false;
 };
 
 /// Trains `parameters` from the beginning, or from `options.checkpoint` if that exists and `resume` is set. With

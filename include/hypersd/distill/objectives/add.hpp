@@ -44,10 +44,10 @@ struct Add {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const AddDraws d{choose_times(options.start, batch.x0.dim(0), random.stream("add.start")),
-                     diffusion::uniform_times(table, batch.x0.dim(0), random.stream("add.t"))};
-    return loss_at(student, teacher, batch, d, ops::normal<T, D>(batch.x0.shape(), random.stream("add.z")),
-                   ops::normal<T, D>(batch.x0.shape(), random.stream("add.noise")));
+    const AddDraws d{choose_times(options.start, batch.x0.dim(0), random.stream("add.start"), random.first_sample),
+                     diffusion::uniform_times(table, batch.x0.dim(0), random.stream("add.t"), random.first_sample)};
+    return loss_at(student, teacher, batch, d, diffusion::normals<T, D>(batch.x0.shape(), random, "add.z"),
+                   diffusion::normals<T, D>(batch.x0.shape(), random, "add.noise"));
   }
 
   /// The same for given draws, starting noise and judging noise, both [B, ...].

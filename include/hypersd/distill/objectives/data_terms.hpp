@@ -19,8 +19,8 @@ struct Denoising {
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    return loss_at(student, batch, diffusion::uniform_times(table, batch.x0.dim(0), random.stream("dsm.t")),
-                   ops::normal<T, D>(batch.x0.shape(), random.stream("dsm.noise")));
+    const auto t = diffusion::uniform_times(table, batch.x0.dim(0), random.stream("dsm.t"), random.first_sample);
+    return loss_at(student, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "dsm.noise"));
   }
   /// The same for given times and noise [B, ...].
   template <class Student, class T, class D, class C>
@@ -43,8 +43,8 @@ struct DataAdversarial {
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    return loss_at(student, batch, diffusion::uniform_times(table, batch.x0.dim(0), random.stream("gan.t")),
-                   ops::normal<T, D>(batch.x0.shape(), random.stream("gan.noise")));
+    const auto t = diffusion::uniform_times(table, batch.x0.dim(0), random.stream("gan.t"), random.first_sample);
+    return loss_at(student, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "gan.noise"));
   }
   /// The same for given times and noise [B, ...].
   template <class Student, class T, class D, class C>

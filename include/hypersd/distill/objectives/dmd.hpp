@@ -77,10 +77,11 @@ struct Dmd {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const DmdDraws d{choose_times(options.start, batch.x0.dim(0), random.stream("dmd.start")),
-                     times_within(table, options.t_min, options.t_max, batch.x0.dim(0), random.stream("dmd.t"))};
-    return loss_at(student, teacher, batch, d, ops::normal<T, D>(batch.x0.shape(), random.stream("dmd.z")),
-                   ops::normal<T, D>(batch.x0.shape(), random.stream("dmd.noise")), random);
+    const DmdDraws d{choose_times(options.start, batch.x0.dim(0), random.stream("dmd.start"), random.first_sample),
+                     times_within(table, options.t_min, options.t_max, batch.x0.dim(0), random.stream("dmd.t"),
+                                  random.first_sample)};
+    return loss_at(student, teacher, batch, d, diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.z"),
+                   diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.noise"), random);
   }
 
   /// The same for given draws, starting noise z and judging noise, both [B, ...].
@@ -93,7 +94,8 @@ struct Dmd {
     const auto x = one_step(student, table, P{}, start_states(table, batch.x0, z, d.start, first), d.start, condition);
     if constexpr (LearningScore<Fake, T, D, C>) {
       for (int i = 0; i < options.learn_per_update; ++i)
-        fake->learn(x.value(), condition, {random.seed, random.step * options.learn_per_update + i});
+        fake->learn(x.value(), condition,
+                    {random.seed, random.step * options.learn_per_update + i, random.first_sample});
     }
     const auto x_t = diffusion::add_noise(table, x.value(), noise, d.t);
     const auto t = diffusion::time_tensor<T, D>(d.t);

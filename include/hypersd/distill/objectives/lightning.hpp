@@ -55,7 +55,7 @@ struct Lightning {
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
     return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
-                   ops::normal<T, D>(batch.x0.shape(), random.stream("lightning.noise")));
+                   diffusion::normals<T, D>(batch.x0.shape(), random, "lightning.noise"));
   }
 
   [[nodiscard]] JumpGrid grid() const { return {table.size(), options.steps, options.teacher_steps}; }
@@ -64,7 +64,8 @@ struct Lightning {
   [[nodiscard]] LightningDraws draw(std::int64_t batch, Randomness random) const {
     const JumpGrid jumps = grid();
     const JumpDraws d =
-        draw_jumps(jumps, batch, options.guidance_min, options.guidance_max, random.stream("lightning.draw"));
+        draw_jumps(jumps, batch, options.guidance_min, options.guidance_max, random.stream("lightning.draw"),
+                   random.first_sample);
     return {jumps.times(d.jumps, 0), jumps.times(d.jumps, jumps.stops()), d.guidance};
   }
 

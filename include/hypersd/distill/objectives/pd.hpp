@@ -54,7 +54,7 @@ struct Pd {
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
     return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
-                   ops::normal<T, D>(batch.x0.shape(), random.stream("pd.noise")));
+                   diffusion::normals<T, D>(batch.x0.shape(), random, "pd.noise"));
   }
 
   [[nodiscard]] JumpGrid grid() const { return {table.size(), options.steps, 2}; }
@@ -63,7 +63,8 @@ struct Pd {
   [[nodiscard]] PdDraws draw(std::int64_t batch, Randomness random) const {
     const JumpGrid jumps = grid();
     const JumpDraws d =
-        draw_jumps(jumps, batch, options.guidance_min, options.guidance_max, random.stream("pd.draw"));
+        draw_jumps(jumps, batch, options.guidance_min, options.guidance_max, random.stream("pd.draw"),
+                   random.first_sample);
     return {jumps.times(d.jumps, 0), jumps.times(d.jumps, 1), jumps.times(d.jumps, 2), d.guidance};
   }
 

@@ -54,7 +54,7 @@ struct PerFlow {
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
     return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
-                   ops::normal<T, D>(batch.x0.shape(), random.stream("perflow.noise")));
+                   diffusion::normals<T, D>(batch.x0.shape(), random, "perflow.noise"));
   }
 
   [[nodiscard]] JumpGrid grid() const { return {table.size(), options.windows, options.teacher_steps}; }
@@ -65,7 +65,7 @@ struct PerFlow {
     const JumpGrid windows = grid();
     PerFlowDraws out;
     for (std::int64_t b = 0; b < batch; ++b) {
-      const auto at = static_cast<std::uint64_t>(2 * b);
+      const auto at = static_cast<std::uint64_t>(2 * (random.first_sample + b));
       const int t = static_cast<int>(integer_at(s, at, table.size()));
       int w = options.windows - 1;
       while (t > windows.time(w, 0)) --w;

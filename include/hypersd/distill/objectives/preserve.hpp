@@ -46,7 +46,7 @@ struct Preserve {
   LossResult<T, D> loss(const Student& student, const Teacher&, const Target& target, const Batch<T, D, C>& batch,
                         Randomness random) const {
     return loss_at(student, target, batch, draw(batch.x0.dim(0), random),
-                   ops::normal<T, D>(batch.x0.shape(), random.stream("preserve.noise")));
+                   diffusion::normals<T, D>(batch.x0.shape(), random, "preserve.noise"));
   }
 
   /// A uniform grid point below the last for each sample, and one of its end points.
@@ -55,7 +55,7 @@ struct Preserve {
     const SolverGrid grid(table.size(), options.grid_points);
     PreserveDraws out;
     for (std::int64_t b = 0; b < batch; ++b) {
-      const auto at = static_cast<std::uint64_t>(2 * b);
+      const auto at = static_cast<std::uint64_t>(2 * (random.first_sample + b));
       const int n = 1 + static_cast<int>(integer_at(s, at, grid.points() - 1));
       out.t.push_back(grid[n]);
       out.end.push_back(draw_end(grid, rule.range(grid, n), s, at + 1));

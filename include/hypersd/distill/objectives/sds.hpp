@@ -30,9 +30,10 @@ struct Sds {
     requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto t = times_within(table, options.t_min, options.t_max, batch.x0.dim(0), random.stream("sds.t"));
-    return loss_at(student, teacher, batch, t, ops::normal<T, D>(batch.x0.shape(), random.stream("sds.start")),
-                   ops::normal<T, D>(batch.x0.shape(), random.stream("sds.noise")));
+    const auto t = times_within(table, options.t_min, options.t_max, batch.x0.dim(0), random.stream("sds.t"),
+                                random.first_sample);
+    return loss_at(student, teacher, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "sds.start"),
+                   diffusion::normals<T, D>(batch.x0.shape(), random, "sds.noise"));
   }
 
   /// The same for given judged times t, starting noise z and judging noise, both [B, ...].

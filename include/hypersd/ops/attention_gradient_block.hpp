@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/ops/attention_block.hpp>
+#include <hypersd/ops/attention_gradient_cpu.hpp>
+#include <hypersd/ops/elements.hpp>
+#include <hypersd/ops/reduce.hpp>
+#include <type_traits>
+
+/// \file
+/// Gradient of attention in two sweeps over the scores, which are recomputed from the saved row sums: blocks of queries
+/// for the gradient of the queries, blocks of keys for those of keys and values. Every block writes its own rows only.
+
+namespace hypersd::ops::launch {
+
+/// What both sweeps read. `delta` is the sum of gy y over the columns of a head, [B, heads, N] as `log_sum`.
+template <class T>
+struct AttentionGradientInputs {
+  const T *gy, *q, *k, *v, *log_sum, *delta;
+};
+
+template <class T>
+struct AttentionDeltaElements {
+  AttentionGeometry g;
+  const T *gy, *y;
+  T* delta;
+  [[nodiscard]] HYPERSD_HD std::int64_t size() const { return g.batch * g.heads * g.queries; }
+  template <class Index>
+  HYPERSD_HD void operator()(Index i) const {
+    const auto [head, n] = divide(i, g.queries);
+    const std::int64_t at = AttentionTile<T>::offset(g, g.queries, head) + n * g.channels();
+    T sum = 0;
+    for (std::int64_t d = 0; d < g.dim; ++d) sum += gy[at + d] * y[at + d];
+    delta[i] = sum;
+  }
+};
+
+template <class T, int width>
+struct AttentionQueryGradient {
+  using Tile = AttentionTile<T>;
+  using Shared = typename Tile::Shared;
+  static constexpr int threads = Tile::threads, tile = Tile::tile, line = tile + 1;
+  AttentionGeometry g;
+  AttentionGradientInputs<T> in;
+  T* gq;
+  [[nodiscard]] HYPERSD_HD std::int64_t blocks() const { return Tile::blocks(g, g.queries, width); }
+
+  template <class Block>
+  HYPERSD_HD void operator()(Block& block, std::int64_t i, Shared& shared) const {
+    const AttentionPlace at = Tile::place(g, g.queries, width, i);
+    const std::int64_t to_query = Tile::offset(g, g.queries, at.head), to_key = Tile::offset(g, g.keys, at.head);
+    const std::int64_t stride = g.channels();
+    const T scale = T(1) / math::sqrt(static_cast<T>(g.dim));
+    const HeadRows<T> queries{in.q + to_query, stride, g.queries, g.dim, scale};
+    const HeadRows<T> gradients{in.gy + to_query, stride, g.queries, g.dim, T(1)};
+    const HeadRows<T> keys{in.k + to_key, stride, g.keys, g.dim, T(1)};
+    const HeadRows<T> values{in.v + to_key, stride, g.keys, g.dim, T(1)};
+    typename Block::template Private<typename Tile::Scores> s, p;
+    typename Block::template Private<typename Tile::template Sums<width>> out;
+    block.each([&](int t) {
+      for (T& x : out[t].v) x = T(0);
+    });
+    const std::int64_t seen = g.causal && at.first + tile < g.keys ? at.first + tile : g.keys;
+    for (std::int64_t key = 0; key < seen; key += tile) {
+      Tile::score(block, shared, queries, at.first, keys, key, s);
+      Tile::score(block, shared, gradients, at.first, values, key, p);
+      block.each([&](int t) {
+        Tile::for_scores(t, [&]<int n>(int r, int c) {
+          const std::int64_t query = at.first + r;
+          const bool visible = query < g.queries && key + c < g.keys && (!g.causal || key + c <= query);
+          T w = 0;
+          if (visible) {
+            const std::int64_t row = at.head * g.queries + query;
+            w = math::exp(s[t].v[n] - in.log_sum[row]) * (p[t].v[n] - in.delta[row]);
+          }
+          shared.weights[r * line + c] = w;
+        });
+      });
+      Tile::template add_weighted<width>(block, shared, keys, key, at.column, out);
+    }
+    block.each([&](int t) {
+      Tile::template for_sums<width>(t, at.column, g.dim, out[t], [&](int r, std::int64_t c, T sum) {
+        if (at.first + r < g.queries) gq[to_query + (at.first + r) * stride + c] = sum * scale;
+      });
+    });
+  }
+};
+
+template <class T, int width>
+struct AttentionKeyGradient {
+  using Tile = AttentionTile<T>;
+  using Shared = typename Tile::Shared;
+  static constexpr int threads = Tile::threads, tile = Tile::tile, line = tile + 1;
+  AttentionGeometry g;
+  AttentionGradientInputs<T> in;
+  T *gk, *gv;
+  [[nodiscard]] HYPERSD_HD std::int64_t blocks() const { return Tile::blocks(g, g.keys, width); }
+
+  template <class Block>
+  HYPERSD_HD void operator()(Block& block, std::int64_t i, Shared& shared) const {
+    const AttentionPlace at = Tile::place(g, g.keys, width, i);
+    const std::int64_t to_query = Tile::offset(g, g.queries, at.head), to_key = Tile::offset(g, g.keys, at.head);
+    const std::int64_t stride = g.channels();
+    const T scale = T(1) / math::sqrt(static_cast<T>(g.dim));
+    const HeadRows<T> keys{in.k + to_key, stride, g.keys, g.dim, scale};
+    const HeadRows<T> values{in.v + to_key, stride, g.keys, g.dim, T(1)};
+    const HeadRows<T> queries{in.q + to_query, stride, g.queries, g.dim, T(1)};
+    const HeadRows<T> gradients{in.gy + to_query, stride, g.queries, g.dim, T(1)};
+    typename Block::template Private<typename Tile::Scores> s, p;
+    typename Block::template Private<typename Tile::template Sums<width>> of_keys, of_values;
+    block.each([&](int t) {
+      for (T& x : of_keys[t].v) x = T(0);
+      for (T& x : of_values[t].v) x = T(0);
+    });
+    for (std::int64_t query = g.causal ? at.first : 0; query < g.queries; query += tile) {
+      Tile::score(block, shared, keys, at.first, queries, query, s);
+      Tile::score(block, shared, values, at.first, gradients, query, p);
+      block.each([&](int t) {
+        Tile::for_scores(t, [&]<int n>(int r, int c) {
+          const std::int64_t key = at.first + r;
+          const bool visible = key < g.keys && query + c < g.queries && (!g.causal || key <= query + c);
+          T weight = 0, w = 0;
+          if (visible) {
+            const std::int64_t row = at.head * g.queries + query + c;
+            weight = math::exp(s[t].v[n] - in.log_sum[row]);
+            w = weight * (p[t].v[n] - in.delta[row]);
+          }
+          shared.weights[r * line + c] = weight;
+          p[t].v[n] = w;
+        });
+      });
+      Tile::template add_weighted<width>(block, shared, gradients, query, at.column, of_values);
+      block.each(
+          [&](int t) { Tile::for_scores(t, [&]<int n>(int r, int c) { shared.weights[r * line + c] = p[t].v[n]; }); });
+      Tile::template add_weighted<width>(block, shared, queries, query, at.column, of_keys);
+    }
+    block.each([&](int t) {
+      Tile::template for_sums<width>(t, at.column, g.dim, of_keys[t], [&](int r, std::int64_t c, T sum) {
+        if (at.first + r < g.keys) gk[to_key + (at.first + r) * stride + c] = sum * scale;
+      });
+      Tile::template for_sums<width>(t, at.column, g.dim, of_values[t], [&](int r, std::int64_t c, T sum) {
+        if (at.first + r < g.keys) gv[to_key + (at.first + r) * stride + c] = sum;
+      });
+    });
+  }
+};
+
+}  // namespace hypersd::ops::launch
+
+namespace hypersd::ops::backend {
+
+/// Calls f(width) with the columns of a result that one block keeps, at most `most`, as a compile-time number.
+template <int most, class F>
+void with_head_width(std::int64_t dim, F&& f) {
+  if (dim <= 64) return f(std::integral_constant<int, 64>{});
+  if constexpr (most > 128)
+    if (dim > 128) return f(std::integral_constant<int, most>{});
+  f(std::integral_constant<int, 128>{});
+}
+
+template <launch::KernelDevice D, class T>
+void attention(const D& device, const AttentionGeometry& g, const T* q, const T* k, const T* v, T* y, T* log_sum) {
+  if (g.keys == 1) {
+    run_elements(device, "attention", launch::FillElements<T>{log_sum, T(0), g.batch * g.heads * g.queries});
+    return run_elements(device, "attention", launch::AttentionSingleElements<T>{g, v, y});
+  }
+  with_head_width<256>(g.dim, [&](auto width) {
+    run_blocks(device, "attention", launch::AttentionForward<T, decltype(width)::value>{g, q, k, v, y, log_sum});
+  });
+}
+
+template <launch::KernelDevice D, class T>
+void attention_gradient(const D& device, const AttentionGeometry& g, const T* gy, const T* q, const T* k, const T* v,
+                        const T* y, const T* log_sum, T* gq, T* gk, T* gv) {
+  constexpr const char* name = "attention_gradient";
+  if (g.keys == 1) {  // constant weights: only the value has a gradient
+    run_elements(device, name, launch::FillElements<T>{gq, T(0), g.batch * g.queries * g.channels()});
+    run_elements(device, name, launch::FillElements<T>{gk, T(0), g.batch * g.channels()});
+    return sum_rows(device, gv, gy, g.batch, g.queries, g.channels());
+  }
+  const Tensor<T, D> delta(Shape{g.batch, g.heads, g.queries});
+  run_elements(device, name, launch::AttentionDeltaElements<T>{g, gy, y, delta.data()});
+  const launch::AttentionGradientInputs<T> in{gy, q, k, v, log_sum, delta.data()};
+  with_head_width<128>(g.dim, [&](auto width) {
+    constexpr int columns = decltype(width)::value;
+    run_blocks(device, name, launch::AttentionQueryGradient<T, columns>{g, in, gq});
+    run_blocks(device, name, launch::AttentionKeyGradient<T, columns>{g, in, gk, gv});
+  });
+}
+
+}  // namespace hypersd::ops::backend

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/ops/group_norm_cpu.hpp>
+#include <hypersd/ops/launch.hpp>
+
+/// \file
+/// Group normalisation with a thread block for each sample and group, written as ops/rows.hpp says.
+
+namespace hypersd::ops::launch {
+
+/// Which channels and positions of a group a thread goes through: neighbouring threads take neighbouring channels, then
+/// neighbouring positions, and a thread stays with its channel as long as the group has fewer channels than threads.
+struct GroupWalk {
+  std::int64_t per, width, lanes;  ///< channels of the group; of one turn; positions at a time
+  HYPERSD_HD GroupWalk(std::int64_t channels, int threads)
+      : per(channels), width(channels < threads ? channels : threads), lanes(threads / width) {}
+  [[nodiscard]] HYPERSD_HD std::int64_t lane(int t) const { return t / width; }
+  /// The thread's channel of the turn that begins at channel `begin`; `per` or more: none.
+  [[nodiscard]] HYPERSD_HD std::int64_t channel(int t, std::int64_t begin) const {
+    return lane(t) < lanes ? begin + t % width : per;
+  }
+};
+
+/// Sums of one thread.
+struct Pair {
+  double first, second;
+};
+
+/// Calls add(position, a, b) for the positions of a lane; the sums move on to double every 64 of them.
+template <class T, class F>
+HYPERSD_HD Pair lane_sums(std::int64_t lane, std::int64_t lanes, std::int64_t positions, F&& add) {
+  Pair out{0, 0};
+  for (std::int64_t begin = lane; begin < positions; begin += 64 * lanes) {
+    T a = 0, b = 0;
+    const std::int64_t far = begin + 64 * lanes, end = far < positions ? far : positions;
+    for (std::int64_t p = begin; p < end; p += lanes) add(p, a, b);
+    out.first += static_cast<double>(a);
+    out.second += static_cast<double>(b);
+  }
+  return out;
+}
+
+/// Mean and variance from sums of deviations from the group's first element, then y = act(gamma xhat + beta).
+template <class T, Activation activation>
+struct GroupNormBlock {
+  static constexpr int threads = 256;
+  struct Shared {};
+  GroupNormGeometry g;
+  const T *x, *gamma, *beta;
+  double eps;
+  T *y, *mean, *rstd;
+  [[nodiscard]] HYPERSD_HD std::int64_t blocks() const { return g.batch * g.groups; }
+  template <class Block>
+  HYPERSD_HD void operator()(Block& block, std::int64_t i, Shared&) const {
+    const std::int64_t group = i % g.groups, begin = i / g.groups * g.sample() + group * g.per_group();
+    const GroupWalk walk(g.per_group(), threads);
+    const T* from = x + begin;
+    T* to = y + begin;
+    const T pivot = from[0];
+    typename Block::template Private<Pair> sums;
+    block.each([&](int t) {
+      Pair total{0, 0};
+      for (std::int64_t c = walk.channel(t, 0); c < walk.per; c += walk.width) {
+        const Pair part = lane_sums<T>(walk.lane(t), walk.lanes, g.positions, [&](std::int64_t p, T& s, T& q) {
+          const T d = from[p * g.channels + c] - pivot;
+          s += d;
+          q += d * d;
+        });
+        total.first += part.first;
+        total.second += part.second;
+      }
+      sums[t] = total;
+    });
+    const double sum = block.template sum<double>([&](int t) { return sums[t].first; });
+    const double square = block.template sum<double>([&](int t) { return sums[t].second; });
+    const double one_over_size = 1.0 / static_cast<double>(g.positions * walk.per);
+    const double shift = sum * one_over_size, spread = (square - shift * sum) * one_over_size;
+    const double center = static_cast<double>(pivot) + shift;
+    const T inverse = T(1) / math::sqrt(static_cast<T>((spread > 0 ? spread : 0) + eps));
+    const T offset = static_cast<T>(-center) * inverse;
+    block.each([&](int t) {
+      if (t == 0) {
+        mean[i] = static_cast<T>(center);
+        rstd[i] = inverse;
+      }
+      for (std::int64_t c = walk.channel(t, 0); c < walk.per; c += walk.width) {
+        const std::int64_t channel = group * walk.per + c;
+        const T slope = gamma ? gamma[channel] : T(1);
+        const T a = inverse * slope, b = offset * slope + (beta ? beta[channel] : T(0));
+        for (std::int64_t p = walk.lane(t); p < g.positions; p += walk.lanes) {
+          const T z = a * from[p * g.channels + c] + b;
+          if constexpr (activation == Activation::silu)
+            to[p * g.channels + c] = Silu{}(z);
+          else
+            to[p * g.channels + c] = z;
+        }
+      }
+    });
+  }
+};
+
+/// Gradients of a group: sums of each channel first, which are the shares in those of gamma and beta, then of the
+/// group, then gx. `gx` holds the gradient before the activation in between.
+template <class T, Activation activation>
+struct GroupNormGradientBlock {
+  static constexpr int threads = 256;
+  struct Shared {
+    double sum[threads], product[threads];
+  };
+  GroupNormGeometry g;
+  const T *gy, *x, *gamma, *beta, *mean, *rstd;
+  T *gx, *gamma_parts, *beta_parts;
+  [[nodiscard]] HYPERSD_HD std::int64_t blocks() const { return g.batch * g.groups; }
+
+  template <class Block>
+  HYPERSD_HD void operator()(Block& block, std::int64_t i, Shared& shared) const {
+    const std::int64_t b = i / g.groups, first = i % g.groups * g.per_group(), begin = b * g.sample() + first;
+    const GroupWalk walk(g.per_group(), threads);
+    const T* from = x + begin;
+    T* to = gx + begin;
+    const T r = rstd[i], m = -r * mean[i];
+    typename Block::template Private<Pair> sums;
+    block.each([&](int t) { sums[t] = Pair{0, 0}; });
+    for (std::int64_t turn = 0; turn < walk.per; turn += walk.width) {
+      block.each([&](int t) {
+        Pair part{0, 0};
+        const std::int64_t c = walk.channel(t, turn);
+        if (c < walk.per) part = channel_sums(walk, t, c, gamma_of(first + c), beta_of(first + c), begin, r, m);
+        shared.sum[t] = part.first;
+        shared.product[t] = part.second;
+      });
+      block.each([&](int t) {
+        if (t >= walk.width || turn + t >= walk.per) return;
+        const std::int64_t channel = first + turn + t;
+        double s = 0, p = 0;
+        for (std::int64_t lane = 0; lane < walk.lanes; ++lane) {
+          s += shared.sum[t + lane * walk.width];
+          p += shared.product[t + lane * walk.width];
+        }
+        if (gamma_parts) {
+          gamma_parts[b * g.channels + channel] = static_cast<T>(p);
+          beta_parts[b * g.channels + channel] = static_cast<T>(s);
+        }
+        sums[t].first += static_cast<double>(gamma_of(channel)) * s;
+        sums[t].second += static_cast<double>(gamma_of(channel)) * p;
+      });
+    }
+    const double s = block.template sum<double>([&](int t) { return sums[t].first; });
+    const double p = block.template sum<double>([&](int t) { return sums[t].second; });
+    const double wide = static_cast<double>(r), one_over_size = 1.0 / static_cast<double>(g.positions * walk.per);
+    const double slope = -wide * wide * p * one_over_size;
+    const T along = static_cast<T>(slope);
+    const T constant = static_cast<T>(-wide * s * one_over_size - slope * static_cast<double>(mean[i]));
+    const T* inner = activation == Activation::silu ? to : gy + begin;
+    block.each([&](int t) {
+      for (std::int64_t c = walk.channel(t, 0); c < walk.per; c += walk.width) {
+        const T a = r * gamma_of(first + c);
+        for (std::int64_t at = walk.lane(t); at < g.positions; at += walk.lanes) {
+          const std::int64_t j = at * g.channels + c;
+          to[j] = a * inner[j] + (along * from[j] + constant);
+        }
+      }
+    });
+  }
+
+ private:
+  [[nodiscard]] HYPERSD_HD T gamma_of(std::int64_t channel) const { return gamma ? gamma[channel] : T(1); }
+  [[nodiscard]] HYPERSD_HD T beta_of(std::int64_t channel) const { return beta ? beta[channel] : T(0); }
+  [[nodiscard]] HYPERSD_HD Pair channel_sums(const GroupWalk& walk, int t, std::int64_t c, T slope, T shift,
+                                             std::int64_t begin, T r, T m) const {
+    return lane_sums<T>(walk.lane(t), walk.lanes, g.positions, [&](std::int64_t p, T& s, T& q) {
+      const std::int64_t j = begin + p * g.channels + c;
+      const T xhat = r * x[j] + m;
+      T inner = gy[j];
+      if constexpr (activation == Activation::silu) {
+        inner *= Silu{}.template d<0>(slope * xhat + shift);
+        gx[j] = inner;
+      }
+      s += inner;
+      q += inner * xhat;
+    });
+  }
+};
+
+}  // namespace hypersd::ops::launch
+
+namespace hypersd::ops::backend {
+
+template <launch::KernelDevice D, class T>
+void group_norm(const D& device, const GroupNormGeometry& g, const T* x, const T* gamma, const T* beta, double eps,
+                Activation activation, T* y, T* mean, T* rstd) {
+  using enum Activation;
+  if (activation == silu) {
+    run_blocks(device, "group_norm", launch::GroupNormBlock<T, silu>{g, x, gamma, beta, eps, y, mean, rstd});
+  } else {
+    run_blocks(device, "group_norm", launch::GroupNormBlock<T, none>{g, x, gamma, beta, eps, y, mean, rstd});
+  }
+}
+
+template <launch::KernelDevice D, class T>
+void group_norm_gradient(const D& device, const GroupNormGeometry& g, const T* gy, const T* x, const T* gamma,
+                         const T* beta, const T* mean, const T* rstd, Activation activation, T* gx, T* gamma_parts,
+                         T* beta_parts) {
+  using enum Activation;
+  if (activation == silu) {
+    run_blocks(device, "group_norm_gradient",
+               launch::GroupNormGradientBlock<T, silu>{g, gy, x, gamma, beta, mean, rstd, gx, gamma_parts, beta_parts});
+  } else {
+    run_blocks(device, "group_norm_gradient",
+               launch::GroupNormGradientBlock<T, none>{g, gy, x, gamma, beta, mean, rstd, gx, gamma_parts, beta_parts});
+  }
+}
+
+}  // namespace hypersd::ops::backend

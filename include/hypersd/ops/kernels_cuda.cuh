@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/core/context_cuda.cuh>
+#include <hypersd/ops/launch.hpp>
+
+namespace hypersd::ops::launch {
+
+/// A CUDA thread block of `count` threads as the bodies of ops/rows.hpp see it. Every member ends with a barrier, and
+/// all threads must reach it. The host side of each is empty: it only lets host-device bodies compile.
+template <int count>
+class CudaBlock {
+ public:
+  static_assert(count % 32 == 0 && count <= 1024);
+  /// What each thread has for itself.
+  template <class X>
+  struct Private {
+    X value;
+    HYPERSD_HD X& operator[](int) { return value; }
+  };
+
+  /// `scratch` is shared and holds a double for every warp.
+  HYPERSD_HD explicit CudaBlock(double* scratch) : scratch_(scratch) {}
+
+  template <class F>
+  HYPERSD_HD void each(F&& f) {
+#if defined(__CUDA_ARCH__)
+    f(static_cast<int>(threadIdx.x));
+    __syncthreads();
+#else
+    (void)f;
+#endif
+  }
+  /// Pairs in a warp, then the warps in order: the same sum every time.
+  template <class X, class F>
+  HYPERSD_HD X sum(F&& f) {
+    return fold<X>(f, [](X a, X b) { return a + b; });
+  }
+  template <class X, class F>
+  HYPERSD_HD X largest(F&& f) {
+    return fold<X>(f, [](X a, X b) { return a > b ? a : b; });
+  }
+
+ private:
+  template <class X, class F, class Join>
+  HYPERSD_HD X fold(F&& f, Join&& join) {
+#if defined(__CUDA_ARCH__)
+    static_assert(sizeof(X) <= sizeof(double));
+    X* slots = reinterpret_cast<X*>(scratch_);
+    const int t = static_cast<int>(threadIdx.x);
+    X value = f(t);
+    for (int offset = 16; offset > 0; offset /= 2) value = join(value, __shfl_down_sync(0xffffffffU, value, offset));
+    if (t % 32 == 0) slots[t / 32] = value;
+    __syncthreads();
+    X out = slots[0];
+    for (int warp = 1; warp < count / 32; ++warp) out = join(out, slots[warp]);
+    __syncthreads();
+    return out;
+#else
+    (void)f;
+    (void)join;
+    return X();
+#endif
+  }
+
+  double* scratch_;
+};
+
+template <class Index, class Op>
+__global__ void elements_kernel(Op op, std::int64_t n) {
+  run_thread<Index>(op, n, gridDim.x, blockIdx.x, threadIdx.x);
+}
+
+/// Runs `op` for all its elements; indices have 32 bits where that is enough.
+template <class Op>
+void run_elements(const Cuda&, const char* name, const Op& op) {
+  const std::int64_t n = op.size();
+  if (n == 0) return;
+  const auto grid = static_cast<unsigned>(blocks(n));
+  const cudaStream_t stream = hypersd::detail::CudaContext::current().stream();
+  if (narrow(n))
+    elements_kernel<std::uint32_t><<<grid, threads, 0, stream>>>(op, n);
+  else
+    elements_kernel<std::int64_t><<<grid, threads, 0, stream>>>(op, n);
+  hypersd::detail::cuda_check(cudaGetLastError(), name);
+}
+
+template <class Body>
+__global__ void __launch_bounds__(Body::threads) block_kernel(Body body) {
+  __shared__ double scratch[Body::threads / 32];
+  __shared__ typename Body::Shared shared;
+  CudaBlock<Body::threads> block(scratch);
+  for (std::int64_t i = blockIdx.x; i < body.blocks(); i += gridDim.x) body(block, i, shared);
+}
+
+/// Runs a body, a thread block for each of its `blocks()`.
+template <class Body>
+void run_blocks(const Cuda&, const char* name, const Body& body) {
+  const std::int64_t n = body.blocks();
+  if (n == 0) return;
+  constexpr std::int64_t most = 1 << 20;
+  block_kernel<<<static_cast<unsigned>(n < most ? n : most), Body::threads, 0,
+                 hypersd::detail::CudaContext::current().stream()>>>(body);
+  hypersd::detail::cuda_check(cudaGetLastError(), name);
+}
+
+}  // namespace hypersd::ops::launch

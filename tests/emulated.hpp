@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/ops/affine_step_cpu.hpp>
+#include <hypersd/ops/map_cpu.hpp>
+#include <hypersd/ops/matmul_cpu.hpp>
+#include <hypersd/ops/random_cpu.hpp>
+#include <hypersd/ops/reduce_cpu.hpp>
+#include <hypersd/optim/multi_tensor_cpu.hpp>
+//
+#include <utility>
+
+namespace emulated {
+
+/// A device derived from `Cuda`, as generic code sees it: no element can be read from outside.
+struct Kernels : hypersd::Cuda {};
+
+}  // namespace emulated
+
+/// In host memory.
+template <>
+struct hypersd::Memory<emulated::Kernels> : hypersd::Memory<hypersd::Cpu> {
+  template <class T>
+  static void fill(T* data, T value, std::int64_t n) {
+    std::fill_n(data, n, value);
+  }
+};
+
+// Backends must be declared where an operation's contract is defined, so this comes before any contract.
+namespace hypersd::ops::backend {
+
+template <class... A>
+void map(const emulated::Kernels&, A&&... a) {
+  map(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void map_sum(const emulated::Kernels&, A&&... a) {
+  map_sum(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void sum_rows(const emulated::Kernels&, A&&... a) {
+  sum_rows(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void sum_rows_to_one(const emulated::Kernels&, A&&... a) {
+  sum_rows_to_one(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void normal(const emulated::Kernels&, A&&... a) {
+  normal(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void uniform(const emulated::Kernels&, A&&... a) {
+  uniform(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void affine_step(const emulated::Kernels&, A&&... a) {
+  affine_step(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void gemm(const emulated::Kernels&, A&&... a) {
+  gemm(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void batched_gemm(const emulated::Kernels&, A&&... a) {
+  batched_gemm(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void linear(const emulated::Kernels&, A&&... a) {
+  linear(Cpu{}, std::forward<A>(a)...);
+}
+
+}  // namespace hypersd::ops::backend
+
+namespace hypersd::optim::backend {
+
+template <class... A>
+void multi_update(const emulated::Kernels&, A&&... a) {
+  multi_update(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+double multi_sum(const emulated::Kernels&, A&&... a) {
+  return multi_sum(Cpu{}, std::forward<A>(a)...);
+}
+
+}  // namespace hypersd::optim::backend
+
+#include <hypersd/ops/attention_gradient_block.hpp>
+#include <hypersd/ops/elements.hpp>
+#include <hypersd/ops/group_norm_block.hpp>
+#include <hypersd/ops/patches.hpp>
+#include <hypersd/ops/rows.hpp>
+//
+#include <cstring>
+#include <memory>
+#include <numbers.hpp>
+#include <type_traits>
+#include <vector>
+
+/// \file
+/// A device in host memory whose operations are the CUDA kernels, run thread after thread. What needs no kernel (maps,
+/// sums, products, random numbers) is the CPU's.
+
+namespace emulated {
+
+/// The order in which the threads between two barriers run: results that depend on it are races.
+inline bool backward = false;
+
+/// Private and shared variables begin as NaN: a kernel that reads them before writing shows.
+template <class X>
+void poison(X* x, std::size_t n) {
+  static_assert(std::is_trivially_copyable_v<X>);
+  std::memset(static_cast<void*>(x), 0xff, n * sizeof(X));
+}
+
+template <int count>
+class Block {
+ public:
+  template <class X>
+  class Private {
+   public:
+    Private() : values_(static_cast<std::size_t>(count)) { poison(values_.data(), values_.size()); }
+    X& operator[](int t) { return values_[static_cast<std::size_t>(t)]; }
+
+   private:
+    std::vector<X> values_;
+  };
+
+  template <class F>
+  void each(F&& f) {
+    for (int i = 0; i < count; ++i) f(backward ? count - 1 - i : i);
+  }
+  template <class X, class F>
+  X sum(F&& f) {
+    return fold<X>(f, [](X a, X b) { return static_cast<X>(a + b); });
+  }
+  template <class X, class F>
+  X largest(F&& f) {
+    return fold<X>(f, [](X a, X b) { return a > b ? a : b; });
+  }
+
+ private:
+  /// The tree of the warp shuffles, then the warps in order.
+  template <class X, class F, class Join>
+  X fold(F&& f, Join&& join) {
+    std::vector<X> v(static_cast<std::size_t>(count));
+    each([&](int t) { v[static_cast<std::size_t>(t)] = f(t); });
+    X out{};
+    for (std::size_t warp = 0; warp < v.size(); warp += 32) {
+      for (std::size_t offset = 16; offset > 0; offset /= 2)
+        for (std::size_t lane = 0; lane < 32; ++lane)
+          v[warp + lane] = join(v[warp + lane], v[warp + (lane + offset < 32 ? lane + offset : lane)]);
+      out = warp == 0 ? v[0] : join(out, v[warp]);
+    }
+    return out;
+  }
+};
+
+/// A grid of few blocks, so that its threads stride; 32-bit indices in one order and 64-bit ones in the other.
+template <class Op>
+void run_elements(const Kernels&, const char*, const Op& op) {
+  namespace launch = hypersd::ops::launch;
+  const std::int64_t n = op.size(), grid = launch::blocks(n, 5);
+  for (std::int64_t b = 0; n > 0 && b < grid; ++b) {
+    for (std::int64_t t = 0; t < launch::threads; ++t) {
+      if (backward)
+        launch::run_thread<std::int64_t>(op, n, grid, grid - 1 - b, launch::threads - 1 - t);
+      else
+        launch::run_thread<std::uint32_t>(op, n, grid, b, t);
+    }
+  }
+}
+
+template <class Body>
+void run_blocks(const Kernels&, const char*, const Body& body) {
+  const auto shared = std::make_unique<typename Body::Shared>();
+  const std::int64_t n = body.blocks();
+  for (std::int64_t i = 0; i < n; ++i) {
+    poison(shared.get(), 1);
+    Block<Body::threads> block;
+    body(block, backward ? n - 1 - i : i, *shared);
+  }
+}
+
+template <class T, class D>
+hypersd::Tensor<T> host(const hypersd::Tensor<T, D>& t) {
+  return t.template to<hypersd::Cpu>();
+}
+
+/// Largest difference between what f(device) gives with `Cpu` and with the kernels; infinity if the order of threads
+/// changes a bit of it. `f` returns a vector of host tensors.
+template <class F>
+double distance_to_cpu(F&& f) {
+  const auto expected = f(hypersd::Cpu{});
+  backward = true;
+  const auto reversed = f(Kernels{});
+  backward = false;
+  const auto got = f(Kernels{});
+  double worst = expected.size() == got.size() ? 0 : std::numeric_limits<double>::infinity();
+  for (std::size_t i = 0; i < got.size() && i < expected.size(); ++i) {
+    const double d = got[i].to_vector() == reversed[i].to_vector() ? numbers::distance(got[i], expected[i])
+                                                                   : std::numeric_limits<double>::infinity();
+    worst = d <= worst ? worst : d;
+  }
+  return worst;
+}
+
+}  // namespace emulated

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <emulated.hpp>
+//
+#include <doctest/doctest.h>
+#include <hypersd/ops/normalize.hpp>
+
+using namespace hypersd;
+using emulated::distance_to_cpu;
+using emulated::host;
+using numbers::normal;
+using ops::Activation;
+
+TEST_CASE("Group normalisation by kernels: fewer, as many and more channels than threads") {
+  struct Size {
+    Shape x;
+    std::int64_t groups;
+  };
+  for (const Size& s :
+       {Size{{2, 3, 5, 8}, 4}, Size{{1, 9, 9, 12}, 4}, Size{{3, 1, 1, 6}, 6}, Size{{2, 4, 4, 20}, 2},
+        Size{{1, 2, 3, 256}, 1}, Size{{1, 3, 2, 600}, 2}, Size{{1, 3, 2, 600}, 1}, Size{{1, 40, 50, 10}, 1}}) {
+    for (const Activation act : {Activation::none, Activation::silu}) {
+      INFO(s.x.str() << " in " << s.groups);
+      CHECK(distance_to_cpu([&]<class D>(D) {
+              const std::int64_t c = s.x[-1];
+              const auto x = normal<float>(s.x, "x").to<D>(), gy = normal<float>(s.x, "gy").to<D>();
+              const auto gamma = normal<float>({c}, "gamma").to<D>(), beta = normal<float>({c}, "beta").to<D>();
+              const Tensor<float, D> none;
+              const auto a = ops::group_norm(x, gamma, beta, s.groups, 1e-2, act);
+              const auto b = ops::group_norm(x, none, none, s.groups, 1e-2, act);
+              const auto ga = ops::group_norm_gradient(gy, x, gamma, beta, a.mean, a.rstd, act, true);
+              const auto gb = ops::group_norm_gradient(gy, x, none, none, b.mean, b.rstd, act, false);
+              return std::vector<Tensor<float>>{host(a.y),  host(a.mean),   host(a.rstd),  host(b.y),
+                                                host(ga.x), host(ga.gamma), host(ga.beta), host(gb.x)};
+            }) < 1e-4);
+    }
+  }
+}
+
+TEST_CASE("Every element of a group has one thread") {
+  for (const std::int64_t per : {1, 3, 10, 255, 256, 257, 700}) {
+    const ops::launch::GroupWalk walk(per, 256);
+    std::vector<int> seen(static_cast<std::size_t>(per * 11), 0);
+    for (int t = 0; t < 256; ++t)
+      for (std::int64_t c = walk.channel(t, 0); c < per; c += walk.width)
+        for (std::int64_t p = walk.lane(t); p < 11; p += walk.lanes) ++seen[static_cast<std::size_t>(p * per + c)];
+    for (const int n : seen) REQUIRE(n == 1);
+  }
+}
+
+TEST_CASE("Data far from zero keeps its variance") {
+  auto x = normal<float>({1, 16, 16, 4}, "x");
+  for (float& v : x.span()) v = 1000.0F + v;
+  const auto cpu = ops::group_norm(x, Tensor<float>{}, Tensor<float>{}, 2);
+  const Tensor<float, emulated::Kernels> none;
+  CHECK(numbers::distance(host(ops::group_norm(x.to<emulated::Kernels>(), none, none, 2).y), cpu.y) < 1e-3);
+}

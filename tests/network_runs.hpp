@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/autograd/functions.hpp>
+#include <hypersd/diffusion/sampler.hpp>
+#include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/diffusion/solvers/tcd.hpp>
+#include <hypersd/nn/init.hpp>
+#include <hypersd/nn/models/unet.hpp>
+#include <hypersd/optim/adamw.hpp>
+#include <hypersd/pipeline/denoising_loss.hpp>
+
+#include <numbers.hpp>
+#include <vector>
+
+/// \file
+/// Whole networks as functions of the device, for tests that compare devices.
+
+namespace network_runs {
+
+using namespace hypersd;
+
+inline nn::UnetConfig small() {
+  nn::UnetConfig c;
+  c.block_out_channels = {8, 16};
+  c.down_attention = {false, true};
+  c.heads = {2, 2};
+  c.cross_attention_dim = 12;
+  c.norm_num_groups = 4;
+  return c;
+}
+
+template <class D>
+Tensor<float, D> normal(const Shape& shape, const char* name) {
+  return numbers::normal<float>(shape, name).template to<D>();
+}
+
+template <class D>
+nn::UnetCondition<float, D> tokens(std::int64_t batch) {
+  return {Var<float, D>(normal<D>({batch, 3, 12}, "tokens")), {}};
+}
+
+template <class D>
+nn::Unet<float, D> unet() {
+  nn::Unet<float, D> net(small());
+  nn::init_parameters(net, 7);
+  return net;
+}
+
+/// The result of a UNet and the gradients of its input and of all its parameters.
+template <class D>
+std::vector<Tensor<float>> gradients() {
+  auto net = unet<D>();
+  const Var<float, D> x(normal<D>({2, 6, 4, 4}, "x"), true);
+  const auto y = net(x, normal<D>({2}, "t"), tokens<D>(2));
+  autograd::backward(y, normal<D>(y.shape(), "gy"));
+  std::vector<Tensor<float>> out{y.value().template to<Cpu>(), x.grad().template to<Cpu>()};
+  for (const auto& p : optim::parameters_of(net)) out.push_back(p.var.grad().template to<Cpu>());
+  return out;
+}
+
+/// Losses of `steps` steps of AdamW, then the parameters.
+template <class D>
+std::vector<Tensor<float>> trained(int steps) {
+  auto net = unet<D>();
+  optim::AdamW<float, D> optimizer(optim::parameters_of(net));
+  const auto table = diffusion::noise_table<diffusion::ScaledLinear>();
+  const auto x0 = normal<D>({4, 4, 4, 4}, "x0");
+  std::vector<Tensor<float>> out;
+  for (int i = 0; i < steps; ++i) {
+    optimizer.zero_grad();
+    const auto loss = pipeline::denoising_loss(net, table, diffusion::Epsilon{}, x0, tokens<D>(4), 3, i);
+    autograd::backward(loss);
+    optimizer.step(1e-3);
+    out.push_back(loss.value().template to<Cpu>());
+  }
+  for (const auto& p : optim::parameters_of(net)) out.push_back(p.var.value().template to<Cpu>());
+  return out;
+}
+
+/// Four stochastic steps of the sampler.
+template <class D>
+std::vector<Tensor<float>> sampled() {
+  const auto net = unet<D>();
+  const diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Epsilon> sampler({.eta = 0.3});
+  return {sampler(net, normal<D>({2, 4, 4, 4}, "noise"), tokens<D>(2), 4).template to<Cpu>()};
+}
+
+/// Largest difference, relative to the largest number of the expected tensor where that exceeds 1.
+inline double difference(const std::vector<Tensor<float>>& got, const std::vector<Tensor<float>>& expected) {
+  double worst = got.size() == expected.size() ? 0 : std::numeric_limits<double>::infinity();
+  for (std::size_t i = 0; i < got.size() && i < expected.size(); ++i) {
+    double largest = 1;
+    for (const float v : expected[i].span()) largest = std::max(largest, std::abs(static_cast<double>(v)));
+    const double d = numbers::distance(got[i], expected[i]) / largest;
+    worst = d <= worst ? worst : d;
+  }
+  return worst;
+}
+
+}  // namespace network_runs
