@@ -27,7 +27,7 @@ void execute(const StudyOptions& o, const std::vector<Method>& methods) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
+  return fashion::run_program("hypersd_compare_methods", [&] {
     std::vector<Method> methods = all_methods();
     std::vector<std::string> names;
     std::string text = "Methods:";
@@ -42,11 +42,5 @@ int main(int argc, char** argv) {
       });
     if (o.base.threads > 0) set_num_threads(o.base.threads);
     execute(o, methods);
-    return 0;
-  } catch (const CLI::ParseError& e) {
-    return fashion::report_usage(e, "hypersd_compare_methods");
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "hypersd_compare_methods: %s\n", e.what());
-    return 2;
-  }
+  });
 }

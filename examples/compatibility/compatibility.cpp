@@ -4,50 +4,36 @@
 #include "control.hpp"
 #include "styles.hpp"
 
+#include <fashion/follow_up.hpp>
 #include <fashion/pictures.hpp>
 #include <fashion/terminal.hpp>
 #include <hypersd/io/metric_log.hpp>
-
-#include <CLI/CLI.hpp>
 
 namespace {
 
 using namespace compatibility;
 
-struct Settings {
-  std::filesystem::path run = "runs/fashion", out = "runs/compatibility";
-  std::int64_t control_steps = 1200, style_steps = 600, classifier_steps = 600, samples = 1000;
-  std::vector<std::int64_t> steps = {1, 2, 4, 8};
-  bool resume = false;
-  int threads = 0;
+struct Settings : fashion::FollowUp {
+  std::int64_t control_steps = 1200, style_steps = 600;
 };
 
 Settings settings_from(int argc, char** argv) {
   Settings o;
+  o.out = "runs/compatibility", o.classifier_steps = 600;
   CLI::App app{
       "Trains a ControlNet on edge maps on the teacher of a finished run of the main job, and two base models of\n"
       "other styles, and uses the run's few-step adapter with each of them, unchanged.",
       "hypersd_compatibility"};
-  bool quick = false;
-  app.add_option("--run", o.run, "folder of a finished run of the main job")->capture_default_str();
-  app.add_option("--out", o.out, "where results go; made if missing")->capture_default_str();
-  app.add_flag("--quick", quick, "small: a minute or two");
-  app.add_flag("--resume", o.resume, "continue in --out from the last checkpoint");
-  auto* control = app.add_option("--control-steps", o.control_steps, "training steps of the ControlNet");
-  control->check(CLI::PositiveNumber)->capture_default_str();
-  auto* style = app.add_option("--style-steps", o.style_steps, "training steps of each base model");
-  style->check(CLI::PositiveNumber)->capture_default_str();
-  auto* samples = app.add_option("--samples", o.samples, "samples for the measures");
-  samples->check(CLI::Range(20, 10000))->capture_default_str();
-  app.add_option("--steps", o.steps, "numbers of steps")->delimiter(',')->check(CLI::Range(1, 1000));
-  app.add_option("--threads", o.threads, "CPU threads, 0: all")->check(CLI::Range(0, 1024));
-  fashion::parse(app, argc, argv);
-  if (quick) {
-    if (control->count() == 0) o.control_steps = 150;
-    if (style->count() == 0) o.style_steps = 100;
-    if (samples->count() == 0) o.samples = 200;
-    o.classifier_steps = 200;
-  }
+  const auto own = [&](CLI::App& a) {
+    auto* control = a.add_option("--control-steps", o.control_steps, "training steps of the ControlNet");
+    control->check(CLI::PositiveNumber)->capture_default_str();
+    auto* style = a.add_option("--style-steps", o.style_steps, "training steps of each base model");
+    style->check(CLI::PositiveNumber)->capture_default_str();
+  };
+  fashion::parse_follow_up(app, o, argc, argv, own, [&](CLI::App& a) {
+    if (a.count("--control-steps") == 0) o.control_steps = 150;
+    if (a.count("--style-steps") == 0) o.style_steps = 100;
+  });
   return o;
 }
 
@@ -234,15 +220,9 @@ void execute(const Settings& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
+  return fashion::run_program("hypersd_compatibility", [&] {
     const Settings o = settings_from(argc, argv);
     if (o.threads > 0) set_num_threads(o.threads);
     execute(o);
-    return 0;
-  } catch (const CLI::ParseError& e) {
-    return report_usage(e, "hypersd_compatibility");
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "hypersd_compatibility: %s\n", e.what());
-    return 2;
-  }
+  });
 }

@@ -134,15 +134,9 @@ void execute(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
+  return fashion::run_program("hypersd_fashion", [&] {
     const Options o = parse_options(argc, argv);
     if (o.threads > 0) set_num_threads(o.threads);
     execute(o);
-    return 0;
-  } catch (const CLI::ParseError& e) {
-    return report_usage(e, "hypersd_fashion");
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "hypersd_fashion: %s\n", e.what());
-    return 2;
-  }
+  });
 }

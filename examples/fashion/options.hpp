@@ -120,6 +120,22 @@ inline void parse(CLI::App& app, int argc, char** argv) {
   }
 }
 
+/// Runs a program: `body` parses and works. A usage error or another exception becomes a message under the program's
+/// name and exit code 2; help that was asked for is exit code 0.
+template <class Body>
+int run_program(const char* name, Body&& body) {
+  try {
+    body();
+    return 0;
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return 0;
+    std::fprintf(stderr, "%s: %s\nTry --help.\n", name, e.what());
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "%s: %s\n", name, e.what());
+  }
+  return 2;
+}
+
 /// Reads the command line. Throws CLI::ParseError, which `main` turns into exit code 2.
 inline Options parse_options(int argc, char** argv) {
   Options o;

@@ -3,7 +3,6 @@
 
 #include "report.hpp"
 
-#include <CLI/CLI.hpp>
 #include <hypersd/io/progress.hpp>
 
 #include <cstdio>
@@ -64,13 +63,6 @@ inline pipeline::RunOptions settings_of(const Options& o) {
                                     {"eta", io::number(o.eta)}};
   out.insert(out.end(), recipe.begin(), recipe.end());
   return out;
-}
-
-/// Prints a usage error of `program`; the exit code is 2, or 0 where help was asked for (and printed).
-inline int report_usage(const CLI::ParseError& e, const char* program) {
-  if (e.get_exit_code() == 0) return 0;
-  std::fprintf(stderr, "%s: %s\nTry --help.\n", program, e.what());
-  return 2;
 }
 
 /// The table of results, for the terminal.

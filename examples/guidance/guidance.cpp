@@ -3,53 +3,41 @@
 /// (the main job's) and the teacher, over guidance scales and with negative captions.
 #include "student.hpp"
 
+#include <fashion/follow_up.hpp>
 #include <fashion/pictures.hpp>
 #include <fashion/prompts.hpp>
 #include <fashion/terminal.hpp>
 #include <hypersd/io/metric_log.hpp>
 
-#include <CLI/CLI.hpp>
-
 namespace {
 
 using namespace guidance;
 
-struct Settings {
-  std::filesystem::path run = "runs/fashion", out = "runs/guidance";
-  std::int64_t stage_steps = 240, batch = 32, samples = 1000, classifier_steps = 1200;
+struct Settings : fashion::FollowUp {
+  std::int64_t stage_steps = 240, batch = 32;
   double scale_max = 4;
   std::vector<double> scales = {1, 1.5, 2, 3, 4};
-  std::vector<std::int64_t> steps = {1, 2, 4, 8};
-  bool resume = false;
-  int threads = 0;
 };
 
 Settings settings_from(int argc, char** argv) {
   Settings o;
+  o.out = "runs/guidance";
   CLI::App app{
       "Distils the teacher of a finished run of the main job into a student that keeps classifier-free guidance, and\n"
       "measures how teacher, this student and the run's own student answer to scale and negative captions.",
       "hypersd_guidance"};
-  bool quick = false;
-  app.add_option("--run", o.run, "folder of a finished run of the main job")->capture_default_str();
-  app.add_option("--out", o.out, "where results go; made if missing")->capture_default_str();
-  app.add_flag("--quick", quick, "small: a minute or two");
-  app.add_flag("--resume", o.resume, "continue in --out from the last checkpoint");
-  auto* stage = app.add_option("--stage-steps", o.stage_steps, "iterations of each of the stages k = 8, 4, 2, 1");
-  stage->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--batch", o.batch, "batch size")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--scale-max", o.scale_max, "the student learns scales from 1 to this")->check(CLI::Range(1.0, 100.0));
-  app.add_option("--scales", o.scales, "scales to sample with")->delimiter(',')->check(CLI::Range(1.0, 100.0));
-  auto* samples = app.add_option("--samples", o.samples, "samples for each measure");
-  samples->check(CLI::Range(20, 10000))->capture_default_str();
-  app.add_option("--steps", o.steps, "numbers of steps")->delimiter(',')->check(CLI::Range(1, 1000));
-  app.add_option("--threads", o.threads, "CPU threads, 0: all")->check(CLI::Range(0, 1024));
-  fashion::parse(app, argc, argv);
-  if (quick) {
-    if (stage->count() == 0) o.stage_steps = 40;
-    if (samples->count() == 0) o.samples = 200;
-    o.classifier_steps = 200;
-  }
+  const auto own = [&](CLI::App& a) {
+    auto* stage = a.add_option("--stage-steps", o.stage_steps, "iterations of each of the stages k = 8, 4, 2, 1");
+    stage->check(CLI::PositiveNumber)->capture_default_str();
+    a.add_option("--batch", o.batch, "batch size")->check(CLI::PositiveNumber)->capture_default_str();
+    a.add_option("--scale-max", o.scale_max, "the student learns scales from 1 to this")
+        ->check(CLI::Range(1.0, 100.0))
+        ->capture_default_str();
+    a.add_option("--scales", o.scales, "scales to sample with")->delimiter(',')->check(CLI::Range(1.0, 100.0));
+  };
+  fashion::parse_follow_up(app, o, argc, argv, own, [&](CLI::App& a) {
+    if (a.count("--stage-steps") == 0) o.stage_steps = 40;
+  });
   return o;
 }
 
@@ -233,15 +221,9 @@ void execute(const Settings& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
+  return fashion::run_program("hypersd_guidance", [&] {
     const Settings o = settings_from(argc, argv);
     if (o.threads > 0) set_num_threads(o.threads);
     execute(o);
-    return 0;
-  } catch (const CLI::ParseError& e) {
-    return report_usage(e, "hypersd_guidance");
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "hypersd_guidance: %s\n", e.what());
-    return 2;
-  }
+  });
 }
