@@ -54,6 +54,7 @@ struct Session {
                           {{"seconds", std::to_string(report.seconds)}, {"loss", std::to_string(report.loss)}});
     }
     if (o.ema) trainer.ema().copy_to_parameters();
+    Memory<D>::release_pool();  // blocks of this phase's sizes are of little use to the next
   }
 };
 
