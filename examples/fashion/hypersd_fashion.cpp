@@ -42,8 +42,9 @@ State run_recipe(const Run& run, const Dataset& data, const nn::Autoencoder<floa
                                 feedback_part(run, real, autoencoder, latents, rewards),
                                 unified_part(run, ends, unified),
                                 dmd_part(run, ends, dedicated, "one-step-" + std::to_string(o.one_step_time),
-                                         pipeline::SameAdapter{}, static_cast<int>(o.one_step_time)),
-                                dmd_part(run, ends, whole, whole_unet, pipeline::AllWeights{}, 999));
+                                         pipeline::SameAdapter{}, static_cast<int>(o.one_step_time), o.one_step_lr),
+                                // All weights move too far at the adapter's learning rate.
+                                dmd_part(run, ends, whole, whole_unet, pipeline::AllWeights{}, 999, o.one_step_lr / 3));
   return recipe.run(run.session(), teacher.unet, {o.skip.begin(), o.skip.end()});
 }
 

@@ -63,16 +63,15 @@ inline auto unified_part(const Run& run, const PairBatches& batches, Fake& fake)
   return part;
 }
 
-/// Eq 8 alone, for a model that takes one step from the time input `time`. A branch. All weights move too far at the
-/// adapter's learning rate.
+/// Eq 8 alone, for a model that takes one step from the time input `time`. A branch.
 template <class How>
-auto dmd_part(const Run& run, const PairBatches& batches, Fake& fake, const std::string& name, How how, int time) {
+auto dmd_part(const Run& run, const PairBatches& batches, Fake& fake, const std::string& name, How how, int time,
+              double learning_rate) {
   const Options& o = run.options;
   const distill::Dmd<Fake> objective(
       noise_table(), &fake, {.start = {time}, .guidance = o.guidance, .regression_weight = o.regression_weight});
   pipeline::OneStep<distill::Dmd<Fake>, PairBatches, How> part{name, objective, batches};
-  const double slower = std::same_as<How, pipeline::AllWeights> ? 3 : 1;
-  part.options = {.steps = o.one_step_steps, .learning_rate = o.one_step_lr / slower};
+  part.options = {.steps = o.one_step_steps, .learning_rate = learning_rate};
   part.how = how;
   part.branch = true;
   part.extend = [&fake](pipeline::State& state) { state.add("fake.", fake); };
@@ -86,7 +85,8 @@ inline Net dmd_from_teacher(const Run& run, const Dataset& dataset, const Teache
   State state{teacher.unet, teacher.unet};
   const pipeline::NewAdapter fresh{{.rank = run.options.rank}};
   const std::string name = "dmd of the teacher, t = " + std::to_string(time);
-  dmd_part(run, PairBatches(run, pairs, teacher.text), fake, name, fresh, time).run(run.session(), state);
+  dmd_part(run, PairBatches(run, pairs, teacher.text), fake, name, fresh, time, run.options.one_step_lr)
+      .run(run.session(), state);
   return state.after(name);
 }
 

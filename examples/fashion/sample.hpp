@@ -21,12 +21,13 @@ Tensor<float> in_batches(const Tensor<float>& x, std::int64_t batch, F&& f) {
   return out;
 }
 
-/// The condition of captions and the null condition of as many samples.
+/// The conditions of captions and of negative captions, [N, L] both; none of the latter are null captions.
 inline diffusion::GuidedCondition<Condition> condition_of(const nn::TextEncoder<float>& text,
-                                                          const Tensor<std::int32_t>& captions) {
+                                                          const Tensor<std::int32_t>& captions,
+                                                          const Tensor<std::int32_t>& negative = {}) {
   const autograd::NoGrad guard;
-  const auto null = Tensor<std::int32_t>::zeros(captions.shape());
-  return {Condition{text(captions), {}}, Condition{text(null), {}}};
+  const auto against = negative.defined() ? negative : Tensor<std::int32_t>::zeros(captions.shape());
+  return {Condition{text(captions), {}}, Condition{text(against), {}}};
 }
 
 /// How a set of samples is drawn: times of the steps, guidance (teacher) and stochasticity (student).
@@ -34,7 +35,8 @@ struct SampleOptions {
   std::int64_t steps = 4;
   double guidance = 1, eta = 0;
   std::uint64_t seed = 0;
-  diffusion::Times times = {};  ///< instead of the trailing grid of `steps`
+  diffusion::Times times = {};         ///< instead of the trailing grid of `steps`
+  Tensor<std::int32_t> negative = {};  ///< captions [N, L] that guidance leads away from; undefined: null captions
 };
 
 /// A network for one step from the time input `time`.
@@ -59,7 +61,8 @@ Tensor<float> sample_latents(const Denoiser& net, const nn::TextEncoder<float>& 
   return in_batches(noise, 250, [&](const Tensor<float>& z) {
     const std::int64_t first = options.first_sample, next = first + z.dim(0);
     if (!phase.empty()) report(progress, {phase, first, noise.dim(0), {}, {}});
-    const auto condition = condition_of(text, captions.slice(first, next));
+    const auto against = o.negative.defined() ? o.negative.slice(first, next) : Tensor<std::int32_t>{};
+    const auto condition = condition_of(text, captions.slice(first, next), against);
     auto x = o.times.empty() ? sampler(net, z, condition, static_cast<int>(o.steps), options)
                              : sampler(net, z, condition, o.times, options);
     options.first_sample = next;

@@ -78,18 +78,8 @@ struct Bench {
   /// Pictures of captions against negative ones (both [N, L]) by guided sampling.
   [[nodiscard]] Tensor<float> draw(const Net& net, std::int64_t steps, double scale,
                                    const Tensor<std::int32_t>& captions, const Tensor<std::int32_t>& negative) const {
-    const diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Epsilon, diffusion::ClassifierFree>
-        sampler({.eta = 0}, {}, {.scale = scale});
-    std::int64_t first = 0;
-    const autograd::NoGrad guard;
-    const auto z = in_batches(prompts.noise, 250, [&](const Tensor<float>& part) {
-      const std::int64_t end = first + part.dim(0);
-      const diffusion::GuidedCondition<Condition> condition{
-          Condition{base.teacher.text(captions.slice(first, end)), {}},
-          Condition{base.teacher.text(negative.slice(first, end)), {}}};
-      first = end;
-      return sampler(net, part, condition, static_cast<int>(steps));
-    });
+    const SampleOptions o{.steps = steps, .guidance = scale, .negative = negative};
+    const auto z = sample_latents(net, base.teacher.text, captions, prompts.noise, o);
     return decode_all(base.autoencoder, latents, z);
   }
   void add(Line line) {

@@ -38,8 +38,7 @@ struct NegativeBatches {
         diffusion::drop_condition(dataset.captions(labels), null, 0.1, stream(seed, "guidance.drop", sub));
     const auto negative =
         diffusion::drop_condition(dataset.captions(others), null, 0.5, stream(seed, "guidance.drop negative", sub));
-    const autograd::NoGrad guard;
-    return {take(latents.values, ids), {Condition{text(positive), {}}, Condition{text(negative), {}}}};
+    return {take(latents.values, ids), condition_of(text, positive, negative)};
   }
 };
 
