@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/core/graph.hpp>
 #include <hypersd/ops/affine_step_cpu.hpp>
 #include <hypersd/ops/map_cpu.hpp>
 #include <hypersd/ops/matmul_cpu.hpp>
@@ -24,6 +25,13 @@ struct hypersd::Memory<emulated::Kernels> : hypersd::Memory<hypersd::Cpu> {
   static void fill(T* data, T value, std::int64_t n) {
     std::fill_n(data, n, value);
   }
+};
+
+/// Runs its work at every launch.
+template <>
+class hypersd::Graph<emulated::Kernels> : public hypersd::Graph<hypersd::Cpu> {
+ public:
+  using hypersd::Graph<hypersd::Cpu>::Graph;
 };
 
 // Backends must be declared where an operation's contract is defined, so this comes before any contract.
