@@ -35,8 +35,7 @@ __global__ void affine_step_kernel(AffineStepArguments<T> p) {
 template <class T>
 void affine_step(const Cuda&, const AffineStepArguments<T>& p) {
   const auto grid = static_cast<unsigned>(launch::blocks(launch::philox_counters(p.offset, p.n)));
-  affine_step_kernel<<<grid, launch::threads, 0, hypersd::detail::CudaContext::current().stream()>>>(p);
-  hypersd::detail::cuda_check(cudaGetLastError(), "affine_step");
+  hypersd::detail::launch("affine_step", {grid, launch::threads}, affine_step_kernel<T>, p);
 }
 
 }  // namespace hypersd::ops::backend

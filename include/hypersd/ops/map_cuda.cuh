@@ -25,8 +25,7 @@ __global__ void map_kernel(R* out, detail::Layout layout, F f, Args... args) {
 template <class R, class F, class... Args>
 void map(const Cuda&, R* out, detail::Layout layout, const F& f, const Args&... args) {
   const auto grid = static_cast<unsigned>(launch::blocks(layout.rows * layout.cols));
-  map_kernel<<<grid, launch::threads, 0, hypersd::detail::CudaContext::current().stream()>>>(out, layout, f, args...);
-  hypersd::detail::cuda_check(cudaGetLastError(), "map");
+  hypersd::detail::launch("map", {grid, launch::threads}, map_kernel<R, F, Args...>, out, layout, f, args...);
 }
 
 }  // namespace hypersd::ops::backend

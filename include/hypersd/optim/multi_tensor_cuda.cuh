@@ -70,11 +70,10 @@ void multi_update(const Cuda&, std::span<const Segment<T, N, F>> segments) {
   if (tasks.empty()) return;
   const auto device_segments = detail::upload(segments.data(), segments.size());
   const auto device_tasks = detail::upload(tasks.data(), tasks.size());
-  detail::multi_update_kernel<<<static_cast<unsigned>(tasks.size()), detail::multi_tensor_threads, 0,
-                                hypersd::detail::CudaContext::current().stream()>>>(
-      static_cast<const Segment<T, N, F>*>(device_segments.get()),
-      static_cast<const detail::BlockTask*>(device_tasks.get()));
-  hypersd::detail::cuda_check(cudaGetLastError(), "multi_update");
+  hypersd::detail::launch("multi_update", {static_cast<unsigned>(tasks.size()), detail::multi_tensor_threads},
+                          detail::multi_update_kernel<T, N, F>,
+                          static_cast<const Segment<T, N, F>*>(device_segments.get()),
+                          static_cast<const detail::BlockTask*>(device_tasks.get()));
 }
 
 /// Block sums on the device, added on the host in order. Waits for the stream.
@@ -85,11 +84,10 @@ double multi_sum(const Cuda&, std::span<const Segment<T, 1, F>> segments) {
   const auto device_segments = detail::upload(segments.data(), segments.size());
   const auto device_tasks = detail::upload(tasks.data(), tasks.size());
   const auto partial = Memory<Cuda>::allocate(tasks.size() * sizeof(double));
-  detail::multi_sum_kernel<<<static_cast<unsigned>(tasks.size()), detail::multi_tensor_threads, 0,
-                             hypersd::detail::CudaContext::current().stream()>>>(
-      static_cast<double*>(partial.get()), static_cast<const Segment<T, 1, F>*>(device_segments.get()),
-      static_cast<const detail::BlockTask*>(device_tasks.get()));
-  hypersd::detail::cuda_check(cudaGetLastError(), "multi_sum");
+  hypersd::detail::launch("multi_sum", {static_cast<unsigned>(tasks.size()), detail::multi_tensor_threads},
+                          detail::multi_sum_kernel<T, F>, static_cast<double*>(partial.get()),
+                          static_cast<const Segment<T, 1, F>*>(device_segments.get()),
+                          static_cast<const detail::BlockTask*>(device_tasks.get()));
   std::vector<double> sums(tasks.size());
   Memory<Cuda>::copy_to_host(sums.data(), partial.get(), sums.size() * sizeof(double));
   double total = 0;
