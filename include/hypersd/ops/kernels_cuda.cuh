@@ -49,7 +49,7 @@ class CudaBlock {
     X* slots = reinterpret_cast<X*>(scratch_);
     const int t = static_cast<int>(threadIdx.x);
     X value = f(t);
-    for (int offset = 16; offset > 0; offset /= 2) value = join(value, __shfl_down_sync(0xffffffffU, value, offset));
+    for (unsigned offset = 16; offset > 0; offset /= 2) value = join(value, __shfl_down_sync(0xffffffffU, value, offset));
     if (t % 32 == 0) slots[t / 32] = value;
     __syncthreads();
     X out = slots[0];
