@@ -7,7 +7,6 @@
 #include <hypersd/ops/matmul_cpu.hpp>
 #include <hypersd/ops/random_cpu.hpp>
 #include <hypersd/ops/reduce_cpu.hpp>
-#include <hypersd/optim/multi_tensor_cpu.hpp>
 //
 #include <utility>
 
@@ -80,24 +79,12 @@ void linear(const emulated::Kernels&, A&&... a) {
 
 }  // namespace hypersd::ops::backend
 
-namespace hypersd::optim::backend {
-
-template <class... A>
-void multi_update(const emulated::Kernels&, A&&... a) {
-  multi_update(Cpu{}, std::forward<A>(a)...);
-}
-template <class... A>
-double multi_sum(const emulated::Kernels&, A&&... a) {
-  return multi_sum(Cpu{}, std::forward<A>(a)...);
-}
-
-}  // namespace hypersd::optim::backend
-
 #include <hypersd/ops/attention_gradient_block.hpp>
 #include <hypersd/ops/elements.hpp>
 #include <hypersd/ops/group_norm_block.hpp>
 #include <hypersd/ops/patches.hpp>
 #include <hypersd/ops/rows.hpp>
+#include <hypersd/optim/multi_tensor_block.hpp>
 //
 #include <cstring>
 #include <memory>

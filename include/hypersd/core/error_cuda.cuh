@@ -14,7 +14,11 @@ inline std::string capability_text(int major, int minor) {
 }
 
 /// Compute capabilities that this translation unit was compiled for, times 100, rising.
+#if defined(__CUDA_ARCH_LIST__)
 inline constexpr int compiled_capabilities[] = {__CUDA_ARCH_LIST__};
+#else  // clang does not say
+inline constexpr int compiled_capabilities[] = {800};
+#endif
 
 /// "8.0, 9.0".
 inline std::string compiled_for() {

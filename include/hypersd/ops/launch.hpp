@@ -16,6 +16,12 @@ namespace hypersd::ops::launch {
 template <class D>
 concept KernelDevice = std::derived_from<D, Cuda>;
 
+/// Defined where kernels can be launched (ops/kernels_cuda.cuh); declared here for bodies of other folders.
+template <class Op>
+void run_elements(const Cuda&, const char* name, const Op& op);
+template <class Body>
+void run_blocks(const Cuda&, const char* name, const Body& body);
+
 /// Threads of a block in element-wise kernels and reductions.
 inline constexpr int threads = 256;
 

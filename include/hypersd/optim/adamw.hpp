@@ -100,7 +100,7 @@ class AdamW {
  private:
   AdamWOptions options_;
   std::vector<Slot> slots_;
-  std::vector<Segment<T, 4, AdamWUpdate<T>>> segments_;
+  std::vector<Segment<AdamWUpdate<T>, T, T, T, T>> segments_;
 };
 
 }  // namespace hypersd::optim

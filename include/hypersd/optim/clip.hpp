@@ -25,8 +25,8 @@ struct ScaleInPlace {
 namespace detail {
 
 template <class T, class D, class F>
-std::vector<Segment<T, 1, F>> gradient_segments(const ParameterList<T, D>& parameters, F f) {
-  std::vector<Segment<T, 1, F>> segments;
+std::vector<Segment<F, T>> gradient_segments(const ParameterList<T, D>& parameters, F f) {
+  std::vector<Segment<F, T>> segments;
   for (const auto& p : parameters)
     if (p.var.grad().defined()) segments.push_back({{p.var.grad().data()}, p.var.size(), f});
   return segments;

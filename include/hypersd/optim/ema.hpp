@@ -25,7 +25,7 @@ void ema_update(const ParameterList<T, D>& averages, const ParameterList<T, D>& 
   require<OptionError>(decay >= 0 && decay <= 1, "EMA: decay = ", decay, ", not in [0, 1]");
   require<OptionError>(averages.size() == parameters.size(), "EMA: ", averages.size(), " averages of ",
                        parameters.size(), " parameters");
-  std::vector<Segment<T, 2, Lerp<T>>> segments;
+  std::vector<Segment<Lerp<T>, T, T>> segments;
   segments.reserve(parameters.size());
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     require<OptionError>(averages[i].name == parameters[i].name, "EMA: average '", averages[i].name,
