@@ -17,6 +17,7 @@
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/philox.hpp>
 #include <hypersd/core/progress.hpp>
+#include <hypersd/core/scalar.hpp>
 #include <hypersd/core/shape.hpp>
 #include <hypersd/core/storage.hpp>
 #include <hypersd/core/tensor.hpp>

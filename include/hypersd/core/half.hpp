@@ -18,7 +18,7 @@ HYPERSD_HD inline float bits_float(std::uint32_t x) {
 
 }  // namespace detail
 
-/// 16-bit storage with float32's exponent; arithmetic happens in float.
+/// 16-bit storage with float32's exponent; arithmetic happens in float, which a value becomes by itself.
 struct bfloat16 {
   std::uint16_t bits = 0;
 
@@ -32,10 +32,11 @@ struct bfloat16 {
       bits = static_cast<std::uint16_t>((u + 0x7fffU + ((u >> 16U) & 1U)) >> 16U);
     }
   }
-  HYPERSD_HD explicit operator float() const { return detail::bits_float(static_cast<std::uint32_t>(bits) << 16U); }
+  // NOLINTNEXTLINE(google-explicit-constructor): loses nothing
+  HYPERSD_HD operator float() const { return detail::bits_float(static_cast<std::uint32_t>(bits) << 16U); }
 };
 
-/// IEEE binary16 storage; arithmetic happens in float.
+/// IEEE binary16 storage; arithmetic happens in float, which a value becomes by itself.
 struct half {
   std::uint16_t bits = 0;
 
@@ -58,7 +59,8 @@ struct half {
     }
     bits = static_cast<std::uint16_t>(sign | out);
   }
-  HYPERSD_HD explicit operator float() const {
+  // NOLINTNEXTLINE(google-explicit-constructor): loses nothing
+  HYPERSD_HD operator float() const {
     const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000U) << 16U;
     const std::uint32_t exponent = (bits >> 10U) & 0x1fU;
     const std::uint32_t mantissa = bits & 0x3ffU;

@@ -149,20 +149,12 @@ class Tensor {
     requires std::derived_from<D, Cpu>
   {
     Tensor<U, D> out(shape_);
-    for (std::int64_t i = 0; i < size_; ++i) out[i] = convert<U>(data_[i]);
+    for (std::int64_t i = 0; i < size_; ++i) out[i] = converted<U>(data_[i]);
     return out;
   }
 
  private:
   [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(size_) * sizeof(T); }
-  template <class U>
-  static U convert(T x) {
-    if constexpr (std::is_arithmetic_v<T> && std::is_arithmetic_v<U>) {
-      return static_cast<U>(x);
-    } else {
-      return U(static_cast<float>(x));
-    }
-  }
 
   Shape shape_{0};
   std::int64_t size_ = 0;

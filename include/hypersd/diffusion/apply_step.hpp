@@ -9,8 +9,8 @@ namespace hypersd::diffusion {
 
 /// One number a sample, on the device, in the type in which steps are added up.
 template <class T, class D>
-Tensor<ops::Accumulator<T>, D> sample_scales(const std::vector<double>& values) {
-  using A = ops::Accumulator<T>;
+Tensor<Accumulator<T>, D> sample_scales(const std::vector<double>& values) {
+  using A = Accumulator<T>;
   std::vector<A> rounded;
   for (const double v : values) rounded.push_back(static_cast<A>(v));
   return Tensor<A, D>::from(Shape{static_cast<std::int64_t>(values.size())}, rounded);

@@ -9,10 +9,6 @@
 
 namespace hypersd::ops {
 
-/// Type in which elements of type T are added up.
-template <class T>
-using Accumulator = std::conditional_t<std::is_same_v<T, double>, double, float>;
-
 /// What both back-ends get: device pointers, `n` elements in samples of `inner`; absent operands are null.
 template <class T>
 struct AffineStepArguments {

@@ -3,6 +3,7 @@
 
 #include <hypersd/ops/attention_cpu.hpp>
 #include <hypersd/ops/attention_gradient_cpu.hpp>
+#include <hypersd/ops/in_float.hpp>
 #if HYPERSD_HAS_CUDA
 #include <hypersd/ops/attention_gradient_block.hpp>
 #include <hypersd/ops/kernels_cuda.cuh>
@@ -17,7 +18,8 @@ namespace hypersd::ops {
 /// Result of `attention`: y [B, N, C] and the logarithm of each row's sum of exponentials, [B, heads, N].
 template <class T, class D>
 struct AttentionResult {
-  Tensor<T, D> y, log_sum;
+  Tensor<T, D> y;
+  Tensor<Accumulator<T>, D> log_sum;
 };
 /// Gradients of `attention` with respect to queries, keys and values.
 template <class T, class D>
@@ -44,9 +46,14 @@ template <class T, class D>
 AttentionResult<T, D> attention(const Tensor<T, D>& q, const Tensor<T, D>& k, const Tensor<T, D>& v,
                                 std::int64_t heads, bool causal = false) {
   const AttentionGeometry g = detail::attention_geometry(q.shape(), k.shape(), v.shape(), heads, causal);
-  AttentionResult<T, D> out{Tensor<T, D>(q.shape()), Tensor<T, D>(Shape{g.batch, heads, g.queries})};
-  if (out.y.size() > 0) backend::attention(D{}, g, q.data(), k.data(), v.data(), out.y.data(), out.log_sum.data());
-  return out;
+  if constexpr (detail::in_float<T, D>) {
+    const auto out = attention(detail::wide(q), detail::wide(k), detail::wide(v), heads, causal);
+    return {cast<T>(out.y), out.log_sum};
+  } else {
+    AttentionResult<T, D> out{Tensor<T, D>(q.shape()), Tensor<Accumulator<T>, D>(Shape{g.batch, heads, g.queries})};
+    if (out.y.size() > 0) backend::attention(D{}, g, q.data(), k.data(), v.data(), out.y.data(), out.log_sum.data());
+    return out;
+  }
 }
 
 /// Gradients of `attention` for the gradient `gy` of its result.
@@ -56,10 +63,17 @@ AttentionGradient<T, D> attention_gradient(const Tensor<T, D>& gy, const Tensor<
                                            std::int64_t heads, bool causal = false) {
   const AttentionGeometry g = detail::attention_geometry(q.shape(), k.shape(), v.shape(), heads, causal);
   require_same_shape("attention_gradient", gy.shape(), q.shape());
-  AttentionGradient<T, D> out{Tensor<T, D>(q.shape()), Tensor<T, D>(k.shape()), Tensor<T, D>(v.shape())};
-  backend::attention_gradient(D{}, g, gy.data(), q.data(), k.data(), v.data(), forward.y.data(), forward.log_sum.data(),
-                              out.q.data(), out.k.data(), out.v.data());
-  return out;
+  if constexpr (detail::in_float<T, D>) {
+    const auto out = attention_gradient(detail::wide(gy), detail::wide(q), detail::wide(k), detail::wide(v),
+                                        AttentionResult<float, D>{detail::wide(forward.y), forward.log_sum}, heads,
+                                        causal);
+    return {cast<T>(out.q), cast<T>(out.k), cast<T>(out.v)};
+  } else {
+    AttentionGradient<T, D> out{Tensor<T, D>(q.shape()), Tensor<T, D>(k.shape()), Tensor<T, D>(v.shape())};
+    backend::attention_gradient(D{}, g, gy.data(), q.data(), k.data(), v.data(), forward.y.data(),
+                                forward.log_sum.data(), out.q.data(), out.k.data(), out.v.data());
+    return out;
+  }
 }
 
 }  // namespace hypersd::ops

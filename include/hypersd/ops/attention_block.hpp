@@ -26,11 +26,12 @@ HYPERSD_HD void unroll(F&& f) {
 /// Rows of one head of one sample, times `scale`; zeros beyond the last row and column.
 template <class T>
 struct HeadRows {
+  using A = Accumulator<T>;
   const T* data;
   std::int64_t stride, count, dim;
-  T scale;
-  [[nodiscard]] HYPERSD_HD T at(std::int64_t row, std::int64_t d) const {
-    return row < count && d < dim ? data[row * stride + d] * scale : T(0);
+  A scale = 1;
+  [[nodiscard]] HYPERSD_HD A at(std::int64_t row, std::int64_t d) const {
+    return row < count && d < dim ? data[row * stride + d] * scale : A(0);
   }
 };
 
@@ -41,7 +42,8 @@ struct AttentionPlace {
   std::int64_t column;  ///< first column of its part of the result
 };
 
-/// Products of tiles in shared memory: thread (ty, tx) of 16 x 16 has rows ty + 16 i and columns tx + 16 j.
+/// Products of tiles in shared memory: thread (ty, tx) of 16 x 16 has rows ty + 16 i and columns tx + 16 j. T is float
+/// or double; the rows that tiles are made of may have a narrower type.
 template <class T>
 struct AttentionTile {
   static constexpr int side = 16, threads = side * side;
@@ -85,9 +87,9 @@ struct AttentionTile {
   [[nodiscard]] HYPERSD_HD static int column(int t, int j) { return t % side + side * j; }
 
   /// s[i, j] = sum over d of a[a_first + row i, d] b[b_first + column j, d].
-  template <class Block, class S>
-  HYPERSD_HD static void score(Block& block, Shared& shared, const HeadRows<T>& a, std::int64_t a_first,
-                               const HeadRows<T>& b, std::int64_t b_first, S& s) {
+  template <class Block, class E, class S>
+  HYPERSD_HD static void score(Block& block, Shared& shared, const HeadRows<E>& a, std::int64_t a_first,
+                               const HeadRows<E>& b, std::int64_t b_first, S& s) {
     constexpr int line = depth + 1;
     T* const left = shared.panel;
     T* const right = shared.panel + tile * line;
@@ -120,8 +122,8 @@ struct AttentionTile {
   }
 
   /// out[r, c] += sum over k of weights[r, k] m[first + k, begin + c].
-  template <int width, class Block, class S>
-  HYPERSD_HD static void add_weighted(Block& block, Shared& shared, const HeadRows<T>& m, std::int64_t first,
+  template <int width, class Block, class E, class S>
+  HYPERSD_HD static void add_weighted(Block& block, Shared& shared, const HeadRows<E>& m, std::int64_t first,
                                       std::int64_t begin, S& out) {
     constexpr int line = columns + 1;
     unroll<width / columns>([&]<int piece>() {
@@ -157,12 +159,14 @@ struct AttentionTile {
 /// Queries of one tile of one head: y and the logarithms of the sums of exponentials.
 template <class T, int width>
 struct AttentionForward {
-  using Tile = AttentionTile<T>;
+  using A = Accumulator<T>;
+  using Tile = AttentionTile<A>;
   using Shared = typename Tile::Shared;
   static constexpr int threads = Tile::threads, tile = Tile::tile, line = tile + 1;
   AttentionGeometry g;
   const T *q, *k, *v;
-  T *y, *log_sum;
+  T* y;
+  A* log_sum;
   [[nodiscard]] HYPERSD_HD std::int64_t blocks() const { return Tile::blocks(g, g.queries, width); }
 
   template <class Block>
@@ -170,15 +174,15 @@ struct AttentionForward {
     const AttentionPlace at = Tile::place(g, g.queries, width, i);
     const std::int64_t to_query = Tile::offset(g, g.queries, at.head), to_key = Tile::offset(g, g.keys, at.head);
     const std::int64_t stride = g.channels();
-    const HeadRows<T> queries{q + to_query, stride, g.queries, g.dim, T(1) / math::sqrt(static_cast<T>(g.dim))};
-    const HeadRows<T> keys{k + to_key, stride, g.keys, g.dim, T(1)}, values{v + to_key, stride, g.keys, g.dim, T(1)};
+    const HeadRows<T> queries{q + to_query, stride, g.queries, g.dim, A(1) / math::sqrt(static_cast<A>(g.dim))};
+    const HeadRows<T> keys{k + to_key, stride, g.keys, g.dim}, values{v + to_key, stride, g.keys, g.dim};
     typename Block::template Private<typename Tile::Scores> s;
     typename Block::template Private<typename Tile::template Sums<width>> out;
     block.each([&](int t) {
-      for (T& x : out[t].v) x = T(0);
+      for (A& x : out[t].v) x = A(0);
       if (t >= tile) return;
-      shared.maximum[t] = static_cast<T>(-1e30);  // stands for minus infinity; differences of it stay finite
-      shared.total[t] = T(0);
+      shared.maximum[t] = static_cast<A>(-1e30);  // stands for minus infinity; differences of it stay finite
+      shared.total[t] = A(0);
     });
     const std::int64_t seen = g.causal && at.first + tile < g.keys ? at.first + tile : g.keys;
     for (std::int64_t key = 0; key < seen; key += tile) {
@@ -186,7 +190,7 @@ struct AttentionForward {
       block.each([&](int t) {
         Tile::for_scores(t, [&]<int n>(int r, int c) {
           const bool visible = key + c < g.keys && (!g.causal || key + c <= at.first + r);
-          shared.weights[r * line + c] = visible ? s[t].v[n] : static_cast<T>(-1e30);
+          shared.weights[r * line + c] = visible ? s[t].v[n] : static_cast<A>(-1e30);
         });
       });
       softmax_step(block, shared);
@@ -198,8 +202,8 @@ struct AttentionForward {
       Tile::template add_weighted<width>(block, shared, values, key, at.column, out);
     }
     block.each([&](int t) {
-      Tile::template for_sums<width>(t, at.column, g.dim, out[t], [&](int r, std::int64_t c, T sum) {
-        if (at.first + r < g.queries) y[to_query + (at.first + r) * stride + c] = sum / shared.total[r];
+      Tile::template for_sums<width>(t, at.column, g.dim, out[t], [&](int r, std::int64_t c, A sum) {
+        if (at.first + r < g.queries) y[to_query + (at.first + r) * stride + c] = converted<T>(sum / shared.total[r]);
       });
       if (t < tile && at.first + t < g.queries && at.column == 0)
         log_sum[at.head * g.queries + at.first + t] = shared.maximum[t] + math::log(shared.total[t]);
@@ -212,20 +216,20 @@ struct AttentionForward {
   HYPERSD_HD static void softmax_step(Block& block, Shared& shared) {
     constexpr int per_row = Tile::per_row, span = Tile::span;
     const auto top_of = [&](int r) {
-      T top = shared.maximum[r];
+      A top = shared.maximum[r];
       for (int p = 0; p < per_row; ++p) top = shared.best[r * per_row + p] > top ? shared.best[r * per_row + p] : top;
       return top;
     };
     block.each([&](int t) {
-      const T* x = shared.weights + t / per_row * line + t % per_row * span;
-      T best = x[0];
+      const A* x = shared.weights + t / per_row * line + t % per_row * span;
+      A best = x[0];
       for (int j = 1; j < span; ++j) best = x[j] > best ? x[j] : best;
       shared.best[t] = best;
     });
     block.each([&](int t) {
-      T* x = shared.weights + t / per_row * line + t % per_row * span;
-      const T top = top_of(t / per_row);
-      T sum = 0;
+      A* x = shared.weights + t / per_row * line + t % per_row * span;
+      const A top = top_of(t / per_row);
+      A sum = 0;
       for (int j = 0; j < span; ++j) {
         x[j] = math::exp(x[j] - top);
         sum += x[j];
@@ -234,9 +238,9 @@ struct AttentionForward {
     });
     block.each([&](int t) {
       if (t >= tile) return;
-      const T top = top_of(t);
+      const A top = top_of(t);
       shared.change[t] = math::exp(shared.maximum[t] - top);
-      T total = shared.total[t] * shared.change[t];
+      A total = shared.total[t] * shared.change[t];
       for (int p = 0; p < per_row; ++p) total += shared.sum[t * per_row + p];
       shared.total[t] = total;
       shared.maximum[t] = top;

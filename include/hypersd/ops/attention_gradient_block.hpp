@@ -16,28 +16,30 @@ namespace hypersd::ops::launch {
 /// What both sweeps read. `delta` is the sum of gy y over the columns of a head, [B, heads, N] as `log_sum`.
 template <class T>
 struct AttentionGradientInputs {
-  const T *gy, *q, *k, *v, *log_sum, *delta;
+  const T *gy, *q, *k, *v;
+  const Accumulator<T>*log_sum, *delta;
 };
 
 template <class T>
 struct AttentionDeltaElements {
   AttentionGeometry g;
   const T *gy, *y;
-  T* delta;
+  Accumulator<T>* delta;
   [[nodiscard]] HYPERSD_HD std::int64_t size() const { return g.batch * g.heads * g.queries; }
   template <class Index>
   HYPERSD_HD void operator()(Index i) const {
     const auto [head, n] = divide(i, g.queries);
-    const std::int64_t at = AttentionTile<T>::offset(g, g.queries, head) + n * g.channels();
-    T sum = 0;
-    for (std::int64_t d = 0; d < g.dim; ++d) sum += gy[at + d] * y[at + d];
+    const std::int64_t at = AttentionTile<Accumulator<T>>::offset(g, g.queries, head) + n * g.channels();
+    Accumulator<T> sum = 0;
+    for (std::int64_t d = 0; d < g.dim; ++d) sum += widened(gy[at + d]) * y[at + d];
     delta[i] = sum;
   }
 };
 
 template <class T, int width>
 struct AttentionQueryGradient {
-  using Tile = AttentionTile<T>;
+  using A = Accumulator<T>;
+  using Tile = AttentionTile<A>;
   using Shared = typename Tile::Shared;
   static constexpr int threads = Tile::threads, tile = Tile::tile, line = tile + 1;
   AttentionGeometry g;
@@ -50,15 +52,15 @@ struct AttentionQueryGradient {
     const AttentionPlace at = Tile::place(g, g.queries, width, i);
     const std::int64_t to_query = Tile::offset(g, g.queries, at.head), to_key = Tile::offset(g, g.keys, at.head);
     const std::int64_t stride = g.channels();
-    const T scale = T(1) / math::sqrt(static_cast<T>(g.dim));
+    const A scale = A(1) / math::sqrt(static_cast<A>(g.dim));
     const HeadRows<T> queries{in.q + to_query, stride, g.queries, g.dim, scale};
-    const HeadRows<T> gradients{in.gy + to_query, stride, g.queries, g.dim, T(1)};
-    const HeadRows<T> keys{in.k + to_key, stride, g.keys, g.dim, T(1)};
-    const HeadRows<T> values{in.v + to_key, stride, g.keys, g.dim, T(1)};
+    const HeadRows<T> gradients{in.gy + to_query, stride, g.queries, g.dim};
+    const HeadRows<T> keys{in.k + to_key, stride, g.keys, g.dim};
+    const HeadRows<T> values{in.v + to_key, stride, g.keys, g.dim};
     typename Block::template Private<typename Tile::Scores> s, p;
     typename Block::template Private<typename Tile::template Sums<width>> out;
     block.each([&](int t) {
-      for (T& x : out[t].v) x = T(0);
+      for (A& x : out[t].v) x = A(0);
     });
     const std::int64_t seen = g.causal && at.first + tile < g.keys ? at.first + tile : g.keys;
     for (std::int64_t key = 0; key < seen; key += tile) {
@@ -68,7 +70,7 @@ struct AttentionQueryGradient {
         Tile::for_scores(t, [&]<int n>(int r, int c) {
           const std::int64_t query = at.first + r;
           const bool visible = query < g.queries && key + c < g.keys && (!g.causal || key + c <= query);
-          T w = 0;
+          A w = 0;
           if (visible) {
             const std::int64_t row = at.head * g.queries + query;
             w = math::exp(s[t].v[n] - in.log_sum[row]) * (p[t].v[n] - in.delta[row]);
@@ -79,8 +81,8 @@ struct AttentionQueryGradient {
       Tile::template add_weighted<width>(block, shared, keys, key, at.column, out);
     }
     block.each([&](int t) {
-      Tile::template for_sums<width>(t, at.column, g.dim, out[t], [&](int r, std::int64_t c, T sum) {
-        if (at.first + r < g.queries) gq[to_query + (at.first + r) * stride + c] = sum * scale;
+      Tile::template for_sums<width>(t, at.column, g.dim, out[t], [&](int r, std::int64_t c, A sum) {
+        if (at.first + r < g.queries) gq[to_query + (at.first + r) * stride + c] = converted<T>(sum * scale);
       });
     });
   }
@@ -88,7 +90,8 @@ struct AttentionQueryGradient {
 
 template <class T, int width>
 struct AttentionKeyGradient {
-  using Tile = AttentionTile<T>;
+  using A = Accumulator<T>;
+  using Tile = AttentionTile<A>;
   using Shared = typename Tile::Shared;
   static constexpr int threads = Tile::threads, tile = Tile::tile, line = tile + 1;
   AttentionGeometry g;
@@ -101,16 +104,16 @@ struct AttentionKeyGradient {
     const AttentionPlace at = Tile::place(g, g.keys, width, i);
     const std::int64_t to_query = Tile::offset(g, g.queries, at.head), to_key = Tile::offset(g, g.keys, at.head);
     const std::int64_t stride = g.channels();
-    const T scale = T(1) / math::sqrt(static_cast<T>(g.dim));
+    const A scale = A(1) / math::sqrt(static_cast<A>(g.dim));
     const HeadRows<T> keys{in.k + to_key, stride, g.keys, g.dim, scale};
-    const HeadRows<T> values{in.v + to_key, stride, g.keys, g.dim, T(1)};
-    const HeadRows<T> queries{in.q + to_query, stride, g.queries, g.dim, T(1)};
-    const HeadRows<T> gradients{in.gy + to_query, stride, g.queries, g.dim, T(1)};
+    const HeadRows<T> values{in.v + to_key, stride, g.keys, g.dim};
+    const HeadRows<T> queries{in.q + to_query, stride, g.queries, g.dim};
+    const HeadRows<T> gradients{in.gy + to_query, stride, g.queries, g.dim};
     typename Block::template Private<typename Tile::Scores> s, p;
     typename Block::template Private<typename Tile::template Sums<width>> of_keys, of_values;
     block.each([&](int t) {
-      for (T& x : of_keys[t].v) x = T(0);
-      for (T& x : of_values[t].v) x = T(0);
+      for (A& x : of_keys[t].v) x = A(0);
+      for (A& x : of_values[t].v) x = A(0);
     });
     for (std::int64_t query = g.causal ? at.first : 0; query < g.queries; query += tile) {
       Tile::score(block, shared, keys, at.first, queries, query, s);
@@ -119,7 +122,7 @@ struct AttentionKeyGradient {
         Tile::for_scores(t, [&]<int n>(int r, int c) {
           const std::int64_t key = at.first + r;
           const bool visible = key < g.keys && query + c < g.queries && (!g.causal || key <= query + c);
-          T weight = 0, w = 0;
+          A weight = 0, w = 0;
           if (visible) {
             const std::int64_t row = at.head * g.queries + query + c;
             weight = math::exp(s[t].v[n] - in.log_sum[row]);
@@ -135,11 +138,11 @@ struct AttentionKeyGradient {
       Tile::template add_weighted<width>(block, shared, queries, query, at.column, of_keys);
     }
     block.each([&](int t) {
-      Tile::template for_sums<width>(t, at.column, g.dim, of_keys[t], [&](int r, std::int64_t c, T sum) {
-        if (at.first + r < g.keys) gk[to_key + (at.first + r) * stride + c] = sum * scale;
+      Tile::template for_sums<width>(t, at.column, g.dim, of_keys[t], [&](int r, std::int64_t c, A sum) {
+        if (at.first + r < g.keys) gk[to_key + (at.first + r) * stride + c] = converted<T>(sum * scale);
       });
-      Tile::template for_sums<width>(t, at.column, g.dim, of_values[t], [&](int r, std::int64_t c, T sum) {
-        if (at.first + r < g.keys) gv[to_key + (at.first + r) * stride + c] = sum;
+      Tile::template for_sums<width>(t, at.column, g.dim, of_values[t], [&](int r, std::int64_t c, A sum) {
+        if (at.first + r < g.keys) gv[to_key + (at.first + r) * stride + c] = converted<T>(sum);
       });
     });
   }
@@ -159,9 +162,10 @@ void with_head_width(std::int64_t dim, F&& f) {
 }
 
 template <launch::KernelDevice D, class T>
-void attention(const D& device, const AttentionGeometry& g, const T* q, const T* k, const T* v, T* y, T* log_sum) {
+void attention(const D& device, const AttentionGeometry& g, const T* q, const T* k, const T* v, T* y,
+               Accumulator<T>* log_sum) {
   if (g.keys == 1) {
-    run_elements(device, "attention", launch::FillElements<T>{log_sum, T(0), g.batch * g.heads * g.queries});
+    run_elements(device, "attention", launch::FillElements<Accumulator<T>>{log_sum, 0, g.batch * g.heads * g.queries});
     return run_elements(device, "attention", launch::AttentionSingleElements<T>{g, v, y});
   }
   with_head_width<256>(g.dim, [&](auto width) {
@@ -171,14 +175,14 @@ void attention(const D& device, const AttentionGeometry& g, const T* q, const T*
 
 template <launch::KernelDevice D, class T>
 void attention_gradient(const D& device, const AttentionGeometry& g, const T* gy, const T* q, const T* k, const T* v,
-                        const T* y, const T* log_sum, T* gq, T* gk, T* gv) {
+                        const T* y, const Accumulator<T>* log_sum, T* gq, T* gk, T* gv) {
   constexpr const char* name = "attention_gradient";
   if (g.keys == 1) {  // constant weights: only the value has a gradient
     run_elements(device, name, launch::FillElements<T>{gq, T(0), g.batch * g.queries * g.channels()});
     run_elements(device, name, launch::FillElements<T>{gk, T(0), g.batch * g.channels()});
     return sum_rows(device, gv, gy, g.batch, g.queries, g.channels());
   }
-  const Tensor<T, D> delta(Shape{g.batch, g.heads, g.queries});
+  const Tensor<Accumulator<T>, D> delta(Shape{g.batch, g.heads, g.queries});
   run_elements(device, name, launch::AttentionDeltaElements<T>{g, gy, y, delta.data()});
   const launch::AttentionGradientInputs<T> in{gy, q, k, v, log_sum, delta.data()};
   with_head_width<128>(g.dim, [&](auto width) {

@@ -10,8 +10,13 @@ namespace hypersd::ops {
 /// integers. The same type shares storage.
 template <Scalar U, class T, class D>
 Tensor<U, D> cast(const Tensor<T, D>& t) {
-  if constexpr (std::same_as<T, U>) return t;
-  else return map(Cast<U>{}, t);
+  if constexpr (std::same_as<T, U>) {
+    return t;
+  } else {
+    Tensor<U, D> out(t.shape());
+    map_into(out, Identity{}, t);
+    return out;
+  }
 }
 
 }  // namespace hypersd::ops

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hypersd/ops/conv2d_cpu.hpp>
+#include <hypersd/ops/in_float.hpp>
 #if HYPERSD_HAS_CUDA
 #include <hypersd/ops/kernels_cuda.cuh>
 #include <hypersd/ops/patches.hpp>
@@ -33,9 +34,13 @@ Tensor<T, D> conv2d(const Tensor<T, D>& x, const Tensor<T, D>& w, const Tensor<T
   const Conv2dGeometry g = detail::conv2d_geometry(x.shape(), w.shape(), options);
   require<ShapeError>(!bias.defined() || (bias.rank() == 1 && bias.dim(0) == g.out), "conv2d: bias ", bias.shape(),
                       " for weight ", w.shape());
-  Tensor<T, D> y(detail::conv2d_result_shape(g));
-  backend::conv2d(D{}, g, x.data(), w.data(), bias.data(), y.data());
-  return y;
+  if constexpr (detail::in_float<T, D>) {
+    return cast<T>(conv2d(detail::wide(x), detail::wide(w), detail::wide(bias), options));
+  } else {
+    Tensor<T, D> y(detail::conv2d_result_shape(g));
+    backend::conv2d(D{}, g, x.data(), w.data(), bias.data(), y.data());
+    return y;
+  }
 }
 
 /// Gradient of `conv2d` with respect to its input of shape `x_shape`.
@@ -44,9 +49,13 @@ Tensor<T, D> conv2d_input_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& w
                                    Conv2dOptions options = {}) {
   const Conv2dGeometry g = detail::conv2d_geometry(x_shape, w.shape(), options);
   require_same_shape("conv2d_input_gradient", gy.shape(), detail::conv2d_result_shape(g));
-  Tensor<T, D> gx(x_shape);
-  backend::conv2d_input_gradient(D{}, g, gy.data(), w.data(), gx.data());
-  return gx;
+  if constexpr (detail::in_float<T, D>) {
+    return cast<T>(conv2d_input_gradient(detail::wide(gy), detail::wide(w), x_shape, options));
+  } else {
+    Tensor<T, D> gx(x_shape);
+    backend::conv2d_input_gradient(D{}, g, gy.data(), w.data(), gx.data());
+    return gx;
+  }
 }
 
 /// Gradient of `conv2d` with respect to its weight of shape `w_shape`.
@@ -55,9 +64,13 @@ Tensor<T, D> conv2d_weight_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& 
                                     Conv2dOptions options = {}) {
   const Conv2dGeometry g = detail::conv2d_geometry(x.shape(), w_shape, options);
   require_same_shape("conv2d_weight_gradient", gy.shape(), detail::conv2d_result_shape(g));
-  Tensor<T, D> gw(w_shape);
-  backend::conv2d_weight_gradient(D{}, g, gy.data(), x.data(), gw.data());
-  return gw;
+  if constexpr (detail::in_float<T, D>) {
+    return cast<T>(conv2d_weight_gradient(detail::wide(gy), detail::wide(x), w_shape, options));
+  } else {
+    Tensor<T, D> gw(w_shape);
+    backend::conv2d_weight_gradient(D{}, g, gy.data(), x.data(), gw.data());
+    return gw;
+  }
 }
 
 }  // namespace hypersd::ops

@@ -54,7 +54,7 @@ struct GatedElements {
   HYPERSD_HD void operator()(Index i) const {
     const auto [r, c] = divide(i, cols);
     const T* a = x + 2 * static_cast<std::int64_t>(r) * cols + c;
-    y[i] = a[0] * f(a[cols]);
+    y[i] = converted<T>(widened(a[0]) * f(widened(a[cols])));
   }
 };
 
@@ -69,9 +69,9 @@ struct GatedGradientElements {
   HYPERSD_HD void operator()(Index i) const {
     const auto [r, c] = divide(i, cols);
     const std::int64_t at = 2 * static_cast<std::int64_t>(r) * cols + c;
-    const T g = gy[i], a = x[at], gate = x[at + cols];
-    gx[at] = g * f(gate);
-    gx[at + cols] = g * a * f.template d<0>(gate);
+    const Accumulator<T> g = gy[i], a = x[at], gate = x[at + cols];
+    gx[at] = converted<T>(g * f(gate));
+    gx[at + cols] = converted<T>(g * a * f.template d<0>(gate));
   }
 };
 
@@ -166,11 +166,11 @@ struct UpsampleGradientElements {
     const std::int64_t top = p.y, left = p.x;
     const std::int64_t bottom = first_reader(top + 1, g.height, g.big_height);
     const std::int64_t right = first_reader(left + 1, g.width, g.big_width);
-    T total = 0;
+    Accumulator<T> total = 0;
     for (std::int64_t r = first_reader(top, g.height, g.big_height); r < bottom; ++r)
       for (std::int64_t c = first_reader(left, g.width, g.big_width); c < right; ++c)
         total += gy[pixel_index(p.b, r, c, p.c, g.big_height, g.big_width, g.channels)];
-    gx[i] = total;
+    gx[i] = converted<T>(total);
   }
 };
 
@@ -185,7 +185,7 @@ struct DownsampleElements {
     const auto p = pixel(i, g.height, g.width, g.channels);
     const std::int64_t top = p.y, left = p.x, line = g.big_width * g.channels;
     const T* from = x + pixel_index(p.b, 2 * top, 2 * left, p.c, g.big_height, g.big_width, g.channels);
-    y[i] = T(0.25) * ((from[0] + from[g.channels]) + (from[line] + from[line + g.channels]));
+    y[i] = converted<T>(Accumulator<T>(0.25) * ((from[0] + from[g.channels]) + (from[line] + from[line + g.channels])));
   }
 };
 
@@ -198,7 +198,8 @@ struct DownsampleGradientElements {
   template <class Index>
   HYPERSD_HD void operator()(Index i) const {
     const auto p = pixel(i, g.big_height, g.big_width, g.channels);
-    gx[i] = T(0.25) * gy[pixel_index(p.b, p.y / 2, p.x / 2, p.c, g.height, g.width, g.channels)];
+    const std::int64_t from = pixel_index(p.b, p.y / 2, p.x / 2, p.c, g.height, g.width, g.channels);
+    gx[i] = converted<T>(Accumulator<T>(0.25) * gy[from]);
   }
 };
 

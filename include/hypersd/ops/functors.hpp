@@ -137,14 +137,5 @@ struct PseudoHuber {
   template <int I, class T>
   HYPERSD_HD T d(T x) const { return x / math::sqrt(x * x + T(c * c)); }
 };
-/// Conversion between element types.
-template <class To>
-struct Cast {
-  template <class From>
-  HYPERSD_HD To operator()(From x) const {
-    if constexpr (std::is_arithmetic_v<From> && std::is_arithmetic_v<To>) return static_cast<To>(x);
-    else return To(static_cast<float>(x));
-  }
-};
 
 }  // namespace hypersd::ops

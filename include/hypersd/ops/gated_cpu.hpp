@@ -13,7 +13,7 @@ void gated(const Cpu&, const F& f, std::int64_t rows, std::int64_t cols, const T
       const T* a = x + 2 * r * cols;
       const T* gate = a + cols;
       T* out = y + r * cols;
-      for (std::int64_t c = 0; c < cols; ++c) out[c] = a[c] * f(gate[c]);
+      for (std::int64_t c = 0; c < cols; ++c) out[c] = converted<T>(widened(a[c]) * f(widened(gate[c])));
     }
   });
 }
@@ -28,8 +28,8 @@ void gated_gradient(const Cpu&, const F& f, std::int64_t rows, std::int64_t cols
       T* ga = gx + 2 * r * cols;
       T* ggate = ga + cols;
       for (std::int64_t c = 0; c < cols; ++c) {
-        ga[c] = g[c] * f(gate[c]);
-        ggate[c] = g[c] * a[c] * f.template d<0>(gate[c]);
+        ga[c] = converted<T>(widened(g[c]) * f(widened(gate[c])));
+        ggate[c] = converted<T>(widened(g[c]) * a[c] * f.template d<0>(widened(gate[c])));
       }
     }
   });

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hypersd/ops/gather_cpu.hpp>
+#include <hypersd/ops/in_float.hpp>
 #if HYPERSD_HAS_CUDA
 #include <hypersd/ops/kernels_cuda.cuh>
 #include <hypersd/ops/rows.hpp>
@@ -29,9 +30,13 @@ template <class T, class D>
 Tensor<T, D> embedding_gradient(const Tensor<T, D>& g, const Tensor<std::int32_t, D>& ids, std::int64_t rows) {
   const std::int64_t cols = g.rank() > 0 ? g.dim(-1) : 0;
   require<ShapeError>(g.size() == ids.size() * cols, "embedding_gradient: gradient ", g.shape(), ", ids ", ids.shape());
-  Tensor<T, D> out(Shape{rows, cols});
-  if (out.size() > 0) backend::embedding_gradient(D{}, g.data(), rows, cols, ids.data(), ids.size(), out.data());
-  return out;
+  if constexpr (detail::in_float<T, D>) {
+    return cast<T>(embedding_gradient(detail::wide(g), ids, rows));
+  } else {
+    Tensor<T, D> out(Shape{rows, cols});
+    if (out.size() > 0) backend::embedding_gradient(D{}, g.data(), rows, cols, ids.data(), ids.size(), out.data());
+    return out;
+  }
 }
 
 }  // namespace hypersd::ops

@@ -46,10 +46,12 @@ template <class T, Activation activation>
 struct GroupNormBlock {
   static constexpr int threads = 256;
   struct Shared {};
+  using A = Accumulator<T>;
   GroupNormGeometry g;
   const T *x, *gamma, *beta;
   double eps;
-  T *y, *mean, *rstd;
+  T* y;
+  A *mean, *rstd;
   [[nodiscard]] HYPERSD_HD std::int64_t blocks() const { return g.batch * g.groups; }
   template <class Block>
   HYPERSD_HD void operator()(Block& block, std::int64_t i, Shared&) const {
@@ -57,13 +59,13 @@ struct GroupNormBlock {
     const GroupWalk walk(g.per_group(), threads);
     const T* from = x + begin;
     T* to = y + begin;
-    const T pivot = from[0];
+    const A pivot = from[0];
     typename Block::template Private<Pair> sums;
     block.each([&](int t) {
       Pair total{0, 0};
       for (std::int64_t c = walk.channel(t, 0); c < walk.per; c += walk.width) {
-        const Pair part = lane_sums<T>(walk.lane(t), walk.lanes, g.positions, [&](std::int64_t p, T& s, T& q) {
-          const T d = from[p * g.channels + c] - pivot;
+        const Pair part = lane_sums<A>(walk.lane(t), walk.lanes, g.positions, [&](std::int64_t p, A& s, A& q) {
+          const A d = from[p * g.channels + c] - pivot;
           s += d;
           q += d * d;
         });
@@ -77,23 +79,23 @@ struct GroupNormBlock {
     const double one_over_size = 1.0 / static_cast<double>(g.positions * walk.per);
     const double shift = sum * one_over_size, spread = (square - shift * sum) * one_over_size;
     const double center = static_cast<double>(pivot) + shift;
-    const T inverse = T(1) / math::sqrt(static_cast<T>((spread > 0 ? spread : 0) + eps));
-    const T offset = static_cast<T>(-center) * inverse;
+    const A inverse = A(1) / math::sqrt(static_cast<A>((spread > 0 ? spread : 0) + eps));
+    const A offset = static_cast<A>(-center) * inverse;
     block.each([&](int t) {
       if (t == 0) {
-        mean[i] = static_cast<T>(center);
+        mean[i] = static_cast<A>(center);
         rstd[i] = inverse;
       }
       for (std::int64_t c = walk.channel(t, 0); c < walk.per; c += walk.width) {
         const std::int64_t channel = group * walk.per + c;
-        const T slope = gamma ? gamma[channel] : T(1);
-        const T a = inverse * slope, b = offset * slope + (beta ? beta[channel] : T(0));
+        const A slope = gamma ? A(gamma[channel]) : A(1);
+        const A a = inverse * slope, b = offset * slope + (beta ? A(beta[channel]) : A(0));
         for (std::int64_t p = walk.lane(t); p < g.positions; p += walk.lanes) {
-          const T z = a * from[p * g.channels + c] + b;
+          const A z = a * from[p * g.channels + c] + b;
           if constexpr (activation == Activation::silu)
-            to[p * g.channels + c] = Silu{}(z);
+            to[p * g.channels + c] = converted<T>(Silu{}(z));
           else
-            to[p * g.channels + c] = z;
+            to[p * g.channels + c] = converted<T>(z);
         }
       }
     });
@@ -101,32 +103,40 @@ struct GroupNormBlock {
 };
 
 /// Gradients of a group: sums of each channel first, which are the shares in those of gamma and beta, then of the
-/// group, then gx. `gx` holds the gradient before the activation in between.
+/// group, then gx, for which the gradient before the activation is computed once more: cheaper than storing it, and
+/// nothing is rounded twice.
 template <class T, Activation activation>
 struct GroupNormGradientBlock {
   static constexpr int threads = 256;
   struct Shared {
     double sum[threads], product[threads];
   };
+  using A = Accumulator<T>;
   GroupNormGeometry g;
-  const T *gy, *x, *gamma, *beta, *mean, *rstd;
-  T *gx, *gamma_parts, *beta_parts;
+  const T *gy, *x, *gamma, *beta;
+  const A *mean, *rstd;
+  T* gx;
+  A *gamma_parts, *beta_parts;
   [[nodiscard]] HYPERSD_HD std::int64_t blocks() const { return g.batch * g.groups; }
 
   template <class Block>
   HYPERSD_HD void operator()(Block& block, std::int64_t i, Shared& shared) const {
     const std::int64_t b = i / g.groups, first = i % g.groups * g.per_group(), begin = b * g.sample() + first;
     const GroupWalk walk(g.per_group(), threads);
-    const T* from = x + begin;
-    T* to = gx + begin;
-    const T r = rstd[i], m = -r * mean[i];
+    const A r = rstd[i], m = -r * mean[i];
     typename Block::template Private<Pair> sums;
     block.each([&](int t) { sums[t] = Pair{0, 0}; });
     for (std::int64_t turn = 0; turn < walk.per; turn += walk.width) {
       block.each([&](int t) {
         Pair part{0, 0};
         const std::int64_t c = walk.channel(t, turn);
-        if (c < walk.per) part = channel_sums(walk, t, c, gamma_of(first + c), beta_of(first + c), begin, r, m);
+        if (c < walk.per) {
+          part = lane_sums<A>(walk.lane(t), walk.lanes, g.positions, [&](std::int64_t at, A& s, A& q) {
+            const Inner inner = inner_gradient(begin + at * g.channels + c, first + c, r, m);
+            s += inner.gradient;
+            q += inner.gradient * inner.xhat;
+          });
+        }
         shared.sum[t] = part.first;
         shared.product[t] = part.second;
       });
@@ -139,8 +149,8 @@ struct GroupNormGradientBlock {
           p += shared.product[t + lane * walk.width];
         }
         if (gamma_parts) {
-          gamma_parts[b * g.channels + channel] = static_cast<T>(p);
-          beta_parts[b * g.channels + channel] = static_cast<T>(s);
+          gamma_parts[b * g.channels + channel] = static_cast<A>(p);
+          beta_parts[b * g.channels + channel] = static_cast<A>(s);
         }
         sums[t].first += static_cast<double>(gamma_of(channel)) * s;
         sums[t].second += static_cast<double>(gamma_of(channel)) * p;
@@ -150,36 +160,32 @@ struct GroupNormGradientBlock {
     const double p = block.template sum<double>([&](int t) { return sums[t].second; });
     const double wide = static_cast<double>(r), one_over_size = 1.0 / static_cast<double>(g.positions * walk.per);
     const double slope = -wide * wide * p * one_over_size;
-    const T along = static_cast<T>(slope);
-    const T constant = static_cast<T>(-wide * s * one_over_size - slope * static_cast<double>(mean[i]));
-    const T* inner = activation == Activation::silu ? to : gy + begin;
+    const A along = static_cast<A>(slope);
+    const A constant = static_cast<A>(-wide * s * one_over_size - slope * static_cast<double>(mean[i]));
     block.each([&](int t) {
       for (std::int64_t c = walk.channel(t, 0); c < walk.per; c += walk.width) {
-        const T a = r * gamma_of(first + c);
+        const A a = r * gamma_of(first + c);
         for (std::int64_t at = walk.lane(t); at < g.positions; at += walk.lanes) {
-          const std::int64_t j = at * g.channels + c;
-          to[j] = a * inner[j] + (along * from[j] + constant);
+          const std::int64_t j = begin + at * g.channels + c;
+          gx[j] = converted<T>(a * inner_gradient(j, first + c, r, m).gradient + (along * x[j] + constant));
         }
       }
     });
   }
 
  private:
-  [[nodiscard]] HYPERSD_HD T gamma_of(std::int64_t channel) const { return gamma ? gamma[channel] : T(1); }
-  [[nodiscard]] HYPERSD_HD T beta_of(std::int64_t channel) const { return beta ? beta[channel] : T(0); }
-  [[nodiscard]] HYPERSD_HD Pair channel_sums(const GroupWalk& walk, int t, std::int64_t c, T slope, T shift,
-                                             std::int64_t begin, T r, T m) const {
-    return lane_sums<T>(walk.lane(t), walk.lanes, g.positions, [&](std::int64_t p, T& s, T& q) {
-      const std::int64_t j = begin + p * g.channels + c;
-      const T xhat = r * x[j] + m;
-      T inner = gy[j];
-      if constexpr (activation == Activation::silu) {
-        inner *= Silu{}.template d<0>(slope * xhat + shift);
-        gx[j] = inner;
-      }
-      s += inner;
-      q += inner * xhat;
-    });
+  struct Inner {
+    A gradient, xhat;
+  };
+  [[nodiscard]] HYPERSD_HD A gamma_of(std::int64_t channel) const { return gamma ? A(gamma[channel]) : A(1); }
+  [[nodiscard]] HYPERSD_HD A beta_of(std::int64_t channel) const { return beta ? A(beta[channel]) : A(0); }
+  /// Gradient of element j before the activation, and its normalised value.
+  [[nodiscard]] HYPERSD_HD Inner inner_gradient(std::int64_t j, std::int64_t channel, A r, A m) const {
+    const A xhat = r * x[j] + m;
+    A inner = gy[j];
+    if constexpr (activation == Activation::silu)
+      inner *= Silu{}.template d<0>(gamma_of(channel) * xhat + beta_of(channel));
+    return {inner, xhat};
   }
 };
 
@@ -189,7 +195,7 @@ namespace hypersd::ops::backend {
 
 template <launch::KernelDevice D, class T>
 void group_norm(const D& device, const GroupNormGeometry& g, const T* x, const T* gamma, const T* beta, double eps,
-                Activation activation, T* y, T* mean, T* rstd) {
+                Activation activation, T* y, Accumulator<T>* mean, Accumulator<T>* rstd) {
   using enum Activation;
   if (activation == silu) {
     run_blocks(device, "group_norm", launch::GroupNormBlock<T, silu>{g, x, gamma, beta, eps, y, mean, rstd});
@@ -200,8 +206,8 @@ void group_norm(const D& device, const GroupNormGeometry& g, const T* x, const T
 
 template <launch::KernelDevice D, class T>
 void group_norm_gradient(const D& device, const GroupNormGeometry& g, const T* gy, const T* x, const T* gamma,
-                         const T* beta, const T* mean, const T* rstd, Activation activation, T* gx, T* gamma_parts,
-                         T* beta_parts) {
+                         const T* beta, const Accumulator<T>* mean, const Accumulator<T>* rstd, Activation activation,
+                         T* gx, Accumulator<T>* gamma_parts, Accumulator<T>* beta_parts) {
   using enum Activation;
   if (activation == silu) {
     run_blocks(device, "group_norm_gradient",

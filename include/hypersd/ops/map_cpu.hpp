@@ -16,7 +16,7 @@ void map(const Cpu&, R* out, detail::Layout layout, const F& f, const Args&... a
     parallel_for(cols, target, [&](std::int64_t begin, std::int64_t end) {
       auto loop = [&](auto... cursor) {
         R* o = out;
-        for (std::int64_t c = begin; c < end; ++c) o[c] = f(cursor[c]...);
+        for (std::int64_t c = begin; c < end; ++c) o[c] = converted<R>(f(widened(cursor[c])...));
       };
       loop(args.row(0, cols)...);
     });
@@ -27,7 +27,7 @@ void map(const Cpu&, R* out, detail::Layout layout, const F& f, const Args&... a
                  for (std::int64_t r = begin; r < end; ++r) {
                    auto loop = [&](auto... cursor) {
                      R* o = out + r * cols;
-                     for (std::int64_t c = 0; c < cols; ++c) o[c] = f(cursor[c]...);
+                     for (std::int64_t c = 0; c < cols; ++c) o[c] = converted<R>(f(widened(cursor[c])...));
                    };
                    loop(args.row(r, cols)...);
                  }

@@ -13,10 +13,10 @@ __global__ void map_kernel(R* out, detail::Layout layout, F f, Args... args) {
   const std::int64_t n = layout.rows * layout.cols;
   for (std::int64_t i = launch::first(blockIdx.x, threadIdx.x); i < n; i += launch::stride(gridDim.x)) {
     if (layout.rows == 1) {
-      out[i] = f(args.row(0, layout.cols)[i]...);
+      out[i] = converted<R>(f(widened(args.row(0, layout.cols)[i])...));
     } else {
       const launch::Position p = launch::position(i, layout.cols);
-      out[i] = f(args.row(p.row, layout.cols)[p.col]...);
+      out[i] = converted<R>(f(widened(args.row(p.row, layout.cols)[p.col])...));
     }
   }
 }

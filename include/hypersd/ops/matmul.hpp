@@ -9,10 +9,11 @@
 namespace hypersd::ops {
 
 /// C = alpha op(A) op(B) + beta C for matrices; op is the transpose where `trans_a` / `trans_b`. beta is 0 or 1.
+/// Products of 16-bit types are added up in float and rounded once.
 /// Throws ShapeError with all three shapes.
 template <class T, class D>
 void gemm(const Tensor<T, D>& c, const Tensor<T, D>& a, bool trans_a, const Tensor<T, D>& b, bool trans_b,
-          T alpha = T(1), T beta = T(0)) {
+          Accumulator<T> alpha = 1, Accumulator<T> beta = 0) {
   const bool matrices = a.rank() == 2 && b.rank() == 2 && c.rank() == 2;
   require<ShapeError>(matrices, "gemm: ", a.shape(), " x ", b.shape(), " -> ", c.shape(), ": matrices needed");
   const std::int64_t m = a.dim(trans_a ? 1 : 0), k = a.dim(trans_a ? 0 : 1);
@@ -35,7 +36,7 @@ Tensor<T, D> matmul(const Tensor<T, D>& a, const Tensor<T, D>& b, bool trans_a =
 /// C[i] = alpha op(A[i]) op(B[i]) + beta C[i] for every i of the leading axis of three rank-3 tensors.
 template <class T, class D>
 void batched_gemm(const Tensor<T, D>& c, const Tensor<T, D>& a, bool trans_a, const Tensor<T, D>& b, bool trans_b,
-                  T alpha = T(1), T beta = T(0)) {
+                  Accumulator<T> alpha = 1, Accumulator<T> beta = 0) {
   const bool ranks = a.rank() == 3 && b.rank() == 3 && c.rank() == 3;
   require<ShapeError>(ranks && a.dim(0) == b.dim(0) && a.dim(0) == c.dim(0), "batched_gemm: ", a.shape(), " x ",
                       b.shape(), " -> ", c.shape());

@@ -42,7 +42,7 @@ inline std::int64_t gemm_rows(std::int64_t m, std::int64_t work_per_row) {
   return std::max(least, (m + 7) / 8);
 }
 
-template <class T>
+template <Real T>
 void gemm(const Cpu&, GemmShape s, T alpha, const T* a, std::int64_t lda, const T* b, std::int64_t ldb, T beta, T* c,
           std::int64_t ldc) {
   const bool accumulate = beta != T(0);
@@ -76,7 +76,7 @@ void gemm(const Cpu&, GemmShape s, T alpha, const T* a, std::int64_t lda, const 
 }
 
 /// C[m, n] = bias (or 0) + A[m, k] W[n, k]^T.
-template <class T>
+template <Real T>
 void linear(const Cpu&, std::int64_t m, std::int64_t n, std::int64_t k, const T* a, const T* w, const T* bias, T* c) {
   parallel_for(m, gemm_rows(m, n * k), [&](std::int64_t begin, std::int64_t end) {
     if (bias)
@@ -86,7 +86,7 @@ void linear(const Cpu&, std::int64_t m, std::int64_t n, std::int64_t k, const T*
   });
 }
 
-template <class T>
+template <Real T>
 void batched_gemm(const Cpu&, std::int64_t batch, GemmShape s, T alpha, const T* a, std::int64_t lda, const T* b,
                   std::int64_t ldb, T beta, T* c, std::int64_t ldc) {
   const std::int64_t grain = std::max<std::int64_t>(1, 50000 / std::max<std::int64_t>(1, s.m * s.n * s.k));
@@ -94,6 +94,54 @@ void batched_gemm(const Cpu&, std::int64_t batch, GemmShape s, T alpha, const T*
     for (std::int64_t i = begin; i < end; ++i)
       gemm_serial(s, alpha, a + i * s.m * s.k, lda, b + i * s.n * s.k, ldb, beta != T(0), c + i * s.m * s.n, ldc);
   });
+}
+
+/// Float copies of `batch` matrices of 16-bit elements with row stride `stride`, as [batch, rows, cols].
+template <Narrow T>
+Tensor<float, Cpu> wide_matrices(const T* data, std::int64_t batch, std::int64_t rows, std::int64_t cols,
+                                 std::int64_t stride) {
+  const Tensor<float, Cpu> out(Shape{batch, rows, cols});
+  parallel_for(batch * rows, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, cols)),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t r = begin; r < end; ++r)
+                   std::copy_n(data + r / rows * rows * cols + r % rows * stride, cols, out.data() + r * cols);
+               });
+  return out;
+}
+/// The reverse, rounding.
+template <Narrow T>
+void store_narrow(const Tensor<float, Cpu>& from, T* to, std::int64_t stride) {
+  const std::int64_t rows = from.dim(1), cols = from.dim(2);
+  for (std::int64_t r = 0; r < from.dim(0) * rows; ++r)
+    std::transform(from.data() + r * cols, from.data() + (r + 1) * cols,
+                   to + r / rows * rows * cols + r % rows * stride, [](float x) { return T(x); });
+}
+
+/// Products of 16-bit matrices run in float, on copies.
+template <Narrow T>
+void batched_gemm(const Cpu& cpu, std::int64_t batch, GemmShape s, float alpha, const T* a, std::int64_t lda,
+                  const T* b, std::int64_t ldb, float beta, T* c, std::int64_t ldc) {
+  const std::int64_t rows_a = s.trans_a ? s.k : s.m, rows_b = s.trans_b ? s.n : s.k;
+  const std::int64_t cols_a = s.trans_a ? s.m : s.k, cols_b = s.trans_b ? s.k : s.n;
+  const auto x = wide_matrices(a, batch, rows_a, cols_a, lda), y = wide_matrices(b, batch, rows_b, cols_b, ldb);
+  const auto z = beta != 0 ? wide_matrices(c, batch, s.m, s.n, ldc) : Tensor<float, Cpu>(Shape{batch, s.m, s.n});
+  if (batch == 1) gemm(cpu, s, alpha, x.data(), cols_a, y.data(), cols_b, beta, z.data(), s.n);
+  else batched_gemm(cpu, batch, s, alpha, x.data(), cols_a, y.data(), cols_b, beta, z.data(), s.n);
+  store_narrow(z, c, ldc);
+}
+template <Narrow T>
+void gemm(const Cpu& cpu, GemmShape s, float alpha, const T* a, std::int64_t lda, const T* b, std::int64_t ldb,
+          float beta, T* c, std::int64_t ldc) {
+  batched_gemm(cpu, 1, s, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+template <Narrow T>
+void linear(const Cpu& cpu, std::int64_t m, std::int64_t n, std::int64_t k, const T* a, const T* w, const T* bias,
+            T* c) {
+  const auto x = wide_matrices(a, 1, m, k, k), y = wide_matrices(w, 1, n, k, k);
+  const auto shift = wide_matrices(bias, 1, 1, bias ? n : 0, n);
+  const Tensor<float, Cpu> z(Shape{1, m, n});
+  linear(cpu, m, n, k, x.data(), y.data(), bias ? shift.data() : nullptr, z.data());
+  store_narrow(z, c, n);
 }
 
 }  // namespace backend

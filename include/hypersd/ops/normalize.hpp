@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hypersd/ops/group_norm_cpu.hpp>
+#include <hypersd/ops/in_float.hpp>
 #include <hypersd/ops/layer_norm_cpu.hpp>
 #include <hypersd/ops/reduce.hpp>
 #if HYPERSD_HAS_CUDA
@@ -20,7 +21,8 @@ namespace hypersd::ops {
 /// that its gradient needs besides the input.
 template <class T, class D>
 struct Normalized {
-  Tensor<T, D> y, mean, rstd;
+  Tensor<T, D> y;
+  Tensor<Accumulator<T>, D> mean, rstd;
 };
 /// Gradients of a normalisation; `gamma` and `beta` are undefined where they were not asked for.
 template <class T, class D>
@@ -29,6 +31,16 @@ struct NormalizeGradient {
 };
 
 namespace detail {
+
+template <class T, class D>
+Normalized<T, D> narrowed(const Normalized<float, D>& n) {
+  return {cast<T>(n.y), n.mean, n.rstd};
+}
+template <class T, class D>
+NormalizeGradient<T, D> narrowed(const NormalizeGradient<float, D>& g) {
+  if (!g.gamma.defined()) return {cast<T>(g.x), {}, {}};
+  return {cast<T>(g.x), cast<T>(g.gamma), cast<T>(g.beta)};
+}
 
 template <class T, class D>
 void require_channels(const char* op, const Shape& x, const Tensor<T, D>& gamma, const Tensor<T, D>& beta) {
@@ -55,33 +67,44 @@ Normalized<T, D> group_norm(const Tensor<T, D>& x, const Tensor<T, D>& gamma, co
                             std::int64_t groups, double eps = 1e-5, Activation activation = Activation::none) {
   const GroupNormGeometry g = detail::group_norm_geometry(x.shape(), groups);
   detail::require_channels("group_norm", x.shape(), gamma, beta);
-  Normalized<T, D> out{Tensor<T, D>(x.shape()), Tensor<T, D>(Shape{g.batch, groups}),
-                       Tensor<T, D>(Shape{g.batch, groups})};
-  backend::group_norm(D{}, g, x.data(), gamma.data(), beta.data(), eps, activation, out.y.data(), out.mean.data(),
-                      out.rstd.data());
-  return out;
+  if constexpr (detail::in_float<T, D>) {
+    return detail::narrowed<T>(
+        group_norm(detail::wide(x), detail::wide(gamma), detail::wide(beta), groups, eps, activation));
+  } else {
+    const Tensor<Accumulator<T>, D> mean(Shape{g.batch, groups}), rstd(Shape{g.batch, groups});
+    const Tensor<T, D> y(x.shape());
+    backend::group_norm(D{}, g, x.data(), gamma.data(), beta.data(), eps, activation, y.data(), mean.data(),
+                        rstd.data());
+    return {y, mean, rstd};
+  }
 }
 
 /// Gradients of `group_norm` for the gradient `gy` of its result; `parameters` asks for those of gamma and beta too.
 template <class T, class D>
 NormalizeGradient<T, D> group_norm_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& x, const Tensor<T, D>& gamma,
-                                            const Tensor<T, D>& beta, const Tensor<T, D>& mean,
-                                            const Tensor<T, D>& rstd, Activation activation, bool parameters) {
+                                            const Tensor<T, D>& beta, const Tensor<Accumulator<T>, D>& mean,
+                                            const Tensor<Accumulator<T>, D>& rstd, Activation activation,
+                                            bool parameters) {
   const GroupNormGeometry g = detail::group_norm_geometry(x.shape(), mean.dim(1));
   require_same_shape("group_norm_gradient", gy.shape(), x.shape());
-  NormalizeGradient<T, D> out{Tensor<T, D>(x.shape()), {}, {}};
-  Tensor<T, D> gamma_parts, beta_parts;  // one row a sample, summed in order
-  if (parameters) {
-    gamma_parts = Tensor<T, D>(Shape{g.batch, g.channels});
-    beta_parts = Tensor<T, D>(Shape{g.batch, g.channels});
+  if constexpr (detail::in_float<T, D>) {
+    return detail::narrowed<T>(group_norm_gradient(detail::wide(gy), detail::wide(x), detail::wide(gamma),
+                                                   detail::wide(beta), mean, rstd, activation, parameters));
+  } else {
+    NormalizeGradient<T, D> out{Tensor<T, D>(x.shape()), {}, {}};
+    Tensor<Accumulator<T>, D> gamma_parts, beta_parts;  // one row a sample, summed in order
+    if (parameters) {
+      gamma_parts = Tensor<Accumulator<T>, D>(Shape{g.batch, g.channels});
+      beta_parts = Tensor<Accumulator<T>, D>(Shape{g.batch, g.channels});
+    }
+    backend::group_norm_gradient(D{}, g, gy.data(), x.data(), gamma.data(), beta.data(), mean.data(), rstd.data(),
+                                 activation, out.x.data(), gamma_parts.data(), beta_parts.data());
+    if (parameters) {
+      out.gamma = cast<T>(sum_to_channels(gamma_parts));
+      out.beta = cast<T>(sum_to_channels(beta_parts));
+    }
+    return out;
   }
-  backend::group_norm_gradient(D{}, g, gy.data(), x.data(), gamma.data(), beta.data(), mean.data(), rstd.data(),
-                               activation, out.x.data(), gamma_parts.data(), beta_parts.data());
-  if (parameters) {
-    out.gamma = sum_to_channels(gamma_parts);
-    out.beta = sum_to_channels(beta_parts);
-  }
-  return out;
 }
 
 /// y = gamma (x - mean) / sqrt(var + eps) + beta over the last axis of x [..., C]; gamma and beta [C] (undefined: 1
@@ -91,32 +114,42 @@ Normalized<T, D> layer_norm(const Tensor<T, D>& x, const Tensor<T, D>& gamma, co
                             double eps = 1e-5) {
   detail::require_channels("layer_norm", x.shape(), gamma, beta);
   const std::int64_t cols = x.dim(-1), rows = x.size() / std::max<std::int64_t>(1, cols);
-  Normalized<T, D> out{Tensor<T, D>(x.shape()), Tensor<T, D>(Shape{rows}), Tensor<T, D>(Shape{rows})};
-  backend::layer_norm(D{}, rows, cols, x.data(), gamma.data(), beta.data(), eps, out.y.data(), out.mean.data(),
-                      out.rstd.data());
-  return out;
+  if constexpr (detail::in_float<T, D>) {
+    return detail::narrowed<T>(layer_norm(detail::wide(x), detail::wide(gamma), detail::wide(beta), eps));
+  } else {
+    const Tensor<Accumulator<T>, D> mean(Shape{rows}), rstd(Shape{rows});
+    const Tensor<T, D> y(x.shape());
+    backend::layer_norm(D{}, rows, cols, x.data(), gamma.data(), beta.data(), eps, y.data(), mean.data(), rstd.data());
+    return {y, mean, rstd};
+  }
 }
 
 /// Gradients of `layer_norm` for the gradient `gy` of its result.
 template <class T, class D>
 NormalizeGradient<T, D> layer_norm_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& x, const Tensor<T, D>& gamma,
-                                            const Tensor<T, D>& mean, const Tensor<T, D>& rstd, bool parameters) {
+                                            const Tensor<Accumulator<T>, D>& mean,
+                                            const Tensor<Accumulator<T>, D>& rstd, bool parameters) {
   require_same_shape("layer_norm_gradient", gy.shape(), x.shape());
   const std::int64_t cols = x.dim(-1), rows = x.size() / std::max<std::int64_t>(1, cols);
-  NormalizeGradient<T, D> out{Tensor<T, D>(x.shape()), {}, {}};
-  Tensor<T, D> gamma_parts, beta_parts;
-  const std::int64_t slabs = layer_norm_slabs(rows);
-  if (parameters) {
-    gamma_parts = Tensor<T, D>(Shape{slabs, cols});
-    beta_parts = Tensor<T, D>(Shape{slabs, cols});
+  if constexpr (detail::in_float<T, D>) {
+    return detail::narrowed<T>(
+        layer_norm_gradient(detail::wide(gy), detail::wide(x), detail::wide(gamma), mean, rstd, parameters));
+  } else {
+    NormalizeGradient<T, D> out{Tensor<T, D>(x.shape()), {}, {}};
+    Tensor<Accumulator<T>, D> gamma_parts, beta_parts;
+    const std::int64_t slabs = layer_norm_slabs(rows);
+    if (parameters) {
+      gamma_parts = Tensor<Accumulator<T>, D>(Shape{slabs, cols});
+      beta_parts = Tensor<Accumulator<T>, D>(Shape{slabs, cols});
+    }
+    backend::layer_norm_gradient(D{}, rows, cols, slabs, gy.data(), x.data(), gamma.data(), mean.data(), rstd.data(),
+                                 out.x.data(), gamma_parts.data(), beta_parts.data());
+    if (parameters) {
+      out.gamma = cast<T>(sum_to_channels(gamma_parts));
+      out.beta = cast<T>(sum_to_channels(beta_parts));
+    }
+    return out;
   }
-  backend::layer_norm_gradient(D{}, rows, cols, slabs, gy.data(), x.data(), gamma.data(), mean.data(), rstd.data(),
-                               out.x.data(), gamma_parts.data(), beta_parts.data());
-  if (parameters) {
-    out.gamma = sum_to_channels(gamma_parts);
-    out.beta = sum_to_channels(beta_parts);
-  }
-  return out;
 }
 
 }  // namespace hypersd::ops

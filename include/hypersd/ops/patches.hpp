@@ -62,7 +62,7 @@ struct PatchSumElements {
   HYPERSD_HD void operator()(Index i) const {
     const auto p = pixel(i, g.height, g.width, g.in);
     const std::int64_t below = static_cast<std::int64_t>(p.y) + g.pad, right = static_cast<std::int64_t>(p.x) + g.pad;
-    T total = 0;
+    Accumulator<T> total = 0;
     for (std::int64_t ky = g.kernel_height - 1; ky >= 0; --ky) {
       const std::int64_t oy = (below - ky) / g.stride;
       if (below < ky || oy * g.stride != below - ky || oy >= g.out_height) continue;
@@ -73,7 +73,7 @@ struct PatchSumElements {
         total += patches[patch * g.depth() + (ky * g.kernel_width + kx) * g.in + p.c];
       }
     }
-    x[i] = total;
+    x[i] = converted<T>(total);
   }
 };
 

@@ -27,7 +27,8 @@ Tensor<T, D> normal(const Shape& shape, Stream s, std::int64_t offset = 0) {
 
 /// Uniform numbers in [low, high).
 template <class T, class D = Cpu>
-Tensor<T, D> uniform(const Shape& shape, Stream s, T low = T(0), T high = T(1), std::int64_t offset = 0) {
+Tensor<T, D> uniform(const Shape& shape, Stream s, Accumulator<T> low = 0, Accumulator<T> high = 1,
+                     std::int64_t offset = 0) {
   require<OptionError>(offset >= 0, "uniform: negative offset ", offset);
   Tensor<T, D> out(shape);
   backend::uniform(D{}, out.data(), out.size(), s, offset, low, high);

@@ -27,16 +27,17 @@ template <class T>
 void normal(const Cpu&, T* out, std::int64_t n, Stream s, std::int64_t offset) {
   parallel_for(n, 16384, [&](std::int64_t begin, std::int64_t end) {
     for_each_normal_piece(begin, end, s, offset, [&](std::int64_t from, std::int64_t to, const float* noise) {
-      for (std::int64_t i = from; i < to; ++i) out[i] = static_cast<T>(noise[i - from]);
+      for (std::int64_t i = from; i < to; ++i) out[i] = converted<T>(noise[i - from]);
     });
   });
 }
 
 template <class T>
-void uniform(const Cpu&, T* out, std::int64_t n, Stream s, std::int64_t offset, T low, T high) {
+void uniform(const Cpu&, T* out, std::int64_t n, Stream s, std::int64_t offset, Accumulator<T> low, Accumulator<T> high) {
   parallel_for(n, 16384, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i)
-      out[i] = low + (high - low) * static_cast<T>(uniform_at(s, static_cast<std::uint64_t>(offset + i)));
+      out[i] = converted<T>(
+          low + (high - low) * static_cast<Accumulator<T>>(uniform_at(s, static_cast<std::uint64_t>(offset + i))));
   });
 }
 

@@ -19,15 +19,17 @@ __global__ void normal_kernel(T* out, std::int64_t n, Stream s, std::int64_t off
     math::box_muller(v.z, v.w, normals[2], normals[3]);
     for (int word = 0; word < 4; ++word) {
       const std::int64_t j = launch::philox_element(offset, i, word) - offset;
-      if (j >= 0 && j < n) out[j] = static_cast<T>(normals[word]);
+      if (j >= 0 && j < n) out[j] = converted<T>(normals[word]);
     }
   }
 }
 
 template <class T>
-__global__ void uniform_kernel(T* out, std::int64_t n, Stream s, std::int64_t offset, T low, T high) {
+__global__ void uniform_kernel(T* out, std::int64_t n, Stream s, std::int64_t offset, Accumulator<T> low,
+                               Accumulator<T> high) {
   for (std::int64_t i = launch::first(blockIdx.x, threadIdx.x); i < n; i += launch::stride(gridDim.x))
-    out[i] = low + (high - low) * static_cast<T>(uniform_at(s, static_cast<std::uint64_t>(offset + i)));
+    out[i] = converted<T>(
+        low + (high - low) * static_cast<Accumulator<T>>(uniform_at(s, static_cast<std::uint64_t>(offset + i))));
 }
 
 template <class T>
@@ -38,7 +40,8 @@ void normal(const Cuda&, T* out, std::int64_t n, Stream s, std::int64_t offset) 
 }
 
 template <class T>
-void uniform(const Cuda&, T* out, std::int64_t n, Stream s, std::int64_t offset, T low, T high) {
+void uniform(const Cuda&, T* out, std::int64_t n, Stream s, std::int64_t offset, Accumulator<T> low,
+                               Accumulator<T> high) {
   if (n == 0) return;
   const auto grid = static_cast<unsigned>(launch::blocks(n));
   hypersd::detail::launch("uniform", {grid, launch::threads}, uniform_kernel<T>, out, n, s, offset, low, high);

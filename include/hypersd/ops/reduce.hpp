@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/ops/map.hpp>
+#include <hypersd/ops/cast.hpp>
 #include <hypersd/ops/reduce_cpu.hpp>
 #if HYPERSD_HAS_CUDA
 #include <hypersd/ops/reduce_cuda.cuh>
@@ -12,15 +12,21 @@
 
 namespace hypersd::ops {
 
-/// Sum of f(operands...) over all elements without storing them, as a one-element tensor of shape [1]. The first
-/// operand must be a full one; accumulation is in double on the CPU.
+/// Sum of f(operands...) over all elements without storing them, as a one-element tensor of shape [1] that is not yet
+/// rounded to a 16-bit type. The first operand must be a full one; accumulation is in double.
 template <class F, class T, class D, class... X>
-Tensor<T, D> map_sum(const F& f, const Tensor<T, D>& first, const X&... rest) {
-  Tensor<T, D> out(Shape{1});
+Tensor<Accumulator<T>, D> wide_map_sum(const F& f, const Tensor<T, D>& first, const X&... rest) {
+  Tensor<Accumulator<T>, D> out(Shape{1});
   const detail::Layout layout = detail::layout_of<Tensor<T, D>, X...>(first.shape());
   backend::map_sum(D{}, out.data(), layout, f, detail::bind(first, first.shape(), layout),
                    detail::bind(rest, first.shape(), layout)...);
   return out;
+}
+
+/// The same as a tensor of the first operand's type.
+template <class F, class T, class D, class... X>
+Tensor<T, D> map_sum(const F& f, const Tensor<T, D>& first, const X&... rest) {
+  return cast<T>(wide_map_sum(f, first, rest...));
 }
 
 /// Sum of all elements, shape [1].

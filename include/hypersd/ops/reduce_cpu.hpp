@@ -23,8 +23,8 @@ void map_sum(const Cpu&, T* out, detail::Layout layout, const F& f, const Args&.
       double acc[lanes] = {};
       std::int64_t c = from;
       for (; c + lanes <= to; c += lanes)
-        for (std::int64_t l = 0; l < lanes; ++l) acc[l] += static_cast<double>(f(cursor[c + l]...));
-      for (; c < to; ++c) acc[0] += static_cast<double>(f(cursor[c]...));
+        for (std::int64_t l = 0; l < lanes; ++l) acc[l] += static_cast<double>(f(widened(cursor[c + l])...));
+      for (; c < to; ++c) acc[0] += static_cast<double>(f(widened(cursor[c])...));
       for (const double a : acc) total += a;
     };
     if (flat) loop(begin, end, args.row(0, cols)...);
@@ -34,22 +34,22 @@ void map_sum(const Cpu&, T* out, detail::Layout layout, const F& f, const Args&.
   });
   double total = 0;
   for (const double p : partial) total += p;
-  *out = static_cast<T>(total);
+  *out = converted<T>(total);
 }
 
 /// Adds `rows` rows of `width` columns to registers, then writes them to out. A fixed width keeps the sums out of
 /// memory.
-template <int width, class T>
-void sum_column_block(T* out, const T* in, std::int64_t rows, std::int64_t stride) {
-  T acc[width] = {};
+template <int width, class R, class T>
+void sum_column_block(R* out, const T* in, std::int64_t rows, std::int64_t stride) {
+  Accumulator<T> acc[width] = {};
   for (std::int64_t r = 0; r < rows; ++r, in += stride)
     for (int c = 0; c < width; ++c) acc[c] += in[c];
-  std::copy(acc, acc + width, out);
+  for (int c = 0; c < width; ++c) out[c] = converted<R>(acc[c]);
 }
 
 /// out[c] = sum over r of in[r, c].
-template <class T>
-void sum_columns(T* out, const T* in, std::int64_t rows, std::int64_t cols) {
+template <class R, class T>
+void sum_columns(R* out, const T* in, std::int64_t rows, std::int64_t cols) {
   std::int64_t c = 0;
   for (; c + 64 <= cols; c += 64) sum_column_block<64>(out + c, in + c, rows, cols);
   for (; c + 16 <= cols; c += 16) sum_column_block<16>(out + c, in + c, rows, cols);
@@ -70,7 +70,7 @@ void sum_rows(const Cpu&, T* out, const T* in, std::int64_t groups, std::int64_t
   // One long column sum: sixteen slabs of rows, added in order.
   constexpr std::int64_t slabs = 16;
   const std::int64_t per = (rows + slabs - 1) / slabs;
-  std::vector<T> partial(static_cast<std::size_t>(slabs * cols), T(0));
+  std::vector<Accumulator<T>> partial(static_cast<std::size_t>(slabs * cols));
   parallel_for(slabs, 1, [&](std::int64_t s, std::int64_t) {
     const std::int64_t begin = std::min(rows, s * per), end = std::min(rows, begin + per);
     sum_columns(partial.data() + s * cols, in + begin * cols, end - begin, cols);
@@ -85,15 +85,15 @@ void sum_rows_to_one(const Cpu&, T* out, const T* in, std::int64_t rows, std::in
                [&](std::int64_t begin, std::int64_t end) {
                  constexpr std::int64_t lanes = 16;
                  for (std::int64_t r = begin; r < end; ++r) {
-                   T acc[lanes] = {};
+                   Accumulator<T> acc[lanes] = {};
                    const T* i = in + r * cols;
                    std::int64_t c = 0;
                    for (; c + lanes <= cols; c += lanes)
                      for (std::int64_t l = 0; l < lanes; ++l) acc[l] += i[c + l];
                    for (; c < cols; ++c) acc[0] += i[c];
-                   T total = 0;
-                   for (const T a : acc) total += a;
-                   out[r] = total;
+                   Accumulator<T> total = 0;
+                   for (const auto a : acc) total += a;
+                   out[r] = converted<T>(total);
                  }
                });
 }

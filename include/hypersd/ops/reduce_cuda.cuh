@@ -19,7 +19,7 @@ __global__ void map_sum_kernel(double* partial, detail::Layout layout, F f, Args
   double total = 0;
   for (std::int64_t i = launch::first(blockIdx.x, threadIdx.x); i < n; i += launch::stride(gridDim.x)) {
     const launch::Position p = launch::position(i, layout.cols);
-    total += static_cast<double>(f(args.row(p.row, layout.cols)[p.col]...));
+    total += static_cast<double>(f(widened(args.row(p.row, layout.cols)[p.col])...));
   }
   total = Reduce(scratch).Sum(total);
   if (threadIdx.x == 0) partial[blockIdx.x] = total;
@@ -32,7 +32,7 @@ __global__ void sum_partials_kernel(T* out, const double* partial, int n) {
   double total = 0;
   for (int i = static_cast<int>(threadIdx.x); i < n; i += launch::threads) total += partial[i];
   total = Reduce(scratch).Sum(total);
-  if (threadIdx.x == 0) *out = static_cast<T>(total);
+  if (threadIdx.x == 0) *out = converted<T>(total);
 }
 
 template <class T, class F, class... Args>
@@ -46,20 +46,20 @@ void map_sum(const Cuda&, T* out, detail::Layout layout, const F& f, const Args&
 }
 
 /// out[g, part, c]: block (x: columns, y: part, z: group), a thread a column.
-template <class T>
-__global__ void sum_rows_kernel(T* out, const T* in, std::int64_t rows, std::int64_t cols, std::int64_t parts) {
+template <class R, class T>
+__global__ void sum_rows_kernel(R* out, const T* in, std::int64_t rows, std::int64_t cols, std::int64_t parts) {
   const std::int64_t c = launch::first(blockIdx.x, threadIdx.x);
   if (c >= cols) return;
   const std::int64_t g = blockIdx.z;
   const launch::Range range = launch::part(rows, parts, blockIdx.y);
-  T total = 0;
+  Accumulator<T> total = 0;
   for (std::int64_t r = range.begin; r < range.end; ++r) total += in[(g * rows + r) * cols + c];
-  out[(g * parts + blockIdx.y) * cols + c] = total;
+  out[(g * parts + blockIdx.y) * cols + c] = converted<R>(total);
 }
 
 /// out[g, c] = sum over r of in[g, r, c], in two steps for long columns.
-template <class T>
-void sum_rows(const Cuda& cuda, T* out, const T* in, std::int64_t groups, std::int64_t rows, std::int64_t cols) {
+template <class R, class T>
+void sum_rows(const Cuda& cuda, R* out, const T* in, std::int64_t groups, std::int64_t rows, std::int64_t cols) {
   if (groups == 0 || cols == 0) return;
   constexpr std::int64_t most_groups = 65535;  // limit of gridDim.z
   for (std::int64_t g = 0; g < groups; g += most_groups) {
@@ -68,26 +68,27 @@ void sum_rows(const Cuda& cuda, T* out, const T* in, std::int64_t groups, std::i
     const dim3 grid(static_cast<unsigned>((cols + launch::threads - 1) / launch::threads),
                     static_cast<unsigned>(parts), static_cast<unsigned>(count));
     if (parts == 1) {
-      hypersd::detail::launch("sum_rows", {grid, launch::threads}, sum_rows_kernel<T>, out + g * cols,
+      hypersd::detail::launch("sum_rows", {grid, launch::threads}, sum_rows_kernel<R, T>, out + g * cols,
                               in + g * rows * cols, rows, cols, parts);
     } else {
-      const auto scratch = Memory<Cuda>::allocate(sizeof(T) * static_cast<std::size_t>(parts * cols));
-      auto* partial = static_cast<T*>(scratch.get());
-      hypersd::detail::launch("sum_rows", {grid, launch::threads}, sum_rows_kernel<T>, partial, in, rows, cols, parts);
-      sum_rows(cuda, out, static_cast<const T*>(partial), 1, parts, cols);
+      const auto scratch = Memory<Cuda>::allocate(sizeof(Accumulator<T>) * static_cast<std::size_t>(parts * cols));
+      auto* partial = static_cast<Accumulator<T>*>(scratch.get());
+      hypersd::detail::launch("sum_rows", {grid, launch::threads}, sum_rows_kernel<Accumulator<T>, T>, partial, in, rows,
+                              cols, parts);
+      sum_rows(cuda, out, static_cast<const Accumulator<T>*>(partial), 1, parts, cols);
     }
   }
 }
 
 template <class T>
 __global__ void sum_row_kernel(T* out, const T* in, std::int64_t rows, std::int64_t cols) {
-  using Reduce = cub::BlockReduce<T, launch::threads>;
+  using Reduce = cub::BlockReduce<Accumulator<T>, launch::threads>;
   __shared__ typename Reduce::TempStorage scratch;
   for (std::int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-    T total = 0;
+    Accumulator<T> total = 0;
     for (std::int64_t c = threadIdx.x; c < cols; c += launch::threads) total += in[r * cols + c];
     total = Reduce(scratch).Sum(total);
-    if (threadIdx.x == 0) out[r] = total;
+    if (threadIdx.x == 0) out[r] = converted<T>(total);
     __syncthreads();
   }
 }

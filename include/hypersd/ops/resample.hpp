@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/ops/in_float.hpp>
 #include <hypersd/ops/resample_cpu.hpp>
 #if HYPERSD_HAS_CUDA
 #include <hypersd/ops/elements.hpp>
@@ -37,9 +38,13 @@ Tensor<T, D> upsample_nearest_gradient(const Tensor<T, D>& gy, const Shape& x_sh
   const ResampleGeometry g = detail::resample_geometry(x_shape, gy.dim(1), gy.dim(2));
   require<ShapeError>(gy.dim(0) == g.batch && gy.dim(3) == g.channels, "upsample_nearest_gradient: gradient ",
                       gy.shape(), " for input ", x_shape);
-  Tensor<T, D> gx(x_shape);
-  if (gx.size() > 0) backend::upsample_nearest_gradient(D{}, g, gy.data(), gx.data());
-  return gx;
+  if constexpr (detail::in_float<T, D>) {
+    return cast<T>(upsample_nearest_gradient(detail::wide(gy), x_shape));
+  } else {
+    Tensor<T, D> gx(x_shape);
+    if (gx.size() > 0) backend::upsample_nearest_gradient(D{}, g, gy.data(), gx.data());
+    return gx;
+  }
 }
 
 /// Mean of 2 x 2 blocks: [B, H, W, C] -> [B, H/2, W/2, C], H and W even.

@@ -25,10 +25,11 @@ HYPERSD_HD T thread_sum(int t, std::int64_t cols, F&& f) {
 
 /// The largest x of a row, in every thread.
 template <int threads, class Block, class T>
-HYPERSD_HD T row_largest(Block& block, std::int64_t cols, const T* x) {
-  return block.template largest<T>([&](int t) {
-    T best = x[0];
-    for (std::int64_t c = t; c < cols; c += threads) best = x[c] > best ? x[c] : best;
+HYPERSD_HD Accumulator<T> row_largest(Block& block, std::int64_t cols, const T* x) {
+  using A = Accumulator<T>;
+  return block.template largest<A>([&](int t) {
+    A best = x[0];
+    for (std::int64_t c = t; c < cols; c += threads) best = x[c] > best ? A(x[c]) : best;
     return best;
   });
 }
@@ -40,6 +41,7 @@ template <class T, int count>
 struct SoftmaxRow {
   static constexpr int threads = count;
   using Shared = NoShared;
+  using A = Accumulator<T>;
   std::int64_t rows, cols;
   const T* in;
   T* out;
@@ -48,17 +50,12 @@ struct SoftmaxRow {
   HYPERSD_HD void operator()(Block& block, std::int64_t r, Shared&) const {
     const T* x = in + r * cols;
     T* y = out + r * cols;
-    const T shift = row_largest<threads>(block, cols, x);
-    const T total = block.template sum<T>([&](int t) {
-      return thread_sum<threads, T>(t, cols, [&](std::int64_t c) {
-        const T e = math::exp(x[c] - shift);
-        y[c] = e;
-        return e;
-      });
+    const A shift = row_largest<threads>(block, cols, x);
+    const A scale = A(1) / block.template sum<A>([&](int t) {
+      return thread_sum<threads, A>(t, cols, [&](std::int64_t c) { return math::exp(x[c] - shift); });
     });
-    const T scale = T(1) / total;
     block.each([&](int t) {
-      for (std::int64_t c = t; c < cols; c += threads) y[c] *= scale;
+      for (std::int64_t c = t; c < cols; c += threads) y[c] = converted<T>(math::exp(x[c] - shift) * scale);
     });
   }
 };
@@ -67,6 +64,7 @@ template <class T, int count>
 struct SoftmaxGradientRow {
   static constexpr int threads = count;
   using Shared = NoShared;
+  using A = Accumulator<T>;
   std::int64_t rows, cols;
   const T *g, *y;
   T* gx;
@@ -76,10 +74,10 @@ struct SoftmaxGradientRow {
     const T* a = g + r * cols;
     const T* b = y + r * cols;
     T* out = gx + r * cols;
-    const T dot = block.template sum<T>(
-        [&](int t) { return thread_sum<threads, T>(t, cols, [&](std::int64_t c) { return a[c] * b[c]; }); });
+    const A dot = block.template sum<A>(
+        [&](int t) { return thread_sum<threads, A>(t, cols, [&](std::int64_t c) { return widened(a[c]) * b[c]; }); });
     block.each([&](int t) {
-      for (std::int64_t c = t; c < cols; c += threads) out[c] = b[c] * (a[c] - dot);
+      for (std::int64_t c = t; c < cols; c += threads) out[c] = converted<T>(b[c] * (a[c] - dot));
     });
   }
 };
@@ -89,29 +87,30 @@ template <class T, int count>
 struct CrossEntropyRow {
   static constexpr int threads = count;
   using Shared = NoShared;
+  using A = Accumulator<T>;
   std::int64_t rows, cols;
   const T* logits;
   const std::int32_t* labels;
-  T smoothing;
-  T* loss;
+  A smoothing;
+  A* loss;
   [[nodiscard]] HYPERSD_HD std::int64_t blocks() const { return rows; }
   template <class Block>
   HYPERSD_HD void operator()(Block& block, std::int64_t r, Shared&) const {
     const T* x = logits + r * cols;
-    const T shift = row_largest<threads>(block, cols, x);
-    const T total = block.template sum<T>([&](int t) {
-      return thread_sum<threads, T>(t, cols, [&](std::int64_t c) { return math::exp(x[c] - shift); });
+    const A shift = row_largest<threads>(block, cols, x);
+    const A total = block.template sum<A>([&](int t) {
+      return thread_sum<threads, A>(t, cols, [&](std::int64_t c) { return math::exp(x[c] - shift); });
     });
-    const T above = block.template sum<T>(
-        [&](int t) { return thread_sum<threads, T>(t, cols, [&](std::int64_t c) { return x[c] - shift; }); });
+    const A above = block.template sum<A>(
+        [&](int t) { return thread_sum<threads, A>(t, cols, [&](std::int64_t c) { return x[c] - shift; }); });
     block.each([&](int t) {
       if (t != 0) return;
-      const T log_sum = math::log(total);
+      const A log_sum = math::log(total);
       const std::int64_t label = labels[r];
       const bool ok = label >= 0 && label < cols;
-      const T chosen = ok ? x[label] - shift : static_cast<T>(__builtin_nanf(""));
-      T out = (T(1) - smoothing) * (log_sum - chosen);
-      if (smoothing > T(0)) out += smoothing * (log_sum - above / static_cast<T>(cols));
+      const A chosen = ok ? x[label] - shift : static_cast<A>(__builtin_nanf(""));
+      A out = (A(1) - smoothing) * (log_sum - chosen);
+      if (smoothing > A(0)) out += smoothing * (log_sum - above / static_cast<A>(cols));
       loss[r] = out;
     });
   }
@@ -121,10 +120,11 @@ template <class T, int count>
 struct CrossEntropyGradientRow {
   static constexpr int threads = count;
   using Shared = NoShared;
+  using A = Accumulator<T>;
   std::int64_t rows, cols;
   const T* logits;
   const std::int32_t* labels;
-  T smoothing;
+  A smoothing;
   const T* g;
   T* out;
   [[nodiscard]] HYPERSD_HD std::int64_t blocks() const { return rows; }
@@ -132,15 +132,15 @@ struct CrossEntropyGradientRow {
   HYPERSD_HD void operator()(Block& block, std::int64_t r, Shared&) const {
     const T* x = logits + r * cols;
     T* o = out + r * cols;
-    const T scale = *g / static_cast<T>(rows), rest = smoothing / static_cast<T>(cols);
-    const T shift = row_largest<threads>(block, cols, x);
-    const T inverse = T(1) / block.template sum<T>([&](int t) {
-      return thread_sum<threads, T>(t, cols, [&](std::int64_t c) { return math::exp(x[c] - shift); });
+    const A scale = *g / static_cast<A>(rows), rest = smoothing / static_cast<A>(cols);
+    const A shift = row_largest<threads>(block, cols, x);
+    const A inverse = A(1) / block.template sum<A>([&](int t) {
+      return thread_sum<threads, A>(t, cols, [&](std::int64_t c) { return math::exp(x[c] - shift); });
     });
     block.each([&](int t) {
       for (std::int64_t c = t; c < cols; c += threads) {
-        const T p = math::exp(x[c] - shift) * inverse - rest;
-        o[c] = scale * (c == labels[r] ? p - (T(1) - smoothing) : p);
+        const A p = math::exp(x[c] - shift) * inverse - rest;
+        o[c] = converted<T>(scale * (c == labels[r] ? p - (A(1) - smoothing) : p));
       }
     });
   }
@@ -167,10 +167,10 @@ struct EmbeddingGradientRow {
     if (earlier > 0) return;
     block.each([&](int t) {
       for (std::int64_t c = t; c < cols; c += threads) {
-        T total = 0;
+        Accumulator<T> total = 0;
         for (std::int64_t j = i; j < count; ++j)
           if (ids[j] == id) total += g[j * cols + c];
-        out[id * cols + c] = total;
+        out[id * cols + c] = converted<T>(total);
       }
     });
   }
@@ -181,31 +181,33 @@ template <class T, int count>
 struct LayerNormRow {
   static constexpr int threads = count;
   using Shared = NoShared;
+  using A = Accumulator<T>;
   std::int64_t rows, cols;
   const T *in, *gamma, *beta;
-  T eps;
-  T *out, *mean, *rstd;
+  A eps;
+  T* out;
+  A *mean, *rstd;
   [[nodiscard]] HYPERSD_HD std::int64_t blocks() const { return rows; }
   template <class Block>
   HYPERSD_HD void operator()(Block& block, std::int64_t r, Shared&) const {
     const T* x = in + r * cols;
     T* y = out + r * cols;
-    const T one_over = T(1) / static_cast<T>(cols);
-    const T center = block.template sum<T>([&](int t) {
-      return thread_sum<threads, T>(t, cols, [&](std::int64_t c) { return x[c]; });
+    const A one_over = A(1) / static_cast<A>(cols);
+    const A center = block.template sum<A>([&](int t) {
+      return thread_sum<threads, A>(t, cols, [&](std::int64_t c) { return widened(x[c]); });
     }) * one_over;
-    const T variance = block.template sum<T>([&](int t) {
-      return thread_sum<threads, T>(t, cols, [&](std::int64_t c) { return (x[c] - center) * (x[c] - center); });
+    const A variance = block.template sum<A>([&](int t) {
+      return thread_sum<threads, A>(t, cols, [&](std::int64_t c) { return (x[c] - center) * (x[c] - center); });
     }) * one_over;
-    const T inverse = T(1) / math::sqrt(variance + eps);
+    const A inverse = A(1) / math::sqrt(variance + eps);
     block.each([&](int t) {
       if (t == 0) {
         mean[r] = center;
         rstd[r] = inverse;
       }
       for (std::int64_t c = t; c < cols; c += threads) {
-        const T z = (x[c] - center) * inverse;
-        y[c] = z * (gamma ? gamma[c] : T(1)) + (beta ? beta[c] : T(0));
+        const A z = (x[c] - center) * inverse;
+        y[c] = converted<T>(z * (gamma ? A(gamma[c]) : A(1)) + (beta ? A(beta[c]) : A(0)));
       }
     });
   }
@@ -215,8 +217,10 @@ template <class T, int count>
 struct LayerNormGradientRow {
   static constexpr int threads = count;
   using Shared = NoShared;
+  using A = Accumulator<T>;
   std::int64_t rows, cols;
-  const T *gy, *in, *gamma, *mean, *rstd;
+  const T *gy, *in, *gamma;
+  const A *mean, *rstd;
   T* gx;
   [[nodiscard]] HYPERSD_HD std::int64_t blocks() const { return rows; }
   template <class Block>
@@ -224,15 +228,16 @@ struct LayerNormGradientRow {
     const T* x = in + r * cols;
     const T* g = gy + r * cols;
     T* out = gx + r * cols;
-    const T center = mean[r], inverse = rstd[r], one_over = T(1) / static_cast<T>(cols);
-    const auto slope = [&](std::int64_t c) { return gamma ? gamma[c] * g[c] : g[c]; };
-    const T s = block.template sum<T>([&](int t) { return thread_sum<threads, T>(t, cols, slope); }) * one_over;
-    const T p = block.template sum<T>([&](int t) {
-      return thread_sum<threads, T>(t, cols, [&](std::int64_t c) { return slope(c) * (x[c] - center); });
+    const A center = mean[r], inverse = rstd[r], one_over = A(1) / static_cast<A>(cols);
+    const auto slope = [&](std::int64_t c) { return gamma ? A(gamma[c]) * g[c] : A(g[c]); };
+    const A s = block.template sum<A>([&](int t) { return thread_sum<threads, A>(t, cols, slope); }) * one_over;
+    const A p = block.template sum<A>([&](int t) {
+      return thread_sum<threads, A>(t, cols, [&](std::int64_t c) { return slope(c) * (x[c] - center); });
     }) * one_over *
                 inverse * inverse;
     block.each([&](int t) {
-      for (std::int64_t c = t; c < cols; c += threads) out[c] = inverse * (slope(c) - s - (x[c] - center) * p);
+      for (std::int64_t c = t; c < cols; c += threads) 
+        out[c] = converted<T>(inverse * (slope(c) - s - (x[c] - center) * p));
     });
   }
 };
@@ -240,17 +245,19 @@ struct LayerNormGradientRow {
 /// Shares of the rows of a slab in the gradients of gamma and beta: a thread a column.
 template <class T>
 struct LayerNormParameterElements {
+  using A = Accumulator<T>;
   std::int64_t rows, cols, slabs;
-  const T *gy, *x, *mean, *rstd;
-  T *gamma_parts, *beta_parts;
+  const T *gy, *x;
+  const A *mean, *rstd;
+  A *gamma_parts, *beta_parts;
   [[nodiscard]] HYPERSD_HD std::int64_t size() const { return slabs * cols; }
   template <class Index>
   HYPERSD_HD void operator()(Index i) const {
     const auto [slab, c] = divide(i, cols);
     const Range range = part(rows, slabs, slab);
-    T gamma = 0, beta = 0;
+    A gamma = 0, beta = 0;
     for (std::int64_t r = range.begin; r < range.end; ++r) {
-      const T g = gy[r * cols + c];
+      const A g = gy[r * cols + c];
       gamma += (x[r * cols + c] - mean[r]) * rstd[r] * g;
       beta += g;
     }
@@ -289,7 +296,7 @@ void softmax_gradient(const D& device, std::int64_t rows, std::int64_t cols, con
 
 template <launch::KernelDevice D, class T>
 void cross_entropy(const D& device, std::int64_t rows, std::int64_t cols, const T* logits, const std::int32_t* labels,
-                   T smoothing, T* loss) {
+                   Accumulator<T> smoothing, Accumulator<T>* loss) {
   with_row_threads(cols, [&](auto threads) {
     run_blocks(device, "cross_entropy",
                launch::CrossEntropyRow<T, decltype(threads)::value>{rows, cols, logits, labels, smoothing, loss});
@@ -298,7 +305,7 @@ void cross_entropy(const D& device, std::int64_t rows, std::int64_t cols, const 
 
 template <launch::KernelDevice D, class T>
 void cross_entropy_gradient(const D& device, std::int64_t rows, std::int64_t cols, const T* logits,
-                            const std::int32_t* labels, T smoothing, const T* g, T* out) {
+                            const std::int32_t* labels, Accumulator<T> smoothing, const T* g, T* out) {
   with_row_threads(cols, [&](auto threads) {
     run_blocks(
         device, "cross_entropy_gradient",
@@ -315,18 +322,18 @@ void embedding_gradient(const D& device, const T* g, std::int64_t rows, std::int
 
 template <launch::KernelDevice D, class T>
 void layer_norm(const D& device, std::int64_t rows, std::int64_t cols, const T* x, const T* gamma, const T* beta,
-                double eps, T* y, T* mean, T* rstd) {
+                double eps, T* y, Accumulator<T>* mean, Accumulator<T>* rstd) {
   with_row_threads(cols, [&](auto threads) {
     run_blocks(device, "layer_norm",
-               launch::LayerNormRow<T, decltype(threads)::value>{rows, cols, x, gamma, beta, static_cast<T>(eps), y,
+               launch::LayerNormRow<T, decltype(threads)::value>{rows, cols, x, gamma, beta, static_cast<Accumulator<T>>(eps), y,
                                                                  mean, rstd});
   });
 }
 
 template <launch::KernelDevice D, class T>
 void layer_norm_gradient(const D& device, std::int64_t rows, std::int64_t cols, std::int64_t slabs, const T* gy,
-                         const T* x, const T* gamma, const T* mean, const T* rstd, T* gx, T* gamma_parts,
-                         T* beta_parts) {
+                         const T* x, const T* gamma, const Accumulator<T>* mean, const Accumulator<T>* rstd, T* gx,
+                         Accumulator<T>* gamma_parts, Accumulator<T>* beta_parts) {
   with_row_threads(cols, [&](auto threads) {
     run_blocks(device, "layer_norm_gradient",
                launch::LayerNormGradientRow<T, decltype(threads)::value>{rows, cols, gy, x, gamma, mean, rstd, gx});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/ops/in_float.hpp>
 #include <hypersd/ops/reduce.hpp>
 #include <hypersd/ops/softmax_cpu.hpp>
 #if HYPERSD_HAS_CUDA
@@ -14,18 +15,26 @@ namespace hypersd::ops {
 template <class T, class D>
 Tensor<T, D> softmax(const Tensor<T, D>& x) {
   require<ShapeError>(x.rank() > 0, "softmax of a scalar");
-  Tensor<T, D> y(x.shape());
-  if (x.size() > 0) backend::softmax(D{}, x.size() / x.dim(-1), x.dim(-1), x.data(), y.data());
-  return y;
+  if constexpr (detail::in_float<T, D>) {
+    return cast<T>(softmax(detail::wide(x)));
+  } else {
+    Tensor<T, D> y(x.shape());
+    if (x.size() > 0) backend::softmax(D{}, x.size() / x.dim(-1), x.dim(-1), x.data(), y.data());
+    return y;
+  }
 }
 
 /// Gradient of `softmax` from its result y: y (g - sum g y).
 template <class T, class D>
 Tensor<T, D> softmax_gradient(const Tensor<T, D>& g, const Tensor<T, D>& y) {
   require_same_shape("softmax_gradient", g.shape(), y.shape());
-  Tensor<T, D> gx(y.shape());
-  if (y.size() > 0) backend::softmax_gradient(D{}, y.size() / y.dim(-1), y.dim(-1), g.data(), y.data(), gx.data());
-  return gx;
+  if constexpr (detail::in_float<T, D>) {
+    return cast<T>(softmax_gradient(detail::wide(g), detail::wide(y)));
+  } else {
+    Tensor<T, D> gx(y.shape());
+    if (y.size() > 0) backend::softmax_gradient(D{}, y.size() / y.dim(-1), y.dim(-1), g.data(), y.data(), gx.data());
+    return gx;
+  }
 }
 
 namespace detail {
@@ -44,10 +53,15 @@ inline void require_labels(const Shape& logits, const Shape& labels, double smoo
 template <class T, class D>
 Tensor<T, D> cross_entropy(const Tensor<T, D>& logits, const Tensor<std::int32_t, D>& labels, double smoothing = 0) {
   detail::require_labels(logits.shape(), labels.shape(), smoothing);
-  Tensor<T, D> rows(Shape{logits.dim(0)});
-  backend::cross_entropy(D{}, logits.dim(0), logits.dim(1), logits.data(), labels.data(), static_cast<T>(smoothing),
-                         rows.data());
-  return map_sum(Affine<T>{T(1) / static_cast<T>(logits.dim(0)), T(0)}, rows);
+  if constexpr (detail::in_float<T, D>) {
+    return cast<T>(cross_entropy(detail::wide(logits), labels, smoothing));
+  } else {
+    using A = Accumulator<T>;
+    Tensor<A, D> rows(Shape{logits.dim(0)});
+    backend::cross_entropy(D{}, logits.dim(0), logits.dim(1), logits.data(), labels.data(), static_cast<A>(smoothing),
+                           rows.data());
+    return cast<T>(map_sum(Affine<A>{A(1) / static_cast<A>(logits.dim(0)), A(0)}, rows));
+  }
 }
 
 /// Gradient of `cross_entropy` with respect to the logits: (softmax(logits) - q) g / B for the loss's gradient g [1].
@@ -55,10 +69,14 @@ template <class T, class D>
 Tensor<T, D> cross_entropy_gradient(const Tensor<T, D>& g, const Tensor<T, D>& logits,
                                     const Tensor<std::int32_t, D>& labels, double smoothing = 0) {
   detail::require_labels(logits.shape(), labels.shape(), smoothing);
-  Tensor<T, D> out(logits.shape());
-  backend::cross_entropy_gradient(D{}, logits.dim(0), logits.dim(1), logits.data(), labels.data(),
-                                  static_cast<T>(smoothing), g.data(), out.data());
-  return out;
+  if constexpr (detail::in_float<T, D>) {
+    return cast<T>(cross_entropy_gradient(detail::wide(g), detail::wide(logits), labels, smoothing));
+  } else {
+    Tensor<T, D> out(logits.shape());
+    backend::cross_entropy_gradient(D{}, logits.dim(0), logits.dim(1), logits.data(), labels.data(),
+                                    static_cast<Accumulator<T>>(smoothing), g.data(), out.data());
+    return out;
+  }
 }
 
 }  // namespace hypersd::ops
