@@ -37,13 +37,13 @@ class State {
     push<T>(name, [tensor] { return tensor; });
   }
   /// Adds the present and future value of a variable.
-  template <Real T, Device D>
+  template <Floating T, Device D>
   void add(const std::string& name, const Var<T, D>& var) {
     require<ShapeError>(var.defined(), "state: variable '", name, "' is undefined");
     push<T>(name, [var] { return var.value(); });
   }
   /// Adds parameters under `prefix`.
-  template <Real T, Device D>
+  template <Floating T, Device D>
   void add(const std::string& prefix, const optim::ParameterList<T, D>& parameters) {
     for (const auto& p : parameters) add(prefix + p.name, p.var);
   }
