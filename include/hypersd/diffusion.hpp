@@ -11,6 +11,7 @@
 #include <hypersd/diffusion/elementwise.hpp>
 #include <hypersd/diffusion/embedded_guidance.hpp>
 #include <hypersd/diffusion/forward_process.hpp>
+#include <hypersd/diffusion/graph_sampler.hpp>
 #include <hypersd/diffusion/guidance.hpp>
 #include <hypersd/diffusion/jump.hpp>
 #include <hypersd/diffusion/mixture.hpp>
