@@ -2,7 +2,6 @@
 #pragma once
 
 #include <hypersd/core/graph.hpp>
-#include <hypersd/ops/affine_step_cpu.hpp>
 #include <hypersd/ops/map_cpu.hpp>
 #include <hypersd/ops/matmul_cpu.hpp>
 #include <hypersd/ops/random_cpu.hpp>
@@ -61,10 +60,6 @@ void uniform(const emulated::Kernels&, A&&... a) {
   uniform(Cpu{}, std::forward<A>(a)...);
 }
 template <class... A>
-void affine_step(const emulated::Kernels&, A&&... a) {
-  affine_step(Cpu{}, std::forward<A>(a)...);
-}
-template <class... A>
 void gemm(const emulated::Kernels&, A&&... a) {
   gemm(Cpu{}, std::forward<A>(a)...);
 }
@@ -79,6 +74,7 @@ void linear(const emulated::Kernels&, A&&... a) {
 
 }  // namespace hypersd::ops::backend
 
+#include <hypersd/ops/affine_step_elements.hpp>
 #include <hypersd/ops/attention_gradient_block.hpp>
 #include <hypersd/ops/elements.hpp>
 #include <hypersd/ops/group_norm_block.hpp>

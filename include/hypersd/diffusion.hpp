@@ -8,13 +8,17 @@
 #include <hypersd/diffusion/apply_step.hpp>
 #include <hypersd/diffusion/condition_dropout.hpp>
 #include <hypersd/diffusion/denoiser.hpp>
+#include <hypersd/diffusion/elementwise.hpp>
 #include <hypersd/diffusion/embedded_guidance.hpp>
 #include <hypersd/diffusion/forward_process.hpp>
+#include <hypersd/diffusion/graph_sampler.hpp>
 #include <hypersd/diffusion/guidance.hpp>
 #include <hypersd/diffusion/jump.hpp>
 #include <hypersd/diffusion/mixture.hpp>
 #include <hypersd/diffusion/objective.hpp>
 #include <hypersd/diffusion/prediction.hpp>
+#include <hypersd/diffusion/sample_run.hpp>
+#include <hypersd/diffusion/sample_table.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedule.hpp>
 #include <hypersd/diffusion/schedules/cosine.hpp>
