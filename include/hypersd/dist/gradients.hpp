@@ -15,6 +15,11 @@ struct StepMean {
   int failed = -1;  ///< the first rank whose step failed, or -1; then loss and gradients are of no use
 };
 
+/// Thrown by a collective that some rank does not take part in, because its step has failed before.
+struct StepFailedElsewhere : CommunicationError {
+  using CommunicationError::CommunicationError;
+};
+
 /// Averages the gradients of parameters over the ranks by one reduction of one buffer:
 /// [all gradients | loss | a flag a parameter: is there a gradient | a flag a rank: did it fail]. Those of 16 bits are
 /// averaged in float32.
@@ -74,5 +79,14 @@ class GradientMean {
   optim::ParameterList<T, D> parameters_;
   Tensor<A, D> flat_;
 };
+
+/// The same for gradients within a step, while others may have left it: the ranks vote first. Throws
+/// StepFailedElsewhere where one has; a rank that leaves must have voted `true` (see `Group::any`).
+template <Floating T, Device D>
+void average_within_step(const Group& group, const optim::ParameterList<T, D>& parameters) {
+  if (group.size() == 1) return;
+  if (group.any(false)) fail<StepFailedElsewhere>("rank ", group.rank(), ": the step failed on another rank");
+  (void)GradientMean<T, D>(parameters)(group, 0);
+}
 
 }  // namespace hypersd::dist

@@ -52,8 +52,8 @@ struct TrainReport {
 /// With several processes in `TrainOptions::group` each calls the step function on its part of the batch
 /// (`dist::slice`), and loss and gradients are averaged before clipping. Rank 0 alone writes, logs and reports; the
 /// others begin with its state. A step that throws on one rank throws on all, a CommunicationError naming it on the
-/// others, and nothing has been updated. What the step function itself trains (a critic) sees its own part of the batch
-/// only.
+/// others, and nothing has been updated. What learns within the step
+/// (a critic) averages its gradients too, if it was added to `state()`.
 ///
 /// On a GPU a process by itself does not wait for its steps: loss and norm are looked at when a line of the loss curve
 /// is due (`DeferredSteps`), and progress is reported then. A step that is not finite, and those after it, have changed
@@ -76,6 +76,7 @@ class Trainer {
     need(options_.clip >= 0, "clip", options_.clip);
     need(static_cast<bool>(options_.learning_rate), "learning_rate", "no schedule");
     need(!parameters_.empty(), "parameters", "an empty list");
+    state_.together(options_.group);
     state_.add("parameter.", parameters_);
     state_.add("adamw.", optimizer_);
     if (options_.ema) {
@@ -216,12 +217,18 @@ class Trainer {
   template <class StepFn>
   double evaluate_together(StepFn& step_fn, Diagnostics& diagnostics) {
     std::exception_ptr mine;
+    bool missed = true;  // the vote of a learner, which has ended the step here
     double value = 0;
     try {
       value = evaluate(step_fn, diagnostics);
+      missed = false;
+    } catch (const dist::StepFailedElsewhere&) {
     } catch (...) {
       mine = std::current_exception();
+      missed = false;
     }
+    // What learns within the step votes before it averages: so must a rank that is here already.
+    if (state_.learners() && !missed) (void)options_.group.any(mine != nullptr);
     const dist::StepMean mean = gradients_(options_.group, value, mine != nullptr);
     if (mean.failed >= 0) options_.group.rethrow(mean.failed, mine);
     return mean.loss;
