@@ -75,6 +75,18 @@ HYPERSD_HD void run_thread(const Op& op, std::int64_t n, std::int64_t grid, std:
   for (auto i = static_cast<Index>(first(block, thread)); i < end; i += step) op(i);
 }
 
+/// Work items for `n` elements of which each does `per`, so that as many reads are under way at a time; a block's items
+/// begin next to each other, and an item's elements are `threads` apart.
+HYPERSD_HD constexpr std::int64_t unrolled_items(std::int64_t n, int per) {
+  const std::int64_t tile = static_cast<std::int64_t>(per) * threads;
+  return (n + tile - 1) / tile * threads;
+}
+/// Element number `u` < `per` of item `i`; it may lie behind the last element.
+HYPERSD_HD constexpr std::int64_t unrolled_element(std::int64_t i, int per, int u) {
+  const std::int64_t tile = i / threads;
+  return (tile * per + u) * threads + (i - tile * threads);
+}
+
 /// Items [begin, end) of part `part` of `parts` nearly equal, ordered parts of [0, n).
 struct Range {
   std::int64_t begin, end;
