@@ -10,16 +10,26 @@ namespace hypersd::detail {
 
 /// A compute capability as people write it, from ten or a hundred times it: "8.0".
 inline std::string capability_text(int major, int minor) {
-  return std::to_string(major) + "." + std::to_string(minor);
+  std::string out = std::to_string(major);
+  out += '.';
+  out += std::to_string(minor);
+  return out;
 }
 
 /// Compute capabilities that this translation unit was compiled for, times 100, rising.
+#if defined(__CUDA_ARCH_LIST__)
 inline constexpr int compiled_capabilities[] = {__CUDA_ARCH_LIST__};
+#else  // clang does not say
+inline constexpr int compiled_capabilities[] = {800};
+#endif
 
 /// "8.0, 9.0".
 inline std::string compiled_for() {
   std::string out;
-  for (const int c : compiled_capabilities) out += (out.empty() ? "" : ", ") + capability_text(c / 100, c / 10 % 10);
+  for (const int c : compiled_capabilities) {
+    if (!out.empty()) out += ", ";
+    out += capability_text(c / 100, c / 10 % 10);
+  }
   return out;
 }
 
