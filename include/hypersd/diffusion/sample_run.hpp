@@ -30,9 +30,9 @@ class SampleRun {
   /// Tensors [B] of one evaluation; those that it has no use for are undefined.
   struct Operands {
     Tensor<T, D> time;
-    Tensor<A, D> x, prediction;                ///< of the update; the latter without guidance
-    Tensor<A, D> conditional, unconditional;   ///< the update's shares of the branches of guidance
-    Tensor<A, D> noise, memory;                ///< of the update
+    Tensor<A, D> x, prediction;               ///< of the update; the latter without guidance
+    Tensor<A, D> conditional, unconditional;  ///< the update's shares of the branches of guidance
+    Tensor<A, D> noise, memory;               ///< of the update
     Tensor<A, D> remember_x, remember_prediction;
   };
 
@@ -80,8 +80,9 @@ class SampleRun {
       const int i = r[static_cast<std::size_t>(which)];
       return i < 0 ? Tensor<A, D>{} : scales_.row(i);
     };
-    return {inputs().row(r[time]), row(x),     row(prediction), row(conditional),         row(unconditional),
-            row(noise),            row(memory), row(remember_x), row(remember_prediction)};
+    return {inputs().row(r[time]),   row(x),     row(prediction), row(conditional),
+            row(unconditional),      row(noise), row(memory),     row(remember_x),
+            row(remember_prediction)};
   }
   /// Whether any sample needs the unconditional branch.
   [[nodiscard]] bool both_branches() const { return both_; }
