@@ -15,6 +15,7 @@
 #include <hypersd/diffusion/mixture.hpp>
 #include <hypersd/diffusion/objective.hpp>
 #include <hypersd/diffusion/prediction.hpp>
+#include <hypersd/diffusion/sample_scales.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedule.hpp>
 #include <hypersd/diffusion/schedules/cosine.hpp>

@@ -19,7 +19,7 @@ const Stream noise = stream(11, "affine_step");
 /// Operands of a batch; the noise of sample 1 is 0. The scales hold for every element type.
 template <class T>
 ops::AffineStep<T, Cpu> operands(const Shape& shape, bool second, bool noisy) {
-  using A = ops::Accumulator<T>;
+  using A = Accumulator<T>;
   auto elements = [&](const char* name) { return ops::cast<T>(normal<float>(shape, name)); };
   ops::AffineStep<T, Cpu> a{elements("x"), normal<A>({shape[0]}, "xs"), elements("first"), normal<A>({shape[0]}, "fs")};
   if (second) a.second = elements("second"), a.second_scale = normal<A>({shape[0]}, "ss");

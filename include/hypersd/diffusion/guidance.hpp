@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <hypersd/diffusion/denoiser.hpp>
+#include <hypersd/diffusion/sample_scales.hpp>
 #include <hypersd/ops/copy.hpp>
 #include <hypersd/ops/map.hpp>
 #include <hypersd/ops/reduce.hpp>
@@ -79,7 +80,7 @@ C concatenate(const C& a, const C& b) {
 /// Predictions under the condition and, if `both`, under the null condition: one batch of 2 B where the condition type
 /// can be joined (it has a free function `concat_batch(a, b)`, is a tensor, or is empty), else two calls.
 template <class N, class T, class D, class C>
-Branches<T, D> predict_branches(const N& net, const Tensor<T, D>& x, const Tensor<T, D>& t,
+Branches<T, D> predict_branches(const N& net, const Tensor<T, D>& x, const Numbers<T, D>& t,
                                 const GuidedCondition<C>& condition, bool both = true) {
   if (!both) return {predict(net, x, t, condition.conditional), {}};
   if constexpr (detail::Concatenated<C>) {
@@ -102,7 +103,7 @@ std::vector<double> rescale_factors(const Branches<T, D>& e, const std::vector<G
   const double n = static_cast<double>(e.conditional.size()) / static_cast<double>(e.conditional.dim(0));
   const auto centred = [&](const Tensor<T, D>& a) {
     Tensor<T, D> mean = ops::sum_to_samples(a), out(a.shape());
-    ops::map_into(mean, ops::Affine<T>{static_cast<T>(1 / n), T(0)}, mean);
+    ops::map_into(mean, ops::Affine<Accumulator<T>>{static_cast<Accumulator<T>>(1 / n), 0}, mean);
     ops::map_into(out, ops::Sub{}, a, ops::per_sample(mean));
     return out;
   };
@@ -127,14 +128,13 @@ Tensor<T, D> combine_branches(const Branches<T, D>& e, const std::vector<Guidanc
   if (!e.unconditional.defined()) return e.conditional;
   std::vector<double> factors(weights.size(), 1.0);
   if (rescale != 0) factors = rescale_factors(e, weights, rescale);
-  std::vector<T> a, b;
+  std::vector<double> a, b;
   for (std::size_t i = 0; i < weights.size(); ++i) {
-    a.push_back(static_cast<T>(factors[i] * weights[i].conditional));
-    b.push_back(static_cast<T>(factors[i] * weights[i].unconditional));
+    a.push_back(factors[i] * weights[i].conditional);
+    b.push_back(factors[i] * weights[i].unconditional);
   }
-  const Shape batch{static_cast<std::int64_t>(weights.size())};
-  return ops::map(ops::Combine{}, e.conditional, e.unconditional, ops::per_sample(Tensor<T, D>::from(batch, a)),
-                  ops::per_sample(Tensor<T, D>::from(batch, b)));
+  return ops::map(ops::Combine{}, e.conditional, e.unconditional, ops::per_sample(sample_scales<T, D>(a)),
+                  ops::per_sample(sample_scales<T, D>(b)));
 }
 
 /// No guidance: the conditional prediction as it is.
@@ -165,7 +165,7 @@ static_assert(Guidance<NoGuidance> && Guidance<ClassifierFree>);
 /// The guided prediction itself, as a teacher's step needs it: sample b has scale `scales[b]` (g form). Only the
 /// conditional branch runs if all scales are at most 1.
 template <class N, class T, class D, class C>
-Tensor<T, D> predict_guided(const N& net, const Tensor<T, D>& x, const Tensor<T, D>& t,
+Tensor<T, D> predict_guided(const N& net, const Tensor<T, D>& x, const Numbers<T, D>& t,
                             const GuidedCondition<C>& condition, const std::vector<double>& scales,
                             double rescale = 0) {
   require<ShapeError>(x.rank() > 0 && static_cast<std::int64_t>(scales.size()) == x.dim(0),

@@ -80,7 +80,7 @@ class Sampler {
       const PlannedStep& step = planned[static_cast<std::size_t>(i)];
       auto number = static_cast<std::uint64_t>(i);
       for (const Evaluation& e : step.evaluations) {
-        const auto t = Tensor<T, D>::full(Shape{batch}, static_cast<T>(e.time));
+        const auto t = Numbers<T, D>::full(Shape{batch}, static_cast<Accumulator<T>>(e.time));
         const Branches<T, D> f = evaluate(net, state.x, t, condition, weights);
         advance(state, f, e, weights, stream(options.seed, "solver noise", number), offset);
         number += std::uint64_t{1} << 32;  // a step's later evaluations have noise of their own
@@ -115,7 +115,7 @@ class Sampler {
   }
 
   template <class Net, class T, class D, class Condition>
-  static Branches<T, D> evaluate(const Net& net, const Tensor<T, D>& x, const Tensor<T, D>& t,
+  static Branches<T, D> evaluate(const Net& net, const Tensor<T, D>& x, const Numbers<T, D>& t,
                                  const Condition& condition, const std::vector<GuidanceWeights>& weights) {
     if constexpr (!G::guided) {
       if constexpr (detail::is_guided<Condition>)
@@ -138,14 +138,14 @@ class Sampler {
   }
 
   template <class Net, class T, class D, class Condition>
-  static Tensor<T, D> predict_embedded(const Net& net, const Tensor<T, D>& x, const Tensor<T, D>& t,
+  static Tensor<T, D> predict_embedded(const Net& net, const Tensor<T, D>& x, const Numbers<T, D>& t,
                                        const Condition& condition, const std::vector<GuidanceWeights>& weights) {
     constexpr bool embeds = Predictor<GuidedStudent<Net, T, D>, T, D, Condition>;
     static_assert(embeds, "EmbeddedGuidance needs a student with a w-embedding: net(x, t, condition, w)");
     if constexpr (embeds) {
-      std::vector<T> shares;
-      for (const GuidanceWeights& g : weights) shares.push_back(static_cast<T>(g.conditional - 1));
-      const auto w = Tensor<T, D>::from(Shape{x.dim(0)}, shares);
+      std::vector<double> shares;
+      for (const GuidanceWeights& g : weights) shares.push_back(g.conditional - 1);
+      const auto w = sample_scales<T, D>(shares);
       return predict(GuidedStudent<Net, T, D>{net, w}, x, t, condition);
     }
   }
