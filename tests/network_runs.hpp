@@ -7,6 +7,7 @@
 #include <hypersd/diffusion/solvers/tcd.hpp>
 #include <hypersd/nn/init.hpp>
 #include <hypersd/nn/models/unet.hpp>
+#include <hypersd/ops/cast.hpp>
 #include <hypersd/optim/adamw.hpp>
 #include <hypersd/pipeline/denoising_loss.hpp>
 
@@ -14,7 +15,8 @@
 #include <vector>
 
 /// \file
-/// Whole networks as functions of the device, for tests that compare devices.
+/// Whole networks as functions of the device and the element type, for tests that compare them. `Stored` is a type to
+/// which inputs and parameters are rounded first.
 
 namespace network_runs {
 
@@ -30,32 +32,56 @@ inline nn::UnetConfig small() {
   return c;
 }
 
-template <class D>
-Tensor<float, D> normal(const Shape& shape, const char* name) {
-  return numbers::normal<float>(shape, name).template to<D>();
+template <class D, class T = float, class Stored = T>
+Tensor<T, D> normal(const Shape& shape, const char* name) {
+  return ops::cast<T>(ops::cast<Stored>(numbers::normal<float>(shape, name))).template to<D>();
 }
 
-template <class D>
-nn::UnetCondition<float, D> tokens(std::int64_t batch) {
-  return {Var<float, D>(normal<D>({batch, 3, 12}, "tokens")), {}};
+/// A result on the host, in float.
+template <class T, class D>
+Tensor<float> result(const Tensor<T, D>& t) {
+  return ops::cast<float>(t.template to<Cpu>());
 }
 
-template <class D>
-nn::Unet<float, D> unet() {
-  nn::Unet<float, D> net(small());
-  nn::init_parameters(net, 7);
+/// A network with the parameters that `seed` gives the one of type `Source`.
+template <class Net, class Source, class Config>
+Net network(const Config& config, std::uint64_t seed) {
+  Net net(config);
+  if constexpr (std::same_as<Net, Source>) {
+    nn::init_parameters(net, seed);
+  } else {
+    Source source(config);
+    nn::init_parameters(source, seed);
+    nn::copy_parameters(source, net);
+  }
   return net;
 }
 
+template <class D, class T = float, class Stored = T>
+nn::UnetCondition<T, D> tokens(std::int64_t batch) {
+  return {Var<T, D>(normal<D, T, Stored>({batch, 3, 12}, "tokens")), {}};
+}
+
+template <class D, class T = float, class Stored = T>
+nn::Unet<T, D> unet() {
+  return network<nn::Unet<T, D>, nn::Unet<Stored, D>>(small(), 7);
+}
+
+template <class Net>
+void add_gradients(Net& net, std::vector<Tensor<float>>& out) {
+  for (const auto& p : nn::parameters(net))
+    if (p.var.grad().defined()) out.push_back(result(p.var.grad()));
+}
+
 /// The result of a UNet and the gradients of its input and of all its parameters.
-template <class D>
+template <class D, class T = float, class Stored = T>
 std::vector<Tensor<float>> gradients() {
-  auto net = unet<D>();
-  const Var<float, D> x(normal<D>({2, 6, 4, 4}, "x"), true);
-  const auto y = net(x, normal<D>({2}, "t"), tokens<D>(2));
-  autograd::backward(y, normal<D>(y.shape(), "gy"));
-  std::vector<Tensor<float>> out{y.value().template to<Cpu>(), x.grad().template to<Cpu>()};
-  for (const auto& p : optim::parameters_of(net)) out.push_back(p.var.grad().template to<Cpu>());
+  auto net = unet<D, T, Stored>();
+  const Var<T, D> x(normal<D, T, Stored>({2, 6, 4, 4}, "x"), true);
+  const auto y = net(x, normal<D, Accumulator<T>>({2}, "t"), tokens<D, T, Stored>(2));
+  autograd::backward(y, normal<D, T, Stored>(y.shape(), "gy"));
+  std::vector<Tensor<float>> out{result(y.value()), result(x.grad())};
+  add_gradients(net, out);
   return out;
 }
 
@@ -79,11 +105,11 @@ std::vector<Tensor<float>> trained(int steps) {
 }
 
 /// Four stochastic steps of the sampler.
-template <class D>
+template <class D, class T = float, class Stored = T>
 std::vector<Tensor<float>> sampled() {
-  const auto net = unet<D>();
+  const auto net = unet<D, T, Stored>();
   const diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Epsilon> sampler({.eta = 0.3});
-  return {sampler(net, normal<D>({2, 4, 4, 4}, "noise"), tokens<D>(2), 4).template to<Cpu>()};
+  return {result(sampler(net, normal<D, T, Stored>({2, 4, 4, 4}, "noise"), tokens<D, T, Stored>(2), 4))};
 }
 
 /// The same run, recorded with other contents and another seed.

@@ -24,18 +24,17 @@ Var<T, D> mul(const Var<T, D>& x, const Y& y) {
 }
 /// a x + b with numbers a, b.
 template <class T, class D>
-Var<T, D> affine(const Var<T, D>& x, std::type_identity_t<T> a, std::type_identity_t<T> b = 0) {
-  return map(ops::Affine<T>{a, b}, x);
+Var<T, D> affine(const Var<T, D>& x, Accumulator<T> a, Accumulator<T> b = 0) {
+  return map(ops::Affine<Accumulator<T>>{a, b}, x);
 }
 /// a x + b y with numbers a, b.
 template <class T, class D>
-Var<T, D> linear_combination(std::type_identity_t<T> a, const Var<T, D>& x, std::type_identity_t<T> b,
-                             const Var<T, D>& y) {
-  return map(ops::LinearCombination<T>{a, b}, x, y);
+Var<T, D> linear_combination(Accumulator<T> a, const Var<T, D>& x, Accumulator<T> b, const Var<T, D>& y) {
+  return map(ops::LinearCombination<Accumulator<T>>{a, b}, x, y);
 }
 /// a[i] x[i] + b[i] y[i] for sample i; a and b are constant [B] tensors.
 template <class T, class D>
-Var<T, D> combine_samples(const Tensor<T, D>& a, const Var<T, D>& x, const Tensor<T, D>& b, const Var<T, D>& y) {
+Var<T, D> combine_samples(const Numbers<T, D>& a, const Var<T, D>& x, const Numbers<T, D>& b, const Var<T, D>& y) {
   return map(ops::Combine{}, x, y, ops::per_sample(a), ops::per_sample(b));
 }
 

@@ -7,16 +7,18 @@ namespace hypersd::autograd {
 
 /// Sum of f(operands...) over all elements, shape [1]; the addends are never stored, forward or backward.
 template <class F, class T, class D, class... X>
-Var<T, D> map_sum(const F& f, T scale, const Var<T, D>& first, const X&... rest) {
-  auto value = ops::map_sum(f, first.value(), detail::MapOperand<X>::tensor(rest)...);
-  ops::map_into(value, ops::Affine<T>{scale, T(0)}, value);
+Var<T, D> map_sum(const F& f, Accumulator<T> scale, const Var<T, D>& first, const X&... rest) {
+  using A = Accumulator<T>;
+  const auto total = ops::wide_map_sum(f, first.value(), detail::MapOperand<X>::tensor(rest)...);
+  Tensor<T, D> value(Shape{1});
+  ops::map_into(value, ops::Affine<A>{scale, A(0)}, total);
   std::vector<Var<T, D>> inputs{first};
   (detail::collect(inputs, rest), ...);
   return make_result<T, D>(
       std::move(value), inputs, [f, scale, operands = std::tuple(first, rest...)](const Tensor<T, D>& g) {
         // The incoming gradient is one number; spreading it keeps every map of one kind.
         Tensor<T, D> spread(std::get<0>(operands).shape());
-        ops::map_into(spread, ops::Affine<T>{scale, T(0)}, ops::everywhere(g));
+        ops::map_into(spread, ops::Affine<A>{scale, A(0)}, ops::everywhere(g));
         detail::map_backward<0>(f, spread, operands);
       });
 }
@@ -24,13 +26,14 @@ Var<T, D> map_sum(const F& f, T scale, const Var<T, D>& first, const X&... rest)
 /// Mean of f(operands...) over all elements of `first`, shape [1].
 template <class F, class T, class D, class... X>
 Var<T, D> map_mean(const F& f, const Var<T, D>& first, const X&... rest) {
-  return map_sum(f, T(1) / static_cast<T>(std::max<std::int64_t>(1, first.size())), first, rest...);
+  using A = Accumulator<T>;
+  return map_sum(f, A(1) / static_cast<A>(std::max<std::int64_t>(1, first.size())), first, rest...);
 }
 
 /// Sum of all elements, shape [1].
 template <class T, class D>
 Var<T, D> sum(const Var<T, D>& x) {
-  return map_sum(ops::Identity{}, T(1), x);
+  return map_sum(ops::Identity{}, Accumulator<T>(1), x);
 }
 /// Mean of all elements, shape [1].
 template <class T, class D>
@@ -51,12 +54,13 @@ Var<T, D> sum_to_samples(const Var<T, D>& x) {
 /// Mean over the positions of each sample: [B, ..., C] -> [B, C] (global average pooling).
 template <class T, class D>
 Var<T, D> mean_positions(const Var<T, D>& x) {
+  using A = Accumulator<T>;
   auto value = ops::sum_to_sample_channels(x.value());
-  const T scale = static_cast<T>(value.size()) / static_cast<T>(std::max<std::int64_t>(1, x.size()));
-  ops::map_into(value, ops::Affine<T>{scale, T(0)}, value);
+  const A scale = static_cast<A>(value.size()) / static_cast<A>(std::max<std::int64_t>(1, x.size()));
+  ops::map_into(value, ops::Affine<A>{scale, A(0)}, value);
   return make_result<T, D>(std::move(value), {x}, [x, scale](const Tensor<T, D>& g) {
     Tensor<T, D> gx(x.shape());
-    ops::map_into(gx, ops::Affine<T>{scale, T(0)}, ops::per_channel(g));
+    ops::map_into(gx, ops::Affine<A>{scale, A(0)}, ops::per_channel(g));
     x.accumulate(std::move(gx));
   });
 }

@@ -163,6 +163,10 @@ class Tensor {
   bool defined_ = false;
 };
 
+/// Numbers [B] that go with the samples of a tensor of T but are not elements of it: times, factors, statistics.
+template <Scalar T, Device D = Cpu>
+using Numbers = Tensor<Accumulator<T>, D>;
+
 /// Throws ShapeError naming `op` unless both shapes agree.
 inline void require_same_shape(const char* op, const Shape& a, const Shape& b) {
   require<ShapeError>(a == b, op, ": shapes ", a, " and ", b, " differ");

@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/diffusion/sample_scales.hpp>
 #include <hypersd/diffusion/step.hpp>
 #include <hypersd/ops/affine_step.hpp>
-#include <vector>
 
 namespace hypersd::diffusion {
-
-/// One number a sample, on the device, in the type in which steps are added up.
-template <class T, class D>
-Tensor<Accumulator<T>, D> sample_scales(const std::vector<double>& values) {
-  using A = Accumulator<T>;
-  std::vector<A> rounded;
-  for (const double v : values) rounded.push_back(static_cast<A>(v));
-  return Tensor<A, D>::from(Shape{static_cast<std::int64_t>(values.size())}, rounded);
-}
 
 /// out = c.x x + c.prediction prediction + c.noise z + c.memory memory with the coefficients `c[b]` of sample b, in one
 /// pass; `out` may be `x`. z are elements `offset`, `offset` + 1, ... of stream `s`. Throws ShapeError, and OptionError

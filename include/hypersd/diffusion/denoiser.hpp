@@ -8,15 +8,15 @@
 namespace hypersd::diffusion {
 
 /// A network: `net(x, t, condition)` with x a variable [B, ...] and t [B] training times as numbers gives a prediction
-/// of x's shape. What `Condition` is, the network says.
+/// of x's shape. Times are float where x is of 16 bits. What `Condition` is, the network says.
 template <class N, class T, class D, class Condition>
-concept Denoiser = requires(const N& net, const Var<T, D>& x, const Tensor<T, D>& t, const Condition& condition) {
+concept Denoiser = requires(const N& net, const Var<T, D>& x, const Numbers<T, D>& t, const Condition& condition) {
   { net(x, t, condition) } -> std::convertible_to<Var<T, D>>;
 };
 
 /// A denoiser without parameters to train, an analytic one say: the same on plain tensors.
 template <class N, class T, class D, class Condition>
-concept TensorDenoiser = requires(const N& net, const Tensor<T, D>& x, const Tensor<T, D>& t,
+concept TensorDenoiser = requires(const N& net, const Tensor<T, D>& x, const Numbers<T, D>& t,
                                   const Condition& condition) {
   { net(x, t, condition) } -> std::convertible_to<Tensor<T, D>>;
 };
@@ -28,7 +28,7 @@ concept Predictor = Denoiser<N, T, D, Condition> || TensorDenoiser<N, T, D, Cond
 /// The prediction as a tensor; no tape is recorded. Throws ShapeError unless it has x's shape.
 template <class N, class T, class D, class Condition>
   requires Predictor<N, T, D, Condition>
-Tensor<T, D> predict(const N& net, const Tensor<T, D>& x, const Tensor<T, D>& t, const Condition& condition) {
+Tensor<T, D> predict(const N& net, const Tensor<T, D>& x, const Numbers<T, D>& t, const Condition& condition) {
   require<ShapeError>(x.rank() > 0 && t.size() == x.dim(0), "predict: ", t.size(), " times for a batch of shape ",
                       x.shape());
   Tensor<T, D> out;

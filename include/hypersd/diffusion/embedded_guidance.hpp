@@ -16,10 +16,10 @@ using nn::guidance_embedding;
 template <class N, class T, class D>
 struct GuidedStudent {
   const N& net;
-  const Tensor<T, D>& w;
+  const Numbers<T, D>& w;
 
   template <class X, class C>
-  auto operator()(const X& x, const Tensor<T, D>& t, const C& condition) const -> decltype(net(x, t, condition, w)) {
+  auto operator()(const X& x, const Numbers<T, D>& t, const C& condition) const -> decltype(net(x, t, condition, w)) {
     return net(x, t, condition, w);
   }
 };

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <hypersd/core/math.hpp>
 #include <hypersd/diffusion/denoiser.hpp>
+#include <hypersd/diffusion/sample_scales.hpp>
 #include <hypersd/ops/copy.hpp>
 #include <hypersd/ops/map.hpp>
 #include <hypersd/ops/reduce.hpp>
@@ -80,7 +81,7 @@ C concatenate(const C& a, const C& b) {
 /// Predictions under the condition and, if `both`, under the null condition: one batch of 2 B where the condition type
 /// can be joined (it has a free function `concat_batch(a, b)`, is a tensor, or is empty), else two calls.
 template <class N, class T, class D, class C>
-Branches<T, D> predict_branches(const N& net, const Tensor<T, D>& x, const Tensor<T, D>& t,
+Branches<T, D> predict_branches(const N& net, const Tensor<T, D>& x, const Numbers<T, D>& t,
                                 const GuidedCondition<C>& condition, bool both = true) {
   if (!both) return {predict(net, x, t, condition.conditional), {}};
   if constexpr (detail::Concatenated<C>) {
@@ -96,17 +97,16 @@ Branches<T, D> predict_branches(const N& net, const Tensor<T, D>& x, const Tenso
 /// The weights of each sample on the device, [B] each.
 template <class T, class D>
 struct SampleWeights {
-  Tensor<T, D> conditional, unconditional;
+  Numbers<T, D> conditional, unconditional;
 };
 template <class T, class D>
 SampleWeights<T, D> sample_weights(const std::vector<GuidanceWeights>& weights) {
-  std::vector<T> c, u;
+  std::vector<double> c, u;
   for (const GuidanceWeights& w : weights) {
-    c.push_back(static_cast<T>(w.conditional));
-    u.push_back(static_cast<T>(w.unconditional));
+    c.push_back(w.conditional);
+    u.push_back(w.unconditional);
   }
-  const Shape batch{static_cast<std::int64_t>(weights.size())};
-  return {Tensor<T, D>::from(batch, c), Tensor<T, D>::from(batch, u)};
+  return {sample_scales<T, D>(c), sample_scales<T, D>(u)};
 }
 
 /// phi std(e_c) / std(e) + 1 - phi of one sample from the sums of squares and products of its centred branches.
@@ -125,16 +125,18 @@ struct RescaleFactor {
 /// phi std(e_c) / std(e) + 1 - phi, std unbiased over a sample (Lin et al., section 3.4). Works from moments of the two
 /// branches, so the guided prediction need not exist yet. Throws OptionError for phi outside [0, 1].
 template <class T, class D>
-Tensor<T, D> rescale_factors(const Branches<T, D>& e, const SampleWeights<T, D>& weights, double phi) {
+Numbers<T, D> rescale_factors(const Branches<T, D>& e, const SampleWeights<T, D>& weights, double phi) {
   require<OptionError>(phi >= 0 && phi <= 1, "guidance: rescale = ", phi, " is not in [0, 1]");
   const double n = static_cast<double>(e.conditional.size()) / static_cast<double>(e.conditional.dim(0));
+  using A = Accumulator<T>;
   const auto centred = [&](const Tensor<T, D>& a) {
-    Tensor<T, D> mean = ops::sum_to_samples(a), out(a.shape());
-    ops::map_into(mean, ops::Affine<T>{static_cast<T>(1 / n), T(0)}, mean);
+    const Numbers<T, D> mean = ops::sum_to_samples(a);
+    const Tensor<A, D> out(a.shape());
+    ops::map_into(mean, ops::Affine<A>{static_cast<A>(1 / n), 0}, mean);
     ops::map_into(out, ops::Sub{}, a, ops::per_sample(mean));
     return out;
   };
-  const Tensor<T, D> c = centred(e.conditional), u = centred(e.unconditional);
+  const Tensor<A, D> c = centred(e.conditional), u = centred(e.unconditional);
   return ops::map(RescaleFactor{phi}, ops::sum_to_samples(ops::map(ops::Mul{}, c, c)),
                   ops::sum_to_samples(ops::map(ops::Mul{}, u, u)), ops::sum_to_samples(ops::map(ops::Mul{}, c, u)),
                   weights.conditional, weights.unconditional);
@@ -144,9 +146,9 @@ Tensor<T, D> rescale_factors(const Branches<T, D>& e, const SampleWeights<T, D>&
 template <class T, class D>
 Tensor<T, D> combine_branches(const Branches<T, D>& e, const SampleWeights<T, D>& weights, double rescale = 0) {
   if (!e.unconditional.defined()) return e.conditional;
-  Tensor<T, D> a = weights.conditional, b = weights.unconditional;
+  Numbers<T, D> a = weights.conditional, b = weights.unconditional;
   if (rescale != 0) {
-    const Tensor<T, D> factors = rescale_factors(e, weights, rescale);
+    const Numbers<T, D> factors = rescale_factors(e, weights, rescale);
     a = ops::map(ops::Mul{}, factors, a);
     b = ops::map(ops::Mul{}, factors, b);
   }
@@ -181,7 +183,7 @@ static_assert(Guidance<NoGuidance> && Guidance<ClassifierFree>);
 /// The guided prediction itself, as a teacher's step needs it: sample b has scale `scales[b]` (g form). Only the
 /// conditional branch runs if all scales are at most 1.
 template <class N, class T, class D, class C>
-Tensor<T, D> predict_guided(const N& net, const Tensor<T, D>& x, const Tensor<T, D>& t,
+Tensor<T, D> predict_guided(const N& net, const Tensor<T, D>& x, const Numbers<T, D>& t,
                             const GuidedCondition<C>& condition, const std::vector<double>& scales,
                             double rescale = 0) {
   require<ShapeError>(x.rank() > 0 && static_cast<std::int64_t>(scales.size()) == x.dim(0),

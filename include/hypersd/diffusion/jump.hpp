@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hypersd/autograd/functions.hpp>
+#include <hypersd/diffusion/sample_scales.hpp>
 #include <hypersd/diffusion/solver.hpp>
 
 /// \file
@@ -13,25 +14,25 @@ namespace hypersd::diffusion {
 /// Per-sample coefficients a x + b y, ready for `autograd::combine_samples`.
 template <class T, class D>
 struct SampleForms {
-  Tensor<T, D> x, prediction;
+  Numbers<T, D> x, prediction;
 };
 
-/// `form(b)` for b = 0 ... batch-1, rounded to T.
+/// `form(b)` for b = 0 ... batch-1.
 template <class T, class D, class F>
 SampleForms<T, D> sample_forms(std::int64_t batch, F&& form) {
-  std::vector<T> a, b;
+  std::vector<double> a, b;
   for (std::int64_t i = 0; i < batch; ++i) {
     const Form f = form(static_cast<std::size_t>(i));
-    a.push_back(static_cast<T>(f.x));
-    b.push_back(static_cast<T>(f.prediction));
+    a.push_back(f.x);
+    b.push_back(f.prediction);
   }
-  return {Tensor<T, D>::from(Shape{batch}, a), Tensor<T, D>::from(Shape{batch}, b)};
+  return {sample_scales<T, D>(a), sample_scales<T, D>(b)};
 }
 
 /// Times as the tensor [B] that a denoiser takes.
 template <class T, class D = Cpu>
-Tensor<T, D> time_tensor(const Times& t) {
-  return Tensor<T, D>::from(Shape{static_cast<std::int64_t>(t.size())}, std::vector<T>(t.begin(), t.end()));
+Numbers<T, D> time_tensor(const Times& t) {
+  return sample_scales<T, D>(t);
 }
 
 namespace detail {

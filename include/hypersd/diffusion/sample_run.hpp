@@ -29,17 +29,17 @@ class SampleRun {
 
   /// Tensors [B] of one evaluation; those that it has no use for are undefined.
   struct Operands {
-    Tensor<T, D> time;
-    Tensor<A, D> x, prediction;               ///< of the update; the latter without guidance
-    Tensor<A, D> conditional, unconditional;  ///< the update's shares of the branches of guidance
-    Tensor<A, D> noise, memory;               ///< of the update
-    Tensor<A, D> remember_x, remember_prediction;
+    Numbers<T, D> time;
+    Numbers<T, D> x, prediction;               ///< of the update; the latter without guidance
+    Numbers<T, D> conditional, unconditional;  ///< the update's shares of the branches of guidance
+    Numbers<T, D> noise, memory;               ///< of the update
+    Numbers<T, D> remember_x, remember_prediction;
   };
 
   /// `weights` is empty without guidance. With `embedded`, the network itself takes conditional - 1.
   SampleRun(std::vector<PlannedStep> steps, std::int64_t batch, const std::vector<GuidanceWeights>& weights,
             bool embedded)
-      : steps_(std::move(steps)), batch_(batch), scales_(batch), others_(batch) {
+      : steps_(std::move(steps)), batch_(batch), scales_(batch) {
     const bool guided = !weights.empty() && !embedded;
     const auto share = [&](double scale, double GuidanceWeights::*side) {
       return [&weights, scale, side](std::size_t b) { return scale * weights[b].*side; };
@@ -47,7 +47,7 @@ class SampleRun {
     for (const PlannedStep& step : steps_) {
       for (const Evaluation& e : step.evaluations) {
         Rows r;
-        r[time] = inputs().add(e.time);
+        r[time] = scales_.add(e.time);
         r[x] = scales_.add(e.update.x);
         r[prediction] = scales_.add(e.update.prediction);
         if (guided) r[conditional] = scales_.add(share(e.update.prediction, &GuidanceWeights::conditional));
@@ -60,13 +60,12 @@ class SampleRun {
       }
     }
     if (guided) {
-      weights_[0] = inputs().add(share(1, &GuidanceWeights::conditional));
-      weights_[1] = inputs().add(share(1, &GuidanceWeights::unconditional));
+      weights_[0] = scales_.add(share(1, &GuidanceWeights::conditional));
+      weights_[1] = scales_.add(share(1, &GuidanceWeights::unconditional));
       for (const GuidanceWeights& w : weights) both_ = both_ || w.unconditional != 0;
     }
-    if (embedded) weights_[0] = inputs().add([&](std::size_t b) { return weights[b].conditional - 1; });
+    if (embedded) weights_[0] = scales_.add([&](std::size_t b) { return weights[b].conditional - 1; });
     scales_.upload();
-    if constexpr (!std::same_as<T, A>) others_.upload();
   }
 
   [[nodiscard]] const std::vector<PlannedStep>& steps() const { return steps_; }
@@ -78,18 +77,17 @@ class SampleRun {
     const Rows& r = rows_[n];
     const auto row = [&](int which) {
       const int i = r[static_cast<std::size_t>(which)];
-      return i < 0 ? Tensor<A, D>{} : scales_.row(i);
+      return i < 0 ? Numbers<T, D>{} : scales_.row(i);
     };
-    return {inputs().row(r[time]),   row(x),     row(prediction), row(conditional),
-            row(unconditional),      row(noise), row(memory),     row(remember_x),
-            row(remember_prediction)};
+    return {scales_.row(r[time]), row(x),      row(prediction), row(conditional),        row(unconditional),
+            row(noise),           row(memory), row(remember_x), row(remember_prediction)};
   }
   /// Whether any sample needs the unconditional branch.
   [[nodiscard]] bool both_branches() const { return both_; }
-  /// The weights of guidance as the prediction's own type has them, [B] each.
-  [[nodiscard]] SampleWeights<T, D> weights() const { return {inputs().row(weights_[0]), inputs().row(weights_[1])}; }
+  /// The weights of guidance, [B] each.
+  [[nodiscard]] SampleWeights<T, D> weights() const { return {scales_.row(weights_[0]), scales_.row(weights_[1])}; }
   /// What a network with embedded guidance takes, [B].
-  [[nodiscard]] Tensor<T, D> embedded_weights() const { return inputs().row(weights_[0]); }
+  [[nodiscard]] Numbers<T, D> embedded_weights() const { return scales_.row(weights_[0]); }
 
  private:
   enum Row { time, x, prediction, conditional, unconditional, noise, memory, remember_x, remember_prediction, rows };
@@ -97,24 +95,12 @@ class SampleRun {
     Rows() { this->fill(-1); }
   };
 
-  /// The table of what is of the prediction's type: the same one where that is the scales' type.
-  template <class Self>
-  static auto& table_of(Self& self) {
-    if constexpr (std::same_as<T, A>)
-      return self.scales_;
-    else
-      return self.others_;
-  }
-  auto& inputs() { return table_of(*this); }
-  auto& inputs() const { return table_of(*this); }
-
   std::vector<PlannedStep> steps_;
   std::int64_t batch_;
   std::vector<Rows> rows_;
   std::array<int, 2> weights_{-1, -1};
   bool both_ = false;
   SampleTable<A, D> scales_;
-  SampleTable<T, D> others_;
 };
 
 }  // namespace hypersd::diffusion

@@ -10,22 +10,16 @@ namespace hypersd::diffusion {
 
 /// Rows of one number a sample, gathered on the host and copied to the device at once: what a whole run multiplies by,
 /// so that its steps copy nothing.
-template <Scalar X, Device D>
+template <Real X, Device D>
 class SampleTable {
  public:
   explicit SampleTable(std::int64_t batch) : batch_(batch) {}
 
   /// Appends the row `value(b)`, b = 0 ... batch - 1, and returns its number.
   template <class F>
-    requires std::is_invocable_r_v<double, F, std::size_t>
+  requires std::is_invocable_r_v<double, F, std::size_t>
   int add(F&& value) {
-    for (std::int64_t b = 0; b < batch_; ++b) {
-      const double v = value(static_cast<std::size_t>(b));
-      if constexpr (std::is_arithmetic_v<X>)
-        values_.push_back(static_cast<X>(v));
-      else
-        values_.push_back(X(static_cast<float>(v)));
-    }
+    for (std::int64_t b = 0; b < batch_; ++b) values_.push_back(static_cast<X>(value(static_cast<std::size_t>(b))));
     return rows_++;
   }
   /// The same number for every sample.

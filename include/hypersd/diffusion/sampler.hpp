@@ -90,8 +90,8 @@ class Sampler {
   /// A prepared run, which only enqueues work: wrappers record it. Evaluation e of step i, number n of all, draws its
   /// noise from the `ops::StepNoise` that `from(i, e, n)` gives; `finished(i, x)` is called after each step.
   template <class Net, class T, class D, class Condition, class From, class Finished>
-  Tensor<T, D> sample(const SampleRun<T, D>& run, const Net& net, const Tensor<T, D>& noise,
-                      const Condition& condition, From&& from, Finished&& finished) const {
+  Tensor<T, D> sample(const SampleRun<T, D>& run, const Net& net, const Tensor<T, D>& noise, const Condition& condition,
+                      From&& from, Finished&& finished) const {
     const auto& told = conditions(net, condition);
     State<T, D> state{noise};
     std::size_t n = 0;
@@ -121,9 +121,9 @@ class Sampler {
   };
 
   template <class Net, class T, class Condition>
-  static constexpr bool computed_in_step = !G::guided && !detail::EmbedsGuidance<G> &&
-                                           ElementwiseDenoiser<Net, Accumulator<T>> &&
-                                           std::same_as<Condition, Unconditional>;
+  static constexpr bool computed_in_step =
+      !G::guided && !detail::EmbedsGuidance<G> && ElementwiseDenoiser<Net, Accumulator<T>> &&
+      std::same_as<Condition, Unconditional>;
 
   [[nodiscard]] std::vector<GuidanceWeights> guidance_of(std::int64_t batch, const SampleOptions& options) const {
     std::vector<GuidanceWeights> out;
@@ -155,7 +155,7 @@ class Sampler {
   }
 
   template <class Net, class T, class D, class Condition>
-  static Branches<T, D> evaluate(const Net& net, const Tensor<T, D>& x, const Tensor<T, D>& t,
+  static Branches<T, D> evaluate(const Net& net, const Tensor<T, D>& x, const Numbers<T, D>& t,
                                  const Condition& condition, const SampleRun<T, D>& run) {
     if constexpr (G::guided) {
       return predict_branches(net, x, t, condition, run.both_branches());
@@ -163,7 +163,7 @@ class Sampler {
       constexpr bool embeds = Predictor<GuidedStudent<Net, T, D>, T, D, Condition>;
       static_assert(embeds, "EmbeddedGuidance needs a student with a w-embedding: net(x, t, condition, w)");
       if constexpr (embeds) {
-        const Tensor<T, D> w = run.embedded_weights();
+        const Numbers<T, D> w = run.embedded_weights();
         return {predict(GuidedStudent<Net, T, D>{net, w}, x, t, condition), {}};
       }
     } else {
@@ -174,8 +174,8 @@ class Sampler {
   /// One update with the predictions of its evaluation, or with the functor `f` that computes them.
   template <class T, class D, class... F>
   void advance(State<T, D>& s, const Branches<T, D>& e, const Evaluation& step,
-               const typename SampleRun<T, D>::Operands& at, const SampleRun<T, D>& run,
-               const ops::StepNoise<D>& noise, const F&... f) const {
+               const typename SampleRun<T, D>::Operands& at, const SampleRun<T, D>& run, const ops::StepNoise<D>& noise,
+               const F&... f) const {
     ops::AffineStep<T, D> update{s.x, at.x, e.conditional, at.prediction, {}, {}, at.noise};
     if (step.remember || step.update.memory != 0) {
       // An update has one operand beside x and the prediction: the branches must be joined first.
@@ -188,8 +188,8 @@ class Sampler {
       if (step.remember) {
         // Into the spare buffer: the update is still to read the old memory.
         if (!s.spare.defined()) s.spare = Tensor<T, D>(s.x.shape());
-        ops::affine_step_into(s.spare, {s.x, at.remember_x, update.first, at.remember_prediction},
-                              ops::StepNoise<D>{}, f...);
+        ops::affine_step_into(s.spare, {s.x, at.remember_x, update.first, at.remember_prediction}, ops::StepNoise<D>{},
+                              f...);
         std::swap(s.memory, s.spare);
       }
     } else if constexpr (G::guided) {
@@ -210,11 +210,7 @@ class Sampler {
     update.second = e.unconditional;
     update.second_scale = at.unconditional;
     if (guidance_.options.rescale == 0) return;
-    Tensor<Accumulator<T>, D> factors;
-    if constexpr (std::same_as<T, Accumulator<T>>)
-      factors = rescale_factors(e, run.weights(), guidance_.options.rescale);
-    else
-      factors = ops::cast<Accumulator<T>>(rescale_factors(e, run.weights(), guidance_.options.rescale));
+    const Numbers<T, D> factors = rescale_factors(e, run.weights(), guidance_.options.rescale);
     update.first_scale = ops::map(ops::Mul{}, factors, at.conditional);
     update.second_scale = ops::map(ops::Mul{}, factors, at.unconditional);
   }

@@ -102,14 +102,14 @@ struct Consistency {
  private:
   /// |d Psi / d prediction|^-jump_exponent of each sample's jump.
   template <class T, class D>
-  Tensor<T, D> scale(const Draws& draws) const {
+  Numbers<T, D> scale(const Draws& draws) const {
     if (options.jump_exponent == 0) return {};
-    std::vector<T> w;
+    std::vector<double> w;
     for (std::size_t b = 0; b < draws.t.size(); ++b) {
       const double gain = std::abs(diffusion::jump_form<P>(table, draws.t[b], draws.end[b]).prediction);
-      w.push_back(static_cast<T>(std::pow(std::max(gain, 1e-6), -options.jump_exponent)));
+      w.push_back(std::pow(std::max(gain, 1e-6), -options.jump_exponent));
     }
-    return Tensor<T, D>::from(Shape{static_cast<std::int64_t>(w.size())}, w);
+    return diffusion::sample_scales<T, D>(w);
   }
 };
 

@@ -16,10 +16,10 @@ concept Distance = requires(const M& d, const Var<T, D>& x, const Tensor<T, D>& 
 /// Times and condition of the samples that a distance compares.
 template <class T, class D, class Condition>
 struct Where {
-  Tensor<T, D> t;  ///< [B]
+  Numbers<T, D> t;  ///< [B]
   const Condition& condition;
   /// [B]: an elementwise distance multiplies both sides with it; undefined for 1. A critic sees samples as they are.
-  Tensor<T, D> scale{};
+  Numbers<T, D> scale{};
 };
 
 /// metric(x, y) of both sides scaled as `where` asks.

@@ -24,7 +24,7 @@ class FakeScore {
 
   /// Prediction at x [B, ...] and times t [B]. No gradient reaches the weights.
   template <class Condition>
-  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const Condition& condition) const {
+  Var<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const Condition& condition) const {
     return score_.network()(x, t, condition);
   }
   /// One step of diffusion training on samples x0 [B, ...]: uniform times, fresh noise, no guidance.

@@ -23,12 +23,12 @@ class FeatureCritic {
 
   /// Logits of x [B, ...] at the times t [B]: positive for "real".
   template <class Condition>
-  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const Condition& condition) const {
+  Var<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const Condition& condition) const {
     return heads_.network()(network_.features(x, t, condition));
   }
   /// One update of the heads by the form's loss.
   template <class Condition>
-  void learn(const Tensor<T, D>& fake, const Tensor<T, D>& real, const Tensor<T, D>& t, const Condition& condition) {
+  void learn(const Tensor<T, D>& fake, const Tensor<T, D>& real, const Numbers<T, D>& t, const Condition& condition) {
     heads_.learn(
         [&] { return Form::critic((*this)(Var<T, D>(real), t, condition), (*this)(Var<T, D>(fake), t, condition)); });
   }

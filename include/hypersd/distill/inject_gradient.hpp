@@ -10,7 +10,7 @@ namespace hypersd::distill {
 template <class T, class D>
 Var<T, D> inject_gradient(const Var<T, D>& x, const Tensor<T, D>& g) {
   require_same_shape("inject_gradient", x.shape(), g.shape());
-  return autograd::affine(autograd::mse(x, ops::map(ops::Sub{}, x.value(), g)), T(0.5));
+  return autograd::affine(autograd::mse(x, ops::map(ops::Sub{}, x.value(), g)), Accumulator<T>(0.5));
 }
 
 }  // namespace hypersd::distill

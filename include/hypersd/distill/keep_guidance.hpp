@@ -25,23 +25,22 @@ struct Guided {
 
   template <class T, class D, class C>
     requires diffusion::Denoiser<Net, T, D, C>
-  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const ScaledCondition<C>& condition) const {
-    std::vector<T> with, without;
+  Var<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const ScaledCondition<C>& condition) const {
+    std::vector<double> with, without;
     bool both = false;
     for (const double g : condition.scales) {
       const auto w = diffusion::guidance_weights(g);
-      with.push_back(static_cast<T>(w.conditional)), without.push_back(static_cast<T>(w.unconditional));
+      with.push_back(w.conditional), without.push_back(w.unconditional);
       both = both || w.unconditional != 0;
     }
     const Var<T, D> conditional = net(x, t, condition.branches.conditional);
     if (!both) return conditional;
-    const Shape batch{static_cast<std::int64_t>(with.size())};
-    return autograd::combine_samples(Tensor<T, D>::from(batch, with), conditional,
-                                     Tensor<T, D>::from(batch, without), net(x, t, condition.branches.null));
+    return autograd::combine_samples(diffusion::sample_scales<T, D>(with), conditional,
+                                     diffusion::sample_scales<T, D>(without), net(x, t, condition.branches.null));
   }
   template <class T, class D, class C>
     requires(diffusion::TensorDenoiser<Net, T, D, C> && !diffusion::Denoiser<Net, T, D, C>)
-  Tensor<T, D> operator()(const Tensor<T, D>& x, const Tensor<T, D>& t, const ScaledCondition<C>& condition) const {
+  Tensor<T, D> operator()(const Tensor<T, D>& x, const Numbers<T, D>& t, const ScaledCondition<C>& condition) const {
     return diffusion::predict_guided(net, x, t, condition.branches, condition.scales);
   }
 };

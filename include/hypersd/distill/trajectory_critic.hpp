@@ -11,7 +11,8 @@ namespace hypersd::distill {
 /// Where a jump began: x [B, ...] at the times t [B].
 template <class T, class D>
 struct Origin {
-  Tensor<T, D> x, t;
+  Tensor<T, D> x;
+  Numbers<T, D> t;
 };
 
 /// The critic of progressive adversarial distillation: trainable heads on a frozen network's features of where a jump
@@ -32,7 +33,7 @@ class TrajectoryCritic {
 
   /// Logits of x at the times t, reached from `origin`: positive for "the teacher's".
   template <class Condition>
-  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const Origin<T, D>& origin,
+  Var<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const Origin<T, D>& origin,
                        const Condition& condition) const {
     auto maps = network_.features(x, t, condition);
     const auto begun =
@@ -44,7 +45,7 @@ class TrajectoryCritic {
   }
   /// One update of the heads.
   template <class Condition>
-  void learn(const Tensor<T, D>& fake, const Tensor<T, D>& real, const Tensor<T, D>& t, const Origin<T, D>& origin,
+  void learn(const Tensor<T, D>& fake, const Tensor<T, D>& real, const Numbers<T, D>& t, const Origin<T, D>& origin,
              const Condition& condition) {
     heads_.learn([&] {
       return non_saturating_critic_loss((*this)(Var<T, D>(real), t, origin, condition),

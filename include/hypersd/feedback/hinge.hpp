@@ -34,12 +34,12 @@ struct Hinge {
       require<OptionError>(std::isfinite(alpha) && std::isfinite(weight) && weight >= 0, "hinge '", name, "': alpha = ",
                            alpha, ", weight = ", weight);
       const Var<T, D> r = scores(reward, images, condition);
-      out.loss = autograd::affine(autograd::mean(autograd::relu(autograd::affine(r, T(-1), static_cast<T>(alpha)))),
-                                  static_cast<T>(weight));
+      out.loss = autograd::affine(autograd::mean(autograd::relu(autograd::affine(r, -1, static_cast<Accumulator<T>>(alpha)))),
+                                  static_cast<Accumulator<T>>(weight));
       double sum = 0, below = 0;
       for (const T v : r.value().to_vector()) {
         sum += static_cast<double>(v);
-        below += v < static_cast<T>(alpha) ? 1 : 0;
+        below += v < static_cast<Accumulator<T>>(alpha) ? 1 : 0;
       }
       const auto count = static_cast<double>(r.size());
       out.diagnostics = {{name, sum / count}, {name + ".below", below / count}};

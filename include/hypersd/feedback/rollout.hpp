@@ -116,8 +116,8 @@ class Rollout {
 
   /// One time for the whole batch, as a network takes it.
   template <class T, class D>
-  static Tensor<T, D> times_of(const Tensor<T, D>& x, int t) {
-    return Tensor<T, D>::full(Shape{x.dim(0)}, static_cast<T>(t));
+  static Numbers<T, D> times_of(const Tensor<T, D>& x, int t) {
+    return Numbers<T, D>::full(Shape{x.dim(0)}, static_cast<Accumulator<T>>(t));
   }
 
  private:

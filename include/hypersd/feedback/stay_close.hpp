@@ -41,7 +41,7 @@ struct StayClose {
     const auto at = Rollout<P, S>::times_of(x.value(), t);
     const auto gap = autograd::sub(student(x, at, condition), diffusion::predict(reference, x.value(), at, condition));
     // x_t is the same in both: the difference is taken before it is brought to x0, where x_t would cancel.
-    const auto scale = static_cast<T>(P::x0(rollout.table().level(t)).prediction);
+    const auto scale = static_cast<Accumulator<T>>(P::x0(rollout.table().level(t)).prediction);
     return {autograd::map_mean(ops::Square{}, autograd::affine(gap, scale)), {}};
   }
 };

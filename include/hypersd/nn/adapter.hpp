@@ -8,12 +8,12 @@ namespace hypersd::nn {
 
 /// W + scale B A as one differentiable operation: w [out, ...] with K trailing elements a row, up [out, r], down
 /// [r, ...] with K trailing elements a row.
-template <Real T, Device D>
+template <Floating T, Device D>
 Var<T, D> low_rank_update(const Var<T, D>& w, const Var<T, D>& up, const Var<T, D>& down,
-                          std::type_identity_t<T> scale) {
+                          Accumulator<T> scale) {
   const Shape matrix{w.dim(0), w.shape().numel_from(1)}, factor{down.dim(0), down.shape().numel_from(1)};
   auto value = w.value().clone();
-  ops::gemm(value.reshape(matrix), up.value(), false, down.value().reshape(factor), false, scale, T(1));
+  ops::gemm(value.reshape(matrix), up.value(), false, down.value().reshape(factor), false, scale, Accumulator<T>(1));
   return autograd::make_result<T, D>(
       std::move(value), {w, up, down}, [w, up, down, scale, matrix, factor](const Tensor<T, D>& g) {
         const auto flat = g.reshape(matrix);
@@ -68,7 +68,7 @@ struct AdaptedLayer {
   [[nodiscard]] Var<T, D> effective_weight() const {
     Var<T, D> w = weight.get();
     for (const auto& a : adapters)
-      if (a.weight != 0) w = low_rank_update(w, a.up.get(), a.down.get(), static_cast<T>(a.scale()));
+      if (a.weight != 0) w = low_rank_update(w, a.up.get(), a.down.get(), static_cast<Accumulator<T>>(a.scale()));
     return w;
   }
   [[nodiscard]] LoraFactors<T, D>* find_adapter(const std::string& name) {

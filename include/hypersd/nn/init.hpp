@@ -2,22 +2,24 @@
 #pragma once
 
 #include <hypersd/nn/module.hpp>
+#include <hypersd/ops/cast.hpp>
 #include <hypersd/ops/random.hpp>
 
 namespace hypersd::nn {
 
-/// Fresh values for one parameter from the stream of its name.
-template <Real T, Device D>
+/// Fresh values for one parameter from the stream of its name. Those of a 16-bit type are the float ones, rounded.
+template <Floating T, Device D>
 void init_parameter(Parameter<T, D>& p, std::uint64_t seed, const std::string& name) {
   const Initializer& how = p.initializer();
-  const T scale = static_cast<T>(how.scale);
+  using A = Accumulator<T>;
+  const A scale = static_cast<A>(how.scale);
   switch (how.kind) {
-    case Initializer::Kind::constant: return p.assign(Tensor<T, D>::full(p.shape(), scale));
+    case Initializer::Kind::constant: return p.assign(Tensor<T, D>::full(p.shape(), converted<T>(scale)));
     case Initializer::Kind::uniform: return p.assign(ops::uniform<T, D>(p.shape(), stream(seed, name), -scale, scale));
     case Initializer::Kind::normal: {
-      auto value = ops::normal<T, D>(p.shape(), stream(seed, name));
-      ops::map_into(value, ops::Affine<T>{scale, T(0)}, value);
-      return p.assign(std::move(value));
+      auto value = ops::normal<A, D>(p.shape(), stream(seed, name));
+      ops::map_into(value, ops::Affine<A>{scale, A(0)}, value);
+      return p.assign(ops::cast<T>(value));
     }
   }
 }

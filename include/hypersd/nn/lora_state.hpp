@@ -23,7 +23,7 @@ StateDict<typename M::value_type> lora_state(const M& net, const std::string& na
         if (layer.weight.rank() == 4) up = up.reshape({up.dim(0), up.dim(1), 1, 1});
         state.emplace(path + ".lora_A.weight", to_file_layout(a->down.get().value().template to<Cpu>().clone()));
         state.emplace(path + ".lora_B.weight", up);
-        state.emplace(path + ".alpha", Tensor<T, Cpu>::full(Shape{}, static_cast<T>(a->alpha)));
+        state.emplace(path + ".alpha", Tensor<T, Cpu>::full(Shape{}, converted<T>(a->alpha)));
       },
       prefix);
   require<OptionError>(!state.empty(), "lora_state: no adapter called '", name, "'");

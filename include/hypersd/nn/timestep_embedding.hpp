@@ -18,9 +18,12 @@ struct Sinusoid {
 };
 
 /// Sinusoidal features of numbers (time steps, picture sizes): with half = dim / 2 and
-/// f_i = 10000^(-i / (half - freq_shift)), the features are [cos(v f), sin(v f)], sines first if `!flip_sin_to_cos`.
-template <Real T, Device D = Cpu>
+/// f_i = 10000^(-i / (half - freq_shift)), the features are [cos(v f), sin(v f)], sines first if `!flip_sin_to_cos`. Numbers
+/// and frequencies are float for 16-bit types too, which cannot tell time 999 from 1000.
+template <Floating T, Device D = Cpu>
 class SinusoidalFeatures {
+  using A = Accumulator<T>;
+
  public:
   SinusoidalFeatures() = default;
   /// Throws OptionError unless `dim` is even and 2 or more, and `freq_shift` < dim / 2.
@@ -28,19 +31,19 @@ class SinusoidalFeatures {
     const std::int64_t half = dim / 2;
     require<OptionError>(dim >= 2 && dim % 2 == 0 && freq_shift < static_cast<double>(half),
                          "sinusoidal features: dim = ", dim, ", freq_shift = ", freq_shift);
-    std::vector<T> frequency, cosine;
+    std::vector<A> frequency, cosine;
     for (std::int64_t i = 0; i < dim; ++i) {
       // Rounded step by step as the reference implementations round, since angles reach 1000 radians.
-      const T exponent = static_cast<T>(-std::log(10000.0)) * static_cast<T>(i % half);
-      frequency.push_back(std::exp(exponent / static_cast<T>(static_cast<double>(half) - freq_shift)));
-      cosine.push_back(T((i < half) == flip_sin_to_cos));
+      const A exponent = static_cast<A>(-std::log(10000.0)) * static_cast<A>(i % half);
+      frequency.push_back(std::exp(exponent / static_cast<A>(static_cast<double>(half) - freq_shift)));
+      cosine.push_back(A((i < half) == flip_sin_to_cos));
     }
-    frequency_ = Tensor<T, D>::from(Shape{dim}, frequency);
-    cosine_ = Tensor<T, D>::from(Shape{dim}, cosine);
+    frequency_ = Numbers<T, D>::from(Shape{dim}, frequency);
+    cosine_ = Numbers<T, D>::from(Shape{dim}, cosine);
   }
   [[nodiscard]] std::int64_t dim() const { return frequency_.size(); }
   /// values [B] (fractions allowed) -> [B, dim].
-  [[nodiscard]] Tensor<T, D> operator()(const Tensor<T, D>& values) const {
+  [[nodiscard]] Tensor<T, D> operator()(const Numbers<T, D>& values) const {
     require<ShapeError>(values.rank() == 1, "sinusoidal features: values of shape ", values.shape(), ", [B] needed");
     Tensor<T, D> out(Shape{values.dim(0), dim()});
     ops::map_into(out, Sinusoid{}, ops::per_sample(values), ops::per_channel(frequency_), ops::per_channel(cosine_));
@@ -48,7 +51,7 @@ class SinusoidalFeatures {
   }
 
  private:
-  Tensor<T, D> frequency_, cosine_;
+  Numbers<T, D> frequency_, cosine_;
 };
 
 /// linear, SiLU, linear: the network on top of sinusoidal (or other conditioning) features. With `condition` > 0 it

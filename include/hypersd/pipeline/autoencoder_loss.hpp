@@ -65,9 +65,9 @@ Var<T, D> autoencoder_loss(const Net& net, const Tensor<T, D>& images, Stream no
                                ops::normal<T, D>(shape, noise, first_sample * shape.numel_from(1)));
   const auto y = net.decode(z);
   auto loss = autograd::l1(y, x);
-  loss = autograd::linear_combination(1, loss, static_cast<T>(weights.edge), edge_distance(y, x));
+  loss = autograd::linear_combination(1, loss, static_cast<Accumulator<T>>(weights.edge), edge_distance(y, x));
   const auto kl = autograd::map_mean(GaussianKl{}, posterior.mean, posterior.logvar);
-  return autograd::linear_combination(1, loss, static_cast<T>(weights.kl), kl);
+  return autograd::linear_combination(1, loss, static_cast<Accumulator<T>>(weights.kl), kl);
 }
 
 }  // namespace hypersd::pipeline

@@ -30,7 +30,7 @@ Var<T, D> critic_loss(const Var<T, D>& real, const Var<T, D>& fake) {
 /// Mean softplus(-logit): the non-saturating loss of samples that should pass for real.
 template <class T, class D>
 Var<T, D> non_saturating(const Var<T, D>& logits) {
-  return autograd::mean(autograd::softplus(autograd::affine(logits, T(-1))));
+  return autograd::mean(autograd::softplus(autograd::affine(logits, -1)));
 }
 
 /// Loss of a critic in the non-saturating form: mean softplus(-real) + mean softplus(fake).
@@ -42,7 +42,7 @@ Var<T, D> non_saturating_critic_loss(const Var<T, D>& real, const Var<T, D>& fak
 /// The two sides of an adversarial loss, on logits. A critic names its own as `form`; without a name it is `Hinge`.
 struct Hinge {
   template <class T, class D>
-  static Var<T, D> student(const Var<T, D>& fake) { return autograd::affine(autograd::mean(fake), T(-1)); }
+  static Var<T, D> student(const Var<T, D>& fake) { return autograd::affine(autograd::mean(fake), -1); }
   template <class T, class D>
   static Var<T, D> critic(const Var<T, D>& real, const Var<T, D>& fake) { return critic_loss(real, fake); }
 };

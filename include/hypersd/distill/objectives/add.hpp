@@ -58,20 +58,20 @@ struct Add {
     const auto begin = start_states(table, batch.x0, start_noise, d.start, highest(table, options.start));
     const auto x = one_step(student, table, P{}, begin, d.start, condition);
     // The critic judges clean data, so at time 0. [Hyper-SD Eq. 6]
-    const Where<T, D, C> clean{Tensor<T, D>::zeros(Shape{x.dim(0)}), condition, {}};
+    const Where<T, D, C> clean{Numbers<T, D>::zeros(Shape{x.dim(0)}), condition, {}};
     const auto adversarial = Adversarial<Critic>{critic, {}}(x, batch.x0, clean);
     const auto x_t = diffusion::add_noise(table, x.value(), noise, d.t);
     const auto teachers = predicted_x0(teacher, table, P{}, x_t, d.t, batch.condition,
                                        std::vector<double>(d.t.size(), options.guidance));
-    std::vector<T> roots;
+    std::vector<double> roots;
     for (const int t : d.t) {
       const diffusion::Level l = table.level(t);
       const double c = options.weight == AddWeight::exponential ? l.alpha : 0.5 * l.sigma * l.alpha;
-      roots.push_back(static_cast<T>(std::sqrt(c)));
+      roots.push_back(std::sqrt(c));
     }
-    const auto root = ops::per_sample(Tensor<T, D>::from(Shape{x.dim(0)}, roots));
+    const auto root = ops::per_sample(diffusion::sample_scales<T, D>(roots));
     const auto distillation = autograd::mse(autograd::mul(x, root), ops::map(ops::Mul{}, teachers, root));
-    return {autograd::linear_combination(T(1), adversarial, static_cast<T>(options.distillation), distillation),
+    return {autograd::linear_combination(1, adversarial, static_cast<Accumulator<T>>(options.distillation), distillation),
             {{"adversarial", static_cast<double>(adversarial.item())},
              {"distillation", static_cast<double>(distillation.item())}}};  // [Hyper-SD Eq. 7]
   }

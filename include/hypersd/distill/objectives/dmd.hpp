@@ -106,7 +106,7 @@ struct Dmd {
     out.diagnostics.emplace_back("matching", static_cast<double>(out.loss.item()));
     const auto add = [&](const char* name, double weight, const Var<T, D>& term) {
       out.diagnostics.emplace_back(name, static_cast<double>(term.item()));
-      out.loss = autograd::linear_combination(T(1), out.loss, static_cast<T>(weight), term);
+      out.loss = autograd::linear_combination(1, out.loss, static_cast<Accumulator<T>>(weight), term);
     };
     if (options.regression_weight > 0 && batch.noise.defined()) {
       add("regression", options.regression_weight,
@@ -115,7 +115,7 @@ struct Dmd {
     }
     if constexpr (!std::same_as<Critic, int>) {
       if (options.adversarial_weight > 0) {
-        const auto origin = Tensor<T, D>::zeros(Shape{x.dim(0)});
+        const auto origin = Numbers<T, D>::zeros(Shape{x.dim(0)});
         add("adversarial", options.adversarial_weight,
             Adversarial<Critic>{critic, {}}(x, batch.x0, Where<T, D, C>{origin, condition, {}}));
       }
@@ -132,14 +132,13 @@ struct Dmd {
     const auto clean = diffusion::x0_of(table, P{}, x_t, real, t);
     const double elements = static_cast<double>(x.size()) / static_cast<double>(x.dim(0));
     const auto sums = ops::sum_to_samples(ops::map(ops::Abs{}, ops::map(ops::Sub{}, x, clean))).to_vector();
-    std::vector<T> w;
+    std::vector<double> w;
     for (std::size_t b = 0; b < sums.size(); ++b) {
       const double mean = static_cast<double>(sums[b]) / elements;
       const double alpha = options.paper_alpha_weight ? table.alpha(t[b]) : 1.0;
-      w.push_back(static_cast<T>(mean > 0 ? alpha * P::x0(table.level(t[b])).prediction / mean : 0.0));
+      w.push_back(mean > 0 ? alpha * P::x0(table.level(t[b])).prediction / mean : 0.0);
     }
-    return ops::map(ops::Mul{}, ops::map(ops::Sub{}, own, real),
-                    ops::per_sample(Tensor<T, D>::from(Shape{x.dim(0)}, w)));
+    return ops::map(ops::Mul{}, ops::map(ops::Sub{}, own, real), ops::per_sample(diffusion::sample_scales<T, D>(w)));
   }
 };
 

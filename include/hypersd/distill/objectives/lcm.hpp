@@ -9,7 +9,7 @@ namespace hypersd::distill {
 
 /// A student that is told the guidance scale it stands for: `net(x, t, condition, w)` with w = g - 1 a tensor [B].
 template <class N, class T, class D, class C>
-concept EmbedsGuidance = requires(const N& net, const Var<T, D>& x, const Tensor<T, D>& t, const C& c) {
+concept EmbedsGuidance = requires(const N& net, const Var<T, D>& x, const Numbers<T, D>& t, const C& c) {
   { net(x, t, c, t) } -> std::convertible_to<Var<T, D>>;
 };
 
@@ -56,13 +56,13 @@ struct Lcm {
 
  private:
   template <class Net, class T, class D, class C>
-  Var<T, D> consistency(const Net& net, const Var<T, D>& x, const diffusion::Times& times, const Tensor<T, D>& t,
+  Var<T, D> consistency(const Net& net, const Var<T, D>& x, const diffusion::Times& times, const Numbers<T, D>& t,
                         const C& condition, const std::vector<double>& guidance) const {
     Var<T, D> f;
     if constexpr (EmbedsGuidance<Net, T, D, C>) {
-      std::vector<T> w;
-      for (const double g : guidance) w.push_back(static_cast<T>(g - 1));
-      f = net(x, t, condition, Tensor<T, D>::from(t.shape(), w));
+      std::vector<double> w;
+      for (const double g : guidance) w.push_back(g - 1);
+      f = net(x, t, condition, diffusion::sample_scales<T, D>(w));
     } else if constexpr (diffusion::Denoiser<Net, T, D, C>) {
       f = net(x, t, condition);
     } else {

@@ -83,7 +83,7 @@ struct Lightning {
     LossResult<T, D> out;
     if (options.mse_weight > 0) {
       const auto mse = autograd::mse(fake, real);
-      out.loss = autograd::affine(mse, static_cast<T>(options.mse_weight));
+      out.loss = autograd::affine(mse, static_cast<Accumulator<T>>(options.mse_weight));
       out.diagnostics.emplace_back("mse", static_cast<double>(mse.item()));
     }
     if constexpr (!std::same_as<Critic, int>) {
@@ -92,7 +92,7 @@ struct Lightning {
         if constexpr (requires { critic->learn(real, real, end, origin, condition); })
           critic->learn(fake.value(), real, end, origin, condition);
         const auto judged = non_saturating((*critic)(fake, end, origin, condition));
-        const auto term = autograd::affine(judged, static_cast<T>(options.adversarial_weight));
+        const auto term = autograd::affine(judged, static_cast<Accumulator<T>>(options.adversarial_weight));
         out.loss = out.loss.defined() ? autograd::add(out.loss, term) : term;
         out.diagnostics.emplace_back("adversarial", static_cast<double>(judged.item()));
       }

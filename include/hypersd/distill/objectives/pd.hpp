@@ -118,17 +118,17 @@ struct Pd {
 
   /// Roots of the samples' weights.
   template <class T, class D>
-  Tensor<T, D> roots(const PdDraws& d) const {
-    std::vector<T> out;
+  Numbers<T, D> roots(const PdDraws& d) const {
+    std::vector<double> out;
     for (const int time : d.t) {
       const diffusion::Level l = table.level(time);
       const double snr = l.alpha * l.alpha / (l.sigma * l.sigma);
       const double w = options.weight == PdWeight::one            ? 1
                        : options.weight == PdWeight::snr_plus_one ? snr + 1
                                                                   : std::max(snr, 1.0);
-      out.push_back(static_cast<T>(std::sqrt(w)));
+      out.push_back(std::sqrt(w));
     }
-    return Tensor<T, D>::from(Shape{static_cast<std::int64_t>(out.size())}, out);
+    return diffusion::sample_scales<T, D>(out);
   }
 };
 

@@ -48,12 +48,12 @@ struct Sds {
     const auto f = diffusion::predict_guided(teacher, x_t, diffusion::time_tensor<T, D>(t), batch.condition,
                                              std::vector<double>(size, options.guidance));
     const auto eps = diffusion::eps_of(table, prediction, x_t, f, t);
-    std::vector<T> w;
+    std::vector<double> w;
     for (const int time : t) {
       const double s = table.sigma(time);
-      w.push_back(static_cast<T>(options.sigma_weight ? s * s : 1.0));
+      w.push_back(options.sigma_weight ? s * s : 1.0);
     }
-    const auto weight = Tensor<T, D>::from(Shape{z.dim(0)}, w);
+    const auto weight = diffusion::sample_scales<T, D>(w);
     const auto g = ops::map(ops::Mul{}, ops::map(ops::Sub{}, eps, noise), ops::per_sample(weight));
     return {inject_gradient(x, g), {}};
   }

@@ -42,8 +42,10 @@ struct FoldedHead {
   template <class T, class D>
   Var<T, D> operator()(const Var<T, D>& embedding) const {
     const auto width = static_cast<std::int64_t>(weight.size());
-    const Var<T, D> w(Tensor<T, D>::from(Shape{1, width}, std::vector<T>(weight.begin(), weight.end())));
-    const Var<T, D> b(Tensor<T, D>::full(Shape{1}, static_cast<T>(bias)));
+    std::vector<T> row;
+    for (const double v : weight) row.push_back(converted<T>(v));
+    const Var<T, D> w(Tensor<T, D>::from(Shape{1, width}, row));
+    const Var<T, D> b(Tensor<T, D>::full(Shape{1}, converted<T>(bias)));
     const auto score = autograd::linear(normalise ? unit_rows(embedding) : embedding, w, b);
     return autograd::reshape(score, Shape{embedding.dim(0)});
   }
@@ -149,7 +151,8 @@ struct ImageRewardHead {
   }
   /// Features [B, embedding] -> rewards [B]. Throws ShapeError.
   Var<T, D> operator()(const Var<T, D>& feature) const {
-    return autograd::affine(mlp(feature), static_cast<T>(1 / deviation), static_cast<T>(-mean / deviation));
+    return autograd::affine(mlp(feature), static_cast<Accumulator<T>>(1 / deviation),
+                            static_cast<Accumulator<T>>(-mean / deviation));
   }
   /// The same as one vector and a bias.
   [[nodiscard]] FoldedHead fold() const {

@@ -202,11 +202,11 @@ struct Autoencoder {
   [[nodiscard]] Var<T, D> decode(const Var<T, D>& z) const { return decoder(post_quant_conv(z)); }
   /// Images -> latents of about unit variance: scaling_factor times the mean.
   [[nodiscard]] Var<T, D> to_latent(const Var<T, D>& x) const {
-    return autograd::affine(encode(x).mean, static_cast<T>(config.scaling_factor));
+    return autograd::affine(encode(x).mean, static_cast<Accumulator<T>>(config.scaling_factor));
   }
   /// The reverse of `to_latent`.
   [[nodiscard]] Var<T, D> from_latent(const Var<T, D>& z) const {
-    return decode(autograd::affine(z, static_cast<T>(1 / config.scaling_factor)));
+    return decode(autograd::affine(z, static_cast<Accumulator<T>>(1 / config.scaling_factor)));
   }
   /// Sides of a picture are this many times those of its latent.
   [[nodiscard]] std::int64_t downscale() const { return std::int64_t{1} << (config.block_out_channels.size() - 1); }

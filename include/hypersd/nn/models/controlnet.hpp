@@ -66,12 +66,12 @@ struct ControlNet {
   }
   /// Residuals for `Unet` at x [B, H, W, C], t [B]; `picture` [B, sH, sW, conditioning_channels] in [0, 1], where s is
   /// the embedding's total stride (8 by default). All residuals are multiplied by `scale`.
-  ControlResiduals<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const UnetCondition<T, D>& condition,
+  ControlResiduals<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const UnetCondition<T, D>& condition,
                                     const Var<T, D>& picture, double scale = 1) const {
     const auto e = encoder(x, t, condition, controlnet_cond_embedding(picture));
     const auto outlet = [scale](const Conv2d<T, D>& conv, const Var<T, D>& h) {
       const auto y = conv(h);
-      return scale == 1 ? y : autograd::affine(y, static_cast<T>(scale));
+      return scale == 1 ? y : autograd::affine(y, static_cast<Accumulator<T>>(scale));
     };
     ControlResiduals<T, D> out;
     for (std::size_t i = 0; i < e.skips.size(); ++i) out.skips.push_back(outlet(controlnet_down_blocks[i], e.skips[i]));

@@ -86,7 +86,7 @@ struct Segmenter {
   static Tensor<T, D> coordinates(const Shape& s) {
     std::vector<T> out;
     const auto place = [](std::int64_t i, std::int64_t n) {
-      return static_cast<T>(n > 1 ? 2.0 * static_cast<double>(i) / static_cast<double>(n - 1) - 1 : 0.0);
+      return converted<T>(n > 1 ? 2.0 * static_cast<double>(i) / static_cast<double>(n - 1) - 1 : 0.0);
     };
     for (std::int64_t b = 0; b < s[0]; ++b)
       for (std::int64_t i = 0; i < s[1]; ++i)

@@ -47,20 +47,20 @@ struct Unet {
 
   /// Prediction for samples x [B, H, W, in_channels] at training times t [B] (fractions allowed): the shape of x with
   /// `out_channels`. H and W may be any size the levels can halve, odd ones included.
-  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const Condition& condition,
+  Var<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const Condition& condition,
                        const ControlResiduals<T, D>* control = nullptr) const {
-    return (*this)(x, t, condition, Tensor<T, D>{}, control);
+    return (*this)(x, t, condition, Numbers<T, D>{}, control);
   }
   /// The same for a student that takes its guidance as an input (`time_cond_proj_dim`): `w` [B] = scale - 1. Without
   /// w, or with fresh parameters, it is the network without that input.
-  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const Condition& condition, const Tensor<T, D>& w,
+  Var<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const Condition& condition, const Numbers<T, D>& w,
                        const ControlResiduals<T, D>* control = nullptr) const {
     auto e = encoder(x, t, condition, {}, w);
     if (control) add_control(e, *control);
     return decode(std::move(e), condition);
   }
   /// Results of the down levels, finest first, and of the middle block: the features a discriminator looks at.
-  [[nodiscard]] std::vector<Var<T, D>> features(const Var<T, D>& x, const Tensor<T, D>& t,
+  [[nodiscard]] std::vector<Var<T, D>> features(const Var<T, D>& x, const Numbers<T, D>& t,
                                                 const Condition& condition) const {
     auto e = encoder(x, t, condition);
     e.levels.push_back(e.h);

@@ -38,8 +38,8 @@ void copy_batch(const UnetCondition<T, D>& to, const UnetCondition<T, D>& from) 
 
 /// SDXL's additional features: pooled text [B, P] followed by the sinusoidal features of the numbers
 /// [original height, width, crop top, left, target height, width] of each sample, `time_ids` [B, 6].
-template <Real T, Device D>
-Tensor<T, D> text_time_features(const Tensor<T, D>& pooled, const Tensor<T, D>& time_ids, const UnetConfig& config) {
+template <Floating T, Device D>
+Tensor<T, D> text_time_features(const Tensor<T, D>& pooled, const Numbers<T, D>& time_ids, const UnetConfig& config) {
   require<ShapeError>(pooled.rank() == 2 && time_ids.rank() == 2 && pooled.dim(0) == time_ids.dim(0),
                       "text_time_features: pooled text ", pooled.shape(), " and size numbers ", time_ids.shape());
   const SinusoidalFeatures<T, D> features(config.addition_time_embed_dim, config.flip_sin_to_cos, config.freq_shift);
@@ -111,8 +111,8 @@ struct UnetEncoder {
   /// result of the first convolution; `w` [B] (if defined) are guidance weights for a network with
   /// `time_cond_proj_dim`, whose features are added to those of the time. Throws ShapeError for inputs that do not fit
   /// the configuration, OptionError for weights to a network without that input.
-  UnetEncoding<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& t, const UnetCondition<T, D>& condition,
-                                const Var<T, D>& residual = {}, const Tensor<T, D>& w = {}) const {
+  UnetEncoding<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const UnetCondition<T, D>& condition,
+                                const Var<T, D>& residual = {}, const Numbers<T, D>& w = {}) const {
     check(x, t, condition);
     auto e = time_embedding(Var<T, D>(time_features(t)), guidance_features(x, w));
     if (add_embedding) e = autograd::add(e, (*add_embedding)(condition.added));
@@ -133,14 +133,14 @@ struct UnetEncoder {
   }
 
  private:
-  Var<T, D> guidance_features(const Var<T, D>& x, const Tensor<T, D>& w) const {
+  Var<T, D> guidance_features(const Var<T, D>& x, const Numbers<T, D>& w) const {
     if (!w.defined()) return {};
     require<OptionError>(config.time_cond_proj_dim > 0, "UNet: guidance weights, but time_cond_proj_dim is 0");
     require<ShapeError>(w.rank() == 1 && w.dim(0) == x.dim(0), "UNet: guidance weights ", w.shape(), " for samples ",
                         x.shape());
-    return Var<T, D>(guidance_embedding(w, config.time_cond_proj_dim));
+    return Var<T, D>(ops::cast<T>(guidance_embedding(w, config.time_cond_proj_dim)));
   }
-  void check(const Var<T, D>& x, const Tensor<T, D>& t, const UnetCondition<T, D>& c) const {
+  void check(const Var<T, D>& x, const Numbers<T, D>& t, const UnetCondition<T, D>& c) const {
     require<ShapeError>(x.rank() == 4 && x.dim(3) == config.in_channels, "UNet: sample ", x.shape(), ", [B, H, W, ",
                         config.in_channels, "] needed");
     require<ShapeError>(t.rank() == 1 && t.dim(0) == x.dim(0), "UNet: times ", t.shape(), " for samples ", x.shape());
