@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/ops/affine_step_cpu.hpp>
+#include <hypersd/core/graph.hpp>
 #include <hypersd/ops/map_cpu.hpp>
 #include <hypersd/ops/matmul_cpu.hpp>
 #include <hypersd/ops/random_cpu.hpp>
 #include <hypersd/ops/reduce_cpu.hpp>
-#include <hypersd/optim/multi_tensor_cpu.hpp>
 //
 #include <utility>
 
@@ -24,6 +23,13 @@ struct hypersd::Memory<emulated::Kernels> : hypersd::Memory<hypersd::Cpu> {
   static void fill(T* data, T value, std::int64_t n) {
     std::fill_n(data, n, value);
   }
+};
+
+/// Runs its work at every launch.
+template <>
+class hypersd::Graph<emulated::Kernels> : public hypersd::Graph<hypersd::Cpu> {
+ public:
+  using hypersd::Graph<hypersd::Cpu>::Graph;
 };
 
 // Backends must be declared where an operation's contract is defined, so this comes before any contract.
@@ -54,10 +60,6 @@ void uniform(const emulated::Kernels&, A&&... a) {
   uniform(Cpu{}, std::forward<A>(a)...);
 }
 template <class... A>
-void affine_step(const emulated::Kernels&, A&&... a) {
-  affine_step(Cpu{}, std::forward<A>(a)...);
-}
-template <class... A>
 void gemm(const emulated::Kernels&, A&&... a) {
   gemm(Cpu{}, std::forward<A>(a)...);
 }
@@ -72,24 +74,13 @@ void linear(const emulated::Kernels&, A&&... a) {
 
 }  // namespace hypersd::ops::backend
 
-namespace hypersd::optim::backend {
-
-template <class... A>
-void multi_update(const emulated::Kernels&, A&&... a) {
-  multi_update(Cpu{}, std::forward<A>(a)...);
-}
-template <class... A>
-double multi_sum(const emulated::Kernels&, A&&... a) {
-  return multi_sum(Cpu{}, std::forward<A>(a)...);
-}
-
-}  // namespace hypersd::optim::backend
-
+#include <hypersd/ops/affine_step_elements.hpp>
 #include <hypersd/ops/attention_gradient_block.hpp>
 #include <hypersd/ops/elements.hpp>
 #include <hypersd/ops/group_norm_block.hpp>
 #include <hypersd/ops/patches.hpp>
 #include <hypersd/ops/rows.hpp>
+#include <hypersd/optim/multi_tensor_block.hpp>
 //
 #include <cstring>
 #include <memory>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <hypersd/autograd/functions.hpp>
-#include <hypersd/diffusion/sampler.hpp>
+#include <hypersd/diffusion/graph_sampler.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
 #include <hypersd/nn/init.hpp>
@@ -110,6 +110,27 @@ std::vector<Tensor<float>> sampled() {
   const auto net = unet<D, T, Stored>();
   const diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Epsilon> sampler({.eta = 0.3});
   return {result(sampler(net, normal<D, T, Stored>({2, 4, 4, 4}, "noise"), tokens<D, T, Stored>(2), 4))};
+}
+
+/// The same run, recorded with other contents and another seed.
+template <class D>
+std::vector<Tensor<float>> replayed() {
+  const auto net = unet<D>();
+  const diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Epsilon> sampler({.eta = 0.3});
+  auto other = tokens<D>(2);
+  other.tokens.value().fill(0.25F);
+  const diffusion::GraphSampler recorded(sampler, net, normal<D>({2, 4, 4, 4}, "other"), other, 4);
+  (void)recorded(normal<D>({2, 4, 4, 4}, "other"), other, 9);
+  return {recorded(normal<D>({2, 4, 4, 4}, "noise"), tokens<D>(2)).template to<Cpu>()};
+}
+
+/// Four stochastic steps whose kernels evaluate an exact denoiser themselves.
+template <class D>
+std::vector<Tensor<float>> computed_in_steps() {
+  const diffusion::IndependentDenoiser<diffusion::Velocity> net(
+      diffusion::noise_table<diffusion::ScaledLinear>(), diffusion::Mixture({{0.7, {-1.0}, 0.3, 0}, {0.3, {0.8}, 0.5, 0}}));
+  const diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Velocity> sampler({.eta = 0.3});
+  return {sampler(net, normal<D>({3, 333}, "noise"), diffusion::Unconditional{}, 4).template to<Cpu>()};
 }
 
 /// Largest difference, relative to the largest number of the expected tensor where that exceeds 1.

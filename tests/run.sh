@@ -17,6 +17,7 @@ Installs missing Debian packages, builds all tests and runs them. The last line 
   --build-dir DIR   where to build (default build/release, with sanitizers build/asan)
   --sanitize        with AddressSanitizer and UndefinedBehaviorSanitizer
   --werror          warnings are errors
+  --more            also what needs more downloads: clang 19 with CUDA 12's headers from PyPI (where there is nvcc)
   --no-install      install nothing
   -j N              build jobs (default: processors, one for each 1.5 GiB of memory)
   --help            this text
@@ -25,7 +26,7 @@ exit code: 0 all passed, 1 something failed, 2 wrong option or something is miss
 EOF
 }
 
-preset=release directory='' filter='' install=1 arguments=() jobs=''
+preset=release directory='' filter='' install=1 groups=(build io cli data tests) arguments=() jobs=''
 while [ $# -gt 0 ]; do
   case $1 in
     --filter | --build-dir | -j)
@@ -35,6 +36,10 @@ while [ $# -gt 0 ]; do
       ;;
     --sanitize) preset=asan ;;
     --werror) arguments+=(-DHYPERSD_WERROR=ON) ;;
+    --more)
+      groups+=(more)
+      export HYPERSD_CUDA12_DOWNLOAD=1
+      ;;
     --no-install) install=0 ;;
     -h | --help) usage; exit 0 ;;
     *) say "unknown option $1"; usage; exit 2 ;;
@@ -49,7 +54,7 @@ if [ -z "$jobs" ]; then
 fi
 
 if [ "$install" -eq 1 ]; then
-  hypersd_install build io cli data tests || exit 2
+  hypersd_install "${groups[@]}" || exit 2
 fi
 
 say "building in $directory ($jobs jobs)"

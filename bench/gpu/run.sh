@@ -17,7 +17,7 @@ A step that fails is recorded, and the rest goes on. Needs nvcc, cmake, ninja an
   --out FILE.json   the report, and the same as FILE.md (default bench/results/gpu.json)
   --build DIR       build folder (default build/gpu)
   --jobs N          compilers at a time (default: all processors)
-  --limit SECONDS   for everything together (default 530)
+  --limit SECONDS   for everything together (default 530; with --dry-run, which may have few processors, 7200)
   --dry-run         build everything and run what needs no GPU; without a GPU the architecture is 90
   --help            this text
 
@@ -27,7 +27,7 @@ EOF
 say() { printf '%s\n' "$*"; }
 absolute() { case $1 in /*) printf '%s' "$1" ;; *) printf '%s' "$here/$1" ;; esac; }
 
-headers='' out=$PWD/bench/results/gpu.json build=$PWD/build/gpu dry=0 limit=530 jobs=$(nproc)
+headers='' out=$PWD/bench/results/gpu.json build=$PWD/build/gpu dry=0 limit='' jobs=$(nproc)
 while [ $# -gt 0 ]; do
   case $1 in
     --headers | --out | --build | --limit | --jobs)
@@ -47,6 +47,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+[ -n "$limit" ] || limit=$((dry == 1 ? 7200 : 530))
 [[ $limit =~ ^[1-9][0-9]*$ && $jobs =~ ^[1-9][0-9]*$ ]] || { say "--limit and --jobs need a positive number"; exit 2; }
 case $out in *.json) ;; *) say "--out needs a name that ends in .json"; exit 2 ;; esac
 [ -z "$headers" ] || [ -d "$headers" ] || { say "no folder $headers"; exit 2; }
@@ -112,7 +113,7 @@ fi
 say "building in $build for sm_$architecture"
 targets=(test_kernels test_cuda bench_gpu_step bench_gpu_gemm bench_gpu_memory bench_gpu_train)
 if step configure 60 cmake -S . -B "$build" "${arguments[@]}"; then
-  step build 300 cmake --build "$build" --parallel "$jobs" --target "${targets[@]}" -- -k 0
+  step build $((limit * 3 / 5)) cmake --build "$build" --parallel "$jobs" --target "${targets[@]}" -- -k 0
 fi
 
 say 'tests'

@@ -7,6 +7,7 @@
 #include <hypersd/core/config.hpp>
 #include <hypersd/core/device.hpp>
 #include <hypersd/core/error.hpp>
+#include <hypersd/core/graph.hpp>
 #include <hypersd/core/half.hpp>
 #include <hypersd/core/instance.hpp>
 #include <hypersd/core/math.hpp>

@@ -5,6 +5,7 @@
 /// Operations on tensors: the whole surface of a device.
 
 #include <hypersd/ops/affine_step.hpp>
+#include <hypersd/ops/affine_step_elements.hpp>
 #include <hypersd/ops/attention.hpp>
 #include <hypersd/ops/attention_block.hpp>
 #include <hypersd/ops/attention_gradient_block.hpp>

@@ -27,5 +27,9 @@ TEST_CASE("CUDA: the losses of 20 training steps agree to 1e-4") {
 
 TEST_CASE("CUDA: the sampler's loop") {
   if (!gpu::have_device()) return;
-  CHECK(network_runs::difference(network_runs::sampled<Cuda>(), network_runs::sampled<Cpu>()) < 1e-3);
+  const auto sampled = network_runs::sampled<Cuda>();
+  CHECK(network_runs::difference(sampled, network_runs::sampled<Cpu>()) < 1e-3);
+  CHECK(network_runs::difference(network_runs::replayed<Cuda>(), sampled) == 0);
+  CHECK(network_runs::difference(network_runs::computed_in_steps<Cuda>(), network_runs::computed_in_steps<Cpu>()) <
+        1e-4);
 }

@@ -193,11 +193,11 @@ TEST_CASE("rescaling by 1 restores the condition's deviation, by phi mixes it wi
   for (const double g : scales) weights.push_back(guidance_weights(g));
   const auto plain = guided(e.conditional, e.unconditional, scales);
   for (const double phi : {0.0, 0.7, 1.0}) {
-    const auto factors = rescale_factors(e, weights, phi);
+    const auto factors = rescale_factors(e, sample_weights<double, Cpu>(weights), phi);
     REQUIRE(factors.size() == 3);
     for (std::int64_t b = 0; b < 3; ++b) {
       const double expected = phi * deviation(e.conditional, b) / deviation(plain, b) + 1 - phi;
-      CHECK(factors[static_cast<std::size_t>(b)] == doctest::Approx(expected).epsilon(1e-12));
+      CHECK(factors[b] == doctest::Approx(expected).epsilon(1e-12));
     }
   }
   CHECK(deviation(plain, 0) > 1.5 * deviation(e.conditional, 0));
@@ -230,5 +230,6 @@ TEST_CASE("a rescaled guided prediction has the deviation asked for") {
 TEST_CASE("a prediction without spread is left as it is by rescaling") {
   const auto flat = Batch::full(Shape{2, 3}, 4);
   const std::vector<GuidanceWeights> weights(2, guidance_weights(5));
-  CHECK(rescale_factors(Branches<double, Cpu>{flat, flat}, weights, 0.7) == std::vector<double>{1, 1});
+  CHECK(rescale_factors(Branches<double, Cpu>{flat, flat}, sample_weights<double, Cpu>(weights), 0.7).to_vector() ==
+        std::vector<double>{1, 1});
 }

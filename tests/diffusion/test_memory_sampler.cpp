@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sampler with solvers that remember or that ask more than once a step.
+#include <hypersd/diffusion/apply_step.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/diffusion/solvers/dpmpp_2m.hpp>

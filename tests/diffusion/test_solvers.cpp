@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Single steps and whole chains against diffusers' schedulers (tests/golden/README.md).
+#include <hypersd/diffusion/apply_step.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/diffusion/solvers/ddim.hpp>

@@ -34,6 +34,7 @@ FAMILIES = {
     "networks": golden_networks.networks,
     "ops": golden_ops.ops,
     "adamw": golden_training.adamw,
+    "adamw_bf16": golden_training.adamw_bf16,
     "lora": golden_training.lora,
     "distill": golden_distill.distill,
     "canny": golden_data.canny,

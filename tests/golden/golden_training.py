@@ -56,6 +56,24 @@ def adamw(out):
     save_json(out, "adamw", {"adamw": options, "lr": {"peak": peak, "warmup": warmup, "total": total}})
 
 
+def adamw_bf16(out):
+    """adamw_bf16.safetensors: bfloat16 parameters of which torch's AdamW trains masters in float32.
+
+    Keys: `start`, `grad.<i>`, `param.<i>` (of bfloat16, stored as float32) and `master.<i>` after each of 8 steps. The
+    steps are below half a bfloat16 unit of most parameters.
+    """
+    start = normal("adamw_bf16.start", 40, dtype=torch.float32).bfloat16()
+    master = torch.nn.Parameter(start.float())
+    optimiser = torch.optim.AdamW([master], lr=3e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1)
+    tensors = {"start": start.float()}
+    for i in range(8):
+        master.grad = normal(f"adamw_bf16.{i}", 40, dtype=torch.float32).bfloat16().float()
+        optimiser.step()
+        tensors |= {f"grad.{i}": master.grad, f"master.{i}": master.detach().clone(),
+                    f"param.{i}": master.detach().bfloat16().float()}
+    save(out, "adamw_bf16", tensors)
+
+
 def lora(out):
     """lora.safetensors: W + sum_i weight_i * alpha_i / rank_i * B_i A_i on a linear and a 3x3 convolution.
 

@@ -2,6 +2,7 @@
 #include <hypersd/ops/launch.hpp>
 
 #include <doctest/doctest.h>
+#include <algorithm>
 #include <vector>
 
 using namespace hypersd;
@@ -65,5 +66,31 @@ TEST_CASE("Philox counters cover a range at any offset, and each element has one
       }
       for (const int s : seen) REQUIRE(s == 1);
     }
+  }
+}
+
+TEST_CASE("items of several elements cover every element once") {
+  for (const int per : {1, 4, 8}) {
+    for (const std::int64_t n : {1, 255, 256, 257, 1024, 5000, 8192}) {
+      std::vector<int> seen(static_cast<std::size_t>(n), 0);
+      const std::int64_t items = launch::unrolled_items(n, per);
+      CHECK(items % launch::threads == 0);
+      std::int64_t last = -1;
+      for (std::int64_t i = 0; i < items; ++i)
+        for (int u = 0; u < per; ++u) {
+          const std::int64_t j = launch::unrolled_element(i, per, u);
+          if (j < n) ++seen[static_cast<std::size_t>(j)];
+          last = std::max(last, j);
+        }
+      CHECK(std::count(seen.begin(), seen.end(), 1) == n);
+      CHECK(last == items * per - 1);
+    }
+    // Beyond 2^31 elements: the ends and a tile in the middle.
+    const std::int64_t n = (std::int64_t{5} << 31) + 77, items = launch::unrolled_items(n, per);
+    CHECK(launch::unrolled_element(items - 1, per, per - 1) == items * per - 1);
+    CHECK(items * per >= n);
+    CHECK((items - launch::threads) * per < n);
+    const std::int64_t tile = std::int64_t{9} << 22;
+    CHECK(launch::unrolled_element(tile * launch::threads + 3, per, 0) == tile * per * launch::threads + 3);
   }
 }

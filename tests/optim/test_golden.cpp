@@ -49,6 +49,29 @@ TEST_CASE_TEMPLATE("five steps of AdamW, clipped and free, equal PyTorch's", T, 
   }
 }
 
+TEST_CASE("bfloat16 parameters follow masters in float32, as in PyTorch, by steps that they could not take themselves") {
+  const io::SafetensorsFile golden(HYPERSD_TEST_DATA "/adamw_bf16.safetensors");
+  const auto bits = [](const Tensor<bfloat16>& t) {
+    std::vector<std::uint16_t> out;
+    for (const bfloat16 x : t.span()) out.push_back(x.bits);
+    return out;
+  };
+  Var<bfloat16> p(golden.get<bfloat16>("start").clone(), true);
+  optim::AdamW<bfloat16> optimizer({{"p", p}}, {.weight_decay = 0.1});
+  for (int i = 0; i < 8; ++i) {
+    CAPTURE(i);
+    const std::string step = std::to_string(i);
+    p.set_grad(golden.get<bfloat16>("grad." + step));
+    optimizer.step(3e-4);
+    const auto master = golden.get<double>("master." + step);
+    CHECK(worst(optimizer.slots()[0].master, master) < 1e-6);
+    CHECK(bits(p.value()) == bits(golden.get<bfloat16>("param." + step)));
+  }
+  std::int64_t moved = 0;
+  for (std::int64_t i = 0; i < p.size(); ++i) moved += p.value()[i].bits != golden.get<bfloat16>("start")[i].bits;
+  CHECK(moved > 0);
+}
+
 TEST_CASE("warm-up with cosine, straight line or constant equals diffusers' schedules") {
   const io::SafetensorsFile golden(HYPERSD_TEST_DATA "/adamw.safetensors");
   using namespace hypersd::optim;

@@ -87,6 +87,12 @@ while IFS= read -r line; do
 done < <(grep -rnE '^ *# *(if|ifdef|ifndef|elif|define|undef)\b.*\bHYPERSD_' include/hypersd |
   grep -vE '\bHYPERSD_(HD|HAS_CUDA)\b')
 
+# Launches and waits are counted and checked, so they stand in one place.
+while IFS= read -r line; do
+  fault "launch or wait outside core/context_cuda.cuh: $line"
+done < <(grep -rnE '<<<|\bcuda[A-Za-z]*Synchronize\(|\bcudaMemcpy[0-9A-Za-z]*\(' include/hypersd |
+  grep -vE '^include/hypersd/core/(context|storage)_cuda.cuh:.*(<<<size|cudaStreamSynchronize\(stream_|cudaMemcpyAsync\()')
+
 # --- 5. Files that the pages name exist: `path` in backquotes (any tail of a path will do), and [links](path).
 files=$(find . \( -name .git -o -name build -o -name runs \) -prune -o -print)
 while IFS=: read -r page name; do

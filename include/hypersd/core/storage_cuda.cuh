@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <hypersd/core/context_cuda.cuh>
 #include <hypersd/core/storage.hpp>
@@ -18,52 +19,97 @@ __global__ void fill_kernel(T* out, T value, std::int64_t n) {
     out[i] = value;
 }
 
-/// The device's stream-ordered pool keeps freed blocks instead of returning them to the driver.
+/// The device's stream-ordered pool.
+inline cudaMemPool_t memory_pool() {
+  int device = 0;
+  cuda_check(cudaGetDevice(&device), "cudaGetDevice");
+  cudaMemPool_t pool = nullptr;
+  cuda_check(cudaDeviceGetDefaultMemPool(&pool, device), "cudaDeviceGetDefaultMemPool");
+  return pool;
+}
+
+/// The pool keeps freed blocks instead of returning them to the driver.
 inline void keep_pooled_memory() {
   static const bool once = [] {
-    int device = 0;
-    cuda_check(cudaGetDevice(&device), "cudaGetDevice");
-    cudaMemPool_t pool = nullptr;
-    cuda_check(cudaDeviceGetDefaultMemPool(&pool, device), "cudaDeviceGetDefaultMemPool");
     std::uint64_t threshold = UINT64_MAX;
-    cuda_check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold), "cudaMemPoolSetAttribute");
+    cuda_check(cudaMemPoolSetAttribute(memory_pool(), cudaMemPoolAttrReleaseThreshold, &threshold),
+               "cudaMemPoolSetAttribute");
     return true;
   }();
   (void)once;
 }
+
+/// Throws DeviceError: `what` could not be had, with what there is.
+[[noreturn]] inline void fail_out_of_memory(const std::string& what) {
+  (void)cudaGetLastError();
+  std::size_t free = 0, total = 0;
+  std::uint64_t reserved = 0, used = 0;
+  (void)cudaMemGetInfo(&free, &total);
+  const cudaMemPool_t pool = memory_pool();
+  (void)cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &reserved);
+  (void)cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &used);
+  fail<DeviceError>("out of GPU memory: ", what, "; ", free, " of ", total, " bytes free on the device, ", reserved,
+                    " bytes pooled, ", used, " of them in use");
+}
+
+/// Frees a block in stream order. Memory of a graph lives as long as the graph; memory that a graph's work lets go, but
+/// did not allocate, is kept with the graph.
+struct CudaFree {
+  cudaStream_t stream;
+  std::shared_ptr<CapturedGraph> graph{};  ///< in whose work the block was allocated; null: in none
+
+  void operator()(void* p) const noexcept {
+    CapturedGraph* now = current_capture();
+    if (now && graph.get() != now) {
+      now->kept.emplace_back(p, *this);
+    } else if (now) {
+      (void)cudaFreeAsync(p, stream);
+      std::erase(now->left, p);
+    } else if (!graph) {
+      (void)cudaFreeAsync(p, stream);
+    }
+  }
+};
 
 }  // namespace detail
 
 /// Device memory from the stream-ordered pool. Freeing is ordered on the allocating thread's stream too.
 template <std::derived_from<Cuda> D>
 struct Memory<D> {
+  /// Throws DeviceError with what was asked, free and pooled. The pool is given back and the device asked again before,
+  /// and the program may go on with less.
   static std::shared_ptr<void> allocate(std::size_t bytes) {
     if (bytes == 0) return {};
-    detail::keep_pooled_memory();
     const cudaStream_t stream = detail::CudaContext::current().stream();
+    detail::keep_pooled_memory();
+    const auto graph = detail::current_capture() ? detail::current_capture()->shared_from_this() : nullptr;
     void* p = nullptr;
     cudaError_t status = cudaMallocAsync(&p, bytes, stream);
-    if (status == cudaErrorMemoryAllocation) {
+    if (status == cudaErrorMemoryAllocation && !graph) {
       (void)cudaGetLastError();
       release_pool();
       status = cudaMallocAsync(&p, bytes, stream);
     }
-    if (status == cudaErrorMemoryAllocation) {
-      (void)cudaGetLastError();
-      std::size_t free = 0, total = 0;
-      (void)cudaMemGetInfo(&free, &total);
-      fail<DeviceError>("out of GPU memory: ", bytes, " bytes asked, ", free, " of ", total, " bytes free");
-    }
+    if (status == cudaErrorMemoryAllocation)
+      detail::fail_out_of_memory(std::to_string(bytes) + " bytes asked");
     detail::cuda_check(status, "cudaMallocAsync");
-    return {p, [stream](void* q) { (void)cudaFreeAsync(q, stream); }};
+    if (graph) graph->left.push_back(p);
+    return {p, detail::CudaFree{stream, graph}};
   }
   static void copy_from_host(void* to, const void* from, std::size_t bytes) {
+    if (bytes == 0) return;
+    auto& context = detail::CudaContext::current();
+    context.require_eager("copy from host", "reads host memory");
+    ++context.counts().uploads;
     transfer(to, from, bytes, cudaMemcpyHostToDevice);
   }
   /// Waits for the stream: the host may read at once.
   static void copy_to_host(void* to, const void* from, std::size_t bytes) {
+    auto& context = detail::CudaContext::current();
+    context.require_eager("copy to host", "waits for the GPU");
+    if (bytes != 0) ++context.counts().downloads;
     transfer(to, from, bytes, cudaMemcpyDeviceToHost);
-    detail::cuda_check(cudaStreamSynchronize(detail::CudaContext::current().stream()), "copy to host");
+    context.synchronise("copy to host");
   }
   static void copy(void* to, const void* from, std::size_t bytes) {
     transfer(to, from, bytes, cudaMemcpyDeviceToDevice);
@@ -71,19 +117,13 @@ struct Memory<D> {
   template <class T>
   static void fill(T* data, T value, std::int64_t n) {
     if (n == 0) return;
-    const std::int64_t blocks = (n + 255) / 256;
-    detail::fill_kernel<<<static_cast<unsigned>(blocks < 65536 ? blocks : 65536), 256, 0,
-                          detail::CudaContext::current().stream()>>>(data, value, n);
-    detail::cuda_check(cudaGetLastError(), "fill");
+    const std::int64_t blocks = std::min<std::int64_t>((n + 255) / 256, 65536);
+    detail::launch("fill", {static_cast<unsigned>(blocks), 256}, detail::fill_kernel<T>, data, value, n);
   }
-  /// Returns pooled blocks to the driver.
+  /// Returns pooled blocks to the driver. Waits for the stream.
   static void release_pool() {
-    int device = 0;
-    detail::cuda_check(cudaGetDevice(&device), "cudaGetDevice");
-    detail::cuda_check(cudaStreamSynchronize(detail::CudaContext::current().stream()), "release_pool");
-    cudaMemPool_t pool = nullptr;
-    detail::cuda_check(cudaDeviceGetDefaultMemPool(&pool, device), "cudaDeviceGetDefaultMemPool");
-    detail::cuda_check(cudaMemPoolTrimTo(pool, 0), "cudaMemPoolTrimTo");
+    detail::CudaContext::current().synchronise("release_pool");
+    detail::cuda_check(cudaMemPoolTrimTo(detail::memory_pool(), 0), "cudaMemPoolTrimTo");
   }
 
  private:

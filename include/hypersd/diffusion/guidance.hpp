@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <hypersd/core/math.hpp>
 #include <hypersd/diffusion/denoiser.hpp>
 #include <hypersd/diffusion/sample_scales.hpp>
 #include <hypersd/ops/copy.hpp>
@@ -93,48 +94,64 @@ Branches<T, D> predict_branches(const N& net, const Tensor<T, D>& x, const Numbe
   }
 }
 
+/// The weights of each sample on the device, [B] each.
+template <class T, class D>
+struct SampleWeights {
+  Numbers<T, D> conditional, unconditional;
+};
+template <class T, class D>
+SampleWeights<T, D> sample_weights(const std::vector<GuidanceWeights>& weights) {
+  std::vector<double> c, u;
+  for (const GuidanceWeights& w : weights) {
+    c.push_back(w.conditional);
+    u.push_back(w.unconditional);
+  }
+  return {sample_scales<T, D>(c), sample_scales<T, D>(u)};
+}
+
+/// phi std(e_c) / std(e) + 1 - phi of one sample from the sums of squares and products of its centred branches.
+struct RescaleFactor {
+  double phi;
+  template <class T>
+  HYPERSD_HD T operator()(T cc, T uu, T cu, T conditional, T unconditional) const {
+    const auto c = static_cast<double>(conditional), u = static_cast<double>(unconditional);
+    const double own = static_cast<double>(cc);
+    const double guided = c * c * own + u * u * static_cast<double>(uu) + 2 * c * u * static_cast<double>(cu);
+    return static_cast<T>(guided > 0 ? phi * math::sqrt(own / guided) + 1 - phi : 1.0);
+  }
+};
+
 /// Factors, one a sample, that bring the guided prediction's standard deviation towards that of the conditional one:
 /// phi std(e_c) / std(e) + 1 - phi, std unbiased over a sample (Lin et al., section 3.4). Works from moments of the two
 /// branches, so the guided prediction need not exist yet. Throws OptionError for phi outside [0, 1].
 template <class T, class D>
-std::vector<double> rescale_factors(const Branches<T, D>& e, const std::vector<GuidanceWeights>& weights, double phi) {
+Numbers<T, D> rescale_factors(const Branches<T, D>& e, const SampleWeights<T, D>& weights, double phi) {
   require<OptionError>(phi >= 0 && phi <= 1, "guidance: rescale = ", phi, " is not in [0, 1]");
-  auto host = [](const Tensor<T, D>& t) { return t.to_vector(); };
   const double n = static_cast<double>(e.conditional.size()) / static_cast<double>(e.conditional.dim(0));
-  const auto centred = [&](const Tensor<T, D>& a) {
-    Tensor<T, D> mean = ops::sum_to_samples(a), out(a.shape());
-    ops::map_into(mean, ops::Affine<Accumulator<T>>{static_cast<Accumulator<T>>(1 / n), 0}, mean);
+  using A = Accumulator<T>;
+  const auto centred = [&](const Tensor<T, D>& branch) {
+    const Tensor<A, D> a = ops::cast<A>(branch), mean = ops::sum_to_samples(a), out(a.shape());
+    ops::map_into(mean, ops::Affine<A>{static_cast<A>(1 / n), A(0)}, mean);
     ops::map_into(out, ops::Sub{}, a, ops::per_sample(mean));
     return out;
   };
-  const Tensor<T, D> c = centred(e.conditional), u = centred(e.unconditional);
-  const auto cc = host(ops::sum_to_samples(ops::map(ops::Mul{}, c, c)));
-  const auto uu = host(ops::sum_to_samples(ops::map(ops::Mul{}, u, u)));
-  const auto cu = host(ops::sum_to_samples(ops::map(ops::Mul{}, c, u)));
-  std::vector<double> out;
-  for (std::size_t b = 0; b < cc.size(); ++b) {
-    const auto [wc, wu] = weights[b];
-    const double guided = wc * wc * static_cast<double>(cc[b]) + wu * wu * static_cast<double>(uu[b]) +
-                          2 * wc * wu * static_cast<double>(cu[b]);
-    out.push_back(guided > 0 ? phi * std::sqrt(static_cast<double>(cc[b]) / guided) + 1 - phi : 1.0);
-  }
-  return out;
+  const Tensor<A, D> c = centred(e.conditional), u = centred(e.unconditional);
+  return ops::map(RescaleFactor{phi}, ops::sum_to_samples(ops::map(ops::Mul{}, c, c)),
+                  ops::sum_to_samples(ops::map(ops::Mul{}, u, u)), ops::sum_to_samples(ops::map(ops::Mul{}, c, u)),
+                  weights.conditional, weights.unconditional);
 }
 
 /// The guided prediction of both branches; the conditional one where the other was not asked for. `rescale` = phi.
 template <class T, class D>
-Tensor<T, D> combine_branches(const Branches<T, D>& e, const std::vector<GuidanceWeights>& weights,
-                              double rescale = 0) {
+Tensor<T, D> combine_branches(const Branches<T, D>& e, const SampleWeights<T, D>& weights, double rescale = 0) {
   if (!e.unconditional.defined()) return e.conditional;
-  std::vector<double> factors(weights.size(), 1.0);
-  if (rescale != 0) factors = rescale_factors(e, weights, rescale);
-  std::vector<double> a, b;
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    a.push_back(factors[i] * weights[i].conditional);
-    b.push_back(factors[i] * weights[i].unconditional);
+  Numbers<T, D> a = weights.conditional, b = weights.unconditional;
+  if (rescale != 0) {
+    const Numbers<T, D> factors = rescale_factors(e, weights, rescale);
+    a = ops::map(ops::Mul{}, factors, a);
+    b = ops::map(ops::Mul{}, factors, b);
   }
-  return ops::map(ops::Combine{}, e.conditional, e.unconditional, ops::per_sample(sample_scales<T, D>(a)),
-                  ops::per_sample(sample_scales<T, D>(b)));
+  return ops::map(ops::Combine{}, e.conditional, e.unconditional, ops::per_sample(a), ops::per_sample(b));
 }
 
 /// No guidance: the conditional prediction as it is.
@@ -173,7 +190,8 @@ Tensor<T, D> predict_guided(const N& net, const Tensor<T, D>& x, const Numbers<T
   std::vector<GuidanceWeights> weights;
   for (const double g : scales) weights.push_back(guidance_weights(g));
   const bool both = std::any_of(weights.begin(), weights.end(), [](const auto& w) { return w.unconditional != 0; });
-  return combine_branches(predict_branches(net, x, t, condition, both), weights, rescale);
+  const Branches<T, D> e = predict_branches(net, x, t, condition, both);
+  return both ? combine_branches(e, sample_weights<T, D>(weights), rescale) : e.conditional;
 }
 
 }  // namespace hypersd::diffusion

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <hypersd/core/progress.hpp>
-#include <hypersd/diffusion/apply_step.hpp>
+#include <hypersd/diffusion/elementwise.hpp>
 #include <hypersd/diffusion/embedded_guidance.hpp>
+#include <hypersd/diffusion/sample_run.hpp>
 #include <hypersd/diffusion/solver.hpp>
 #include <hypersd/diffusion/timesteps.hpp>
 #include <utility>
@@ -21,12 +22,6 @@ struct SampleOptions {
   bool diffusers_prev = false;           ///< t - floor(T / n) as the next time, for comparison with diffusers' DDIM
 };
 
-/// One planned step: the times it spans, and each call of the network with the update that follows.
-struct PlannedStep {
-  StepTimes times;
-  std::vector<Evaluation> evaluations;
-};
-
 /// Called after every step as `observer(step, times, x)`; does nothing. x is overwritten by the next step: `clone()`
 /// it.
 struct NoObserver {
@@ -35,7 +30,9 @@ struct NoObserver {
 };
 
 /// Takes a denoiser from noise to data. Solver, schedule, prediction type and guidance are policies; each update is
-/// one fused pass over the tensor. The same numbers come out for any thread count and batch split.
+/// one fused pass over the tensor, which holds the denoiser as well where that is an `ElementwiseDenoiser`. All
+/// coefficients of a run are copied to the device before its first step. The same numbers come out for any thread count
+/// and batch split.
 template <Solver S, NoiseSchedule C, Prediction P, Guidance G = NoGuidance>
 class Sampler {
   static_assert(PredictableOn<P, C>,
@@ -70,23 +67,45 @@ class Sampler {
   Tensor<T, D> operator()(const Net& net, const Tensor<T, D>& noise, const Condition& condition, const Steps& steps,
                           const SampleOptions& options = {}, Observer&& observer = {}) const {
     require<ShapeError>(noise.rank() > 0 && noise.size() > 0, "sampler: noise of shape ", noise.shape());
-    const std::vector<PlannedStep> planned = plan(steps, options);
     const std::int64_t batch = noise.dim(0), offset = options.first_sample * (noise.size() / batch);
-    const auto count = static_cast<std::int64_t>(planned.size());
-    const auto weights = guidance_of(batch, options);
+    const auto run = prepare<T, D>(batch, steps, options);
+    const auto count = static_cast<std::int64_t>(run.steps().size());
     report(options.progress, {"sample", 0, count, {}, {}});
+    const auto from = [&](std::size_t i, std::size_t e, std::size_t) {
+      return ops::StepNoise<D>{solver_noise(options.seed, i, e), offset, {}};
+    };
+    return sample(run, net, noise, condition, from, [&](std::size_t i, const Tensor<T, D>& x) {
+      observer(static_cast<int>(i), run.steps()[i].times, x);
+      report(options.progress, {"sample", static_cast<std::int64_t>(i) + 1, count, {}, {}});
+    });
+  }
+
+  /// The plan of a batch with its coefficients on the device, for `sample`. Throws OptionError (steps, options).
+  template <class T, class D>
+  [[nodiscard]] SampleRun<T, D> prepare(std::int64_t batch, const Steps& steps, const SampleOptions& options) const {
+    return {plan(steps, options), batch, guidance_of(batch, options), detail::EmbedsGuidance<G>};
+  }
+
+  /// A prepared run, which only enqueues work: wrappers record it. Evaluation e of step i, number n of all, draws its
+  /// noise from the `ops::StepNoise` that `from(i, e, n)` gives; `finished(i, x)` is called after each step.
+  template <class Net, class T, class D, class Condition, class From, class Finished>
+  Tensor<T, D> sample(const SampleRun<T, D>& run, const Net& net, const Tensor<T, D>& noise,
+                      const Condition& condition, From&& from, Finished&& finished) const {
+    const auto& told = conditions(net, condition);
     State<T, D> state{noise};
-    for (std::int64_t i = 0; i < count; ++i) {
-      const PlannedStep& step = planned[static_cast<std::size_t>(i)];
-      auto number = static_cast<std::uint64_t>(i);
-      for (const Evaluation& e : step.evaluations) {
-        const auto t = Numbers<T, D>::full(Shape{batch}, static_cast<Accumulator<T>>(e.time));
-        const Branches<T, D> f = evaluate(net, state.x, t, condition, weights);
-        advance(state, f, e, weights, stream(options.seed, "solver noise", number), offset);
-        number += std::uint64_t{1} << 32;  // a step's later evaluations have noise of their own
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < run.steps().size(); ++i) {
+      const auto& evaluations = run.steps()[i].evaluations;
+      for (std::size_t k = 0; k < evaluations.size(); ++k, ++n) {
+        const auto at = run.operands(n);
+        if constexpr (computed_in_step<Net, T, Condition>) {
+          const auto f = net.template element<Accumulator<T>>(evaluations[k].time);
+          advance(state, Branches<T, D>{}, evaluations[k], at, run, from(i, k, n), f);
+        } else {
+          advance(state, evaluate(net, state.x, at.time, told, run), evaluations[k], at, run, from(i, k, n));
+        }
       }
-      observer(static_cast<int>(i), step.times, state.x);
-      report(options.progress, {"sample", i + 1, count, {}, {}});
+      finished(i, state.x);
     }
     return state.x;
   }
@@ -99,6 +118,11 @@ class Sampler {
     Tensor<T, D> memory{}, spare{};
     bool ours = false;  // the caller's noise stays; after the first update x is ours to overwrite
   };
+
+  template <class Net, class T, class Condition>
+  static constexpr bool computed_in_step = !G::guided && !detail::EmbedsGuidance<G> &&
+                                           ElementwiseDenoiser<Net, Accumulator<T>> &&
+                                           std::same_as<Condition, Unconditional>;
 
   [[nodiscard]] std::vector<GuidanceWeights> guidance_of(std::int64_t batch, const SampleOptions& options) const {
     std::vector<GuidanceWeights> out;
@@ -114,113 +138,80 @@ class Sampler {
     return out;
   }
 
+  /// What the network is told: with guidance both conditions, else the one.
+  template <class Net, class Condition>
+  static decltype(auto) conditions(const Net& net, const Condition& condition) {
+    if constexpr (G::guided && !detail::is_guided<Condition>) {
+      static_assert(
+          requires { net.null_condition(condition); },
+          "guidance needs a GuidedCondition{condition, null} or a denoiser with null_condition(condition)");
+      return GuidedCondition<Condition>{condition, net.null_condition(condition)};
+    } else if constexpr (!G::guided && detail::is_guided<Condition>) {
+      return (condition.conditional);
+    } else {
+      return (condition);
+    }
+  }
+
   template <class Net, class T, class D, class Condition>
   static Branches<T, D> evaluate(const Net& net, const Tensor<T, D>& x, const Numbers<T, D>& t,
-                                 const Condition& condition, const std::vector<GuidanceWeights>& weights) {
-    if constexpr (!G::guided) {
-      if constexpr (detail::is_guided<Condition>)
-        return evaluate(net, x, t, condition.conditional, weights);
-      else if constexpr (detail::EmbedsGuidance<G>)
-        return {predict_embedded(net, x, t, condition, weights), {}};
-      else
-        return {predict(net, x, t, condition), {}};
-    } else {
-      const bool both = std::any_of(weights.begin(), weights.end(), [](const auto& w) { return w.unconditional != 0; });
-      if constexpr (detail::is_guided<Condition>) {
-        return predict_branches(net, x, t, condition, both);
-      } else {
-        static_assert(
-            requires { net.null_condition(condition); },
-            "guidance needs a GuidedCondition{condition, null} or a denoiser with null_condition(condition)");
-        return predict_branches(net, x, t, GuidedCondition<Condition>{condition, net.null_condition(condition)}, both);
+                                 const Condition& condition, const SampleRun<T, D>& run) {
+    if constexpr (G::guided) {
+      return predict_branches(net, x, t, condition, run.both_branches());
+    } else if constexpr (detail::EmbedsGuidance<G>) {
+      constexpr bool embeds = Predictor<GuidedStudent<Net, T, D>, T, D, Condition>;
+      static_assert(embeds, "EmbeddedGuidance needs a student with a w-embedding: net(x, t, condition, w)");
+      if constexpr (embeds) {
+        const Numbers<T, D> w = run.embedded_weights();
+        return {predict(GuidedStudent<Net, T, D>{net, w}, x, t, condition), {}};
       }
-    }
-  }
-
-  template <class Net, class T, class D, class Condition>
-  static Tensor<T, D> predict_embedded(const Net& net, const Tensor<T, D>& x, const Numbers<T, D>& t,
-                                       const Condition& condition, const std::vector<GuidanceWeights>& weights) {
-    constexpr bool embeds = Predictor<GuidedStudent<Net, T, D>, T, D, Condition>;
-    static_assert(embeds, "EmbeddedGuidance needs a student with a w-embedding: net(x, t, condition, w)");
-    if constexpr (embeds) {
-      std::vector<double> shares;
-      for (const GuidanceWeights& g : weights) shares.push_back(g.conditional - 1);
-      const auto w = sample_scales<T, D>(shares);
-      return predict(GuidedStudent<Net, T, D>{net, w}, x, t, condition);
-    }
-  }
-
-  /// One update with the predictions of its evaluation.
-  template <class T, class D>
-  void advance(State<T, D>& s, const Branches<T, D>& f, const Evaluation& e,
-               const std::vector<GuidanceWeights>& weights, Stream z, std::int64_t offset) const {
-    ops::AffineStep<T, D> update;
-    if (e.remember || e.update.memory != 0) {
-      update = operands_with_memory(s, f, e, weights);
     } else {
-      update = operands(s.x, f, e.update, weights);
+      return {predict(net, x, t, condition), {}};
+    }
+  }
+
+  /// One update with the predictions of its evaluation, or with the functor `f` that computes them.
+  template <class T, class D, class... F>
+  void advance(State<T, D>& s, const Branches<T, D>& e, const Evaluation& step,
+               const typename SampleRun<T, D>::Operands& at, const SampleRun<T, D>& run,
+               const ops::StepNoise<D>& noise, const F&... f) const {
+    ops::AffineStep<T, D> update{s.x, at.x, e.conditional, at.prediction, {}, {}, at.noise};
+    if (step.remember || step.update.memory != 0) {
+      // An update has one operand beside x and the prediction: the branches must be joined first.
+      if constexpr (G::guided) update.first = combine_branches(e, run.weights(), guidance_.options.rescale);
+      if (step.update.memory != 0) {
+        require<OptionError>(s.memory.defined(), "sampler: ", S::name, " reads a memory that no step has written");
+        update.second = s.memory;
+        update.second_scale = at.memory;
+      }
+      if (step.remember) {
+        // Into the spare buffer: the update is still to read the old memory.
+        if (!s.spare.defined()) s.spare = Tensor<T, D>(s.x.shape());
+        ops::affine_step_into(s.spare, {s.x, at.remember_x, update.first, at.remember_prediction},
+                              ops::StepNoise<D>{}, f...);
+        std::swap(s.memory, s.spare);
+      }
+    } else if constexpr (G::guided) {
+      guide(update, e, at, run);
     }
     const Tensor<T, D> out = s.ours ? s.x : Tensor<T, D>(s.x.shape());
-    ops::affine_step_into(out, update, z, offset);
+    ops::affine_step_into(out, update, noise, f...);
     s.x = out;
     s.ours = true;
   }
 
-  /// The same where a memory is read or written. An update has one operand beside x and the prediction: the branches
-  /// must be joined first.
+  /// The branches as the operands of an update, their weights in the scales.
   template <class T, class D>
-  ops::AffineStep<T, D> operands_with_memory(State<T, D>& s, const Branches<T, D>& f, const Evaluation& e,
-                                             const std::vector<GuidanceWeights>& weights) const {
-    Tensor<T, D> guided = f.conditional;
-    if constexpr (G::guided) guided = combine_branches(f, weights, guidance_.options.rescale);
-    auto update = affine(s.x, guided, e.update);
-    if (e.update.memory != 0) {
-      require<OptionError>(s.memory.defined(), "sampler: ", S::name, " reads a memory that no step has written");
-      update.second = s.memory;
-      update.second_scale = every(s.x, e.update.memory);
-    }
-    if (e.remember) {
-      // Into the spare buffer: the update is still to read the old memory.
-      if (!s.spare.defined()) s.spare = Tensor<T, D>(s.x.shape());
-      ops::affine_step_into(s.spare, affine(s.x, guided, {e.remember->x, e.remember->prediction}));
-      std::swap(s.memory, s.spare);
-    }
-    return update;
-  }
-
-  template <class T, class D>
-  [[nodiscard]] ops::AffineStep<T, D> operands(const Tensor<T, D>& x, const Branches<T, D>& e, StepCoefficients c,
-                                               const std::vector<GuidanceWeights>& weights) const {
-    const auto batch = static_cast<std::size_t>(x.dim(0));
-    std::vector<double> first(batch, c.prediction), second;
-    if constexpr (G::guided) {
-      std::vector<double> factors(batch, 1.0);
-      if (guidance_.options.rescale != 0 && e.unconditional.defined())
-        factors = rescale_factors(e, weights, guidance_.options.rescale);
-      for (std::size_t b = 0; b < batch; ++b) {
-        first[b] = c.prediction * factors[b] * weights[b].conditional;
-        second.push_back(c.prediction * factors[b] * weights[b].unconditional);
-      }
-    }
-    ops::AffineStep<T, D> out = affine(x, e.conditional, c);
-    out.first_scale = sample_scales<T, D>(first);
-    if (e.unconditional.defined()) {
-      out.second = e.unconditional;
-      out.second_scale = sample_scales<T, D>(second);
-    }
-    return out;
-  }
-
-  template <class T, class D>
-  static ops::AffineStep<T, D> affine(const Tensor<T, D>& x, const Tensor<T, D>& f, StepCoefficients c) {
-    ops::AffineStep<T, D> out{x, every(x, c.x), f, every(x, c.prediction)};
-    if (c.noise != 0) out.noise_scale = every(x, c.noise);
-    return out;
-  }
-  /// One number for every sample.
-  template <class T, class D>
-  static auto every(const Tensor<T, D>& x, double value) {
-    return sample_scales<T, D>(std::vector<double>(static_cast<std::size_t>(x.dim(0)), value));
+  void guide(ops::AffineStep<T, D>& update, const Branches<T, D>& e, const typename SampleRun<T, D>::Operands& at,
+             const SampleRun<T, D>& run) const {
+    update.first_scale = at.conditional;
+    if (!e.unconditional.defined()) return;
+    update.second = e.unconditional;
+    update.second_scale = at.unconditional;
+    if (guidance_.options.rescale == 0) return;
+    const Numbers<T, D> factors = rescale_factors(e, run.weights(), guidance_.options.rescale);
+    update.first_scale = ops::map(ops::Mul{}, factors, at.conditional);
+    update.second_scale = ops::map(ops::Mul{}, factors, at.unconditional);
   }
 
   S solver_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hypersd/dist/group.hpp>
+#include <hypersd/ops/cast.hpp>
 #include <hypersd/optim/parameters.hpp>
 #include <utility>
 #include <vector>
@@ -14,11 +15,19 @@ struct StepMean {
   int failed = -1;  ///< the first rank whose step failed, or -1; then loss and gradients are of no use
 };
 
+/// Thrown by a collective that some rank does not take part in, because its step has failed before.
+struct StepFailedElsewhere : CommunicationError {
+  using CommunicationError::CommunicationError;
+};
+
 /// Averages the gradients of parameters over the ranks by one reduction of one buffer:
-/// [all gradients | loss | a flag a parameter: is there a gradient | a flag a rank: did it fail].
-template <Real T, Device D = Cpu>
+/// [all gradients | loss | a flag a parameter: is there a gradient | a flag a rank: did it fail]. Those of 16 bits are
+/// averaged in float32.
+template <Floating T, Device D = Cpu>
 class GradientMean {
  public:
+  using A = Accumulator<T>;
+
   /// Keeps handles to `parameters`, which must be the same in the same order on all ranks.
   explicit GradientMean(optim::ParameterList<T, D> parameters) : parameters_(std::move(parameters)) {}
 
@@ -30,37 +39,37 @@ class GradientMean {
     const std::size_t count = parameters_.size(), ranks = static_cast<std::size_t>(group.size());
     const std::int64_t extra = static_cast<std::int64_t>(1 + count + ranks);
     // Gradients that somebody still holds are views of the last buffer.
-    if (!flat_.unique() || flat_.size() != elements + extra) flat_ = Tensor<T, D>(Shape{elements + extra});
+    if (!flat_.unique() || flat_.size() != elements + extra) flat_ = Tensor<A, D>(Shape{elements + extra});
 
-    std::vector<T> flags(static_cast<std::size_t>(extra), T(0));
-    flags[0] = failed ? T(0) : static_cast<T>(loss);
-    flags[1 + count + static_cast<std::size_t>(group.rank())] = failed ? T(1) : T(0);
+    std::vector<A> flags(static_cast<std::size_t>(extra), A(0));
+    flags[0] = failed ? A(0) : static_cast<A>(loss);
+    flags[1 + count + static_cast<std::size_t>(group.rank())] = failed ? A(1) : A(0);
     std::int64_t at = 0;
     for (std::size_t i = 0; i < count; ++i) {
       const auto& g = parameters_[i].var.grad();
       const std::int64_t n = parameters_[i].var.size();
       const auto part = flat_.slice(at, at + n);
       if (g.defined() && !failed) {
-        part.copy_from(g.reshape(part.shape()));
-        flags[1 + i] = T(1);
+        part.copy_from(ops::cast<A>(g).reshape(part.shape()));
+        flags[1 + i] = A(1);
       } else {
-        part.fill(T(0));
+        part.fill(A(0));
       }
       at += n;
     }
     const auto tail = flat_.slice(elements, elements + extra);
-    tail.copy_from(Tensor<T, D>::from(tail.shape(), flags));
+    tail.copy_from(Tensor<A, D>::from(tail.shape(), flags));
     group.all_reduce(flat_, Reduce::mean);
     flags = tail.to_vector();
 
     StepMean out{static_cast<double>(flags[0]), -1};
     for (std::size_t r = 0; r < ranks && out.failed < 0; ++r)
-      if (flags[1 + count + r] > T(0)) out.failed = static_cast<int>(r);
+      if (flags[1 + count + r] > A(0)) out.failed = static_cast<int>(r);
     if (out.failed >= 0) return out;
     at = 0;
     for (std::size_t i = 0; i < count; ++i) {
       auto var = parameters_[i].var;
-      if (flags[1 + i] > T(0)) var.set_grad(flat_.slice(at, at + var.size()).reshape(var.shape()));
+      if (flags[1 + i] > A(0)) var.set_grad(ops::cast<T>(flat_.slice(at, at + var.size()).reshape(var.shape())));
       at += var.size();
     }
     return out;
@@ -68,7 +77,16 @@ class GradientMean {
 
  private:
   optim::ParameterList<T, D> parameters_;
-  Tensor<T, D> flat_;
+  Tensor<A, D> flat_;
 };
+
+/// The same for gradients within a step, while others may have left it: the ranks vote first. Throws
+/// StepFailedElsewhere where one has; a rank that leaves must have voted `true` (see `Group::any`).
+template <Floating T, Device D>
+void average_within_step(const Group& group, const optim::ParameterList<T, D>& parameters) {
+  if (group.size() == 1) return;
+  if (group.any(false)) fail<StepFailedElsewhere>("rank ", group.rank(), ": the step failed on another rank");
+  (void)GradientMean<T, D>(parameters)(group, 0);
+}
 
 }  // namespace hypersd::dist

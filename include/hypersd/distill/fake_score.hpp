@@ -43,6 +43,11 @@ class FakeScore {
   void visit_state(F&& f, const std::string& prefix) const {
     score_.visit_state(f, prefix);
   }
+  /// See `Learner::average_by`.
+  template <class Average>
+  void average_by(Average&& average) const {
+    score_.average_by(std::forward<Average>(average));
+  }
 
  private:
   Learner<Network> score_;

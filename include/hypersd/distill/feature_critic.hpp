@@ -19,8 +19,7 @@ class FeatureCritic {
   using form = Form;
   /// The weights of `network`, a handle, must not require a gradient.
   FeatureCritic(Network network, Heads heads, double learning_rate = 1e-3)
-      : network_(std::move(network)),
-        heads_(std::move(heads), {.beta1 = 0.5, .weight_decay = 0}, learning_rate) {}
+      : network_(std::move(network)), heads_(std::move(heads), {.beta1 = 0.5, .weight_decay = 0}, learning_rate) {}
 
   /// Logits of x [B, ...] at the times t [B]: positive for "real".
   template <class Condition>
@@ -30,14 +29,18 @@ class FeatureCritic {
   /// One update of the heads by the form's loss.
   template <class Condition>
   void learn(const Tensor<T, D>& fake, const Tensor<T, D>& real, const Numbers<T, D>& t, const Condition& condition) {
-    heads_.learn([&] {
-      return Form::critic((*this)(Var<T, D>(real), t, condition), (*this)(Var<T, D>(fake), t, condition));
-    });
+    heads_.learn(
+        [&] { return Form::critic((*this)(Var<T, D>(real), t, condition), (*this)(Var<T, D>(fake), t, condition)); });
   }
   /// Heads and moments, for checkpoints.
   template <class F>
   void visit_state(F&& f, const std::string& prefix) const {
     heads_.visit_state(f, prefix);
+  }
+  /// See `Learner::average_by`.
+  template <class Average>
+  void average_by(Average&& average) const {
+    heads_.average_by(std::forward<Average>(average));
   }
 
  private:

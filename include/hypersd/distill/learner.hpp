@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <functional>
 #include <hypersd/nn/module.hpp>
 #include <hypersd/optim/adamw.hpp>
 #include <hypersd/optim/clip.hpp>
@@ -33,6 +34,11 @@ class Learner {
 
   [[nodiscard]] const Network& network() const { return network_; }
 
+  /// What is done with the gradients of each update before it: their mean over several processes, say. `State::add`
+  /// sets it to that. Not part of the network's state, so a const learner takes it.
+  void average_by(std::function<void(const optim::ParameterList<T, D>&)> average) const {
+    average_ = std::move(average);
+  }
   /// One update by the gradient of `loss()`, a one-element variable made anew by the network.
   template <std::invocable Loss>
   void learn(Loss&& loss) {
@@ -40,6 +46,7 @@ class Learner {
     nn::set_requires_grad(network_, true);
     optimizer_.zero_grad();
     autograd::backward(loss());
+    if (average_) average_(parameters_);
     const double scale = max_norm_ > 0 ? optim::clip_factor(optim::grad_norm(parameters_), max_norm_) : 1.0;
     optimizer_.step(learning_rate_, scale);
     optimizer_.zero_grad();
@@ -57,6 +64,7 @@ class Learner {
   optim::ParameterList<T, D> parameters_;
   optim::AdamW<T, D> optimizer_;
   double learning_rate_, max_norm_;
+  mutable std::function<void(const optim::ParameterList<T, D>&)> average_;
 };
 
 }  // namespace hypersd::distill

@@ -36,11 +36,11 @@ class TrajectoryCritic {
   Var<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const Origin<T, D>& origin,
                        const Condition& condition) const {
     auto maps = network_.features(x, t, condition);
-    const auto begun = relaxed_ ? std::vector<Var<T, D>>{}
-                                : network_.features(Var<T, D>(origin.x), origin.t, condition);
+    const auto begun =
+        relaxed_ ? std::vector<Var<T, D>>{} : network_.features(Var<T, D>(origin.x), origin.t, condition);
     for (std::size_t i = 0; i < maps.size(); ++i)
-      maps[i] = autograd::concat_channels(std::vector<Var<T, D>>{
-          maps[i], relaxed_ ? Var<T, D>(Tensor<T, D>::zeros(maps[i].shape())) : begun[i]});
+      maps[i] = autograd::concat_channels(
+          std::vector<Var<T, D>>{maps[i], relaxed_ ? Var<T, D>(Tensor<T, D>::zeros(maps[i].shape())) : begun[i]});
     return heads_.network()(maps);
   }
   /// One update of the heads.
@@ -56,6 +56,11 @@ class TrajectoryCritic {
   template <class F>
   void visit_state(F&& f, const std::string& prefix) const {
     heads_.visit_state(f, prefix);
+  }
+  /// See `Learner::average_by`.
+  template <class Average>
+  void average_by(Average&& average) const {
+    heads_.average_by(std::forward<Average>(average));
   }
 
  private:

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <hypersd/core/tensor.hpp>
-#include <hypersd/ops/affine_step_cpu.hpp>
+#include <hypersd/ops/affine_step_elements.hpp>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/affine_step_cuda.cuh>
+#include <hypersd/ops/kernels_cuda.cuh>
 #endif
 
 namespace hypersd::ops {
@@ -22,14 +23,31 @@ struct AffineStep {
   Scale noise_scale{};  ///< no noise when undefined; none is drawn for samples where it is 0
 };
 
-/// out = x_scale x + first_scale first + second_scale second + noise_scale z in one pass, each input read once. z is
-/// standard normal and never stored: flat element i takes element `offset + i` of stream `s`, on every device. This is
-/// a whole solver step: prediction conversion and guidance are in the scales. Arithmetic is in float for types
-/// narrower than that. `out` may be any of the operands. Throws ShapeError.
-template <class T, class D>
-void affine_step_into(const Tensor<T, D>& out, const AffineStep<T, D>& a, Stream s = {}, std::int64_t offset = 0) {
+/// The noise of a step: flat element i takes element `offset` + i of `stream`, on every device. Where `key` is defined,
+/// seed, id and offset are read from it when the step runs, so that a recorded step can draw other noise each time; see
+/// `noise_key`.
+template <Device D>
+struct StepNoise {
+  Stream stream{};
+  std::int64_t offset = 0;
+  Tensor<std::int64_t, D> key{};
+};
+
+/// What a `StepNoise::key` [3] holds for noise from element `offset` of `s` on.
+inline std::array<std::int64_t, 3> noise_key(Stream s, std::int64_t offset) {
+  return {static_cast<std::int64_t>(s.seed), static_cast<std::int64_t>(s.id), offset};
+}
+
+namespace detail {
+
+template <class T, class D, class First>
+void affine_step_into(const Tensor<T, D>& out, const AffineStep<T, D>& a, const StepNoise<D>& noise,
+                      const First& first) {
+  constexpr bool stored = std::is_same_v<First, StoredFirst>;
   require<ShapeError>(out.rank() > 0, "affine_step: the result has no batch axis");
-  require<OptionError>(offset >= 0, "affine_step: negative offset ", offset);
+  require<OptionError>(noise.offset >= 0, "affine_step: negative offset ", noise.offset);
+  require<ShapeError>(!noise.key.defined() || noise.key.size() == 3, "affine_step: noise key of shape ",
+                      noise.key.shape());
   const std::int64_t batch = out.dim(0);
   auto operand = [&](const Tensor<T, D>& t, const auto& scale) {
     require_same_shape("affine_step", out.shape(), t.shape());
@@ -37,13 +55,13 @@ void affine_step_into(const Tensor<T, D>& out, const AffineStep<T, D>& a, Stream
                         out.shape());
   };
   operand(a.x, a.x_scale);
-  operand(a.first, a.first_scale);
+  operand(stored ? a.first : out, a.first_scale);
   if (a.second.defined()) operand(a.second, a.second_scale);
   if (a.noise_scale.defined()) operand(out, a.noise_scale);
   if (out.size() == 0) return;
   const AffineStepArguments<T> p{out.data(),
                                  a.x.data(),
-                                 a.first.data(),
+                                 stored ? a.first.data() : nullptr,
                                  a.second.defined() ? a.second.data() : nullptr,
                                  a.x_scale.data(),
                                  a.first_scale.data(),
@@ -51,9 +69,31 @@ void affine_step_into(const Tensor<T, D>& out, const AffineStep<T, D>& a, Stream
                                  a.noise_scale.defined() ? a.noise_scale.data() : nullptr,
                                  out.size(),
                                  out.size() / batch,
-                                 s,
-                                 offset};
-  backend::affine_step(D{}, p);
+                                 {noise.stream, noise.offset},
+                                 noise.key.defined() ? noise.key.data() : nullptr};
+  backend::affine_step(D{}, p, first);
+}
+
+}  // namespace detail
+
+/// out = x_scale x + first_scale first + second_scale second + noise_scale z in one pass, each input read once. z is
+/// standard normal and never stored. This is a whole solver step: prediction conversion and guidance are in the scales.
+/// Arithmetic is in float for types narrower than that. `out` may be any of the operands. Throws ShapeError.
+template <class T, class D>
+void affine_step_into(const Tensor<T, D>& out, const AffineStep<T, D>& a, const StepNoise<D>& noise) {
+  detail::affine_step_into(out, a, noise, StoredFirst{});
+}
+template <class T, class D>
+void affine_step_into(const Tensor<T, D>& out, const AffineStep<T, D>& a, Stream s = {}, std::int64_t offset = 0) {
+  affine_step_into(out, a, StepNoise<D>{s, offset, {}});
+}
+
+/// The same with first = f(x), element by element in the type of the scales: `f` is a host-device functor, and a.first
+/// may be undefined. A step with a denoiser that is a function of an element alone reads x and writes the result.
+template <class T, class D, class F>
+  requires std::is_invocable_r_v<Accumulator<T>, F, Accumulator<T>>
+void affine_step_into(const Tensor<T, D>& out, const AffineStep<T, D>& a, const StepNoise<D>& noise, const F& f) {
+  detail::affine_step_into(out, a, noise, ComputedFirst<F>{f});
 }
 
 }  // namespace hypersd::ops

@@ -9,35 +9,63 @@
 
 namespace hypersd::ops {
 
-/// What both back-ends get: device pointers, `n` elements in samples of `inner`; absent operands are null.
+/// Which noise: element i of a step takes element `offset` + i of `stream`.
+struct NoiseSource {
+  Stream stream{};
+  std::int64_t offset = 0;
+};
+
+/// What both back-ends get: device pointers, `n` elements in samples of `inner`; absent operands are null. The source
+/// of noise is `source`, or the three numbers at `key` (seed, id, offset) where that is not null.
 template <class T>
 struct AffineStepArguments {
   T* out;
   const T *x, *first, *second;
   const Accumulator<T>*x_scale, *first_scale, *second_scale, *noise_scale;
   std::int64_t n, inner;
-  Stream stream;
-  std::int64_t offset;
+  NoiseSource source;
+  const std::int64_t* key;
+
+  [[nodiscard]] HYPERSD_HD NoiseSource noise() const {
+    if (!key) return source;
+    return {{static_cast<std::uint64_t>(key[0]), static_cast<std::uint64_t>(key[1])}, key[2]};
+  }
+};
+
+/// The first operand as it is stored.
+struct StoredFirst {
+  template <class T, class A>
+  HYPERSD_HD A operator()(const T* first, std::int64_t i, A) const {
+    return static_cast<A>(first[i]);
+  }
+};
+/// The first operand as a function of x, which is not stored at all.
+template <class F>
+struct ComputedFirst {
+  F f;
+  template <class T, class A>
+  HYPERSD_HD A operator()(const T*, std::int64_t, A x) const {
+    return f(x);
+  }
 };
 
 namespace detail {
 
 /// out[i] = a x[i] + b first[i] (+ c second[i]) (+ d noise[i]) for i in [0, n), by way of `sum`: the results replace
-/// the noise there, so the loops never see that `out` may be an operand.
-template <class T>
-void affine_piece(T* out, const T* x, const T* first, const T* second, Accumulator<T> a, Accumulator<T> b,
-                  Accumulator<T> c, Accumulator<T> d, Accumulator<T>* sum, std::int64_t n) {
+/// the noise there, so the loops never see that `out` may be an operand. `f` says what first[i] is.
+template <class T, class First>
+void affine_piece(T* out, const T* x, const T* first, const First& f, const T* second, Accumulator<T> a,
+                  Accumulator<T> b, Accumulator<T> c, Accumulator<T> d, Accumulator<T>* sum, std::int64_t n) {
   using A = Accumulator<T>;
+  const auto two = [&](std::int64_t i) { return a * static_cast<A>(x[i]) + b * f(first, i, static_cast<A>(x[i])); };
   if (d != 0 && second) {
-    for (std::int64_t i = 0; i < n; ++i)
-      sum[i] = a * static_cast<A>(x[i]) + b * static_cast<A>(first[i]) + c * static_cast<A>(second[i]) + d * sum[i];
+    for (std::int64_t i = 0; i < n; ++i) sum[i] = two(i) + c * static_cast<A>(second[i]) + d * sum[i];
   } else if (d != 0) {
-    for (std::int64_t i = 0; i < n; ++i) sum[i] = a * static_cast<A>(x[i]) + b * static_cast<A>(first[i]) + d * sum[i];
+    for (std::int64_t i = 0; i < n; ++i) sum[i] = two(i) + d * sum[i];
   } else if (second) {
-    for (std::int64_t i = 0; i < n; ++i)
-      sum[i] = a * static_cast<A>(x[i]) + b * static_cast<A>(first[i]) + c * static_cast<A>(second[i]);
+    for (std::int64_t i = 0; i < n; ++i) sum[i] = two(i) + c * static_cast<A>(second[i]);
   } else {
-    for (std::int64_t i = 0; i < n; ++i) sum[i] = a * static_cast<A>(x[i]) + b * static_cast<A>(first[i]);
+    for (std::int64_t i = 0; i < n; ++i) sum[i] = two(i);
   }
   for (std::int64_t i = 0; i < n; ++i) out[i] = static_cast<T>(sum[i]);
 }
@@ -49,22 +77,23 @@ void affine_piece(T* out, const T* x, const T* first, const T* second, Accumulat
 namespace hypersd::ops::backend {
 
 /// Pieces of sixteen generator blocks stay in the first-level cache between the generator and the sum.
-template <class T>
-void affine_step(const Cpu&, const AffineStepArguments<T>& p) {
+template <class T, class First>
+void affine_step(const Cpu&, const AffineStepArguments<T>& p, const First& first) {
   using A = Accumulator<T>;
   constexpr std::int64_t most = 16 * philox_block;
-  parallel_for(p.n, 16 * most, [&p](std::int64_t begin, std::int64_t end) {
+  const auto [stream, offset] = p.noise();
+  parallel_for(p.n, 16 * most, [&p, &first, stream = stream, offset = offset](std::int64_t begin, std::int64_t end) {
     alignas(64) float normals[most];
     alignas(64) A wide[std::is_same_v<A, float> ? 1 : most];  // NOLINT(modernize-avoid-c-arrays)
     for (std::int64_t i = begin; i < end;) {
-      const std::int64_t element = p.offset + i;
+      const std::int64_t element = offset + i;
       const std::int64_t block = element / philox_block, skip = element % philox_block;
       const std::int64_t stop = std::min(end, i + most - skip);
       bool noisy = false;
       for (std::int64_t b = i / p.inner; p.noise_scale && b <= (stop - 1) / p.inner; ++b)
         noisy = noisy || p.noise_scale[b] != 0;
       if (noisy)
-        normal_blocks(p.stream, static_cast<std::uint64_t>(block), (skip + stop - i + philox_block - 1) / philox_block,
+        normal_blocks(stream, static_cast<std::uint64_t>(block), (skip + stop - i + philox_block - 1) / philox_block,
                       normals);
       A* sum = nullptr;
       if constexpr (std::is_same_v<A, float>) {
@@ -76,7 +105,7 @@ void affine_step(const Cpu&, const AffineStepArguments<T>& p) {
       sum += skip;
       while (i < stop) {
         const std::int64_t b = i / p.inner, to = std::min(stop, (b + 1) * p.inner), n = to - i;
-        detail::affine_piece(p.out + i, p.x + i, p.first + i, p.second ? p.second + i : nullptr, p.x_scale[b],
+        detail::affine_piece(p.out + i, p.x + i, p.first ? p.first + i : nullptr, first, p.second ? p.second + i : nullptr, p.x_scale[b],
                              p.first_scale[b], p.second ? p.second_scale[b] : A(0),
                              p.noise_scale ? p.noise_scale[b] : A(0), sum, n);
         sum += n;

@@ -49,7 +49,7 @@ class CudaBlock {
     X* slots = reinterpret_cast<X*>(scratch_);
     const int t = static_cast<int>(threadIdx.x);
     X value = f(t);
-    for (int offset = 16; offset > 0; offset /= 2) value = join(value, __shfl_down_sync(0xffffffffU, value, offset));
+    for (unsigned offset = 16; offset > 0; offset /= 2) value = join(value, __shfl_down_sync(0xffffffffU, value, offset));
     if (t % 32 == 0) slots[t / 32] = value;
     __syncthreads();
     X out = slots[0];
@@ -77,12 +77,8 @@ void run_elements(const Cuda&, const char* name, const Op& op) {
   const std::int64_t n = op.size();
   if (n == 0) return;
   const auto grid = static_cast<unsigned>(blocks(n));
-  const cudaStream_t stream = hypersd::detail::CudaContext::current().stream();
-  if (narrow(n))
-    elements_kernel<std::uint32_t><<<grid, threads, 0, stream>>>(op, n);
-  else
-    elements_kernel<std::int64_t><<<grid, threads, 0, stream>>>(op, n);
-  hypersd::detail::cuda_check(cudaGetLastError(), name);
+  hypersd::detail::launch(name, {grid, threads},
+                          narrow(n) ? elements_kernel<std::uint32_t, Op> : elements_kernel<std::int64_t, Op>, op, n);
 }
 
 template <class Body>
@@ -99,9 +95,7 @@ void run_blocks(const Cuda&, const char* name, const Body& body) {
   const std::int64_t n = body.blocks();
   if (n == 0) return;
   constexpr std::int64_t most = 1 << 20;
-  block_kernel<<<static_cast<unsigned>(n < most ? n : most), Body::threads, 0,
-                 hypersd::detail::CudaContext::current().stream()>>>(body);
-  hypersd::detail::cuda_check(cudaGetLastError(), name);
+  hypersd::detail::launch(name, {static_cast<unsigned>(n < most ? n : most), Body::threads}, block_kernel<Body>, body);
 }
 
 }  // namespace hypersd::ops::launch

@@ -16,6 +16,12 @@ namespace hypersd::ops::launch {
 template <class D>
 concept KernelDevice = std::derived_from<D, Cuda>;
 
+/// Defined where kernels can be launched (ops/kernels_cuda.cuh); declared here for bodies of other folders.
+template <class Op>
+void run_elements(const Cuda&, const char* name, const Op& op);
+template <class Body>
+void run_blocks(const Cuda&, const char* name, const Body& body);
+
 /// Threads of a block in element-wise kernels and reductions.
 inline constexpr int threads = 256;
 
@@ -67,6 +73,18 @@ template <class Index, class Op>
 HYPERSD_HD void run_thread(const Op& op, std::int64_t n, std::int64_t grid, std::int64_t block, std::int64_t thread) {
   const auto end = static_cast<Index>(n), step = static_cast<Index>(stride(grid));
   for (auto i = static_cast<Index>(first(block, thread)); i < end; i += step) op(i);
+}
+
+/// Work items for `n` elements of which each does `per`, so that as many reads are under way at a time; a block's items
+/// begin next to each other, and an item's elements are `threads` apart.
+HYPERSD_HD constexpr std::int64_t unrolled_items(std::int64_t n, int per) {
+  const std::int64_t tile = static_cast<std::int64_t>(per) * threads;
+  return (n + tile - 1) / tile * threads;
+}
+/// Element number `u` < `per` of item `i`; it may lie behind the last element.
+HYPERSD_HD constexpr std::int64_t unrolled_element(std::int64_t i, int per, int u) {
+  const std::int64_t tile = i / threads;
+  return (tile * per + u) * threads + (i - tile * threads);
 }
 
 /// Items [begin, end) of part `part` of `parts` nearly equal, ordered parts of [0, n).

@@ -36,8 +36,7 @@ template <class T>
 void normal(const Cuda&, T* out, std::int64_t n, Stream s, std::int64_t offset) {
   if (n == 0) return;
   const auto grid = static_cast<unsigned>(launch::blocks(launch::philox_counters(offset, n)));
-  normal_kernel<<<grid, launch::threads, 0, hypersd::detail::CudaContext::current().stream()>>>(out, n, s, offset);
-  hypersd::detail::cuda_check(cudaGetLastError(), "normal");
+  hypersd::detail::launch("normal", {grid, launch::threads}, normal_kernel<T>, out, n, s, offset);
 }
 
 template <class T>
@@ -45,9 +44,7 @@ void uniform(const Cuda&, T* out, std::int64_t n, Stream s, std::int64_t offset,
                                Accumulator<T> high) {
   if (n == 0) return;
   const auto grid = static_cast<unsigned>(launch::blocks(n));
-  uniform_kernel<<<grid, launch::threads, 0, hypersd::detail::CudaContext::current().stream()>>>(out, n, s, offset,
-                                                                                               low, high);
-  hypersd::detail::cuda_check(cudaGetLastError(), "uniform");
+  hypersd::detail::launch("uniform", {grid, launch::threads}, uniform_kernel<T>, out, n, s, offset, low, high);
 }
 
 }  // namespace hypersd::ops::backend

@@ -37,13 +37,12 @@ __global__ void sum_partials_kernel(T* out, const double* partial, int n) {
 
 template <class T, class F, class... Args>
 void map_sum(const Cuda&, T* out, detail::Layout layout, const F& f, const Args&... args) {
-  const cudaStream_t stream = hypersd::detail::CudaContext::current().stream();
   const auto parts = static_cast<int>(launch::blocks(layout.rows * layout.cols, reduce_parts));
   const auto scratch = Memory<Cuda>::allocate(sizeof(double) * static_cast<std::size_t>(parts));
   auto* partial = static_cast<double*>(scratch.get());
-  map_sum_kernel<<<static_cast<unsigned>(parts), launch::threads, 0, stream>>>(partial, layout, f, args...);
-  sum_partials_kernel<<<1, launch::threads, 0, stream>>>(out, partial, parts);
-  hypersd::detail::cuda_check(cudaGetLastError(), "map_sum");
+  hypersd::detail::launch("map_sum", {static_cast<unsigned>(parts), launch::threads}, map_sum_kernel<F, Args...>,
+                          partial, layout, f, args...);
+  hypersd::detail::launch("map_sum", {1, launch::threads}, sum_partials_kernel<T>, out, partial, parts);
 }
 
 /// out[g, part, c]: block (x: columns, y: part, z: group), a thread a column.
@@ -62,7 +61,6 @@ __global__ void sum_rows_kernel(R* out, const T* in, std::int64_t rows, std::int
 template <class R, class T>
 void sum_rows(const Cuda& cuda, R* out, const T* in, std::int64_t groups, std::int64_t rows, std::int64_t cols) {
   if (groups == 0 || cols == 0) return;
-  const cudaStream_t stream = hypersd::detail::CudaContext::current().stream();
   constexpr std::int64_t most_groups = 65535;  // limit of gridDim.z
   for (std::int64_t g = 0; g < groups; g += most_groups) {
     const std::int64_t count = groups - g < most_groups ? groups - g : most_groups;
@@ -70,14 +68,15 @@ void sum_rows(const Cuda& cuda, R* out, const T* in, std::int64_t groups, std::i
     const dim3 grid(static_cast<unsigned>((cols + launch::threads - 1) / launch::threads),
                     static_cast<unsigned>(parts), static_cast<unsigned>(count));
     if (parts == 1) {
-      sum_rows_kernel<<<grid, launch::threads, 0, stream>>>(out + g * cols, in + g * rows * cols, rows, cols, parts);
+      hypersd::detail::launch("sum_rows", {grid, launch::threads}, sum_rows_kernel<R, T>, out + g * cols,
+                              in + g * rows * cols, rows, cols, parts);
     } else {
       const auto scratch = Memory<Cuda>::allocate(sizeof(Accumulator<T>) * static_cast<std::size_t>(parts * cols));
       auto* partial = static_cast<Accumulator<T>*>(scratch.get());
-      sum_rows_kernel<<<grid, launch::threads, 0, stream>>>(partial, in, rows, cols, parts);
+      hypersd::detail::launch("sum_rows", {grid, launch::threads}, sum_rows_kernel<Accumulator<T>, T>, partial, in, rows,
+                              cols, parts);
       sum_rows(cuda, out, static_cast<const Accumulator<T>*>(partial), 1, parts, cols);
     }
-    hypersd::detail::cuda_check(cudaGetLastError(), "sum_rows");
   }
 }
 
@@ -99,8 +98,7 @@ template <class T>
 void sum_rows_to_one(const Cuda&, T* out, const T* in, std::int64_t rows, std::int64_t cols) {
   if (rows == 0) return;
   const auto grid = static_cast<unsigned>(rows < 65535 ? rows : 65535);
-  sum_row_kernel<<<grid, launch::threads, 0, hypersd::detail::CudaContext::current().stream()>>>(out, in, rows, cols);
-  hypersd::detail::cuda_check(cudaGetLastError(), "sum_rows_to_one");
+  hypersd::detail::launch("sum_rows_to_one", {grid, launch::threads}, sum_row_kernel<T>, out, in, rows, cols);
 }
 
 }  // namespace hypersd::ops::backend

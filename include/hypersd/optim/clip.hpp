@@ -11,22 +11,23 @@ namespace hypersd::optim {
 struct SquareInDouble {
   template <class T>
   HYPERSD_HD double operator()(T x) const {
-    return static_cast<double>(x) * static_cast<double>(x);
+    const auto wide = static_cast<double>(widened(x));
+    return wide * wide;
   }
 };
 
 /// x *= scale.
-template <Real T>
+template <Floating T>
 struct ScaleInPlace {
-  T scale;
-  HYPERSD_HD void operator()(T& x) const { x *= scale; }
+  Accumulator<T> scale;
+  HYPERSD_HD void operator()(T& x) const { x = converted<T>(widened(x) * scale); }
 };
 
 namespace detail {
 
 template <class T, class D, class F>
-std::vector<Segment<T, 1, F>> gradient_segments(const ParameterList<T, D>& parameters, F f) {
-  std::vector<Segment<T, 1, F>> segments;
+std::vector<Segment<F, T>> gradient_segments(const ParameterList<T, D>& parameters, F f) {
+  std::vector<Segment<F, T>> segments;
   for (const auto& p : parameters)
     if (p.var.grad().defined()) segments.push_back({{p.var.grad().data()}, p.var.size(), f});
   return segments;
@@ -63,7 +64,7 @@ double clip_grad_norm(const ParameterList<T, D>& parameters, double max_norm) {
   if (factor >= 1) return norm;
   for (auto p : parameters)  // a gradient that others hold too must not change under them
     if (p.var.grad().defined() && !p.var.grad().unique()) p.var.set_grad(p.var.grad().clone());
-  multi_update<D>(detail::gradient_segments(parameters, ScaleInPlace<T>{static_cast<T>(factor)}));
+  multi_update<D>(detail::gradient_segments(parameters, ScaleInPlace<T>{static_cast<Accumulator<T>>(factor)}));
   return norm;
 }
 

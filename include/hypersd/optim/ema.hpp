@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/ops/cast.hpp>
 #include <hypersd/optim/multi_tensor.hpp>
 #include <hypersd/optim/parameters.hpp>
 #include <utility>
@@ -16,20 +17,26 @@ struct Lerp {
     const T gap = value - average;
     average = weight < T(0.5) ? average + weight * gap : value - (T(1) - weight) * gap;
   }
+  /// The average of a 16-bit value, and what it rounds to.
+  template <Narrow P>
+  HYPERSD_HD void operator()(T& average, const P& value, P& rounded) const {
+    (*this)(average, static_cast<T>(value));
+    rounded = P(average);
+  }
 };
 
 /// averages <- decay averages + (1 - decay) parameters, all tensors in one pass. The lists must agree in names and
 /// shapes (OptionError, ShapeError); decay in [0, 1]: 1 freezes, 0 copies.
-template <class T, class D>
+template <Real T, class D>
 void ema_update(const ParameterList<T, D>& averages, const ParameterList<T, D>& parameters, double decay) {
   require<OptionError>(decay >= 0 && decay <= 1, "EMA: decay = ", decay, ", not in [0, 1]");
   require<OptionError>(averages.size() == parameters.size(), "EMA: ", averages.size(), " averages of ",
                        parameters.size(), " parameters");
-  std::vector<Segment<T, 2, Lerp<T>>> segments;
+  std::vector<Segment<Lerp<T>, T, T>> segments;
   segments.reserve(parameters.size());
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    require<OptionError>(averages[i].name == parameters[i].name, "EMA: average '", averages[i].name,
-                         "' of parameter '", parameters[i].name, "'");
+    require<OptionError>(averages[i].name == parameters[i].name, "EMA: average '", averages[i].name, "' of parameter '",
+                         parameters[i].name, "'");
     require_same_shape("EMA", averages[i].var.shape(), parameters[i].var.shape());
     segments.push_back({{averages[i].var.value().data(), parameters[i].var.value().data()},
                         parameters[i].var.size(),
@@ -45,27 +52,39 @@ struct EmaOptions {
 
 /// Exponential moving average of parameters, itself a list of variables without gradient: bind them to a second
 /// network to have a target or an evaluation model. LoRA factors are averaged as they are; that is not the average of
-/// their product.
-template <Real T, Device D = Cpu>
+/// their product. Averages of 16-bit parameters are kept in float32, and the variables are what they round to.
+template <Floating T, Device D = Cpu>
 class Ema {
  public:
+  using A = Accumulator<T>;
+
   /// Starts at the present values of `parameters` and keeps handles to them.
   explicit Ema(const ParameterList<T, D>& parameters, const EmaOptions& options = {})
       : options_(options), source_(parameters), updates_(Tensor<std::int64_t, Cpu>::zeros(Shape{1})) {
     require<OptionError>(options.decay >= 0 && options.decay <= 1, "EMA: decay = ", options.decay, ", not in [0, 1]");
     require_distinct(parameters, "EMA");
-    for (const auto& p : parameters) averages_.push_back({p.name, Var<T, D>(p.var.value().clone())});
+    for (const auto& p : parameters) {
+      averages_.push_back({p.name, Var<T, D>(p.var.value().clone())});
+      exact_.push_back(ops::cast<A>(averages_.back().var.value()));
+    }
   }
 
   /// Call after each optimiser step.
   void update() {
-    const double n = static_cast<double>(updates_[0]++);
-    ema_update(averages_, source_, options_.warm_up ? std::min(options_.decay, (1 + n) / (10 + n)) : options_.decay);
+    move(next_decay());
+    count(1);
   }
+  /// The decay that the next update uses.
+  [[nodiscard]] double next_decay() const {
+    const auto n = static_cast<double>(updates_[0]);
+    return options_.warm_up ? std::min(options_.decay, (1 + n) / (10 + n)) : options_.decay;
+  }
+  /// For an optimiser that moves the averages itself: `n` updates more.
+  void count(std::int64_t n) { updates_[0] += n; }
   /// Restarts the average at the present values.
   void reset() {
     updates_[0] = 0;
-    ema_update(averages_, source_, 0);
+    move(0);
   }
   /// Exchanges averages and parameters (values, not handles); twice is the identity. For an evaluation in between
   /// prefer `EmaScope`.
@@ -82,23 +101,43 @@ class Ema {
   }
 
   [[nodiscard]] const ParameterList<T, D>& parameters() const { return averages_; }
+  /// The averages as they are kept: the parameters' own values, or in float32.
+  [[nodiscard]] const std::vector<Tensor<A, D>>& exact() const { return exact_; }
   [[nodiscard]] const EmaOptions& options() const { return options_; }
   [[nodiscard]] std::int64_t updates() const { return updates_[0]; }
-  /// Calls f(name, tensor) for the averages and the number of updates (`updates`, int64) under `prefix`.
+  /// Calls f(name, tensor) for the averages and the number of updates (`updates`, int64) under `prefix`; of 16-bit
+  /// parameters also for what the averages round to (`NAME.rounded`).
   template <class F>
   void visit_state(F&& f, const std::string& prefix = "") const {
-    for (const auto& p : averages_) f(prefix + p.name, p.var.value());
+    for (std::size_t i = 0; i < averages_.size(); ++i) {
+      f(prefix + averages_[i].name, exact_[i]);
+      if constexpr (Narrow<T>) f(prefix + averages_[i].name + ".rounded", averages_[i].var.value());
+    }
     f(prefix + "updates", updates_);
   }
 
  private:
+  void move(double decay) {
+    if constexpr (Real<T>) {
+      ema_update(averages_, source_, decay);
+    } else {
+      std::vector<Segment<Lerp<A>, A, T, T>> segments;
+      for (std::size_t i = 0; i < source_.size(); ++i)
+        segments.push_back({{exact_[i].data(), source_[i].var.value().data(), averages_[i].var.value().data()},
+                            exact_[i].size(),
+                            {static_cast<A>(1 - decay)}});
+      multi_update<D>(segments);
+    }
+  }
+
   EmaOptions options_;
   ParameterList<T, D> source_, averages_;
+  std::vector<Tensor<A, D>> exact_;
   Tensor<std::int64_t, Cpu> updates_;
 };
 
 /// While alive, the parameters hold their averages.
-template <Real T, Device D = Cpu>
+template <Floating T, Device D = Cpu>
 class EmaScope {
  public:
   explicit EmaScope(Ema<T, D>& ema) : ema_(ema) { ema_.swap(); }

@@ -1,23 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/core/tensor.hpp>
 #include <hypersd/optim/multi_tensor_cpu.hpp>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/optim/multi_tensor_cuda.cuh>
+#include <hypersd/ops/kernels_cuda.cuh>
+#include <hypersd/optim/multi_tensor_block.hpp>
 #endif
 
 namespace hypersd::optim {
 
 /// Runs each segment's functor over its arrays, all segments in one pass: f(a[i], b[i], ...) may change its arguments.
-template <Device D, class T, std::size_t N, class F>
-void multi_update(const std::vector<Segment<T, N, F>>& segments) {
-  backend::multi_update(D{}, std::span<const Segment<T, N, F>>(segments));
+template <Device D, class F, class... X>
+void multi_update(const std::vector<Segment<F, X...>>& segments) {
+  backend::multi_update(D{}, std::span<const Segment<F, X...>>(segments));
 }
 
-/// Sum of each segment's functor over its array, all segments together; independent of the thread count.
-template <Device D, class T, class F>
-double multi_sum(const std::vector<Segment<T, 1, F>>& segments) {
-  return backend::multi_sum(D{}, std::span<const Segment<T, 1, F>>(segments));
+/// Sum of each segment's functor over its array, all segments together, in double; independent of the thread count.
+/// Waits for the device.
+template <Device D, class F, class X>
+double multi_sum(const std::vector<Segment<F, X>>& segments) {
+  return backend::multi_sum(D{}, std::span<const Segment<F, X>>(segments));
+}
+
+/// The same, written to the only element of `out`, without waiting.
+template <class D, class F, class X>
+void multi_sum_into(const Tensor<double, D>& out, const std::vector<Segment<F, X>>& segments) {
+  require<ShapeError>(out.size() == 1, "multi_sum_into: the result has shape ", out.shape());
+  backend::multi_sum_into(D{}, out.data(), std::span<const Segment<F, X>>(segments));
 }
 
 }  // namespace hypersd::optim

@@ -11,12 +11,45 @@
 
 namespace hypersd::optim {
 
-/// N equally long arrays that one update runs over together (parameter, gradient, moments, say), with its functor.
-template <class T, std::size_t N, class F>
+/// Equally long arrays of the types `X` that one update runs over together (parameter, gradient, moments, say), with
+/// its functor: f(x[i]...). A functor may have `closed()`, true if the update is left out, and `resolved()`, the
+/// functor for the elements: what they need from memory is then read once for many of them.
+template <class F, class... X>
 struct Segment {
-  T* data[N];  // a plain array: std::array has no device members
+  void* data[sizeof...(X)];
   std::int64_t size;
   F f;
+};
+
+namespace detail {
+
+template <class F, class... X, class Loop, std::size_t... K>
+HYPERSD_HD void with_arrays(const Segment<F, X...>& s, Loop&& loop, std::index_sequence<K...>) {
+  if constexpr (requires(const F& f) { f.resolved(); })
+    loop(s.f.resolved(), static_cast<X*>(s.data[K])...);
+  else
+    loop(s.f, static_cast<X*>(s.data[K])...);
+}
+
+}  // namespace detail
+
+/// Calls loop(f, x...) with the arrays of `s` and the functor for their elements, unless the update is left out.
+template <class F, class... X, class Loop>
+HYPERSD_HD void with_arrays(const Segment<F, X...>& s, Loop&& loop) {
+  if constexpr (requires(const F& f) { f.closed(); }) {
+    if (s.f.closed()) return;
+  }
+  detail::with_arrays(s, loop, std::index_sequence_for<X...>{});
+}
+
+/// f(x[i]...) for every `stride`-th i of [begin, end).
+template <std::int64_t stride>
+struct ElementLoop {
+  std::int64_t begin, end;
+  template <class F, class... X>
+  HYPERSD_HD void operator()(const F& f, X*... x) const {
+    for (std::int64_t i = begin; i < end; i += stride) f(x[i]...);
+  }
 };
 
 namespace backend {
@@ -48,33 +81,28 @@ void for_each_piece(std::span<const S> segments, const std::vector<std::int64_t>
 
 }  // namespace detail
 
-/// f(data[0][i], data[1][i], ...) for every element of every segment, as one parallel loop over the concatenation:
-/// many small tensors cost no more than one large one.
-template <class T, std::size_t N, class F>
-void multi_update(const Cpu&, std::span<const Segment<T, N, F>> segments) {
+/// f(x[i]...) for every element of every segment, as one parallel loop over the concatenation: many small tensors cost
+/// no more than one large one.
+template <class F, class... X>
+void multi_update(const Cpu&, std::span<const Segment<F, X...>> segments) {
   const auto offsets = detail::offsets_of(segments);
   parallel_for(offsets.back(), detail::multi_tensor_chunk, [&](std::int64_t begin, std::int64_t end) {
     detail::for_each_piece(segments, offsets, begin, end, [](const auto& s, std::int64_t from, std::int64_t to) {
-      [&]<std::size_t... K>(std::index_sequence<K...>) {
-        auto loop = [f = s.f, from, to](auto*... x) {
-          for (std::int64_t i = from; i < to; ++i) f(x[i]...);
-        };
-        loop(s.data[K]...);
-      }(std::make_index_sequence<N>{});
+      with_arrays(s, ElementLoop<1>{from, to});
     });
   });
 }
 
 /// Sum of f(data[0][i]) over all elements of all segments, in double and in an order that the sizes alone fix.
-template <class T, class F>
-double multi_sum(const Cpu&, std::span<const Segment<T, 1, F>> segments) {
+template <class F, class X>
+double multi_sum(const Cpu&, std::span<const Segment<F, X>> segments) {
   constexpr std::int64_t lanes = 16, grain = detail::multi_tensor_chunk;
   const auto offsets = detail::offsets_of(segments);
   std::vector<double> partial(static_cast<std::size_t>((offsets.back() + grain - 1) / grain), 0.0);
   parallel_for(offsets.back(), grain, [&](std::int64_t begin, std::int64_t end) {
     double total = 0;
     detail::for_each_piece(segments, offsets, begin, end, [&](const auto& s, std::int64_t from, std::int64_t to) {
-      const T* x = s.data[0];
+      const X* x = static_cast<const X*>(s.data[0]);
       double acc[lanes] = {};
       std::int64_t i = from;
       for (; i + lanes <= to; i += lanes)
@@ -87,6 +115,12 @@ double multi_sum(const Cpu&, std::span<const Segment<T, 1, F>> segments) {
   double total = 0;
   for (const double p : partial) total += p;
   return total;
+}
+
+/// The same, written to `out`.
+template <class F, class X>
+void multi_sum_into(const Cpu& cpu, double* out, std::span<const Segment<F, X>> segments) {
+  *out = multi_sum(cpu, segments);
 }
 
 }  // namespace backend

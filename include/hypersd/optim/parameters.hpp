@@ -11,19 +11,19 @@
 namespace hypersd::optim {
 
 /// A trainable variable and the name under which files know it.
-template <Real T, Device D = Cpu>
+template <Floating T, Device D = Cpu>
 struct Parameter {
   std::string name;
   Var<T, D> var;
 };
 
 /// Parameters in a fixed order. Entries are handles: an update through the list is seen by the network.
-template <Real T, Device D = Cpu>
+template <Floating T, Device D = Cpu>
 using ParameterList = std::vector<Parameter<T, D>>;
 
 /// The parameters of `net` (anything with `visit(f, prefix)` calling `f(name, Var&)`) that require a gradient,
 /// or all of them with `trainable_only = false`.
-template <Real T, Device D = Cpu, class Net>
+template <Floating T, Device D = Cpu, class Net>
 ParameterList<T, D> parameters_of(Net& net, const std::string& prefix = "", bool trainable_only = true) {
   ParameterList<T, D> list;
   net.visit(

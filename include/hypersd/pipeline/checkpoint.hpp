@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <functional>
+#include <hypersd/dist/gradients.hpp>
 #include <hypersd/io/safetensors.hpp>
 #include <hypersd/io/safetensors_writer.hpp>
 #include <hypersd/optim/parameters.hpp>
@@ -37,24 +38,34 @@ class State {
     push<T>(name, [tensor] { return tensor; });
   }
   /// Adds the present and future value of a variable.
-  template <Real T, Device D>
+  template <Floating T, Device D>
   void add(const std::string& name, const Var<T, D>& var) {
     require<ShapeError>(var.defined(), "state: variable '", name, "' is undefined");
     push<T>(name, [var] { return var.value(); });
   }
   /// Adds parameters under `prefix`.
-  template <Real T, Device D>
+  template <Floating T, Device D>
   void add(const std::string& prefix, const optim::ParameterList<T, D>& parameters) {
     for (const auto& p : parameters) add(prefix + p.name, p.var);
   }
-  /// Adds all that `object.visit_state(f, prefix)` shows: an optimiser, an average.
+  /// Adds all that `object.visit_state(f, prefix)` shows: an optimiser, an average. What learns within the step (a
+  /// critic, a fake score: `average_by`) from now on averages its gradients over the processes of `together`.
   template <class Object>
     requires detail::HasState<Object>
   void add(const std::string& prefix, const Object& object) {
+    if constexpr (requires { object.average_by([](const auto&) {}); }) {
+      learners_ = true;
+      if (group_.size() > 1)
+        object.average_by([group = group_](const auto& parameters) { dist::average_within_step(group, parameters); });
+    }
     object.visit_state([this](const std::string& name, const auto& tensor) { this->add(name, tensor); }, prefix);
   }
 
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
+  /// The processes that train together, for what is added afterwards.
+  void together(dist::Group group) { group_ = group; }
+  /// Whether something in it learns within the step.
+  [[nodiscard]] bool learners() const { return learners_; }
 
   /// Writes all tensors and `metadata` to `path`, complete or not at all. Throws IoError; the old file then stays.
   void save(const std::string& path, const std::map<std::string, std::string>& metadata = {}) const {
@@ -118,6 +129,8 @@ class State {
                         }});
   }
 
+  dist::Group group_;
+  bool learners_ = false;
   std::vector<Entry> entries_;
   std::unordered_set<std::string> names_;
 };

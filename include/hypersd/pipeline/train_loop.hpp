@@ -7,30 +7,34 @@
 #include <filesystem>
 #include <hypersd/core/progress.hpp>
 #include <hypersd/dist/gradients.hpp>
+#include <hypersd/ops/launch.hpp>
 #include <hypersd/optim/adamw.hpp>
 #include <hypersd/optim/clip.hpp>
 #include <hypersd/optim/ema.hpp>
 #include <hypersd/optim/schedule.hpp>
 #include <hypersd/pipeline/checkpoint.hpp>
+#include <hypersd/pipeline/deferred_steps.hpp>
 #include <hypersd/pipeline/hooks.hpp>
 #include <hypersd/pipeline/row_mean.hpp>
+#include <hypersd/pipeline/step_result.hpp>
+#include <hypersd/pipeline/two_part_step.hpp>
 #include <optional>
 #include <type_traits>
 
 namespace hypersd::pipeline {
 
 struct TrainOptions {
-  std::string phase = "train";                    ///< name in progress, errors and checkpoints
-  std::int64_t steps = 1000;                      ///< updates in all, >= 1
+  std::string phase = "train";  ///< name in progress, errors and checkpoints
+  std::int64_t steps = 1000;    ///< updates in all, >= 1
   optim::Schedule learning_rate = optim::Constant{1e-3};
   optim::AdamWOptions adamw{};
-  double clip = 1.0;                              ///< largest gradient norm; 0 for no clipping
-  std::optional<optim::EmaOptions> ema{};         ///< keeps an average of the parameters if set
-  std::int64_t log_every = 10;                    ///< steps a line of the loss curve, >= 1
-  std::int64_t checkpoint_every = 0;              ///< steps between checkpoints; 0: only at the end
-  std::string checkpoint{};                       ///< file; empty: none
-  std::uint64_t seed = 0;                         ///< kept in the checkpoint, and compared when it is loaded
-  dist::Group group{};                            ///< the processes that train together; by default this one alone
+  double clip = 1.0;                       ///< largest gradient norm; 0 for no clipping
+  std::optional<optim::EmaOptions> ema{};  ///< keeps an average of the parameters if set
+  std::int64_t log_every = 10;             ///< steps a line of the loss curve, >= 1
+  std::int64_t checkpoint_every = 0;       ///< steps between checkpoints; 0: only at the end
+  std::string checkpoint{};                ///< file; empty: none
+  std::uint64_t seed = 0;                  ///< kept in the checkpoint, and compared when it is loaded
+  dist::Group group{};                     ///< the processes that train together; by default this one alone
 };
 
 struct TrainReport {
@@ -41,13 +45,6 @@ struct TrainReport {
   bool stopped = false;         ///< `Hooks::stop` ended it early
 };
 
-/// Loss of one training step and numbers to log beside it. A step function may also return the bare loss.
-template <Real T, Device D = Cpu>
-struct StepResult {
-  Var<T, D> loss;
-  Diagnostics diagnostics{};
-};
-
 /// The training loop: step function, backward, checks, clipping, AdamW, average, log, checkpoint. The step function is
 /// called with the number of updates done so far; if it draws all its data and noise from (seed, step), a run that was
 /// killed and resumed gives bitwise the parameters of an uninterrupted one.
@@ -55,8 +52,13 @@ struct StepResult {
 /// With several processes in `TrainOptions::group` each calls the step function on its part of the batch
 /// (`dist::slice`), and loss and gradients are averaged before clipping. Rank 0 alone writes, logs and reports; the
 /// others begin with its state. A step that throws on one rank throws on all, a CommunicationError naming it on the
-/// others, and nothing has been updated. What the step function itself trains (a critic) sees its own part of the batch only.
-template <Real T, Device D = Cpu>
+/// others, and nothing has been updated. What learns within the step
+/// (a critic) averages its gradients too, if it was added to `state()`.
+///
+/// On a GPU a process by itself does not wait for its steps: loss and norm are looked at when a line of the loss curve
+/// is due (`DeferredSteps`), and progress is reported then. A step that is not finite, and those after it, have changed
+/// nothing when that is found. A step function in two parts (`TwoPartStep`) becomes one graph.
+template <Floating T, Device D = Cpu>
 class Trainer {
  public:
   /// Keeps handles to `parameters`. Throws OptionError for options out of range.
@@ -74,6 +76,7 @@ class Trainer {
     need(options_.clip >= 0, "clip", options_.clip);
     need(static_cast<bool>(options_.learning_rate), "learning_rate", "no schedule");
     need(!parameters_.empty(), "parameters", "an empty list");
+    state_.together(options_.group);
     state_.add("parameter.", parameters_);
     state_.add("adamw.", optimizer_);
     if (options_.ema) {
@@ -124,14 +127,35 @@ class Trainer {
     if (group.root()) report(progress, {options_.phase, step_, options_.steps, {}, {}});
     LogWindow window;
     double smooth = 0, weight = 0;  // of the loss shown in progress: a mean over about 20 steps
-    while (step_ < options_.steps && !out.stopped) {
-      const double loss = one_step(step_fn, window);
+    const auto finished = [&](double loss, double rate, double norm, const Diagnostics& diagnostics) {
+      window.add(loss, rate, norm, diagnostics);
       smooth = 0.95 * smooth + 0.05 * loss;
       weight = 0.95 * weight + 0.05;
+    };
+    auto deferred = deferred_steps();
+    while (step_ < options_.steps && !out.stopped) {
+      if constexpr (on_gpu) {
+        if (deferred) {
+          (*deferred)(step_fn, step_, options_.learning_rate(step_));
+          ++step_;
+        } else {
+          one_step(step_fn, finished);
+        }
+      } else {
+        one_step(step_fn, finished);
+      }
       if (hooks.after_step) hooks.after_step(step_);
       out.stopped = group.any(hooks.stop && hooks.stop(step_)) && step_ < options_.steps;
       const bool last = step_ == options_.steps || out.stopped;
       const bool save = last || (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0);
+      bool known = true;  // how this step went
+      if constexpr (on_gpu) {
+        if (deferred) {
+          known = save || step_ % options_.log_every == 0 || deferred->full();
+          if (known)
+            deferred->ask(finished, [&](std::int64_t undone, double l, double n) { stop_deferred(undone, l, n); });
+        }
+      }
       // The line goes before the checkpoint: a resumed run cuts later lines off and so has each one once.
       if (save || step_ % options_.log_every == 0) {
         const LogRow row = row_mean(group, window.take(options_.phase, step_));
@@ -141,7 +165,7 @@ class Trainer {
         });
       }
       if (save) save_checkpoint(hooks);
-      if (group.root()) report(progress, {options_.phase, step_, options_.steps, smooth / weight, {}});
+      if (known && group.root()) report(progress, {options_.phase, step_, options_.steps, smooth / weight, {}});
     }
     optim::zero_grad(parameters_);
     out.step = step_;
@@ -173,40 +197,49 @@ class Trainer {
   /// The step function and the way back; returns the loss. Throws NumericError if that is not finite.
   template <class StepFn>
   double evaluate(StepFn& step_fn, Diagnostics& diagnostics) {
-    auto result = step_fn(step_);
-    const Var<T, D>* loss = nullptr;
-    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(result)>, Var<T, D>>) {
-      loss = &result;
-    } else {
-      loss = &result.loss;
-      for (const auto& [name, value] : result.diagnostics) diagnostics.emplace_back(name, static_cast<double>(value));
-    }
-    const auto value = static_cast<double>(loss->item());
+    const auto result = evaluate_parts(step_fn);
+    const Var<T, D>& loss = loss_of<T, D>(result, diagnostics);
+    const auto value = static_cast<double>(widened(loss.item()));
     if (!std::isfinite(value)) stop_for("the loss is " + io::number(value));
-    autograd::backward(*loss);
+    autograd::backward(loss);
     return value;
+  }
+  template <class StepFn>
+  auto evaluate_parts(StepFn& step_fn) {
+    if constexpr (TwoPartStep<StepFn, T, D>) {
+      step_fn.prepare(step_);
+      return Var<T, D>(step_fn.loss());
+    } else {
+      return step_fn(step_);
+    }
   }
   /// The same on all ranks, with the mean of loss and gradients.
   template <class StepFn>
   double evaluate_together(StepFn& step_fn, Diagnostics& diagnostics) {
     std::exception_ptr mine;
+    bool missed = true;  // the vote of a learner, which has ended the step here
     double value = 0;
     try {
       value = evaluate(step_fn, diagnostics);
+      missed = false;
+    } catch (const dist::StepFailedElsewhere&) {
     } catch (...) {
       mine = std::current_exception();
+      missed = false;
     }
+    // What learns within the step votes before it averages: so must a rank that is here already.
+    if (state_.learners() && !missed) (void)options_.group.any(mine != nullptr);
     const dist::StepMean mean = gradients_(options_.group, value, mine != nullptr);
     if (mean.failed >= 0) options_.group.rethrow(mean.failed, mine);
     return mean.loss;
   }
 
-  template <class StepFn>
-  double one_step(StepFn& step_fn, LogWindow& window) {
+  template <class StepFn, class Finished>
+  void one_step(StepFn& step_fn, Finished& finished) {
     optimizer_.zero_grad();
     Diagnostics diagnostics;
-    const double value = options_.group.size() == 1 ? evaluate(step_fn, diagnostics)
-                                                    : evaluate_together(step_fn, diagnostics);
+    const double value =
+        options_.group.size() == 1 ? evaluate(step_fn, diagnostics) : evaluate_together(step_fn, diagnostics);
     double norm = 0;
     try {
       norm = optim::grad_norm(parameters_);
@@ -217,8 +250,22 @@ class Trainer {
     optimizer_.step(rate, optim::clip_factor(norm, options_.clip));
     if (ema_) ema_->update();
     ++step_;
-    window.add(value, rate, norm, diagnostics);
-    return value;
+    finished(value, rate, norm, diagnostics);
+  }
+
+  static constexpr bool on_gpu = ops::launch::KernelDevice<D>;
+  auto deferred_steps() {
+    std::optional<std::conditional_t<on_gpu, DeferredSteps<T, D>, bool>> out;
+    if constexpr (on_gpu)
+      if (options_.group.size() == 1)
+        out.emplace(optimizer_, ema_ ? &*ema_ : nullptr, options_.clip,
+                    std::min<std::int64_t>(options_.log_every, 1000));
+    return out;
+  }
+  /// The last `undone` steps were not done, the first of them because of what it came to.
+  [[noreturn]] void stop_deferred(std::int64_t undone, double loss, double norm) {
+    step_ -= undone;
+    stop_for(std::isfinite(loss) ? "the gradient norm is " + io::number(norm) : "the loss is " + io::number(loss));
   }
 
   void save_checkpoint(const Hooks& hooks) {
@@ -238,8 +285,8 @@ class Trainer {
     const dist::Group& group = options_.group;
     const std::string rank =
         group.size() == 1 ? "" : "rank " + std::to_string(group.rank()) + " of " + std::to_string(group.size()) + ", ";
-    fail<NumericError>("phase '", options_.phase, "', ", rank, "step ", step_ + 1, " of ", options_.steps,
-                       ": ", reason, kept);
+    fail<NumericError>("phase '", options_.phase, "', ", rank, "step ", step_ + 1, " of ", options_.steps, ": ", reason,
+                       kept);
   }
 
   TrainOptions options_;

@@ -22,6 +22,20 @@ UnetCondition<T, D> concat_batch(const UnetCondition<T, D>& a, const UnetConditi
           a.added.defined() ? autograd::concat_batch(a.added, b.added) : Var<T, D>{}};
 }
 
+/// A condition with tensors of its own, and their contents replaced by those of another of the same shapes (a recorded
+/// run that is told something new).
+template <class T, class D>
+UnetCondition<T, D> clone_batch(const UnetCondition<T, D>& c) {
+  return {Var<T, D>(c.tokens.value().clone()), c.added.defined() ? Var<T, D>(c.added.value().clone()) : Var<T, D>{}};
+}
+template <class T, class D>
+void copy_batch(const UnetCondition<T, D>& to, const UnetCondition<T, D>& from) {
+  require<ShapeError>(to.added.defined() == from.added.defined(),
+                      "UNet condition: additional features in one of two conditions only");
+  to.tokens.value().copy_from(from.tokens.value());
+  if (to.added.defined()) to.added.value().copy_from(from.added.value());
+}
+
 /// SDXL's additional features: pooled text [B, P] followed by the sinusoidal features of the numbers
 /// [original height, width, crop top, left, target height, width] of each sample, `time_ids` [B, 6].
 template <Floating T, Device D>

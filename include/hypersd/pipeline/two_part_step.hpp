@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <hypersd/autograd/functions.hpp>
+#include <hypersd/diffusion/denoiser.hpp>
+#include <hypersd/diffusion/forward_process.hpp>
+#include <hypersd/diffusion/objective.hpp>
+#include <utility>
+
+namespace hypersd::pipeline {
+
+/// A step function in two parts, which a `Trainer` on a GPU can record once and then launch as one graph a step:
+/// `prepare(step)` writes what differs from step to step into tensors that live as long as the function, and `loss()`
+/// computes from those alone, in the same way each time, without a number on the host (see `Graph`). What is trained
+/// inside a loss (a critic, a fake score) counts steps on the host and does not fit.
+template <class F, class T, class D>
+concept TwoPartStep = requires(F& f, std::int64_t step) {
+  f.prepare(step);
+  { f.loss() } -> std::convertible_to<Var<T, D>>;
+};
+
+/// `denoising_loss` in two parts, with the same numbers. `load(step, x0)` writes the step's data into x0 and what else
+/// the network needs into tensors of its own; `predict(x, t)` is the network with those as its condition: x a variable
+/// [B, ...], t [B].
+template <diffusion::Prediction P, class T, class D, class Load, class Predict>
+class DenoisingStep {
+  using Times = decltype(diffusion::time_tensor<T, D>(diffusion::Times{}));
+
+ public:
+  /// `shape` is that of the data [B, ...]; x0 begins with sample number `first_sample` of the whole batch.
+  DenoisingStep(diffusion::NoiseTable table, P, const Shape& shape, std::uint64_t seed, Load load, Predict predict,
+                std::int64_t first_sample = 0)
+      : table_(std::move(table)),
+        seed_(seed),
+        first_sample_(first_sample),
+        load_(std::move(load)),
+        predict_(std::move(predict)),
+        x0_(shape),
+        x_t_(shape),
+        target_(shape),
+        t_(Shape{shape[0]}) {}
+
+  void prepare(std::int64_t step) {
+    load_(step, x0_);
+    const diffusion::Randomness random{seed_, step, first_sample_};
+    const auto t = diffusion::uniform_times(table_, x0_.dim(0), random.stream("pretrain.t"), first_sample_);
+    const auto noise = diffusion::normals<T, D>(x0_.shape(), random, "pretrain.noise");
+    x_t_.copy_from(diffusion::add_noise(table_, x0_, noise, t));
+    target_.copy_from(diffusion::training_target(table_, P{}, x0_, noise, t));
+    t_.copy_from(diffusion::time_tensor<T, D>(t));
+  }
+  Var<T, D> loss() const { return autograd::mse(predict_(Var<T, D>(x_t_), t_), target_); }
+
+ private:
+  diffusion::NoiseTable table_;
+  std::uint64_t seed_;
+  std::int64_t first_sample_;
+  Load load_;
+  Predict predict_;
+  Tensor<T, D> x0_, x_t_, target_;
+  Times t_;
+};
+
+/// Deduces everything but the element type and device: `denoising_step<float, D>(table, Epsilon{}, shape, ...)`.
+template <class T, class D, diffusion::Prediction P, class Load, class Predict>
+DenoisingStep<P, T, D, Load, Predict> denoising_step(diffusion::NoiseTable table, P prediction, const Shape& shape,
+                                                     std::uint64_t seed, Load load, Predict predict,
+                                                     std::int64_t first_sample = 0) {
+  return {std::move(table), prediction, shape, seed, std::move(load), std::move(predict), first_sample};
+}
+
+}  // namespace hypersd::pipeline
