@@ -128,7 +128,8 @@ std::vector<Tensor<float>> replayed() {
 template <class D>
 std::vector<Tensor<float>> computed_in_steps() {
   const diffusion::IndependentDenoiser<diffusion::Velocity> net(
-      diffusion::noise_table<diffusion::ScaledLinear>(), diffusion::Mixture({{0.7, {-1.0}, 0.3, 0}, {0.3, {0.8}, 0.5, 0}}));
+      diffusion::noise_table<diffusion::ScaledLinear>(),
+      diffusion::Mixture({{0.7, {-1.0}, 0.3, 0}, {0.3, {0.8}, 0.5, 0}}));
   const diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Velocity> sampler({.eta = 0.3});
   return {sampler(net, normal<D>({3, 333}, "noise"), diffusion::Unconditional{}, 4).template to<Cpu>()};
 }

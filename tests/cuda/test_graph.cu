@@ -57,7 +57,8 @@ TEST_CASE("CUDA: what a graph's work leaves behind holds the latest result; what
 TEST_CASE("CUDA: work that waits is refused, and the thread goes on") {
   if (!gpu::have_device()) return;
   const auto x = Array::full({1}, 3);
-  CHECK_THROWS_WITH_AS(Graph<Cuda>([&] { (void)twice(x).item(); }), doctest::Contains("waits for the GPU"), DeviceError);
+  CHECK_THROWS_WITH_AS(Graph<Cuda>([&] { (void)twice(x).item(); }), doctest::Contains("waits for the GPU"),
+                       DeviceError);
   CHECK_THROWS_WITH_AS(Graph<Cuda>([&] { (void)Array::from({1}, {3}); }), doctest::Contains("reads host memory"),
                        DeviceError);
   CHECK_THROWS_AS(Graph<Cuda>([&] { (void)cudaDeviceSynchronize(); }), DeviceError);
@@ -66,7 +67,7 @@ TEST_CASE("CUDA: work that waits is refused, and the thread goes on") {
 
 TEST_CASE("CUDA: out of memory has the numbers, and smaller work goes on") {
   if (!gpu::have_device()) return;
-  CHECK_THROWS_WITH_AS(Array(Shape{std::int64_t{1} << 44}), doctest::Contains("out of GPU memory: 70368744177664 bytes"),
-                       DeviceError);
+  CHECK_THROWS_WITH_AS(Array(Shape{std::int64_t{1} << 44}),
+                       doctest::Contains("out of GPU memory: 70368744177664 bytes"), DeviceError);
   CHECK(Array::full({1}, 3).item() == 3);
 }

@@ -2,6 +2,7 @@
 // Device memory: addresses that the host cannot read, the pool, copies and memsets.
 #include <sys/mman.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <fake_cuda/state.hpp>
 
@@ -12,9 +13,9 @@ namespace {
 constexpr std::size_t space = std::size_t{1} << 42;
 
 const char* base() {
-  static const char* p =
-      static_cast<const char*>(mmap(nullptr, space, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-  return p;
+  static void* p = mmap(nullptr, space, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) std::abort();  // a limit on address space
+  return static_cast<const char*>(p);
 }
 
 /// An address of its own for `size` bytes.

@@ -46,11 +46,11 @@ struct State {
   cudaError_t last = cudaSuccess;     ///< what cudaGetLastError says
   cudaError_t pending = cudaSuccess;  ///< of a kernel, told at the next wait
   std::unordered_map<const void*, std::string> names;
-  std::map<const char*, Block> blocks;        ///< by device address; addresses are not used twice
-  std::map<std::size_t, std::int64_t> free;   ///< blocks that the pool keeps, by size: fits only the same size
-  std::size_t used = 0, kept = 0;             ///< bytes
-  CUstream_st ordinary;                       ///< streams 0, legacy and per thread
-  CUstream_st* capturing = nullptr;           ///< the stream that this thread captures
+  std::map<const char*, Block> blocks;       ///< by device address; addresses are not used twice
+  std::map<std::size_t, std::int64_t> free;  ///< blocks that the pool keeps, by size: fits only the same size
+  std::size_t used = 0, kept = 0;            ///< bytes
+  CUstream_st ordinary;                      ///< streams 0, legacy and per thread
+  CUstream_st* capturing = nullptr;          ///< the stream that this thread captures
   std::int64_t objects = 0;
 };
 State& state();

@@ -66,9 +66,8 @@ inline void require_device() {
   cuda_check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
   const int capability = 100 * properties.major + 10 * properties.minor;
   require<DeviceError>(capability >= compiled_capabilities[0], "CUDA device ", device, ", ", properties.name,
-                       ", is too old: it has compute capability ",
-                       capability_text(properties.major, properties.minor), ", the program was compiled for ",
-                       compiled_for());
+                       ", is too old: it has compute capability ", capability_text(properties.major, properties.minor),
+                       ", the program was compiled for ", compiled_for());
 }
 
 /// What one host thread needs on its current device: a stream and a cuBLAS handle bound to it. Everything the library
@@ -151,12 +150,23 @@ struct LaunchSize {
   std::size_t shared = 0;
 };
 
+/// Loads a kernel, which else happens at its first launch and may allocate: not as a part of a capture.
+inline void load_for_capture(const char* op, const void* kernel) {
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+  cuda_check(cudaThreadExchangeStreamCaptureMode(&mode), op);
+  cudaFuncAttributes attributes{};
+  const cudaError_t status = cudaFuncGetAttributes(&attributes, kernel);
+  cuda_check(cudaThreadExchangeStreamCaptureMode(&mode), op);
+  cuda_check(status, op);
+}
+
 /// Enqueues `kernel(args...)` on the thread's stream: every kernel of the library starts here. Throws DeviceError
 /// naming `op`.
 template <class... P, class... A>
 void launch(const char* op, const LaunchSize& size, void (*kernel)(P...), const A&... args) {
   static_assert(sizeof...(P) == sizeof...(A));
   CudaContext& context = CudaContext::current();
+  if (current_capture()) load_for_capture(op, reinterpret_cast<const void*>(kernel));
   kernel<<<size.grid, size.block, size.shared, context.stream()>>>(args...);
   context.launched(op);
 }

@@ -26,14 +26,17 @@ namespace hypersd {
 /// - it must not wait for the GPU (`item()`, `to_vector()`, `to<Cpu>()`) nor copy from the host (`Tensor::from`,
 ///   `to<Cuda>()`): both throw DeviceError in the constructor.
 ///
-/// Memory: tensors that `work` allocates belong to the graph. One that it leaves behind, assigned to a variable outside,
-/// holds the result of the latest launch, nothing before the first. Tensors of before that `work` lets go stay allocated
-/// as long as the graph, and `work` itself lives as long, with what it holds.
+/// Memory: tensors that `work` allocates belong to the graph. One that it leaves behind, assigned to a variable
+/// outside, holds the result of the latest launch, nothing before the first. Tensors of before that `work` lets go stay
+/// allocated as long as the graph, and `work` itself lives as long, with what it holds.
+///
+/// Libraries make what they need at their first use (cuBLAS its kernels), so do the same once before recording it.
 ///
 /// The constructor throws DeviceError, and whatever `work` throws; the thread is then as it was before.
 template <Device D>
 class Graph {
-  static_assert(!std::derived_from<D, Cuda>, "graphs on Cuda need a CUDA translation unit: compile this file with nvcc");
+  static_assert(!std::derived_from<D, Cuda>,
+                "graphs on Cuda need a CUDA translation unit: compile this file with nvcc");
 
  public:
   /// Nothing recorded: `defined()` is false.
@@ -44,7 +47,8 @@ class Graph {
       : work_([held = std::make_shared<std::decay_t<F>>(std::forward<F>(work))] { (void)(*held)(); }) {}
 
   [[nodiscard]] bool defined() const { return static_cast<bool>(work_); }
-  /// Does the work, on `Cuda` in the order of the calling thread's stream. Throws DeviceError where nothing is recorded.
+  /// Does the work, on `Cuda` in the order of the calling thread's stream. Throws DeviceError where nothing is
+  /// recorded.
   void launch() const {
     require<DeviceError>(defined(), "launch of a graph in which nothing is recorded");
     work_();

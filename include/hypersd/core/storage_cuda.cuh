@@ -90,8 +90,7 @@ struct Memory<D> {
       release_pool();
       status = cudaMallocAsync(&p, bytes, stream);
     }
-    if (status == cudaErrorMemoryAllocation)
-      detail::fail_out_of_memory(std::to_string(bytes) + " bytes asked");
+    if (status == cudaErrorMemoryAllocation) detail::fail_out_of_memory(std::to_string(bytes) + " bytes asked");
     detail::cuda_check(status, "cudaMallocAsync");
     if (graph) graph->left.push_back(p);
     return {p, detail::CudaFree{stream, graph}};

@@ -18,7 +18,8 @@ namespace hypersd::diffusion {
 template <class N, class A>
 concept ElementwiseDenoiser = requires(const N& net, int time, A x) {
   { net.template element<A>(time)(x) } -> std::convertible_to<A>;
-} && std::is_trivially_copyable_v<decltype(std::declval<const N&>().template element<A>(0))>;
+}
+&&std::is_trivially_copyable_v<decltype(std::declval<const N&>().template element<A>(0))>;
 
 /// sum_i q_i (offset_i + slope_i x) with q = softmax(bias_i - precision_i (x - centre_i)^2 / 2): the posterior mean of
 /// anything affine under a mixture of Gaussians.
@@ -87,7 +88,7 @@ class IndependentDenoiser {
 
   /// The same as a network, x [B, ...] at times t [B].
   template <class T>
-  Tensor<T> operator()(const Tensor<T>& x, const Tensor<T>& t, const Unconditional&) const {
+  Tensor<T> operator()(const Tensor<T>& x, const Numbers<T>& t, const Unconditional&) const {
     using A = Accumulator<T>;
     require<ShapeError>(x.rank() > 0 && x.dim(0) == t.size(), "independent denoiser: x ", x.shape(), ", t ", t.shape());
     Tensor<T> out(x.shape());

@@ -57,9 +57,10 @@ void copy_condition(const C& to, const C& from) {
 /// must only enqueue work (see core/graph.hpp).
 template <class S, class Net, class T, class D, class Condition>
 class GraphSampler {
-  static_assert(detail::is_replaceable<Condition>,
-                "a recorded run needs a condition that is a tensor, an empty struct, a GuidedCondition of these, or has "
-                "clone_batch(c) and copy_batch(to, from)");
+  static_assert(
+      detail::is_replaceable<Condition>,
+      "a recorded run needs a condition that is a tensor, an empty struct, a GuidedCondition of these, or has "
+      "clone_batch(c) and copy_batch(to, from)");
 
  public:
   /// Records the run. `noise` and `condition` give the shapes, `options` all but `seed` and `first_sample`, which each
@@ -68,7 +69,7 @@ class GraphSampler {
   GraphSampler(const S& sampler, const Net& net, const Tensor<T, D>& noise, const Condition& condition,
                const Steps& steps, const SampleOptions& options = {})
       : run_(make_run(sampler, net, noise, condition, steps, options)) {
-    // Once without recording: kernels are loaded at their first use, which may allocate and wait.
+    // Once without recording, for what libraries make at their first use.
     if constexpr (std::derived_from<D, Cuda>) run_->operator()();
     run_->result = {};
     graph_ = Graph<D>([run = run_] { run->operator()(); });

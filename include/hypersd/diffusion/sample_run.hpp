@@ -25,19 +25,21 @@ inline Stream solver_noise(std::uint64_t seed, std::size_t i, std::size_t e) {
 template <class T, class D>
 class SampleRun {
  public:
+  using A = Accumulator<T>;
+
   /// Tensors [B] of one evaluation; those that it has no use for are undefined.
   struct Operands {
     Numbers<T, D> time;
-    Numbers<T, D> x, prediction;                ///< of the update; the latter without guidance
-    Numbers<T, D> conditional, unconditional;   ///< the update's shares of the branches of guidance
-    Numbers<T, D> noise, memory;                ///< of the update
+    Numbers<T, D> x, prediction;               ///< of the update; the latter without guidance
+    Numbers<T, D> conditional, unconditional;  ///< the update's shares of the branches of guidance
+    Numbers<T, D> noise, memory;               ///< of the update
     Numbers<T, D> remember_x, remember_prediction;
   };
 
   /// `weights` is empty without guidance. With `embedded`, the network itself takes conditional - 1.
   SampleRun(std::vector<PlannedStep> steps, std::int64_t batch, const std::vector<GuidanceWeights>& weights,
             bool embedded)
-      : steps_(std::move(steps)), batch_(batch), numbers_(batch) {
+      : steps_(std::move(steps)), batch_(batch), scales_(batch) {
     const bool guided = !weights.empty() && !embedded;
     const auto share = [&](double scale, double GuidanceWeights::*side) {
       return [&weights, scale, side](std::size_t b) { return scale * weights[b].*side; };
@@ -45,25 +47,25 @@ class SampleRun {
     for (const PlannedStep& step : steps_) {
       for (const Evaluation& e : step.evaluations) {
         Rows r;
-        r[time] = numbers_.add(e.time);
-        r[x] = numbers_.add(e.update.x);
-        r[prediction] = numbers_.add(e.update.prediction);
-        if (guided) r[conditional] = numbers_.add(share(e.update.prediction, &GuidanceWeights::conditional));
-        if (guided) r[unconditional] = numbers_.add(share(e.update.prediction, &GuidanceWeights::unconditional));
-        if (e.update.noise != 0) r[noise] = numbers_.add(e.update.noise);
-        if (e.update.memory != 0) r[memory] = numbers_.add(e.update.memory);
-        if (e.remember) r[remember_x] = numbers_.add(e.remember->x);
-        if (e.remember) r[remember_prediction] = numbers_.add(e.remember->prediction);
+        r[time] = scales_.add(e.time);
+        r[x] = scales_.add(e.update.x);
+        r[prediction] = scales_.add(e.update.prediction);
+        if (guided) r[conditional] = scales_.add(share(e.update.prediction, &GuidanceWeights::conditional));
+        if (guided) r[unconditional] = scales_.add(share(e.update.prediction, &GuidanceWeights::unconditional));
+        if (e.update.noise != 0) r[noise] = scales_.add(e.update.noise);
+        if (e.update.memory != 0) r[memory] = scales_.add(e.update.memory);
+        if (e.remember) r[remember_x] = scales_.add(e.remember->x);
+        if (e.remember) r[remember_prediction] = scales_.add(e.remember->prediction);
         rows_.push_back(r);
       }
     }
     if (guided) {
-      weights_[0] = numbers_.add(share(1, &GuidanceWeights::conditional));
-      weights_[1] = numbers_.add(share(1, &GuidanceWeights::unconditional));
+      weights_[0] = scales_.add(share(1, &GuidanceWeights::conditional));
+      weights_[1] = scales_.add(share(1, &GuidanceWeights::unconditional));
       for (const GuidanceWeights& w : weights) both_ = both_ || w.unconditional != 0;
     }
-    if (embedded) weights_[0] = numbers_.add([&](std::size_t b) { return weights[b].conditional - 1; });
-    numbers_.upload();
+    if (embedded) weights_[0] = scales_.add([&](std::size_t b) { return weights[b].conditional - 1; });
+    scales_.upload();
   }
 
   [[nodiscard]] const std::vector<PlannedStep>& steps() const { return steps_; }
@@ -75,17 +77,17 @@ class SampleRun {
     const Rows& r = rows_[n];
     const auto row = [&](int which) {
       const int i = r[static_cast<std::size_t>(which)];
-      return i < 0 ? Numbers<T, D>{} : numbers_.row(i);
+      return i < 0 ? Numbers<T, D>{} : scales_.row(i);
     };
-    return {numbers_.row(r[time]), row(x),     row(prediction), row(conditional),         row(unconditional),
-            row(noise),            row(memory), row(remember_x), row(remember_prediction)};
+    return {scales_.row(r[time]), row(x),      row(prediction), row(conditional),        row(unconditional),
+            row(noise),           row(memory), row(remember_x), row(remember_prediction)};
   }
   /// Whether any sample needs the unconditional branch.
   [[nodiscard]] bool both_branches() const { return both_; }
   /// The weights of guidance, [B] each.
-  [[nodiscard]] SampleWeights<T, D> weights() const { return {numbers_.row(weights_[0]), numbers_.row(weights_[1])}; }
+  [[nodiscard]] SampleWeights<T, D> weights() const { return {scales_.row(weights_[0]), scales_.row(weights_[1])}; }
   /// What a network with embedded guidance takes, [B].
-  [[nodiscard]] Numbers<T, D> embedded_weights() const { return numbers_.row(weights_[0]); }
+  [[nodiscard]] Numbers<T, D> embedded_weights() const { return scales_.row(weights_[0]); }
 
  private:
   enum Row { time, x, prediction, conditional, unconditional, noise, memory, remember_x, remember_prediction, rows };
@@ -98,7 +100,7 @@ class SampleRun {
   std::vector<Rows> rows_;
   std::array<int, 2> weights_{-1, -1};
   bool both_ = false;
-  SampleTable<Accumulator<T>, D> numbers_;
+  SampleTable<A, D> scales_;
 };
 
 }  // namespace hypersd::diffusion

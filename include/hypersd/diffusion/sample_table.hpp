@@ -17,12 +17,9 @@ class SampleTable {
 
   /// Appends the row `value(b)`, b = 0 ... batch - 1, and returns its number.
   template <class F>
-    requires std::is_invocable_r_v<double, F, std::size_t>
+  requires std::is_invocable_r_v<double, F, std::size_t>
   int add(F&& value) {
-    for (std::int64_t b = 0; b < batch_; ++b) {
-      const double v = value(static_cast<std::size_t>(b));
-      values_.push_back(static_cast<X>(v));
-    }
+    for (std::int64_t b = 0; b < batch_; ++b) values_.push_back(static_cast<X>(value(static_cast<std::size_t>(b))));
     return rows_++;
   }
   /// The same number for every sample.

@@ -89,8 +89,8 @@ class Sampler {
   /// A prepared run, which only enqueues work: wrappers record it. Evaluation e of step i, number n of all, draws its
   /// noise from the `ops::StepNoise` that `from(i, e, n)` gives; `finished(i, x)` is called after each step.
   template <class Net, class T, class D, class Condition, class From, class Finished>
-  Tensor<T, D> sample(const SampleRun<T, D>& run, const Net& net, const Tensor<T, D>& noise,
-                      const Condition& condition, From&& from, Finished&& finished) const {
+  Tensor<T, D> sample(const SampleRun<T, D>& run, const Net& net, const Tensor<T, D>& noise, const Condition& condition,
+                      From&& from, Finished&& finished) const {
     const auto& told = conditions(net, condition);
     State<T, D> state{noise};
     std::size_t n = 0;
@@ -120,9 +120,9 @@ class Sampler {
   };
 
   template <class Net, class T, class Condition>
-  static constexpr bool computed_in_step = !G::guided && !detail::EmbedsGuidance<G> &&
-                                           ElementwiseDenoiser<Net, Accumulator<T>> &&
-                                           std::same_as<Condition, Unconditional>;
+  static constexpr bool computed_in_step =
+      !G::guided && !detail::EmbedsGuidance<G> && ElementwiseDenoiser<Net, Accumulator<T>> &&
+      std::same_as<Condition, Unconditional>;
 
   [[nodiscard]] std::vector<GuidanceWeights> guidance_of(std::int64_t batch, const SampleOptions& options) const {
     std::vector<GuidanceWeights> out;
@@ -173,8 +173,8 @@ class Sampler {
   /// One update with the predictions of its evaluation, or with the functor `f` that computes them.
   template <class T, class D, class... F>
   void advance(State<T, D>& s, const Branches<T, D>& e, const Evaluation& step,
-               const typename SampleRun<T, D>::Operands& at, const SampleRun<T, D>& run,
-               const ops::StepNoise<D>& noise, const F&... f) const {
+               const typename SampleRun<T, D>::Operands& at, const SampleRun<T, D>& run, const ops::StepNoise<D>& noise,
+               const F&... f) const {
     ops::AffineStep<T, D> update{s.x, at.x, e.conditional, at.prediction, {}, {}, at.noise};
     if (step.remember || step.update.memory != 0) {
       // An update has one operand beside x and the prediction: the branches must be joined first.
@@ -187,8 +187,8 @@ class Sampler {
       if (step.remember) {
         // Into the spare buffer: the update is still to read the old memory.
         if (!s.spare.defined()) s.spare = Tensor<T, D>(s.x.shape());
-        ops::affine_step_into(s.spare, {s.x, at.remember_x, update.first, at.remember_prediction},
-                              ops::StepNoise<D>{}, f...);
+        ops::affine_step_into(s.spare, {s.x, at.remember_x, update.first, at.remember_prediction}, ops::StepNoise<D>{},
+                              f...);
         std::swap(s.memory, s.spare);
       }
     } else if constexpr (G::guided) {

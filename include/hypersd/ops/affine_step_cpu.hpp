@@ -105,9 +105,9 @@ void affine_step(const Cpu&, const AffineStepArguments<T>& p, const First& first
       sum += skip;
       while (i < stop) {
         const std::int64_t b = i / p.inner, to = std::min(stop, (b + 1) * p.inner), n = to - i;
-        detail::affine_piece(p.out + i, p.x + i, p.first ? p.first + i : nullptr, first, p.second ? p.second + i : nullptr, p.x_scale[b],
-                             p.first_scale[b], p.second ? p.second_scale[b] : A(0),
-                             p.noise_scale ? p.noise_scale[b] : A(0), sum, n);
+        detail::affine_piece(p.out + i, p.x + i, p.first ? p.first + i : nullptr, first,
+                             p.second ? p.second + i : nullptr, p.x_scale[b], p.first_scale[b],
+                             p.second ? p.second_scale[b] : A(0), p.noise_scale ? p.noise_scale[b] : A(0), sum, n);
         sum += n;
         i = to;
       }

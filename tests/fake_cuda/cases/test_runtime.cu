@@ -81,7 +81,8 @@ TEST_CASE("out of memory: the pool is given back first, the error has the number
   const Array kept(Shape{50});  // from the pool
   const std::string error = fake_cuda::device_error([] { (void)Array(Shape{1000}); });
   CHECK(error ==
-        "out of GPU memory: 4000 bytes asked; 800 of 1000 bytes free on the device, 200 bytes pooled, 200 of them in use");
+        "out of GPU memory: 4000 bytes asked; 800 of 1000 bytes free on the device, 200 bytes pooled, 200 of them in "
+        "use");
   CHECK(fake_cuda::device_error([] { (void)Array::zeros(Shape{100}); }).empty());
 }
 
