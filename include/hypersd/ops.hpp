@@ -17,6 +17,7 @@
 #include <hypersd/ops/gated.hpp>
 #include <hypersd/ops/gather.hpp>
 #include <hypersd/ops/group_norm_block.hpp>
+#include <hypersd/ops/in_float.hpp>
 #include <hypersd/ops/launch.hpp>
 #include <hypersd/ops/linear.hpp>
 #include <hypersd/ops/lt_problem.hpp>

@@ -219,3 +219,19 @@ TEST_CASE("Threads build and walk tapes of their own") {
   for (auto& t : threads) t.join();
   for (std::size_t t = 0; t < got.size(); ++t) CHECK(got[t] == std::vector<double>{100.0 * static_cast<double>(t)});
 }
+
+TEST_CASE("Gradients of 16-bit variables are of their type, their sums rounded each time") {
+  const Var<bfloat16> x(Tensor<bfloat16>::from({2}, {bfloat16(1), bfloat16(-2)}), true);
+  const auto one = autograd::affine(x, 1), other = autograd::affine(x, 1), large = autograd::affine(x, 256);
+  autograd::backward(autograd::add(autograd::add(one, other), large), Tensor<bfloat16>::ones({2}));
+  // The youngest comes first: 256 + 1 is a tie between 256 and 258, and so twice.
+  CHECK(x.grad().cast<float>().to_vector() == std::vector<float>{256, 256});
+  const Var<bfloat16> z(x.value(), true);
+  autograd::backward(autograd::mse(z, Tensor<bfloat16>::zeros({2})));
+  CHECK(z.grad().cast<float>().to_vector() == std::vector<float>{1, -2});
+}
+
+TEST_CASE("A mean of half does not overflow where its sum would") {
+  const Var<half> x(Tensor<half>::full({4096}, half(30.0F)), true);
+  CHECK(static_cast<float>(autograd::mse(x, Tensor<half>::zeros({4096})).item()) == 900.0F);
+}

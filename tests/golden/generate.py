@@ -20,6 +20,7 @@ import golden_distill
 import golden_feedback
 import golden_instance
 import golden_more_solvers
+import golden_narrow
 import golden_networks
 import golden_objectives
 import golden_ops
@@ -33,6 +34,7 @@ FAMILIES = {
     "more_solvers": golden_more_solvers.more_solvers,
     "networks": golden_networks.networks,
     "ops": golden_ops.ops,
+    "ops_bf16": golden_narrow.narrow,
     "adamw": golden_training.adamw,
     "adamw_bf16": golden_training.adamw_bf16,
     "lora": golden_training.lora,

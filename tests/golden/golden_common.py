@@ -28,11 +28,11 @@ def seed_modules(name):
 
 
 def save(out, stem, tensors):
-    """Writes `out/stem.safetensors`; float32, float64 and int64 only."""
+    """Writes `out/stem.safetensors`; float32, float64, bfloat16 and int64 only."""
     clean = {}
     for key, value in tensors.items():
         value = torch.as_tensor(value).detach().contiguous().clone()
-        if value.dtype not in (torch.float32, torch.float64, torch.int64):
+        if value.dtype not in (torch.float32, torch.float64, torch.bfloat16, torch.int64):
             raise TypeError(f"{stem}: {key} is {value.dtype}")
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ValueError(f"{stem}: {key} is not finite")

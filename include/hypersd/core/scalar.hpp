@@ -26,8 +26,8 @@ concept Narrow = std::same_as<T, bfloat16> || std::same_as<T, half>;
 template <class T>
 concept Floating = Real<T> || Narrow<T>;
 
-/// Type in which elements of type T are computed with and added up: float for 16-bit types, else T. Also that of numbers
-/// which go with a tensor but are not elements of it: factors, times, statistics.
+/// Type in which elements of type T are computed with and added up: float for 16-bit types, else T. Also that of
+/// numbers which go with a tensor but are not elements of it: factors, times, statistics.
 template <class T>
 using Accumulator = std::conditional_t<Narrow<T>, float, T>;
 

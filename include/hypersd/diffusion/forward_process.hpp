@@ -58,7 +58,8 @@ Tensor<T, D> offset_noise(const Shape& shape, double offset, Stream noise, Strea
     require<ShapeError>(shape.rank() >= 2, "noise offset: a shape [B, ..., C] is needed, not ", shape);
     const std::int64_t channels = shape[shape.rank() - 1];
     const auto shift = ops::normal<T, D>(Shape{shape[0], channels}, shifts, first * channels);
-    ops::map_into(z, ops::LinearCombination<Accumulator<T>>{1, static_cast<Accumulator<T>>(offset)}, z, ops::per_channel(shift));
+    ops::map_into(z, ops::LinearCombination<Accumulator<T>>{1, static_cast<Accumulator<T>>(offset)}, z,
+                  ops::per_channel(shift));
   }
   return z;
 }

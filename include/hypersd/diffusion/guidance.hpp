@@ -129,10 +129,9 @@ Numbers<T, D> rescale_factors(const Branches<T, D>& e, const SampleWeights<T, D>
   require<OptionError>(phi >= 0 && phi <= 1, "guidance: rescale = ", phi, " is not in [0, 1]");
   const double n = static_cast<double>(e.conditional.size()) / static_cast<double>(e.conditional.dim(0));
   using A = Accumulator<T>;
-  const auto centred = [&](const Tensor<T, D>& a) {
-    const Numbers<T, D> mean = ops::sum_to_samples(a);
-    const Tensor<A, D> out(a.shape());
-    ops::map_into(mean, ops::Affine<A>{static_cast<A>(1 / n), 0}, mean);
+  const auto centred = [&](const Tensor<T, D>& branch) {
+    const Tensor<A, D> a = ops::cast<A>(branch), mean = ops::sum_to_samples(a), out(a.shape());
+    ops::map_into(mean, ops::Affine<A>{static_cast<A>(1 / n), A(0)}, mean);
     ops::map_into(out, ops::Sub{}, a, ops::per_sample(mean));
     return out;
   };

@@ -7,7 +7,6 @@
 #include <hypersd/diffusion/sample_run.hpp>
 #include <hypersd/diffusion/solver.hpp>
 #include <hypersd/diffusion/timesteps.hpp>
-#include <hypersd/ops/cast.hpp>
 #include <utility>
 #include <vector>
 

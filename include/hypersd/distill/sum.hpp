@@ -35,7 +35,8 @@ struct Sum {
       auto one = term.objective.loss(student, teacher, target, batch, random);
       if (!term.name.empty()) out.diagnostics.emplace_back(term.name, static_cast<double>(one.loss.item()));
       for (auto& d : one.diagnostics) out.diagnostics.push_back(std::move(d));
-      const auto scaled = term.weight == 1 ? one.loss : autograd::affine(one.loss, static_cast<Accumulator<T>>(term.weight));
+      const auto scaled =
+          term.weight == 1 ? one.loss : autograd::affine(one.loss, static_cast<Accumulator<T>>(term.weight));
       out.loss = out.loss.defined() ? autograd::add(out.loss, scaled) : scaled;
     };
     std::apply([&](const auto&... term) { (add(term), ...); }, terms);

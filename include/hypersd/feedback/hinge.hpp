@@ -34,8 +34,8 @@ struct Hinge {
       require<OptionError>(std::isfinite(alpha) && std::isfinite(weight) && weight >= 0, "hinge '", name, "': alpha = ",
                            alpha, ", weight = ", weight);
       const Var<T, D> r = scores(reward, images, condition);
-      out.loss = autograd::affine(autograd::mean(autograd::relu(autograd::affine(r, -1, static_cast<Accumulator<T>>(alpha)))),
-                                  static_cast<Accumulator<T>>(weight));
+      const auto missing = autograd::relu(autograd::affine(r, -1, static_cast<Accumulator<T>>(alpha)));
+      out.loss = autograd::affine(autograd::mean(missing), static_cast<Accumulator<T>>(weight));
       double sum = 0, below = 0;
       for (const T v : r.value().to_vector()) {
         sum += static_cast<double>(v);

@@ -66,21 +66,22 @@ diffusion::LossResult<T, D> solo_loss(const nn::SegmenterOutput<T, D>& out, cons
                                       const SoloWeights& weights = {}) {
   require_same_shape("solo_loss, categories", out.category.shape(), target.category.shape());
   require_same_shape("solo_loss, masks", out.mask.shape(), target.mask.shape());
-  const auto focal = autograd::map_sum(Focal{}, static_cast<Accumulator<T>>(1.0 / static_cast<double>(target.cells + 1)),
+  using A = Accumulator<T>;
+  const auto focal = autograd::map_sum(Focal{}, static_cast<A>(1.0 / static_cast<double>(target.cells + 1)),
                                        out.category, target.category);
-  diffusion::LossResult<T, D> result{autograd::affine(focal, static_cast<Accumulator<T>>(weights.category)),
+  diffusion::LossResult<T, D> result{autograd::affine(focal, static_cast<A>(weights.category)),
                                      {{"category", static_cast<double>(focal.item())}}};
   if (target.cells == 0) return result;
-  const auto positions = static_cast<Accumulator<T>>(out.mask.dim(1) * out.mask.dim(2));
+  const auto positions = static_cast<A>(out.mask.dim(1) * out.mask.dim(2));
   const auto sums = [&](const Var<T, D>& x) { return autograd::affine(autograd::mean_positions(x), positions); };
   const auto p = autograd::map(Sigmoid{}, out.mask);
   const auto known = sums(Var<T, D>(target.mask)).value();  // of 0 and 1, so the sum of squares too
   const auto dice = autograd::map(DiceOfSums{}, sums(autograd::mul(p, target.mask)),
                                   sums(autograd::map(ops::Square{}, p)), known);
   const auto mask = autograd::affine(autograd::sum(autograd::mul(dice, target.positive)),
-                                     static_cast<Accumulator<T>>(1.0 / static_cast<double>(target.cells)));
+                                     static_cast<A>(1.0 / static_cast<double>(target.cells)));
   result.diagnostics.emplace_back("mask", static_cast<double>(mask.item()));
-  result.loss = autograd::linear_combination(static_cast<Accumulator<T>>(weights.mask), mask, 1, result.loss);
+  result.loss = autograd::linear_combination(static_cast<A>(weights.mask), mask, 1, result.loss);
   return result;
 }
 

@@ -18,8 +18,8 @@ struct Sinusoid {
 };
 
 /// Sinusoidal features of numbers (time steps, picture sizes): with half = dim / 2 and
-/// f_i = 10000^(-i / (half - freq_shift)), the features are [cos(v f), sin(v f)], sines first if `!flip_sin_to_cos`. Numbers
-/// and frequencies are float for 16-bit types too, which cannot tell time 999 from 1000.
+/// f_i = 10000^(-i / (half - freq_shift)), the features are [cos(v f), sin(v f)], sines first if `!flip_sin_to_cos`.
+/// Numbers and frequencies are float for 16-bit types too, which cannot tell time 999 from 1000.
 template <Floating T, Device D = Cpu>
 class SinusoidalFeatures {
   using A = Accumulator<T>;

@@ -31,11 +31,12 @@ struct Hybrid {
   Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& y, const Where& where) const {
     require<OptionError>(weights.first >= 0 && weights.second >= 0 && weights.first + weights.second > 0,
                          "Hybrid distance: weights ", weights.first, " and ", weights.second);
-    auto scaled = [](const Var<T, D>& v, double w) { return w == 1 ? v : autograd::affine(v, static_cast<Accumulator<T>>(w)); };
+    using A = Accumulator<T>;
+    auto scaled = [](const Var<T, D>& v, double w) { return w == 1 ? v : autograd::affine(v, static_cast<A>(w)); };
     if (weights.second == 0) return scaled(first(x, y, where), weights.first);
     if (weights.first == 0) return scaled(second(x, y, where), weights.second);
-    return autograd::linear_combination(static_cast<Accumulator<T>>(weights.first), first(x, y, where),
-                                        static_cast<Accumulator<T>>(weights.second), second(x, y, where));
+    return autograd::linear_combination(static_cast<A>(weights.first), first(x, y, where),
+                                        static_cast<A>(weights.second), second(x, y, where));
   }
 };
 

@@ -71,7 +71,8 @@ struct Add {
     }
     const auto root = ops::per_sample(diffusion::sample_scales<T, D>(roots));
     const auto distillation = autograd::mse(autograd::mul(x, root), ops::map(ops::Mul{}, teachers, root));
-    return {autograd::linear_combination(1, adversarial, static_cast<Accumulator<T>>(options.distillation), distillation),
+    const auto weight = static_cast<Accumulator<T>>(options.distillation);
+    return {autograd::linear_combination(1, adversarial, weight, distillation),
             {{"adversarial", static_cast<double>(adversarial.item())},
              {"distillation", static_cast<double>(distillation.item())}}};  // [Hyper-SD Eq. 7]
   }

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <hypersd/ops/attention.hpp>
+#include <hypersd/ops/gated.hpp>
+#include <hypersd/ops/normalize.hpp>
+#include <hypersd/ops/resample.hpp>
+#include <hypersd/ops/softmax.hpp>
+
+#include <gpu.hpp>
+#include <narrow.hpp>
+
+using namespace hypersd;
+using gpu::have_device;
+using narrow::result;
+using narrow::Results;
+using narrow::roundings;
+
+namespace {
+
+constexpr double once = 1.01;
+
+struct Elements {
+  template <class In>
+  Results operator()(In in) const {
+    const auto x = in({60, 5, 7}, "x"), sample = in({60}, "s"), channel = in({7}, "c");
+    return {result(ops::map(ops::Combine{}, x, x, ops::per_sample(sample), ops::per_channel(channel))),
+            result(ops::map_sum(ops::Square{}, x)),
+            result(ops::sum_to_channels(in({3000, 70}, "long"))),
+            result(ops::sum_to_samples(x)),
+            result(ops::gated(ops::Gelu{}, in({70, 66}, "u"))),
+            result(ops::downsample_mean2(in({3, 6, 4, 5}, "p")))};
+  }
+};
+struct Rows {
+  template <class In>
+  Results operator()(In in) const {
+    const auto x = in({50, 300}, "x"), g = in({50, 300}, "g"), a = in({300}, "a");
+    const auto n = ops::layer_norm(x, a, a, 0.1);
+    const auto grad = ops::layer_norm_gradient(g, x, a, n.mean, n.rstd, true);
+    return {result(ops::softmax(x)), result(ops::softmax_gradient(g, x)), result(n.y), result(grad.x),
+            result(grad.gamma)};
+  }
+};
+struct Groups {
+  template <class In>
+  Results operator()(In in) const {
+    const auto x = in({2, 9, 7, 12}, "x"), gy = in({2, 9, 7, 12}, "gy"), a = in({12}, "a"), b = in({12}, "b");
+    const auto n = ops::group_norm(x, a, b, 3, 1e-2, ops::Activation::silu);
+    const auto g = ops::group_norm_gradient(gy, x, a, b, n.mean, n.rstd, ops::Activation::silu, true);
+    return {result(n.y), result(g.x), result(g.gamma), result(g.beta)};
+  }
+};
+struct Attends {
+  template <class In>
+  Results operator()(In in) const {
+    const auto q = in({2, 70, 24}, "q"), k = in({2, 90, 24}, "k"), v = in({2, 90, 24}, "v");
+    auto y = ops::attention(q, k, v, 2);
+    const auto out = result(y.y);
+    y.y = in.stored(y.y);
+    const auto g = ops::attention_gradient(in(q.shape(), "gy"), q, k, v, y, 2);
+    return {out, result(g.q), result(g.k), result(g.v)};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("CUDA: 16-bit elements are computed with in float and rounded once") {
+  if (!have_device()) return;
+  CHECK(roundings<bfloat16, Cuda>(Elements{}) < once);
+  CHECK(roundings<hypersd::half, Cuda>(Elements{}) < once);
+  CHECK(roundings<bfloat16, Cuda>(Rows{}) < once);
+  CHECK(roundings<bfloat16, Cuda>(Groups{}) < once);
+  CHECK(roundings<bfloat16, Cuda>(Attends{}) < 1.5);
+}
