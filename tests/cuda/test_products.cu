@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <hypersd/ops/cast.hpp>
 #include <hypersd/ops/linear.hpp>
 #include <hypersd/ops/matmul.hpp>
 

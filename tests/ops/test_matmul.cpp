@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <cmath>
 
+#include <hypersd/ops/functors.hpp>
 #include <hypersd/ops/linear.hpp>
 #include <numbers.hpp>
 
