@@ -66,6 +66,15 @@ TEST_CASE("a device that is too old is named with its capability and those of th
   CHECK(contains(error, "compiled for " + detail::compiled_for()));
 }
 
+TEST_CASE("a device for which the program holds no code is told what it was compiled for") {
+  const Clean clean;
+  const Array x(Shape{4});
+  fake_cuda::device().runs_program = false;
+  CHECK(fake_cuda::device_error([&] { x.fill(1); }) ==
+        "fill: this GPU cannot run what was compiled for compute capability " + detail::compiled_for() +
+            "; compile for it with nvcc -arch=native");
+}
+
 TEST_CASE("out of memory: the pool is given back first, the error has the numbers, and smaller work goes on") {
   const Clean clean;
   Memory<Cuda>::release_pool();
