@@ -9,5 +9,6 @@
 #include <hypersd/optim/deferred_adamw.hpp>
 #include <hypersd/optim/ema.hpp>
 #include <hypersd/optim/multi_tensor.hpp>
+#include <hypersd/optim/multi_tensor_block.hpp>
 #include <hypersd/optim/parameters.hpp>
 #include <hypersd/optim/schedule.hpp>
