@@ -19,6 +19,7 @@ struct Device {
   bool present = true;
   int major = 9, minor = 0;
   std::size_t memory = std::size_t{4} << 30;
+  bool runs_program = true;  ///< whether the program holds code for it
 };
 Device& device();
 

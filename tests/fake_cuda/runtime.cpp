@@ -77,6 +77,7 @@ cudaError_t launch(const void* kernel, dim3 grid, dim3 block, std::size_t shared
   State& s = state();
   const auto found = s.names.find(kernel);
   if (found == s.names.end()) return refuse(cudaErrorInvalidDeviceFunction, "launch of an unknown kernel");
+  if (!device().runs_program) return result(cudaErrorNoKernelImageForDevice);
   const std::string& name = found->second;
   const auto threads = std::uint64_t{block.x} * block.y * block.z;
   const bool fits = grid.x >= 1 && grid.x <= 2147483647U && grid.y >= 1 && grid.y <= 65535 && grid.z >= 1 &&

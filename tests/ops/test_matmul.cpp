@@ -2,7 +2,9 @@
 #include <hypersd/ops/matmul.hpp>
 //
 #include <doctest/doctest.h>
+#include <cmath>
 
+#include <hypersd/ops/functors.hpp>
 #include <hypersd/ops/linear.hpp>
 #include <numbers.hpp>
 
@@ -51,6 +53,12 @@ TEST_CASE("A batch of products is each product") {
     CHECK(numbers::distance(
               c.slice(i, i + 1).reshape({4, 5}),
               product(a.slice(i, i + 1).reshape({4, 6}), false, b.slice(i, i + 1).reshape({5, 6}), true)) < 1e-12);
+}
+
+TEST_CASE("linear with an activation is the activation of linear") {
+  const auto x = normal({6, 4}, "x"), w = normal({5, 4}, "w"), bias = normal({5}, "bias");
+  const auto y = ops::linear(x, w, bias), z = ops::linear(x, w, bias, ops::Silu{});
+  for (std::int64_t i = 0; i < y.size(); ++i) CHECK(z[i] == doctest::Approx(y[i] / (1 + std::exp(-y[i]))));
 }
 
 TEST_CASE("linear is x W^T + b for any leading axes") {

@@ -60,14 +60,15 @@ inline void require_device() {
                       " or newer and a driver for CUDA ", CUDART_VERSION / 1000, ".", CUDART_VERSION / 10 % 100,
                       "; the driver here is for CUDA ", driver / 1000, ".", driver / 10 % 100, " (0.0: none)");
   }
-  int device = 0;
+  int device = 0, major = 0, minor = 0;
   cuda_check(cudaGetDevice(&device), "cudaGetDevice");
+  cuda_check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "cudaDeviceGetAttribute");
+  cuda_check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "cudaDeviceGetAttribute");
+  if (100 * major + 10 * minor >= compiled_capabilities[0]) return;
   cudaDeviceProp properties{};
   cuda_check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
-  const int capability = 100 * properties.major + 10 * properties.minor;
-  require<DeviceError>(capability >= compiled_capabilities[0], "CUDA device ", device, ", ", properties.name,
-                       ", is too old: it has compute capability ", capability_text(properties.major, properties.minor),
-                       ", the program was compiled for ", compiled_for());
+  fail<DeviceError>("CUDA device ", device, ", ", properties.name, ", is too old: it has compute capability ",
+                    capability_text(major, minor), ", the program was compiled for ", compiled_for());
 }
 
 /// What one host thread needs on its current device: a stream and a cuBLAS handle bound to it. Everything the library
@@ -119,6 +120,10 @@ class CudaContext {
     if (current_capture()) return;
     ++counts_.launches;
     check_now(op);
+  }
+  /// After each product of cuBLAS.
+  void enqueued(const char* op) {
+    if (!current_capture()) check_now(op);
   }
   void launched_graph(const char* op) {
     ++counts_.graphs;

@@ -77,16 +77,13 @@ inline std::int64_t count_kernels(cudaGraph_t graph) {
   });
 }
 
-/// `attempt()` again with the memory that pools and graphs hold given back, if it runs out at first.
+/// `attempt()` again with the pooled memory given back, if it runs out at first.
 template <class F>
 void with_memory(const char* op, F&& attempt) {
   cudaError_t status = attempt();
   if (status == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
     Memory<Cuda>::release_pool();
-    int device = 0;
-    cuda_check(cudaGetDevice(&device), op);
-    (void)cudaDeviceGraphMemTrim(device);
     status = attempt();
   }
   if (status == cudaErrorMemoryAllocation) fail_out_of_memory(op);

@@ -73,7 +73,7 @@ struct CudaFree {
 
 }  // namespace detail
 
-/// Device memory from the stream-ordered pool. Freeing is ordered on the allocating thread's stream too.
+/// Device memory from the stream-ordered pool. Freeing is ordered too, so a thread frees what it has used itself.
 template <std::derived_from<Cuda> D>
 struct Memory<D> {
   /// Throws DeviceError with what was asked, free and pooled. The pool is given back and the device asked again before,
@@ -119,10 +119,13 @@ struct Memory<D> {
     const std::int64_t blocks = std::min<std::int64_t>((n + 255) / 256, 65536);
     detail::launch("fill", {static_cast<unsigned>(blocks), 256}, detail::fill_kernel<T>, data, value, n);
   }
-  /// Returns pooled blocks to the driver. Waits for the stream.
+  /// Returns pooled blocks, and memory that graphs do not use, to the driver. Waits for the stream.
   static void release_pool() {
     detail::CudaContext::current().synchronise("release_pool");
     detail::cuda_check(cudaMemPoolTrimTo(detail::memory_pool(), 0), "cudaMemPoolTrimTo");
+    int device = 0;
+    detail::cuda_check(cudaGetDevice(&device), "cudaGetDevice");
+    detail::cuda_check(cudaDeviceGraphMemTrim(device), "cudaDeviceGraphMemTrim");
   }
 
  private:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/ops/map.hpp>
 #include <hypersd/ops/matmul.hpp>
 
 namespace hypersd::ops {
@@ -15,6 +16,15 @@ Tensor<T, D> linear(const Tensor<T, D>& x, const Tensor<T, D>& w, const Tensor<T
   Tensor<T, D> y(x.shape().with(-1, w.dim(0)));
   backend::linear(D{}, x.size() / std::max<std::int64_t>(1, w.dim(1)), w.dim(0), w.dim(1), x.data(), w.data(),
                   bias.data(), y.data());
+  return y;
+}
+
+/// f(x W^T + b) for a functor of one element (`Silu`, `Gelu`): the bias goes with the product, f is one pass over the
+/// result in place. (cuBLASLt could join GELU too, but its own is the approximation by tanh.)
+template <class T, class D, class F>
+Tensor<T, D> linear(const Tensor<T, D>& x, const Tensor<T, D>& w, const Tensor<T, D>& bias, const F& f) {
+  const Tensor<T, D> y = linear(x, w, bias);
+  map_into(y, f, y);
   return y;
 }
 

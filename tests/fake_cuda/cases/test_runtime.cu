@@ -30,7 +30,7 @@ TEST_CASE("a program sees what it has launched, copied and waited for") {
   CHECK(fake_cuda::counts().downloads == 1);
   CHECK(fake_cuda::counts().synchronisations == 1);
   REQUIRE(fake_cuda::kernels().size() == 1);
-  CHECK(contains(fake_cuda::kernels()[0], "map_kernel<float, hypersd::ops::Add"));
+  CHECK(contains(fake_cuda::kernels()[0], "hypersd::ops::Add"));
 }
 
 TEST_CASE("counts are a thread's own") {
@@ -66,6 +66,15 @@ TEST_CASE("a device that is too old is named with its capability and those of th
   CHECK(contains(error, "compiled for " + detail::compiled_for()));
 }
 
+TEST_CASE("a device for which the program holds no code is told what it was compiled for") {
+  const Clean clean;
+  const Array x(Shape{4});
+  fake_cuda::device().runs_program = false;
+  CHECK(fake_cuda::device_error([&] { x.fill(1); }) ==
+        "fill: this GPU cannot run what was compiled for compute capability " + detail::compiled_for() +
+            "; compile for it with nvcc -arch=native");
+}
+
 TEST_CASE("out of memory: the pool is given back first, the error has the numbers, and smaller work goes on") {
   const Clean clean;
   Memory<Cuda>::release_pool();
@@ -89,7 +98,7 @@ TEST_CASE("out of memory: the pool is given back first, the error has the number
 TEST_CASE("an error in a kernel has its operation's name where kernels are checked") {
   const Clean clean;
   const auto x = Array::zeros({4});
-  fake_cuda::fail_kernels("map_kernel");
+  fake_cuda::fail_kernels("hypersd::ops::Add");
   const auto wrong = [&] {
     const Array y = ops::map(ops::Add{}, x, x);
     return ops::sum(y).item();
