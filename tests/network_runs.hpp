@@ -146,4 +146,24 @@ inline double difference(const std::vector<Tensor<float>>& got, const std::vecto
   return worst;
 }
 
+inline double norm(const Tensor<float>& t) {
+  double sum = 0;
+  for (const float v : t.span()) sum += static_cast<double>(v) * static_cast<double>(v);
+  return std::sqrt(sum);
+}
+
+/// The worst tensor's |got - want| / |want|; 1e-3 of the largest norm stands for smaller ones, which are zero but for
+/// cancellation.
+inline double relative(const std::vector<Tensor<float>>& got, const std::vector<Tensor<float>>& want) {
+  if (got.size() != want.size()) return std::numeric_limits<double>::infinity();
+  double worst = 0, top = 0;
+  for (const auto& t : want) top = std::max(top, norm(t));
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    if (!(got[i].shape() == want[i].shape())) return std::numeric_limits<double>::infinity();
+    const double d = norm(ops::map(ops::Sub{}, got[i], want[i])) / std::max(norm(want[i]), 1e-3 * top);
+    worst = d <= worst ? worst : d;  // NaN wins
+  }
+  return worst;
+}
+
 }  // namespace network_runs

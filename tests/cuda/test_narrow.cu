@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <network_runs.hpp>
+//
 #include <hypersd/ops/attention.hpp>
+#include <hypersd/ops/conv2d.hpp>
 #include <hypersd/ops/gated.hpp>
+#include <hypersd/ops/linear.hpp>
 #include <hypersd/ops/normalize.hpp>
 #include <hypersd/ops/resample.hpp>
 #include <hypersd/ops/softmax.hpp>
@@ -61,6 +65,15 @@ struct Attends {
   }
 };
 
+struct Products {
+  template <class In>
+  Results operator()(In in) const {
+    const auto x = in({50, 304}, "x"), w = in({24, 304}, "w"), bias = in({24}, "b");
+    return {result(ops::linear(x, w, bias)), result(ops::matmul(x, w, false, true)),
+            result(ops::conv2d(in({2, 6, 8, 8}, "p"), in({16, 3, 3, 8}, "k"), in({16}, "kb"), {1, 1}))};
+  }
+};
+
 }  // namespace
 
 TEST_CASE("CUDA: 16-bit elements are computed with in float and rounded once") {
@@ -70,4 +83,14 @@ TEST_CASE("CUDA: 16-bit elements are computed with in float and rounded once") {
   CHECK(roundings<bfloat16, Cuda>(Rows{}) < once);
   CHECK(roundings<bfloat16, Cuda>(Groups{}) < once);
   CHECK(roundings<bfloat16, Cuda>(Attends{}) < 1.5);
+  CHECK(roundings<bfloat16, Cuda>(Products{}) < 1.1);
+  CHECK(roundings<hypersd::half, Cuda>(Products{}) < 1.1);
+}
+
+TEST_CASE("CUDA: a UNet in bfloat16 is near float, with all its gradients, and so are its samples") {
+  if (!have_device()) return;
+  using S = bfloat16;
+  using namespace network_runs;
+  CHECK(relative(gradients<Cuda, S, S>(), gradients<Cpu, float, S>()) < 0.12);
+  CHECK(relative(sampled<Cuda, S, S>(), sampled<Cpu, float, S>()) < 0.12);
 }

@@ -11,26 +11,6 @@ using emulated::Kernels;
 
 namespace {
 
-double norm(const Tensor<float>& t) {
-  double sum = 0;
-  for (const float v : t.span()) sum += static_cast<double>(v) * static_cast<double>(v);
-  return std::sqrt(sum);
-}
-
-/// The worst tensor's |got - want| / |want|; 1e-3 of the largest norm stands for smaller ones, which are zero but for
-/// cancellation.
-double relative(const std::vector<Tensor<float>>& got, const std::vector<Tensor<float>>& want) {
-  REQUIRE(got.size() == want.size());
-  double worst = 0, top = 0;
-  for (const auto& t : want) top = std::max(top, norm(t));
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    REQUIRE(got[i].shape() == want[i].shape());
-    const double d = norm(ops::map(ops::Sub{}, got[i], want[i])) / std::max(norm(want[i]), 1e-3 * top);
-    worst = d <= worst ? worst : d;  // NaN wins
-  }
-  return worst;
-}
-
 /// Compares a run f<device, type> in T, with the CPU and by kernels, with float of the same inputs and parameters. The
 /// tolerance is that of bfloat16; half has an eighth of its roundings.
 template <class T, class F>

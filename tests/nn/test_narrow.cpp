@@ -4,7 +4,11 @@
 #include <hypersd/io/safetensors.hpp>
 #include <hypersd/io/safetensors_writer.hpp>
 #include <hypersd/nn/lora_state.hpp>
+#include <hypersd/nn/models/aesthetic_head.hpp>
 #include <hypersd/nn/models/controlnet.hpp>
+#include <hypersd/nn/models/discriminator.hpp>
+#include <hypersd/nn/models/reward_model.hpp>
+#include <hypersd/nn/models/segmenter.hpp>
 #include <hypersd/nn/models/unet.hpp>
 #include <hypersd/ops/cast.hpp>
 
@@ -117,4 +121,27 @@ TEST_CASE("A ControlNet steers a bfloat16 UNet as it does a float one") {
   const auto want = steered(float{});
   CHECK(numbers::distance(steered(bfloat16{}), want) < 0.04);
   CHECK(numbers::distance(predicted(unet<float>(5)), want) > 0.15);
+}
+
+TEST_CASE("Judges and the segmenter in bfloat16 say what they say in float") {
+  const auto judged = []<class T>(T) {
+    const auto fresh = [](auto net) {
+      nn::init_parameters(net, 2);
+      return net;
+    };
+    const auto in = [](const Shape& shape) { return Var<T>(ops::cast<T>(numbers::normal<float>(shape, "in"))); };
+    const auto critic = fresh(nn::Discriminator<T>(nn::DiscriminatorConfig{.feature_channels = {8}, .hidden = 8}));
+    const auto reward = fresh(nn::RewardModel<T>(nn::RewardModelConfig{
+        .in_channels = 2, .caption = 5, .channels = {4, 6}, .features = 8, .norm_num_groups = 2}));
+    const auto head = fresh(nn::AestheticHead<T>({12, {}}));
+    const auto segmenter = fresh(nn::Segmenter<T>(nn::SegmenterConfig{.channels = {8, 8}, .head = 8}, 16));
+    const auto instances = segmenter(in({1, 16, 16, 1}));
+    return std::vector<Tensor<float>>{
+        network_runs::result(critic({in({2, 4, 4, 8})}).value()),
+        network_runs::result(reward(in({2, 8, 8, 2}), in({2, 5})).value()),
+        network_runs::result(head(in({3, 12})).value()),
+        network_runs::result(instances.category.value()),
+        network_runs::result(instances.mask.value())};
+  };
+  CHECK(network_runs::difference(judged(bfloat16{}), judged(float{})) < 0.03);
 }
