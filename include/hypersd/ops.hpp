@@ -19,6 +19,7 @@
 #include <hypersd/ops/group_norm_block.hpp>
 #include <hypersd/ops/launch.hpp>
 #include <hypersd/ops/linear.hpp>
+#include <hypersd/ops/lt_problem.hpp>
 #include <hypersd/ops/map.hpp>
 #include <hypersd/ops/matmul.hpp>
 #include <hypersd/ops/normalize.hpp>
@@ -29,3 +30,4 @@
 #include <hypersd/ops/resample.hpp>
 #include <hypersd/ops/rows.hpp>
 #include <hypersd/ops/softmax.hpp>
+#include <hypersd/ops/tf32.hpp>

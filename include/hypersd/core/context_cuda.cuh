@@ -120,6 +120,10 @@ class CudaContext {
     ++counts_.launches;
     check_now(op);
   }
+  /// After each product of cuBLAS.
+  void enqueued(const char* op) {
+    if (!current_capture()) check_now(op);
+  }
   void launched_graph(const char* op) {
     ++counts_.graphs;
     check_now(op);

@@ -132,7 +132,8 @@ template <launch::KernelDevice D, class T>
 void conv2d_input_gradient(const D& device, const Conv2dGeometry& g, const T* gy, const T* w, T* gx) {
   constexpr const char* name = "conv2d_input_gradient";
   if (g.pointwise()) {
-    gemm(device, GemmShape{g.batch * g.positions(), g.in, g.out}, T(1), gy, g.out, w, g.in, T(0), gx, g.in);
+    gemm(device, GemmShape{g.batch * g.positions(), g.in, g.out}, Accumulator<T>(1), gy, g.out, w, g.in,
+         Accumulator<T>(0), gx, g.in);
     return;
   }
   if (g.batch == 0) return;
@@ -157,8 +158,8 @@ void conv2d_input_gradient(const D& device, const Conv2dGeometry& g, const T* gy
   for (std::int64_t b = 0; b < g.batch; b += step) {
     Conv2dGeometry part = g;
     part.batch = std::min(step, g.batch - b);
-    gemm(device, GemmShape{part.batch * g.positions(), g.depth(), g.out}, T(1), gy + b * g.positions() * g.out, g.out,
-         w, g.depth(), T(0), patches.data(), g.depth());
+    gemm(device, GemmShape{part.batch * g.positions(), g.depth(), g.out}, Accumulator<T>(1),
+         gy + b * g.positions() * g.out, g.out, w, g.depth(), Accumulator<T>(0), patches.data(), g.depth());
     run_elements(device, name, launch::PatchSumElements<T>{part, patches.data(), gx + b * g.height * g.width * g.in});
   }
 }
@@ -166,8 +167,8 @@ void conv2d_input_gradient(const D& device, const Conv2dGeometry& g, const T* gy
 template <launch::KernelDevice D, class T>
 void conv2d_weight_gradient(const D& device, const Conv2dGeometry& g, const T* gy, const T* x, T* gw) {
   if (g.pointwise()) {
-    gemm(device, GemmShape{g.out, g.in, g.batch * g.positions(), true, false}, T(1), gy, g.out, x, g.in, T(0), gw,
-         g.in);
+    gemm(device, GemmShape{g.out, g.in, g.batch * g.positions(), true, false}, Accumulator<T>(1), gy, g.out, x, g.in,
+         Accumulator<T>(0), gw, g.in);
     return;
   }
   const std::int64_t total = g.batch * g.out_height, step = launch::patch_buffer_rows<T>(g, total);
@@ -177,8 +178,9 @@ void conv2d_weight_gradient(const D& device, const Conv2dGeometry& g, const T* g
   for (std::int64_t row = 0; row < total; row += step) {
     const std::int64_t rows = std::min(step, total - row);
     write_patches(device, g, x, row, rows, patches.data());
-    gemm(device, GemmShape{g.out, g.depth(), rows * g.out_width, true, false}, T(1), gy + row * g.out_width * g.out,
-         g.out, static_cast<const T*>(patches.data()), g.depth(), row > 0 ? T(1) : T(0), gw, g.depth());
+    gemm(device, GemmShape{g.out, g.depth(), rows * g.out_width, true, false}, Accumulator<T>(1),
+         gy + row * g.out_width * g.out, g.out, static_cast<const T*>(patches.data()), g.depth(),
+         Accumulator<T>(row > 0 ? 1 : 0), gw, g.depth());
   }
 }
 
