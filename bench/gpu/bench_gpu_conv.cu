@@ -41,7 +41,8 @@ double product(std::int64_t side, std::int64_t channels) {
 
 template <class T>
 void measure_all(const std::string& type) {
-  for (const auto& [side, channels] : {std::pair<std::int64_t, std::int64_t>{64, 320}, {32, 640}, {16, 1280}, {8, 1280}}) {
+  for (const auto& [side, channels] :
+       {std::pair<std::int64_t, std::int64_t>{64, 320}, {32, 640}, {16, 1280}, {8, 1280}}) {
     const double limit = product<T>(side, channels);
     measure<T, Cuda>(type, side, channels, limit);
 #if defined(HYPERSD_HAS_CUDNN)

@@ -56,8 +56,8 @@ class RawProduct {
 
   void operator()(const void* a, const void* b, void* c) const {
     const float one = 1, zero = 0;
-    check(cublasLtMatmul(handle_, product_, &one, b, b_, a, a_, &zero, c, c_, c, c_, &best_.algo, workspace_.get(), most,
-                         hypersd::detail::CudaContext::current().stream()));
+    check(cublasLtMatmul(handle_, product_, &one, b, b_, a, a_, &zero, c, c_, c, c_, &best_.algo, workspace_.get(),
+                         most, hypersd::detail::CudaContext::current().stream()));
   }
 
  private:
@@ -79,7 +79,8 @@ void measure(const std::string& type, std::int64_t m, std::int64_t n, std::int64
   using Matrix = Tensor<T, Cuda>;
   const bool tf32 = type == "tf32";
   const ops::Tf32 policy(tf32);
-  const auto a = Matrix::full({m, k}, T(0.125F)), b = Matrix::full({n, k}, T(0.125F)), c = Matrix::full({m, n}, T(0.0F));
+  const auto a = Matrix::full({m, k}, T(0.125F)), b = Matrix::full({n, k}, T(0.125F)),
+             c = Matrix::full({m, n}, T(0.0F));
   const auto bias = with_bias ? Matrix::full(Shape{n}, T(0.5F)) : Matrix{};
   const RawProduct raw(m, n, k, std::is_same_v<T, float> ? CUDA_R_32F : CUDA_R_16BF,
                        tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, bias.data());
@@ -104,9 +105,9 @@ struct Size {
 int main() {
   if (!bench::have_device("gemm")) return 77;
   // A large square; projections and both layers of a gated feed-forward at 64 x 64, projections further down, text.
-  for (const auto [m, n, k] : {Size{4096, 4096, 4096}, Size{8192, 320, 320}, Size{8192, 2560, 320},
-                               Size{8192, 320, 1280}, Size{2048, 640, 640}, Size{512, 1280, 1280},
-                               Size{154, 320, 768}}) {
+  for (const auto [m, n, k] :
+       {Size{4096, 4096, 4096}, Size{8192, 320, 320}, Size{8192, 2560, 320}, Size{8192, 320, 1280},
+        Size{2048, 640, 640}, Size{512, 1280, 1280}, Size{154, 320, 768}}) {
     measure<float>("float32", m, n, k);
     measure<float>("tf32", m, n, k);
     measure<bfloat16>("bfloat16", m, n, k);
