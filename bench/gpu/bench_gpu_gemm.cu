@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Matrix products through the library's wrapper against the same cuBLAS call made directly, and 3x3 convolutions at
-/// the sizes of Stable Diffusion 1.5 against the product that they contain.
+/// Matrix products through the library against the same product asked of cuBLASLt directly, in float32, TF32 and
+/// bfloat16, at sizes of Stable Diffusion 1.5 (two pictures): the second factor is transposed, as in a linear layer.
 
-#include <hypersd/ops/conv2d.hpp>
+#include <cublasLt.h>
+
+#include <hypersd/ops/linear.hpp>
+#include <hypersd/ops/tf32.hpp>
+#include <memory>
 #include <string>
+#include <type_traits>
 
 #include "timing.hpp"
 
@@ -11,50 +16,101 @@ using namespace hypersd;
 
 namespace {
 
-using Matrix = Tensor<float, Cuda>;
+void check(cublasStatus_t status) { hypersd::detail::cublas_check(status, "raw cuBLASLt"); }
 
-Matrix some(const Shape& shape) { return Matrix::full(shape, 0.125F); }
+/// C [m, n] = A [m, k] B [n, k]^T (+ bias [n]) as cuBLASLt sees it, C^T = B A^T in column-major order, with the
+/// algorithm that its heuristics name first for a workspace of 32 MiB.
+class RawProduct {
+ public:
+  RawProduct(std::int64_t m, std::int64_t n, std::int64_t k, cudaDataType_t type, cublasComputeType_t compute,
+             const void* bias)
+      : workspace_(Memory<Cuda>::allocate(most)) {
+    check(cublasLtCreate(&handle_));
+    check(cublasLtMatmulDescCreate(&product_, compute, CUDA_R_32F));
+    set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+    set(CUBLASLT_MATMUL_DESC_TRANSB, CUBLAS_OP_N);
+    if (bias) {
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+      set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    }
+    const auto rows = static_cast<std::uint64_t>(m), cols = static_cast<std::uint64_t>(n);
+    check(cublasLtMatrixLayoutCreate(&b_, type, static_cast<std::uint64_t>(k), cols, k));
+    check(cublasLtMatrixLayoutCreate(&a_, type, static_cast<std::uint64_t>(k), rows, k));
+    check(cublasLtMatrixLayoutCreate(&c_, type, cols, rows, n));
+    cublasLtMatmulPreference_t preference = nullptr;
+    check(cublasLtMatmulPreferenceCreate(&preference));
+    check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most,
+                                               sizeof(most)));
+    int found = 0;
+    check(cublasLtMatmulAlgoGetHeuristic(handle_, product_, b_, a_, c_, c_, preference, 1, &best_, &found));
+    check(cublasLtMatmulPreferenceDestroy(preference));
+    check(found > 0 ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED);
+  }
+  RawProduct(const RawProduct&) = delete;
+  RawProduct& operator=(const RawProduct&) = delete;
+  ~RawProduct() {
+    for (const cublasLtMatrixLayout_t layout : {a_, b_, c_}) (void)cublasLtMatrixLayoutDestroy(layout);
+    (void)cublasLtMatmulDescDestroy(product_);
+    (void)cublasLtDestroy(handle_);
+  }
 
-double raw_gemm(std::int64_t m, std::int64_t n, std::int64_t k) {
-  const auto a = some({m, k}), b = some({k, n}), c = some({m, n});
-  const float one = 1, zero = 0;
-  const auto M = static_cast<int>(m), N = static_cast<int>(n), K = static_cast<int>(k);
-  return bench::milliseconds([&] {
-    hypersd::detail::cublas_check(cublasSgemm(hypersd::detail::CudaContext::current().cublas(), CUBLAS_OP_N,
-                                              CUBLAS_OP_N, N, M, K, &one, b.data(), N, a.data(), K, &zero, c.data(), N),
-                                  "cublasSgemm");
+  void operator()(const void* a, const void* b, void* c) const {
+    const float one = 1, zero = 0;
+    check(cublasLtMatmul(handle_, product_, &one, b, b_, a, a_, &zero, c, c_, c, c_, &best_.algo, workspace_.get(),
+                         most, hypersd::detail::CudaContext::current().stream()));
+  }
+
+ private:
+  static constexpr std::size_t most = std::size_t{32} << 20;
+  template <class X>
+  void set(cublasLtMatmulDescAttributes_t what, X value) {
+    check(cublasLtMatmulDescSetAttribute(product_, what, &value, sizeof(value)));
+  }
+
+  std::shared_ptr<void> workspace_;
+  cublasLtHandle_t handle_ = nullptr;
+  cublasLtMatmulDesc_t product_ = nullptr;
+  cublasLtMatrixLayout_t a_ = nullptr, b_ = nullptr, c_ = nullptr;
+  cublasLtMatmulHeuristicResult_t best_{};
+};
+
+template <class T>
+void measure(const std::string& type, std::int64_t m, std::int64_t n, std::int64_t k, bool with_bias = false) {
+  using Matrix = Tensor<T, Cuda>;
+  const bool tf32 = type == "tf32";
+  const ops::Tf32 policy(tf32);
+  const auto a = Matrix::full({m, k}, T(0.125F)), b = Matrix::full({n, k}, T(0.125F)),
+             c = Matrix::full({m, n}, T(0.0F));
+  const auto bias = with_bias ? Matrix::full(Shape{n}, T(0.5F)) : Matrix{};
+  const RawProduct raw(m, n, k, std::is_same_v<T, float> ? CUDA_R_32F : CUDA_R_16BF,
+                       tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, bias.data());
+  const double ms = bench::milliseconds([&] {
+    if (with_bias)
+      (void)ops::linear(a, b, bias);
+    else
+      ops::gemm(c, a, false, b, true);
   });
+  const double limit = bench::milliseconds([&] { raw(a.data(), b.data(), c.data()); });
+  const std::string name = std::string(with_bias ? "gemm_bias_" : "gemm_") + type + "_" + std::to_string(m) + "x" +
+                           std::to_string(n) + "x" + std::to_string(k);
+  bench::print(name.c_str(), ms, "raw cuBLASLt", limit);
 }
 
-void measure_gemm(std::int64_t m, std::int64_t n, std::int64_t k) {
-  const auto a = some({m, k}), b = some({k, n}), c = some({m, n});
-  const double ms = bench::milliseconds([&] { ops::gemm(c, a, false, b, false); });
-  const std::string name = "gemm_" + std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k);
-  bench::print(name.c_str(), ms, "cuBLAS", raw_gemm(m, n, k));
-}
-
-void measure_conv(std::int64_t side, std::int64_t channels) {
-  constexpr std::int64_t batch = 2;
-  const auto x = some({batch, side, side, channels}), w = some({channels, 3, 3, channels});
-  const auto y = some(x.shape());
-  const std::string name = "conv3x3_" + std::to_string(side) + "x" + std::to_string(channels);
-  const double limit = raw_gemm(batch * side * side, channels, 9 * channels);
-  bench::print(name.c_str(), bench::milliseconds([&] { (void)ops::conv2d(x, w, Matrix{}); }), "its gemm", limit);
-  bench::print((name + "_input_gradient").c_str(),
-               bench::milliseconds([&] { (void)ops::conv2d_input_gradient(y, w, x.shape()); }), "its gemm", limit);
-  bench::print((name + "_weight_gradient").c_str(),
-               bench::milliseconds([&] { (void)ops::conv2d_weight_gradient(y, x, w.shape()); }), "its gemm", limit);
-}
+struct Size {
+  std::int64_t m, n, k;
+};
 
 }  // namespace
 
 int main() {
   if (!bench::have_device("gemm")) return 77;
-  measure_gemm(4096, 4096, 4096);
-  measure_gemm(8192, 320, 2880);
-  measure_gemm(512, 512, 512);
-  measure_conv(64, 320);
-  measure_conv(32, 640);
-  measure_conv(16, 1280);
-  measure_conv(8, 1280);
+  // A large square; projections and both layers of a gated feed-forward at 64 x 64, projections further down, text.
+  for (const auto [m, n, k] :
+       {Size{4096, 4096, 4096}, Size{8192, 320, 320}, Size{8192, 2560, 320}, Size{8192, 320, 1280},
+        Size{2048, 640, 640}, Size{512, 1280, 1280}, Size{154, 320, 768}}) {
+    measure<float>("float32", m, n, k);
+    measure<float>("tf32", m, n, k);
+    measure<bfloat16>("bfloat16", m, n, k);
+    measure<bfloat16>("bfloat16", m, n, k, true);
+  }
 }

@@ -111,7 +111,8 @@ if [ -n "$headers" ]; then
 fi
 
 say "building in $build for sm_$architecture"
-targets=(test_kernels test_cuda bench_gpu_step bench_gpu_gemm bench_gpu_memory bench_gpu_train)
+targets=(test_kernels test_cuda bench_gpu_step bench_gpu_gemm bench_gpu_conv bench_gpu_memory bench_gpu_train
+  bench_gpu_unet)
 if step configure 60 cmake -S . -B "$build" "${arguments[@]}"; then
   step build $((limit * 3 / 5)) cmake --build "$build" --parallel "$jobs" --target "${targets[@]}" -- -k 0
 fi
@@ -147,10 +148,12 @@ else
 fi
 
 say 'benchmarks'
-for name in step gemm memory train; do runs "bench_$name" 60 "$build/bench/bench_gpu_$name"; done
+for name in step gemm conv memory train unet; do runs "bench_$name" 60 "$build/bench/bench_gpu_$name"; done
+torch=0
 if [ $dry -eq 1 ]; then
   note peers 'not run without a GPU'
 elif python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' >/dev/null 2>&1; then
+  torch=1
   step peers 90 python3 bench/gpu/peers.py
 else
   note peers 'PyTorch with this GPU is not installed'
@@ -164,6 +167,9 @@ if grep -rqs -- '"--device' examples/fashion; then
 else
   note 'main job' 'not had yet: its program takes no --device'
 fi
+
+# Last, since compiling takes what time there is.
+[ $torch -eq 0 ] || step peers_compiled 150 python3 bench/gpu/peers.py --compiled
 
 python3 bench/gpu/report.py --logs "$logs" --out "$out" --architecture "$architecture" \
   --seconds $(($(date +%s) - start)) || exit 1

@@ -7,9 +7,9 @@
 #include <vector>
 
 /// \file
-/// A stand-in for the CUDA runtime and cuBLAS, linked in their place, so that the host side of the CUDA backend runs on
+/// A stand-in for the CUDA runtime, cuBLAS and cuDNN, linked in their place, so that the host side of the CUDA backend runs on
 /// a machine without a GPU: what it launches, copies, waits for, allocates and records in graphs. Copies and memsets
-/// are done; kernels and products are only written down, and memory begins as zeros. Device pointers cannot be read by
+/// are done; kernels, products and convolutions are only written down, and memory begins as zeros. Device pointers cannot be read by
 /// the host. For one thread at a time.
 
 namespace fake_cuda {
@@ -25,7 +25,7 @@ Device& device();
 
 /// Calls since `reset()`. What is recorded in a graph counts when the graph is launched.
 struct Counts {
-  std::int64_t kernels = 0, products = 0, graphs = 0, synchronisations = 0, allocations = 0;
+  std::int64_t kernels = 0, products = 0, convolutions = 0, graphs = 0, synchronisations = 0, allocations = 0;
   std::int64_t copies = 0, uploads = 0, downloads = 0;  ///< on the device, from and to the host
 };
 Counts counts();

@@ -27,7 +27,9 @@ struct CUstream_st {
   CUgraph_st* capture = nullptr;
   bool invalid = false;  ///< a call has broken the capture
 };
-struct CUevent_st {};
+struct CUevent_st {
+  std::int64_t work = 0;  ///< kernels, products and convolutions before it
+};
 
 namespace fake_cuda {
 

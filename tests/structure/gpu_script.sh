@@ -35,16 +35,31 @@ printf 'main job\tnot had yet\n' >"$work/notes.tsv"
 printf '[doctest] test cases: 14 | 14 passed | 0 failed | 0 skipped\n' >"$work/cuda_tests.log"
 printf 'Error: leaked\n' >"$work/memcheck.log"
 cat >"$work/bench_step.log" <<'EOF'
-{"name": "step_float32", "ms": 0.2, "limit": "copy bandwidth", "limit_ms": 0.18}
-{"name": "gemm_8x8x8", "ms": 2, "limit": "cuBLAS", "limit_ms": 1}
+{"name": "step_float32", "ms": 0.2, "limit": "copy bandwidth", "limit_ms": 0.19}
+{"name": "gemm_float32_8x8x8", "ms": 2, "limit": "raw cuBLASLt", "limit_ms": 1}
 {"name": "train_step", "ms": 4, "limit": "", "limit_ms": 0}
+{"name": "train_step_eager", "ms": 6, "limit": "", "limit_ms": 0}
+{"name": "conv3x3_bfloat16_8x8", "ms": 2, "limit": "its product", "limit_ms": 1}
+{"name": "conv3x3_cudnn_bfloat16_8x8", "ms": 1, "limit": "its product", "limit_ms": 1}
+{"name": "unet_bfloat16_1", "ms": 4, "limit": "", "limit_ms": 0}
 EOF
-printf '{"name": "train_step", "ms": 8}\n{"name": "step_float32", "error": "x"}\n' >"$work/peers.log"
+cat >"$work/peers.log" <<'EOF'
+{"name": "train_step", "peer": "PyTorch", "ms": 16}
+{"name": "step_float32", "peer": "PyTorch", "error": "x"}
+{"name": "conv3x3_bfloat16_8x8", "peer": "PyTorch", "ms": 1.5}
+EOF
+printf '{"name": "train_step", "peer": "torch.compile", "ms": 4.4}\n' >"$work/peers_compiled.log"
 check 'the report is written' python3 "$root/bench/gpu/report.py" --logs "$work" --out "$work/gpu.json" \
   --architecture 90 --seconds 20
-check 'a met goal' grep -q '| step_float32 | 0.2 | copy bandwidth | 0.9 | .*limit ratio >= 0.8 | yes |' "$work/gpu.md"
-check 'a missed goal' grep -q '| gemm_8x8x8 .* | no |' "$work/gpu.md"
-check 'a peer' grep -q '| train_step | 4 |  |  | 8 | 2 | .* | yes |' "$work/gpu.md"
+check 'a met goal' grep -qF '| step_float32 | 0.2 | copy bandwidth | 0.95 |  | limit >= 0.90 | yes |' "$work/gpu.md"
+check 'a missed goal' grep -q '| gemm_float32_8x8x8 .* | no |' "$work/gpu.md"
+check 'one of two peers missed' grep -qF \
+  '| train_step | 4 |  |  | PyTorch: 16, 4; torch.compile: 4.4, 1.1 | PyTorch >= 3.00, torch.compile >= 1.20 | no |' \
+  "$work/gpu.md"
+check 'a figure beside it has no goal' grep -qF '| train_step_eager | 6 |  |  |  |  |  |' "$work/gpu.md"
+check 'a peer missed' grep -qF '| PyTorch: 1.5, 0.75 | PyTorch >= 1.00 | no |' "$work/gpu.md"
+check 'the same by cuDNN' grep -qF '| conv3x3_cudnn_bfloat16_8x8 | 1 | its product | 1 | PyTorch: 1.5, 1.5 |' "$work/gpu.md"
+check 'a goal without its peer' grep -qF '| unet_bfloat16_1 | 4 |  |  |  | PyTorch >= 1.00 |  |' "$work/gpu.md"
 check 'a test' grep -q '| cuda_tests | ok | 12 | 14 cases passed, 0 failed |' "$work/gpu.md"
 check 'a failed step' grep -q '| memcheck | failed (9) | 5 | Error: leaked |' "$work/gpu.md"
 check 'a note' grep -q '| main job | not had yet |' "$work/gpu.md"
@@ -80,7 +95,8 @@ check 'the GPU is named' grep -q 'Pretended GPU (sm_90, 3 MiB), driver 1.2, CUDA
 check "carried headers are passed on" grep -q "INCLUDE_PATH=.*carried/eigen/include" "$work/build/logs/configure.log"
 check 'the architecture is the GPU' grep -q 'CUDA_ARCHITECTURES=90 ' "$work/build/logs/configure.log"
 for row in 'kernels_on_host | ok' 'cuda_tests | ok' 'memcheck | ok' 'racecheck | ok' 'bench_step | ok' \
-  'bench_gemm | failed (3)' 'bench_memory | out of time' 'bench_train | not built' 'step_float32 | 1 '; do
+  'bench_gemm | failed (3)' 'bench_memory | out of time' 'bench_train | not built' 'bench_conv | not built' \
+  'bench_unet | not built' 'step_float32 | 1 '; do
   check "$row" grep -qF "| $row" "$all"
 done
 [ $failed -eq 0 ] || cat "$work/said" "$all"

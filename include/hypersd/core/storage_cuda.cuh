@@ -76,6 +76,8 @@ struct CudaFree {
 /// Device memory from the stream-ordered pool. Freeing is ordered too, so a thread frees what it has used itself.
 template <std::derived_from<Cuda> D>
 struct Memory<D> {
+  using Space = Cuda;  ///< where it lies: the same for all tags without memory of their own
+
   /// Throws DeviceError with what was asked, free and pooled. The pool is given back and the device asked again before,
   /// and the program may go on with less.
   static std::shared_ptr<void> allocate(std::size_t bytes) {

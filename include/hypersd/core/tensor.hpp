@@ -128,11 +128,22 @@ class Tensor {
       Memory<D>::fill(data_, value, size_);
     }
   }
-  /// The same elements on device `E`; shares storage when `E` is the same device.
+  /// The same elements on device `E`; shares storage when `E` is the same device, or another tag of `Cuda` with the
+  /// same memory.
   template <Device E>
   [[nodiscard]] Tensor<T, E> to() const {
     if constexpr (std::same_as<E, D>) {
       return *this;
+    } else if constexpr (std::derived_from<D, Cuda> && std::derived_from<E, Cuda>) {
+      static_assert(std::same_as<typename Memory<D>::Space, typename Memory<E>::Space>,
+                    "no copy between these devices: go through Cpu");
+      Tensor<T, E> out;
+      out.shape_ = shape_;
+      out.size_ = size_;
+      out.storage_ = storage_;
+      out.data_ = data_;
+      out.defined_ = defined_;
+      return out;
     } else {
       Tensor<T, E> out(shape_);
       if constexpr (std::derived_from<D, Cpu>) {
@@ -154,6 +165,9 @@ class Tensor {
   }
 
  private:
+  template <Scalar U, Device E>
+  friend class Tensor;
+
   [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(size_) * sizeof(T); }
 
   Shape shape_{0};

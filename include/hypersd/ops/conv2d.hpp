@@ -19,7 +19,16 @@ inline Conv2dGeometry conv2d_geometry(const Shape& x, const Shape& w, Conv2dOpti
   require<OptionError>(o.stride >= 1 && o.pad >= 0, "conv2d: stride ", o.stride, ", pad ", o.pad);
   const std::int64_t both = o.pad + (o.pad_end < 0 ? o.pad : o.pad_end);
   require<ShapeError>(x[1] + both >= w[1] && x[2] + both >= w[2], "conv2d: input ", x, " is smaller than weight ", w);
-  return {x[0], x[1], x[2], x[3], w[0], w[1], w[2], o.stride, o.pad, (x[1] + both - w[1]) / o.stride + 1,
+  return {x[0],
+          x[1],
+          x[2],
+          x[3],
+          w[0],
+          w[1],
+          w[2],
+          o.stride,
+          o.pad,
+          (x[1] + both - w[1]) / o.stride + 1,
           (x[2] + both - w[2]) / o.stride + 1};
 }
 
@@ -38,7 +47,8 @@ Tensor<T, D> conv2d(const Tensor<T, D>& x, const Tensor<T, D>& w, const Tensor<T
     return cast<T>(conv2d(detail::wide(x), detail::wide(w), detail::wide(bias), options));
   } else {
     Tensor<T, D> y(detail::conv2d_result_shape(g));
-    backend::conv2d(D{}, g, x.data(), w.data(), bias.data(), y.data());
+    using backend::conv2d;  // or that of the device's own namespace
+    conv2d(D{}, g, x.data(), w.data(), bias.data(), y.data());
     return y;
   }
 }
@@ -53,7 +63,8 @@ Tensor<T, D> conv2d_input_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& w
     return cast<T>(conv2d_input_gradient(detail::wide(gy), detail::wide(w), x_shape, options));
   } else {
     Tensor<T, D> gx(x_shape);
-    backend::conv2d_input_gradient(D{}, g, gy.data(), w.data(), gx.data());
+    using backend::conv2d_input_gradient;
+    conv2d_input_gradient(D{}, g, gy.data(), w.data(), gx.data());
     return gx;
   }
 }
@@ -68,7 +79,8 @@ Tensor<T, D> conv2d_weight_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& 
     return cast<T>(conv2d_weight_gradient(detail::wide(gy), detail::wide(x), w_shape, options));
   } else {
     Tensor<T, D> gw(w_shape);
-    backend::conv2d_weight_gradient(D{}, g, gy.data(), x.data(), gw.data());
+    using backend::conv2d_weight_gradient;
+    conv2d_weight_gradient(D{}, g, gy.data(), x.data(), gw.data());
     return gw;
   }
 }

@@ -20,6 +20,12 @@ struct Conv2dGeometry {
     return kernel_height == 1 && kernel_width == 1 && stride == 1 && pad == 0 && out_height == height &&
            out_width == width;
   }
+  /// True if every tap that the padding at the bottom and right lets in lies within `pad` of the edge, as with the same
+  /// padding on all sides.
+  [[nodiscard]] HYPERSD_HD bool symmetric() const {
+    return out_height == (height + 2 * pad - kernel_height) / stride + 1 &&
+           out_width == (width + 2 * pad - kernel_width) / stride + 1;
+  }
 };
 
 namespace backend {
