@@ -16,7 +16,8 @@ for candidate in "${CUDA12_HOME:-}" /usr/local/cuda-12*; do
 done
 
 # fetch: the headers of CUDA 12.5, the newest that clang 19 knows. The headers of cuBLAS are 600 kB of a wheel of 360 MB:
-# those of the newer toolkit do, since only what they include differs.
+# those of the newer toolkit do, since only
+# what they include differs; likewise cuDNN's.
 fetch() {
   local wheels=$folder/wheels home=$folder/home wheel
   mkdir -p "$wheels" "$home"
@@ -55,6 +56,7 @@ else
     [ -e "$newer/cublasLt.h" ] || { echo "no cublasLt.h in $toolkit nor in $newer"; exit 77; }
     mkdir -p "$folder/cublas"
     cp "$newer"/cublas*.h "$folder/cublas"
+    [ ! -e "$newer/cudnn.h" ] || cp "$newer"/cudnn*.h "$folder/cublas"
     flags+=(-isystem "$folder/cublas")
   fi
 fi
@@ -63,6 +65,10 @@ grep -h 'define CUDA_VERSION' "$toolkit/include/cuda.h"
 
 failed=0
 for source in "$root"/tests/cuda/*.cu "$root"/bench/gpu/*.cu; do
+  if grep -q cudnn "$source" && ! ls "$folder/cublas/cudnn.h" "$toolkit/include/cudnn.h" >/dev/null 2>&1; then
+    echo "left out, without cuDNN: $source"
+    continue
+  fi
   if ! "${compiler[@]}" "${flags[@]}" "$source" >"$folder/log" 2>&1; then
     echo "failed: $source"
     grep -E 'error|warning' "$folder/log" | head -n 5
