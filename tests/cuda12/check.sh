@@ -16,8 +16,7 @@ for candidate in "${CUDA12_HOME:-}" /usr/local/cuda-12*; do
 done
 
 # fetch: the headers of CUDA 12.5, the newest that clang 19 knows. The headers of cuBLAS are 600 kB of a wheel of 360 MB:
-# those of the newer toolkit do, since only
-# what they include differs; likewise cuDNN's.
+# those of the newer toolkit do, since only what they include differs; likewise cuDNN's.
 fetch() {
   local wheels=$folder/wheels home=$folder/home wheel
   mkdir -p "$wheels" "$home"
@@ -65,7 +64,7 @@ grep -h 'define CUDA_VERSION' "$toolkit/include/cuda.h"
 
 failed=0
 for source in "$root"/tests/cuda/*.cu "$root"/bench/gpu/*.cu; do
-  if grep -q cudnn "$source" && ! ls "$folder/cublas/cudnn.h" "$toolkit/include/cudnn.h" >/dev/null 2>&1; then
+  if grep -q cudnn "$source" && ! [ -e "$folder/cublas/cudnn.h" ] && ! [ -e "$toolkit/include/cudnn.h" ]; then
     echo "left out, without cuDNN: $source"
     continue
   fi
