@@ -149,3 +149,16 @@ TEST_CASE("Misfits are named with their shapes") {
   CHECK_THROWS_WITH_AS(ops::conv2d(x, w, none, {0, 1}), "conv2d: stride 0, pad 1", OptionError);
   CHECK_THROWS_WITH_AS(ops::conv2d(x, w, none, {1, -1}), "conv2d: stride 1, pad -1", OptionError);
 }
+
+TEST_CASE("Padding at the end that lets in no tap beyond that at the beginning counts as the same") {
+  const auto symmetric = [](std::int64_t size, ops::Conv2dOptions o) {
+    return ops::detail::conv2d_geometry(Shape{1, size, size, 1}, Shape{1, 3, 3, 1}, o).symmetric();
+  };
+  CHECK(symmetric(8, {}));
+  CHECK(symmetric(8, {.stride = 2}));
+  CHECK(symmetric(8, {.pad = 0}));
+  CHECK(symmetric(8, {.stride = 2, .pad = 1, .pad_end = 0}));   // the last column of zeros is not read
+  CHECK(!symmetric(7, {.stride = 2, .pad = 1, .pad_end = 0}));  // nor here, but with it there would be one more result
+  CHECK(!symmetric(8, {.stride = 2, .pad = 0, .pad_end = 1}));
+  CHECK(!symmetric(8, {.pad = 1, .pad_end = 0}));
+}
