@@ -166,7 +166,7 @@ if [ -f "$build/build.ninja" ] && ninja -C "$build" -t query hypersd_fashion >/d
     fi
   fi
 else
-  note 'main job' 'not built: libpng, zlib, nlohmann_json or CLI11 is missing'
+  note 'main job' 'not built: the build has no hypersd_fashion (it needs libpng, zlib, nlohmann_json and CLI11)'
 fi
 
 python3 bench/gpu/report.py --logs "$logs" --out "$out" --architecture "$architecture" \

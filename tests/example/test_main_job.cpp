@@ -127,10 +127,10 @@ TEST_CASE("The main job on CUDA kernels, run on the host, is the CPU's") {
     ++phases;
   }
   CHECK(phases >= 11);
-  for (const char* column : {"agreement", "judge", "preference", "aesthetic", "trajectory"}) {
+  for (const char* column : {"fd", "agreement", "judge", "preference", "aesthetic", "trajectory"}) {
     CAPTURE(column);
     CHECK(distance(numbers_of(folder / "kernels" / "metrics.csv", column),
-                   numbers_of(folder / "cpu" / "metrics.csv", column)) < 0.2);
+                   numbers_of(folder / "cpu" / "metrics.csv", column)) < 2e-2);
   }
   for (const char* file : {"report.html", "samples.png", "models/unet.safetensors", "models/one-step_lora.safetensors"})
     CHECK(std::filesystem::file_size(folder / "kernels" / file) > 0);
