@@ -144,12 +144,22 @@ hypersd_configure() {
 }
 
 # hypersd_example PROGRAM FOLDER OPTION...: installs, builds and becomes an example's program, run in FOLDER, since paths
-# among the options are meant from where the user stands.
+# among the options are meant from where the user stands. `--device cuda` among the options: built by nvcc, in a folder
+# of its own.
 hypersd_example() {
-  local program=$1 here=$2 directory=${HYPERSD_BUILD_DIR:-build/examples}
+  local program=$1 here=$2 preset=examples directory
   shift 2
+  case " $* " in *' --device cuda '* | *' --device=cuda '*) preset=examples-cuda ;; esac
+  directory=${HYPERSD_BUILD_DIR:-build/$preset}
+  if [ $preset = examples-cuda ]; then
+    export PATH="$PATH:${CUDA_HOME:-/usr/local/cuda}/bin"
+    if ! command -v "${CUDACXX:-nvcc}" >/dev/null; then
+      say "${red}--device cuda needs nvcc 12 or newer with cuBLAS${plain}: install NVIDIA's CUDA toolkit, or set CUDA_HOME or CUDACXX"
+      exit 2
+    fi
+  fi
   hypersd_install build io cli data || exit 2
-  hypersd_configure "$directory/configure.log" --preset examples -B "$directory" || exit 1
+  hypersd_configure "$directory/configure.log" --preset $preset -B "$directory" || exit 1
   if ! cmake --build "$directory" --target help | grep -q "$program"; then
     say "${red}a library of the example is missing${plain}; see $directory/configure.log"
     exit 2

@@ -97,7 +97,7 @@ note() { printf '%s\t%s\n' "$1" "$2" >>"$logs/notes.tsv"; }
 
 # Carried headers lie in the folder itself, or in one folder a library, as headers or as an install.
 arguments=(-G Ninja -DCMAKE_BUILD_TYPE=Release -DHYPERSD_CUDA=ON "-DHYPERSD_CUDA_ARCHITECTURES=$architecture"
-  -DHYPERSD_BUILD_TESTS=ON -DHYPERSD_BUILD_BENCH=ON -DHYPERSD_BUILD_EXAMPLES=OFF -DHYPERSD_INSTALL=OFF)
+  -DHYPERSD_BUILD_TESTS=ON -DHYPERSD_BUILD_BENCH=ON -DHYPERSD_BUILD_EXAMPLES=ON -DHYPERSD_CUDA_EXAMPLES=ON -DHYPERSD_INSTALL=OFF)
 if [ -n "$headers" ]; then
   paths=$headers
   for folder in "$headers"/*/; do paths+=";${folder%/}"; done
@@ -159,13 +159,17 @@ else
   note peers 'PyTorch with this GPU is not installed'
 fi
 
-if grep -rqs -- '"--device' examples/fashion; then
-  if [ $dry -eq 0 ]; then
-    step main_job_build 200 cmake --build "$build" --parallel "$jobs" --target hypersd_fashion &&
-      runs main_job 150 "$build/examples/hypersd_fashion" --device cuda --preset quick --out "$build/main_job"
+if [ -f "$build/build.ninja" ] && ninja -C "$build" -t query hypersd_fashion >/dev/null 2>&1; then
+  if step main_job_build $((dry == 1 ? limit : 200)) cmake --build "$build" --parallel "$jobs" --target hypersd_fashion; then
+    if [ $dry -eq 1 ]; then
+      note 'main job' 'built, not run without a GPU'
+    else
+      rm -rf "$build/main_job"
+      runs main_job 150 "$build/examples/hypersd_fashion" --quick --device cuda --out "$build/main_job"
+    fi
   fi
 else
-  note 'main job' 'not had yet: its program takes no --device'
+  note 'main job' 'not built: the build has no hypersd_fashion (it needs libpng, zlib, nlohmann_json and CLI11)'
 fi
 
 # Last, since compiling takes what time there is.

@@ -42,8 +42,8 @@ Trained train_pd(const Seed& s) {
   return train_stages<PreviousStageTeacher>(
       s, "pd", plan, Model{s.teacher.unet}, [&](const Step& step, const Batch& batch) {
         const distill::Pd<> objective(fashion::noise_table(), {.steps = step.k,
-                                                .guidance_min = step.guided ? o.guidance_min : 1,
-                                                .guidance_max = step.guided ? o.guidance_max : 1});
+                                                               .guidance_min = step.guided ? o.guidance_min : 1,
+                                                               .guidance_max = step.guided ? o.guidance_max : 1});
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       });
 }
@@ -108,7 +108,7 @@ Trained train_sds(const Seed& s) {
 
 Trained train_dmd(const Seed& s) {
   const Model teacher{s.teacher.unet};
-  fashion::Pairs pairs{{s.data, s.options.pairs, s.seed(), "dmd.pairs"}, {}};
+  fashion::Pairs<Cpu> pairs{{s.data, s.options.pairs, s.seed(), "dmd.pairs"}, {}};
   pairs.draw(teacher, s.teacher.text, s.run.options.guidance, s.run.progress);
   Plan plan{.cost = [](int) { return 12.0; }, .learning_rate = 3e-4};
   plan.before = teacher.count->cost();

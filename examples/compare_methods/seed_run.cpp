@@ -78,7 +78,7 @@ class Examiner {
 
   const Seed& s_;
   const nn::Autoencoder<float>& autoencoder_;
-  fashion::Evaluator evaluator_;
+  fashion::Evaluator<Cpu> evaluator_;
   fashion::Prompts prompts_, shown_;
   std::int64_t few_;
   Tensor<float> ends_;
@@ -118,8 +118,8 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
 
   const fashion::Dataset data(base.data.string());
   const fashion::Run run{base, directory, progress};
-  const auto autoencoder = fashion::train_autoencoder(run, data);
-  const auto classifier = fashion::train_classifier(run, data);
+  const auto autoencoder = fashion::train_autoencoder<Cpu>(run, data);
+  const auto classifier = fashion::train_classifier<Cpu>(run, data);
   const auto latents = fashion::encode_all(autoencoder, data.images.train.first(base.latent_images));
   const auto teacher = fashion::train_teacher(run, data, latents);
   const Seed s{options, run, data, latents, teacher};

@@ -17,8 +17,8 @@
 
 namespace compare {
 
-using fashion::Condition;
-using fashion::Net;
+using Condition = fashion::Condition<Cpu>;
+using Net = fashion::Net<Cpu>;
 using Model = Counted<Net>;
 using Batch = distill::Batch<float, Cpu, Condition>;
 using Loss = distill::LossResult<float, Cpu>;
@@ -29,8 +29,8 @@ struct Seed {
   const StudyOptions& options;
   const fashion::Run& run;
   const fashion::Dataset& data;
-  const fashion::Latents& latents;
-  const fashion::Teacher& teacher;
+  const fashion::Latents<Cpu>& latents;
+  const fashion::Teacher<Cpu>& teacher;
 
   [[nodiscard]] std::uint64_t seed() const { return run.options.seed; }
   /// Training batch of an iteration: the same for every method.

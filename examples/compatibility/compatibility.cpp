@@ -59,9 +59,9 @@ struct Line {
 struct Bench {
   const Settings& options;
   const Run& run;
-  const FinishedRun& base;
+  const FinishedRun<Cpu>& base;
   const Dataset& data;
-  const Latents& latents;
+  const Latents<Cpu>& latents;
   std::vector<Line> lines = {};
   io::HtmlReport page;
 
@@ -80,7 +80,7 @@ struct Bench {
 void control_experiment(Bench& bench) {
   const auto& [options, run, base, data, latents, lines, page] = bench;
   const Control control = train_control(run, data, latents, base.teacher, options.control_steps);
-  const Net few = with_adapter(base.teacher.unet, base);
+  const Net<Cpu> few = with_adapter(base.teacher.unet, base);
 
   // Test pictures in the order of their classes' turn: their edges are asked for, with their captions.
   const std::int64_t classes = data.classes(), n = options.samples / classes * classes;
@@ -92,7 +92,7 @@ void control_experiment(Bench& bench) {
   const auto pictures = data.images.test.images(ids), edges = data::canny(pictures);
   const auto captions = data.captions(data.images.test.labels(ids));
   const auto noise = bench.noise(n);
-  const auto draw = [&](const Net& net, std::int64_t steps, double guidance, bool controlled) {
+  const auto draw = [&](const Net<Cpu>& net, std::int64_t steps, double guidance, bool controlled) {
     using Sampler =
         diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Epsilon, diffusion::ClassifierFree>;
     const Sampler sampler({.eta = 0}, {}, {.scale = guidance});
@@ -146,12 +146,12 @@ void control_experiment(Bench& bench) {
 void style_experiment(Bench& bench, const Style& style) {
   const auto& [options, run, base, data, latents, lines, page] = bench;
   const Dataset pictures = styled(data, style.apply);
-  const Latents own = encode_like(base, latents, pictures.images.train.first(run.options.latent_images));
+  const Latents<Cpu> own = encode_like(base, latents, pictures.images.train.first(run.options.latent_images));
   // Its classifier sees this style: the space of its Frechet distance, and the judge of its captions.
-  const auto classifier = train_classifier(run, pictures, "classifier, " + style.name);
-  const Evaluator evaluator(run, pictures, classifier);
-  const Teacher teacher = train_style(run, pictures, own, base, style.name, options.style_steps);
-  const Net few = with_adapter(teacher.unet, base);
+  const auto classifier = train_classifier<Cpu>(run, pictures, "classifier, " + style.name);
+  const Evaluator<Cpu> evaluator(run, pictures, classifier);
+  const Teacher<Cpu> teacher = train_style(run, pictures, own, base, style.name, options.style_steps);
+  const Net<Cpu> few = with_adapter(teacher.unet, base);
 
   Tensor<std::int32_t> labels(Shape{options.samples});
   for (std::int64_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % data.classes());
@@ -159,7 +159,7 @@ void style_experiment(Bench& bench, const Style& style) {
   const auto noise = bench.noise(options.samples);
   std::vector<Tensor<float>> shown;
   std::vector<std::string> names;
-  const auto measure = [&](const std::string& model, const Net& net, const SampleOptions& s) {
+  const auto measure = [&](const std::string& model, const Net<Cpu>& net, const SampleOptions& s) {
     const auto x = decode_all(base.autoencoder, latents,
                               sample_latents(net, teacher.text, captions, noise, s, run.progress, style.name));
     bench.add({style.name, model, s.steps, evaluator.agreement(x, labels), evaluator.frechet(x).estimate});
@@ -179,7 +179,7 @@ void style_experiment(Bench& bench, const Style& style) {
 }
 
 void execute(const Settings& o) {
-  const FinishedRun base = load_run(o.run);
+  const FinishedRun<Cpu> base = load_run<Cpu>(o.run);
   fashion::Options settings = base.options;
   settings.classifier_steps = o.classifier_steps;
   pipeline::RunDirectory directory(o.out.string(), kept(o),
@@ -187,7 +187,7 @@ void execute(const Settings& o) {
   io::TerminalProgress terminal;
   const Run run{settings, directory, [&](const ProgressEvent& e) { terminal(e); }};
   const Dataset data(settings.data.string());
-  const Latents latents = encode_all(base.autoencoder, data.images.train.first(settings.latent_images));
+  const Latents<Cpu> latents = encode_all(base.autoencoder, data.images.train.first(settings.latent_images));
   Bench bench{o, run, base, data, latents, {}, io::HtmlReport("What the adapter works with", "Run " + o.run.string())};
   control_experiment(bench);
   for (const Style& style : styles()) style_experiment(bench, style);

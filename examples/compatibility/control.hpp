@@ -4,6 +4,7 @@
 #include <fashion/finished_run.hpp>
 #include <hypersd/data/canny.hpp>
 #include <hypersd/nn/models/controlnet.hpp>
+#include <hypersd/pipeline/denoising_loss.hpp>
 
 /// \file
 /// A ControlNet on edge maps, trained on the teacher and used with any student. [Hyper-SD Sec. 4.3]
@@ -18,11 +19,11 @@ using Control = nn::ControlNet<float>;
 struct Controlled {
   using value_type = float;
   using device_type = Cpu;
-  Net unet;
+  Net<Cpu> unet;
   Control control;
   Tensor<float> picture;
 
-  Var<float> operator()(const Var<float>& x, const Tensor<float>& t, const Condition& condition) const {
+  Var<float> operator()(const Var<float>& x, const Tensor<float>& t, const Condition<Cpu>& condition) const {
     // Guidance asks for both branches in one batch, one after the other.
     const bool both = x.dim(0) == 2 * picture.dim(0);
     const auto residuals = control(x, t, condition, Var<float>(both ? ops::concat_first(picture, picture) : picture));
@@ -31,8 +32,8 @@ struct Controlled {
 };
 
 /// Trains a ControlNet whose encoder starts as the teacher's; the UNet stays frozen.
-inline Control train_control(const Run& run, const Dataset& data, const Latents& latents, const Teacher& teacher,
-                             std::int64_t steps) {
+inline Control train_control(const Run& run, const Dataset& data, const Latents<Cpu>& latents,
+                             const Teacher<Cpu>& teacher, std::int64_t steps) {
   const fashion::Options& o = run.options;
   nn::ControlNetConfig config;
   config.unet = teacher.unet.config();
@@ -56,7 +57,7 @@ inline Control train_control(const Run& run, const Dataset& data, const Latents&
                                                     stream(o.seed, "control.drop", static_cast<std::uint64_t>(step)));
     const Controlled controlled{teacher.unet, net, data::canny(data.images.train.images(ids))};
     return pipeline::denoising_loss(controlled, table, diffusion::Epsilon{}, take(latents.values, ids),
-                                    Condition{teacher.text(captions), {}}, o.seed, step);
+                                    Condition<Cpu>{teacher.text(captions), {}}, o.seed, step);
   });
   nn::set_requires_grad(net, false);
   return net;

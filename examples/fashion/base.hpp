@@ -13,15 +13,17 @@
 #include <hypersd/nn/models/text_encoder.hpp>
 #include <hypersd/nn/models/unet.hpp>
 #include <hypersd/pipeline/autoencoder_loss.hpp>
-#include <hypersd/pipeline/denoising_loss.hpp>
+#include <hypersd/pipeline/two_part_step.hpp>
 
 /// \file
 /// The networks that exist before any distillation: autoencoder, evaluation classifier, text encoder and teacher.
 
 namespace fashion {
 
-using Net = nn::Unet<float>;
-using Condition = Net::Condition;
+template <Device D>
+using Net = nn::Unet<float, D>;
+template <Device D>
+using Condition = typename Net<D>::Condition;
 
 inline diffusion::NoiseTable noise_table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
 
@@ -29,11 +31,12 @@ inline diffusion::NoiseTable noise_table() { return diffusion::noise_table<diffu
 inline constexpr std::int64_t text_width = 64, classifier_images = 30000;
 
 /// Text encoder and UNet under one name space, as the teacher is trained: both at once.
+template <Device D>
 struct Teacher {
   using value_type = float;
-  using device_type = Cpu;
-  nn::TextEncoder<float> text;
-  Net unet;
+  using device_type = D;
+  nn::TextEncoder<float, D> text;
+  Net<D> unet;
   template <class F>
   void visit(F&& f, const std::string& prefix = "") {
     nn::visit_members(f, prefix, "text_encoder", text, "unet", unet);
@@ -62,9 +65,10 @@ inline nn::TextEncoderConfig text_config(const Dataset& dataset) {
   return c;
 }
 
-inline nn::Autoencoder<float> train_autoencoder(const Run& run, const Dataset& dataset) {
+template <Device D>
+nn::Autoencoder<float, D> train_autoencoder(const Run& run, const Dataset& dataset) {
   const Options& o = run.options;
-  nn::Autoencoder<float> net(autoencoder_config(o));
+  nn::Autoencoder<float, D> net(autoencoder_config(o));
   nn::init_parameters(net, o.seed, "autoencoder");
   pipeline::TrainOptions t;
   t.phase = "autoencoder";
@@ -77,31 +81,33 @@ inline nn::Autoencoder<float> train_autoencoder(const Run& run, const Dataset& d
     const auto sub = static_cast<std::uint64_t>(step);
     const auto x =
         data::augment(images.images(batches(step)), stream(o.seed, "autoencoder.augment", sub), {.shift = 0});
-    return pipeline::autoencoder_loss(net, x, stream(o.seed, "autoencoder.noise", sub));
+    return pipeline::autoencoder_loss(net, x.template to<D>(), stream(o.seed, "autoencoder.noise", sub));
   });
   nn::set_requires_grad(net, false);
   return net;
 }
 
 /// Latents of all training images, shifted and scaled to zero mean and unit variance a channel.
+template <Device D>
 struct Latents {
-  Tensor<float> values;         ///< [N, 8, 8, 4]
+  Tensor<float, D> values;      ///< [N, 8, 8, 4]
   double shift = 0, scale = 1;  ///< latent = (mean - shift) / scale
 };
 
-inline Latents encode_all(const nn::Autoencoder<float>& net, const data::ImageSet& images) {
+template <Device D>
+Latents<D> encode_all(const nn::Autoencoder<float, D>& net, const data::ImageSet& images) {
   const autograd::NoGrad guard;
-  Latents out;
+  Latents<D> out;
   const std::int64_t batch = 256;
   for (std::int64_t b = 0; b < images.size(); b += batch) {
     const std::int64_t end = std::min(images.size(), b + batch);
-    const auto mean = net.encode(Var<float>(images.images(b, end))).mean.value();
-    if (b == 0) out.values = Tensor<float>(mean.shape().with(0, images.size()));
+    const auto mean = net.encode(Var<float, D>(images.images(b, end).template to<D>())).mean.value();
+    if (b == 0) out.values = Tensor<float, D>(mean.shape().with(0, images.size()));
     out.values.slice(b, end).copy_from(mean);
   }
   const double n = static_cast<double>(out.values.size());
   double sum = 0, square = 0;
-  for (const float v : out.values.span()) sum += v, square += static_cast<double>(v) * v;
+  for (const float v : out.values.template to<Cpu>().span()) sum += v, square += static_cast<double>(v) * v;
   out.shift = sum / n;
   out.scale = std::sqrt(square / n - out.shift * out.shift);
   ops::map_into(out.values,
@@ -110,25 +116,27 @@ inline Latents encode_all(const nn::Autoencoder<float>& net, const data::ImageSe
   return out;
 }
 
-/// Images of latents [N, 8, 8, 4], in batches.
-inline Tensor<float> decode_all(const nn::Autoencoder<float>& net, const Latents& latents, const Tensor<float>& z) {
+/// Images of latents [N, 8, 8, 4], in batches, for the host.
+template <Device D>
+Tensor<float> decode_all(const nn::Autoencoder<float, D>& net, const Latents<D>& latents, const Tensor<float, D>& z) {
   const autograd::NoGrad guard;
   Tensor<float> out;
   for (std::int64_t b = 0; b < z.dim(0); b += 256) {
     const std::int64_t end = std::min(z.dim(0), b + 256);
     const auto raw = ops::map(ops::Affine<float>{static_cast<float>(latents.scale), static_cast<float>(latents.shift)},
                               z.slice(b, end));
-    const auto image = net.decode(Var<float>(raw)).value();
+    const auto image = net.decode(Var<float, D>(raw)).value().template to<Cpu>();
     if (b == 0) out = Tensor<float>(image.shape().with(0, z.dim(0)));
     out.slice(b, end).copy_from(image);
   }
   return out;
 }
 
-inline nn::Classifier<float> train_classifier(const Run& run, const Dataset& dataset,
-                                              const std::string& phase = "classifier") {
+template <Device D>
+nn::Classifier<float, D> train_classifier(const Run& run, const Dataset& dataset,
+                                          const std::string& phase = "classifier") {
   const Options& o = run.options;
-  nn::Classifier<float> net(nn::ClassifierConfig{.classes = dataset.classes()});
+  nn::Classifier<float, D> net(nn::ClassifierConfig{.classes = dataset.classes()});
   nn::init_parameters(net, o.seed, "classifier");
   pipeline::TrainOptions t;
   t.phase = phase;
@@ -140,34 +148,43 @@ inline nn::Classifier<float> train_classifier(const Run& run, const Dataset& dat
     const auto ids = batches(step);
     const auto x =
         data::augment(images.images(ids), stream(o.seed, "classifier.augment", static_cast<std::uint64_t>(step)));
-    return autograd::cross_entropy(net(Var<float>(x)), images.labels(ids), 0.05);
+    return autograd::cross_entropy(net(Var<float, D>(x.template to<D>())), images.labels(ids).template to<D>(), 0.05);
   });
   nn::set_requires_grad(net, false);
   return net;
 }
 
 /// Trains text encoder and UNet together by the denoising loss, from what `net` holds. [Hyper-SD Eq. 16]
-inline Teacher train_denoiser(const Run& run, const Dataset& dataset, const Latents& latents, Teacher net,
-                              pipeline::TrainOptions t) {
+template <Device D>
+Teacher<D> train_denoiser(const Run& run, const Dataset& dataset, const Latents<D>& latents, Teacher<D> net,
+                          pipeline::TrainOptions t) {
   const Options& o = run.options;
   t.ema = optim::EmaOptions{o.ema_teacher, true};
-  const auto table = noise_table();
   const data::Batches batches(latents.values.dim(0), o.teacher_batch, o.seed);
-  run.train(t, trainable(net), [&](std::int64_t step) {
+  const Tensor<std::int32_t, D> captions(Shape{o.teacher_batch, dataset.words.longest()});
+  const auto load = [&](std::int64_t step, const Tensor<float, D>& x0) {
     const auto ids = batches(step);
     const auto full = dataset.captions(dataset.images.train.labels(ids));
-    const auto captions = diffusion::drop_condition(full, data::Captions::null(full.dim(1)), o.condition_dropout,
-                                                    stream(o.seed, "teacher.drop", static_cast<std::uint64_t>(step)));
-    return pipeline::denoising_loss(net.unet, table, diffusion::Epsilon{}, take(latents.values, ids),
-                                    Condition{net.text(captions), {}}, o.seed, step);
-  });
+    const auto kept = diffusion::drop_condition(full, data::Captions::null(full.dim(1)), o.condition_dropout,
+                                                stream(o.seed, "teacher.drop", static_cast<std::uint64_t>(step)));
+    captions.copy_from(kept.template to<D>());
+    x0.copy_from(take(latents.values, ids));
+  };
+  const auto predict = [&](const Var<float, D>& x, const Tensor<float, D>& times) {
+    return net.unet(x, times, Condition<D>{net.text(captions), {}});
+  };
+  // In two parts, so that the step becomes one graph on a GPU.
+  run.train(t, trainable(net),
+            pipeline::denoising_step<float, D>(noise_table(), diffusion::Epsilon{},
+                                               latents.values.shape().with(0, o.teacher_batch), o.seed, load, predict));
   nn::set_requires_grad(net, false);
   return net;
 }
 
-inline Teacher train_teacher(const Run& run, const Dataset& dataset, const Latents& latents) {
+template <Device D>
+Teacher<D> train_teacher(const Run& run, const Dataset& dataset, const Latents<D>& latents) {
   const Options& o = run.options;
-  Teacher net{nn::TextEncoder<float>(text_config(dataset)), Net(unet_config(o))};
+  Teacher<D> net{nn::TextEncoder<float, D>(text_config(dataset)), Net<D>(unet_config(o))};
   nn::init_parameters(net, o.seed, "teacher");
   pipeline::TrainOptions t;
   t.phase = "teacher";

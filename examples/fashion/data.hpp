@@ -5,6 +5,7 @@
 #include <hypersd/data/batches.hpp>
 #include <hypersd/data/captions.hpp>
 #include <hypersd/data/fashion_mnist.hpp>
+#include <hypersd/ops/gather.hpp>
 
 namespace fashion {
 
@@ -28,7 +29,14 @@ struct Dataset {
   }
 };
 
-/// Samples of x [N, ...] by number.
+/// Samples of x [N, ...] by number, where x is.
+template <class T, Device D>
+Tensor<T, D> take(const Tensor<T, D>& x, const std::vector<std::int64_t>& ids) {
+  const auto count = static_cast<std::int64_t>(ids.size()), n = x.shape().numel_from(1);
+  Tensor<std::int32_t> rows(Shape{count});
+  for (std::int64_t i = 0; i < count; ++i) rows[i] = static_cast<std::int32_t>(ids[static_cast<std::size_t>(i)]);
+  return ops::embedding(x.reshape(Shape{x.dim(0), n}), rows.template to<D>()).reshape(x.shape().with(0, count));
+}
 template <class T>
 Tensor<T> take(const Tensor<T>& x, const std::vector<std::int64_t>& ids) {
   Tensor<T> out(x.shape().with(0, static_cast<std::int64_t>(ids.size())));

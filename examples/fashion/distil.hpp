@@ -15,20 +15,24 @@
 
 namespace fashion {
 
-using Critic = distill::FeatureCritic<Net, nn::Discriminator<float>>;
-using Batch = feedback::AnnotatedBatch<float, Cpu, Condition>;
-using State = pipeline::RecipeState<Net>;
+template <Device D>
+using Critic = distill::FeatureCritic<Net<D>, nn::Discriminator<float, D>>;
+template <Device D>
+using Batch = feedback::AnnotatedBatch<float, D, Condition<D>>;
+template <Device D>
+using State = pipeline::RecipeState<Net<D>>;
 
 /// Latents of real images with their captions, in an order of the seed's.
+template <Device D>
 struct RealBatches {
   const Dataset& dataset;
-  const Latents& latents;
-  const nn::TextEncoder<float>& text;
+  const Latents<D>& latents;
+  const nn::TextEncoder<float, D>& text;
   data::Batches order;
 
-  RealBatches(const Run& run, const Dataset& d, const Latents& l, const nn::TextEncoder<float>& t)
+  RealBatches(const Run& run, const Dataset& d, const Latents<D>& l, const nn::TextEncoder<float, D>& t)
       : dataset(d), latents(l), text(t), order(l.values.dim(0), run.options.distill_batch, run.options.seed + 1) {}
-  Batch operator()(std::int64_t iteration) const {
+  Batch<D> operator()(std::int64_t iteration) const {
     const auto ids = order(iteration);
     const auto labels = dataset.images.train.labels(ids);
     return {{take(latents.values, ids), condition_of(text, dataset.captions(labels))}, objects(ids, labels)};
@@ -52,31 +56,33 @@ struct RealBatches {
 };
 
 /// The distance that the options name.
+template <Device D>
 struct ChosenDistance {
-  using Hybrid = distill::Hybrid<distill::Mse, distill::Adversarial<Critic>>;
+  using Hybrid = distill::Hybrid<distill::Mse, distill::Adversarial<Critic<D>>>;
   std::variant<distill::Mse, distill::Huber, Hybrid> metric{};
 
   template <class Where>
-  Var<float> operator()(const Var<float>& x, const Tensor<float>& y, const Where& where) const {
-    return std::visit([&](const auto& d) -> Var<float> { return d(x, y, where); }, metric);
+  Var<float, D> operator()(const Var<float, D>& x, const Tensor<float, D>& y, const Where& where) const {
+    return std::visit([&](const auto& d) -> Var<float, D> { return d(x, y, where); }, metric);
   }
 };
 
 /// The critic of the hybrid distance: heads on the teacher's features.
-inline Critic make_critic(const Run& run, const Teacher& teacher) {
+template <Device D>
+Critic<D> make_critic(const Run& run, const Teacher<D>& teacher) {
   const nn::DiscriminatorConfig heads{.feature_channels = teacher.unet.feature_channels(),
                                       .hidden = run.options.channels};
-  nn::Discriminator<float> discriminator(heads);
+  nn::Discriminator<float, D> discriminator(heads);
   nn::init_parameters(discriminator, run.options.seed, "critic");
   return {teacher.unet, discriminator, run.options.critic_lr};
 }
 
 /// TSCD through the options' stages, or TCD for one stage with k = 1. `name` prefixes the phases.
-template <class Policy>
-auto tscd_part(const Run& run, const RealBatches& batches, Critic& critic, const std::string& name,
+template <class Policy, Device D>
+auto tscd_part(const Run& run, const RealBatches<D>& batches, Critic<D>& critic, const std::string& name,
                const std::vector<int>& segments, const std::vector<std::int64_t>& iterations) {
   const Options& o = run.options;
-  pipeline::TscdStages<RealBatches, distill::HyperSdStages, ChosenDistance, Policy> part{
+  pipeline::TscdStages<RealBatches<D>, distill::HyperSdStages, ChosenDistance<D>, Policy> part{
       .name = name, .batches = batches, .table = noise_table()};
   part.consistency = {40, o.guidance_min, o.guidance_max, o.noise_offset, o.jump_exponent};
   part.steps = iterations;
@@ -84,9 +90,10 @@ auto tscd_part(const Run& run, const RealBatches& batches, Critic& critic, const
   part.learning_rate = o.distill_lr;
   part.lora.rank = o.rank;
   part.ema_target = o.ema_target;
-  part.metric = [&critic, distance = o.distance, weight = o.adversarial_weight](int k) -> ChosenDistance {
+  part.metric = [&critic, distance = o.distance, weight = o.adversarial_weight](int k) -> ChosenDistance<D> {
     if (distance == "huber") return {distill::Huber{}};
-    if (distance == "hybrid") return {ChosenDistance::Hybrid{{}, {&critic}, distill::hybrid_weights(k, weight)}};
+    if (distance == "hybrid")
+      return {typename ChosenDistance<D>::Hybrid{{}, {&critic}, distill::hybrid_weights(k, weight)}};
     return {};
   };
   if (o.distance == "hybrid") part.extend = [&critic](pipeline::State& state) { state.add("critic.", critic); };
@@ -94,9 +101,10 @@ auto tscd_part(const Run& run, const RealBatches& batches, Critic& critic, const
 }
 
 /// TCD (k = 1 throughout) with as many iterations, for comparison.
-inline Net distil_rival(const Run& run, const RealBatches& batches, const Teacher& teacher, std::int64_t iterations) {
-  Critic critic = make_critic(run, teacher);
-  State state{teacher.unet, teacher.unet};
+template <Device D>
+Net<D> distil_rival(const Run& run, const RealBatches<D>& batches, const Teacher<D>& teacher, std::int64_t iterations) {
+  Critic<D> critic = make_critic(run, teacher);
+  State<D> state{teacher.unet, teacher.unet};
   tscd_part<distill::OriginalTeacher>(run, batches, critic, "tcd", {1}, {iterations}).run(run.session(), state);
   return state.student;
 }

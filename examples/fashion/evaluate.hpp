@@ -40,11 +40,12 @@ struct Result {
 /// The scale of a network's features is arbitrary, so the Frechet distance is given in units in which 2000 real
 /// training images that the classifier never saw are `floor` away from the test set; ratios to that floor are what
 /// counts.
+template <Device D>
 class Evaluator {
  public:
   static constexpr double floor = 1.10;
 
-  Evaluator(const Run& run, const Dataset& data, const nn::Classifier<float>& classifier)
+  Evaluator(const Run& run, const Dataset& data, const nn::Classifier<float, D>& classifier)
       : run_(run), classifier_(classifier), reference_(moments(data.images.test)) {
     // Real images from behind those that the classifier was trained on, as far as there are any.
     const data::ImageSet& train = data.images.train;
@@ -59,7 +60,9 @@ class Evaluator {
   /// Penultimate features [N, 64].
   [[nodiscard]] Tensor<float> features(const Tensor<float>& images) const {
     const autograd::NoGrad guard;
-    return in_batches(images, 500, [&](const Tensor<float>& x) { return classifier_.features(Var<float>(x)).value(); });
+    return in_batches(images, 500, [&](const Tensor<float>& x) {
+      return classifier_.features(Var<float, D>(x.template to<D>())).value().template to<Cpu>();
+    });
   }
   [[nodiscard]] metrics::Interval frechet(const Tensor<float>& images) const {
     auto out = metrics::frechet_interval(features(images), reference_,
@@ -72,9 +75,10 @@ class Evaluator {
   }
   [[nodiscard]] metrics::Interval agreement(const Tensor<float>& images, const Tensor<std::int32_t>& labels) const {
     const autograd::NoGrad guard;
-    return metrics::agreement([&](const Tensor<float>& x) { return classifier_(Var<float>(x)).value(); }, images,
-                              labels)
-        .interval({.resamples = run_.options.bootstrap});
+    const auto logits = [&](const Tensor<float>& x) {
+      return classifier_(Var<float, D>(x.template to<D>())).value().template to<Cpu>();
+    };
+    return metrics::agreement(logits, images, labels).interval({.resamples = run_.options.bootstrap});
   }
 
  private:
@@ -83,7 +87,7 @@ class Evaluator {
   }
 
   const Run& run_;
-  const nn::Classifier<float>& classifier_;
+  const nn::Classifier<float, D>& classifier_;
   metrics::Moments reference_;
   double scale_ = 1, accuracy_ = 0;
 };

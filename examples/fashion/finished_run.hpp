@@ -12,17 +12,19 @@
 namespace fashion {
 
 /// What a finished run of the main job left behind.
+template <Device D>
 struct FinishedRun {
   Options options;  ///< those of the run
-  nn::Autoencoder<float> autoencoder;
-  Teacher teacher;
+  nn::Autoencoder<float, D> autoencoder;
+  Teacher<D> teacher;
   nn::StateDict<float> lora;  ///< the unified adapter, or TSCD's where one-step enhancement was skipped
   std::string lora_name;
 };
 
 /// Reads a run folder. Throws IoError or FormatError naming the file that is missing or does not fit.
-inline FinishedRun load_run(const std::filesystem::path& run) {
-  FinishedRun out;
+template <Device D>
+FinishedRun<D> load_run(const std::filesystem::path& run) {
+  FinishedRun<D> out;
   Options& o = out.options;
   const std::string settings = (run / "run.json").string();
   require<IoError>(std::filesystem::exists(settings), "no ", io::in_quotes(settings),
@@ -45,21 +47,22 @@ inline FinishedRun load_run(const std::filesystem::path& run) {
     nn::load_state_dict(net, io::SafetensorsFile(file(name)));
     nn::set_requires_grad(net, false);
   };
-  out.autoencoder = nn::Autoencoder<float>(autoencoder_config(o));
+  out.autoencoder = nn::Autoencoder<float, D>(autoencoder_config(o));
   load(out.autoencoder, "autoencoder");
   const Dataset words(o.data.string());
-  out.teacher = Teacher{nn::TextEncoder<float>(text_config(words)), Net(unet_config(o))};
+  out.teacher = Teacher<D>{nn::TextEncoder<float, D>(text_config(words)), Net<D>(unet_config(o))};
   load(out.teacher.text, "text_encoder");
   load(out.teacher.unet, "unet");
   out.lora_name = std::filesystem::exists(file("one-step_lora")) ? "one-step_lora" : "tscd_lora";
   const io::SafetensorsFile lora(file(out.lora_name));
-  for (const auto& name : lora.names()) out.lora.emplace(name, lora.get<float>(name));
+  for (const auto& name : lora.names()) out.lora.emplace(name, lora.template get<float>(name));
   return out;
 }
 
 /// `net` with the run's adapter merged in.
-inline Net with_adapter(const Net& net, const FinishedRun& run) {
-  Net out = net;
+template <Device D>
+Net<D> with_adapter(const Net<D>& net, const FinishedRun<D>& run) {
+  Net<D> out = net;
   nn::load_lora_state(out, run.lora);
   return nn::merge_lora(out);
 }

@@ -15,10 +15,11 @@ struct SweepPoint {
 };
 
 /// Samples, measures and logs (`metrics.csv`): a line for each model and sampler.
+template <Device D>
 class Measure {
  public:
-  Measure(const Run& run, const Dataset& data, const nn::Autoencoder<float>& autoencoder, const Latents& latents,
-          const Teacher& teacher, const nn::Classifier<float>& classifier, const Rewards* rewards)
+  Measure(const Run& run, const Dataset& data, const nn::Autoencoder<float, D>& autoencoder, const Latents<D>& latents,
+          const Teacher<D>& teacher, const nn::Classifier<float, D>& classifier, const Rewards<D>* rewards)
       : run_(run),
         data_(data),
         autoencoder_(autoencoder),
@@ -32,11 +33,11 @@ class Measure {
              {"method", "steps", "eta", "fd", "fd_low", "fd_high", "agreement", "agreement_low", "agreement_high",
               "trajectory", "trajectory_low", "trajectory_high", "judge", "judge_low", "judge_high", "preference",
               "aesthetic"}) {
-    ends_ = draw(teacher.unet, {50, run.options.guidance, 0, 0}, "teacher, 50 steps", few_);
+    ends_ = draw(teacher.unet, {50, run.options.guidance, 0, 0}, "teacher, 50 steps", few_).template to<Cpu>();
   }
 
   /// Measures latents with their labels.
-  void latents(const std::string& method, const Tensor<float>& z, const Tensor<std::int32_t>& labels,
+  void latents(const std::string& method, const Tensor<float, D>& z, const Tensor<std::int32_t>& labels,
                const SampleOptions& s, bool trajectory) {
     const metrics::Interval none{std::nan(""), std::nan(""), std::nan("")};
     Result r{method, s.steps, s.eta, {}, {}, none, none, none, none};
@@ -44,11 +45,12 @@ class Measure {
     r.frechet = evaluator_.frechet(images);
     r.agreement = evaluator_.agreement(images, labels);
     if (trajectory)
-      r.trajectory = metrics::trajectory_error(z.slice(0, few_), ends_).interval({.resamples = run_.options.bootstrap});
+      r.trajectory = metrics::trajectory_error(z.slice(0, few_).template to<Cpu>(), ends_)
+                         .interval({.resamples = run_.options.bootstrap});
     if (rewards_ != nullptr) {
       const auto captions = data_.captions(labels);
       const auto mean = [&](const auto& reward) {
-        return metrics::bootstrap_mean(Rewards::score(reward, images, teacher_.text, captions),
+        return metrics::bootstrap_mean(Rewards<D>::score(reward, images, teacher_.text, captions),
                                        {.resamples = run_.options.bootstrap});
       };
       r.judge = mean(rewards_->judge);
@@ -66,12 +68,12 @@ class Measure {
     results_.push_back(r);
   }
   /// Draws the evaluation samples from `net` and measures them.
-  void sampler(const std::string& method, const Net& net, const SampleOptions& s, bool trajectory) {
+  void sampler(const std::string& method, const Net<D>& net, const SampleOptions& s, bool trajectory) {
     const std::string steps = std::to_string(s.steps) + (s.steps == 1 ? " step" : " steps");
     latents(method, draw(net, s, method + ", " + steps, prompts_.noise.dim(0)), prompts_.labels, s, trajectory);
   }
   /// All numbers of steps of the options, without noise and, where there is more than one step, with it.
-  void student(const std::string& method, const Net& net) {
+  void student(const std::string& method, const Net<D>& net) {
     for (const std::int64_t n : run_.options.student_steps)
       for (const double eta : {0.0, run_.options.eta})
         if (eta == 0 || n > 1) sampler(method, net, {n, 1, eta, 0}, eta == 0);
@@ -79,9 +81,9 @@ class Measure {
 
   /// The student with its adapter `feedback` at several strengths, 4 steps: what the judge says of the samples, and how
   /// far they are from the teacher's. Logged as `sweep.csv`.
-  [[nodiscard]] std::vector<SweepPoint> sweep(const Net& net, const std::vector<double>& weights) const {
+  [[nodiscard]] std::vector<SweepPoint> sweep(const Net<D>& net, const std::vector<double>& weights) const {
     const std::int64_t n = std::min<std::int64_t>(1000, prompts_.noise.dim(0));
-    const auto images = [&](const Net& model, const SampleOptions& s, const std::string& phase) {
+    const auto images = [&](const Net<D>& model, const SampleOptions& s, const std::string& phase) {
       return decode_all(autoencoder_, latents_, draw(model, s, phase, n));
     };
     const auto teacher = images(teacher_.unet, {run_.options.teacher_inference_steps, run_.options.guidance, 0, 0},
@@ -90,7 +92,7 @@ class Measure {
     std::vector<SweepPoint> out;
     for (const double w : weights) {
       const auto x = images(nn::merge_lora(net, {{"feedback", w}}), {4, 1, 0, 0}, "feedback at " + io::number(w));
-      const auto scores = Rewards::score(rewards_->judge, x, teacher_.text, prompts_.captions.slice(0, n));
+      const auto scores = Rewards<D>::score(rewards_->judge, x, teacher_.text, prompts_.captions.slice(0, n));
       out.push_back({w, metrics::bootstrap_mean(scores, {.resamples = 2}).estimate, evaluator_.between(x, teacher)});
       log.append({{"weight", w}, {"judge", out.back().judge}, {"fd_to_teacher", out.back().teacher_distance}});
     }
@@ -101,7 +103,8 @@ class Measure {
   [[nodiscard]] double accuracy() const { return evaluator_.accuracy(); }
 
  private:
-  [[nodiscard]] Tensor<float> draw(const Net& net, SampleOptions s, const std::string& phase, std::int64_t n) const {
+  [[nodiscard]] Tensor<float, D> draw(const Net<D>& net, SampleOptions s, const std::string& phase,
+                                      std::int64_t n) const {
     s.seed = run_.options.seed;
     return sample_latents(net, teacher_.text, prompts_.captions.slice(0, n), prompts_.noise.slice(0, n), s,
                           run_.progress, phase);
@@ -109,11 +112,11 @@ class Measure {
 
   const Run& run_;
   const Dataset& data_;
-  const nn::Autoencoder<float>& autoencoder_;
-  const Latents& latents_;
-  const Teacher& teacher_;
-  const Rewards* rewards_;
-  Evaluator evaluator_;
+  const nn::Autoencoder<float, D>& autoencoder_;
+  const Latents<D>& latents_;
+  const Teacher<D>& teacher_;
+  const Rewards<D>* rewards_;
+  Evaluator<D> evaluator_;
   Prompts prompts_;
   std::int64_t few_;
   io::MetricLog log_;

@@ -15,62 +15,67 @@
 
 namespace fashion {
 
-using Fake = distill::FakeScore<Net>;
+template <Device D>
+using Fake = distill::FakeScore<Net<D>>;
 
 /// The teacher's pairs, kept in the run's folder.
-inline Pairs teacher_pairs(const Run& run, const Dataset& dataset, const Teacher& teacher) {
+template <Device D>
+Pairs<D> teacher_pairs(const Run& run, const Dataset& dataset, const Teacher<D>& teacher) {
   const std::string path = run.directory.file("state/pairs.safetensors");
-  Pairs pairs{{dataset, run.options.pairs, run.options.seed, "pairs"}, {}};
+  Pairs<D> pairs{{dataset, run.options.pairs, run.options.seed, "pairs"}, {}};
   if (run.directory.done("pairs")) {
-    pairs.ends = io::SafetensorsFile(path).get<float>("ends");
+    pairs.ends = io::SafetensorsFile(path).template get<float>("ends").template to<D>();
     return pairs;
   }
   pairs.draw(teacher.unet, teacher.text, run.options.guidance, run.progress);
   io::SafetensorsWriter writer;
-  writer.add("ends", pairs.ends);
+  writer.add("ends", pairs.ends.template to<Cpu>());
   writer.write(path);
   run.directory.mark_done("pairs");
   return pairs;
 }
 
 /// The pairs as batches.
+template <Device D>
 struct PairBatches {
-  const Pairs& pairs;
-  const nn::TextEncoder<float>& text;
+  const Pairs<D>& pairs;
+  const nn::TextEncoder<float, D>& text;
   data::Batches order;
 
-  PairBatches(const Run& run, const Pairs& p, const nn::TextEncoder<float>& t)
+  PairBatches(const Run& run, const Pairs<D>& p, const nn::TextEncoder<float, D>& t)
       : pairs(p),
         text(t),
         order(p.ends.dim(0), std::min(run.options.distill_batch, p.ends.dim(0)), run.options.seed + 2) {}
-  Batch operator()(std::int64_t iteration) const { return {pairs.batch(text, order(iteration)), {}}; }
+  Batch<D> operator()(std::int64_t iteration) const { return {pairs.batch(text, order(iteration)), {}}; }
 };
 
-inline Fake make_fake(const Run& run, const Teacher& teacher) {
-  return Fake(nn::deep_copy(teacher.unet), noise_table(), run.options.one_step_lr);
+template <Device D>
+Fake<D> make_fake(const Run& run, const Teacher<D>& teacher) {
+  return Fake<D>(nn::deep_copy(teacher.unet), noise_table(), run.options.one_step_lr);
 }
 
 /// The unified adapter: Eq 8 from pure noise at the last time, the student's own jumps everywhere else.
-inline auto unified_part(const Run& run, const PairBatches& batches, Fake& fake) {
+template <Device D>
+auto unified_part(const Run& run, const PairBatches<D>& batches, Fake<D>& fake) {
   using distill::weighted;
   const Options& o = run.options;
   const distill::DmdOptions dmd{.guidance = o.guidance, .regression_weight = o.regression_weight};
-  const auto objective = distill::sum_of(weighted(1, distill::Dmd<Fake>(noise_table(), &fake, dmd)),
+  const auto objective = distill::sum_of(weighted(1, distill::Dmd<Fake<D>>(noise_table(), &fake, dmd)),
                                          weighted(o.preserve_weight, distill::Preserve<>(noise_table()), "preserve"));
-  pipeline::OneStep<decltype(objective), PairBatches> part{"one-step", objective, batches};
+  pipeline::OneStep<decltype(objective), PairBatches<D>> part{"one-step", objective, batches};
   part.options = {.steps = o.one_step_steps, .learning_rate = o.one_step_lr};
   part.extend = [&fake](pipeline::State& state) { state.add("fake.", fake); };
   return part;
 }
 
 /// Eq 8 alone, for a model that takes one step from the time input `time`. A branch.
-template <class How>
-auto dmd_part(const Run& run, const PairBatches& batches, Fake& fake, const std::string& name, How how, int time,
+template <class How, Device D>
+auto dmd_part(const Run& run, const PairBatches<D>& batches, Fake<D>& fake, const std::string& name, How how, int time,
               double learning_rate) {
   const Options& o = run.options;
-  const distill::Dmd<Fake> objective(
+  const distill::Dmd<Fake<D>> objective(
       noise_table(), &fake, {.start = {time}, .guidance = o.guidance, .regression_weight = o.regression_weight});
-  pipeline::OneStep<distill::Dmd<Fake>, PairBatches, How> part{name, objective, batches};
+  pipeline::OneStep<distill::Dmd<Fake<D>>, PairBatches<D>, How> part{name, objective, batches};
   part.options = {.steps = o.one_step_steps, .learning_rate = learning_rate};
   part.how = how;
   part.branch = true;
@@ -79,13 +84,14 @@ auto dmd_part(const Run& run, const PairBatches& batches, Fake& fake, const std:
 }
 
 /// The same from the teacher instead of the TSCD student, for comparison.
-inline Net dmd_from_teacher(const Run& run, const Dataset& dataset, const Teacher& teacher, int time) {
-  const Pairs pairs = teacher_pairs(run, dataset, teacher);
-  Fake fake = make_fake(run, teacher);
-  State state{teacher.unet, teacher.unet};
+template <Device D>
+Net<D> dmd_from_teacher(const Run& run, const Dataset& dataset, const Teacher<D>& teacher, int time) {
+  const Pairs<D> pairs = teacher_pairs(run, dataset, teacher);
+  Fake<D> fake = make_fake(run, teacher);
+  State<D> state{teacher.unet, teacher.unet};
   const pipeline::NewAdapter fresh{{.rank = run.options.rank}};
   const std::string name = "dmd of the teacher, t = " + std::to_string(time);
-  dmd_part(run, PairBatches(run, pairs, teacher.text), fake, name, fresh, time, run.options.one_step_lr)
+  dmd_part(run, PairBatches<D>(run, pairs, teacher.text), fake, name, fresh, time, run.options.one_step_lr)
       .run(run.session(), state);
   return state.after(name);
 }

@@ -15,7 +15,7 @@ namespace fashion {
 
 /// Everything a run depends on. The values are those of the default budget; `--quick` and `--full` scale them.
 struct Options {
-  std::string preset = "default";
+  std::string preset = "default", device = "cpu";
   std::uint64_t seed = 0;
   std::filesystem::path out = "runs/fashion";
   std::filesystem::path data = "/usr/share/datasets/fashion-mnist";
@@ -136,6 +136,13 @@ int run_program(const char* name, Body&& body) {
   return 2;
 }
 
+/// The option of where a program computes.
+inline void add_device(CLI::App& app, std::string& device) {
+  app.add_option("--device", device, "where networks run: cpu, or cuda if the program was built with nvcc")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
+}
+
 /// Reads the command line. Throws CLI::ParseError, which `main` turns into exit code 2.
 inline Options parse_options(int argc, char** argv) {
   Options o;
@@ -152,6 +159,7 @@ inline Options parse_options(int argc, char** argv) {
   app.add_option("--out", o.out, "run folder; made if missing")->capture_default_str();
   app.add_option("--data", o.data, "folder with IDX images and labels, .gz or not")->capture_default_str();
   app.add_flag("--resume", o.resume, "continue the run in --out from its last checkpoint");
+  add_device(app, o.device);
   app.add_flag("--baseline", o.baseline,
                "for comparison also TCD (k = 1 throughout, same iterations) and DMD of the teacher");
   app.add_option("--threads", o.threads, "CPU threads, 0: all (results do not depend on it)")

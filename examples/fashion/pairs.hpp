@@ -9,20 +9,21 @@
 namespace fashion {
 
 /// Noise and where the guided teacher's 25 steps take it, the classes in turn: what DMD's regression needs.
+template <Device D>
 struct Pairs {
   Prompts starts;
-  Tensor<float> ends;
+  Tensor<float, D> ends;
 
   /// Asks `teacher`, any denoiser of latents.
   template <class Denoiser>
-  void draw(const Denoiser& teacher, const nn::TextEncoder<float>& text, double guidance, const Progress& progress) {
+  void draw(const Denoiser& teacher, const nn::TextEncoder<float, D>& text, double guidance, const Progress& progress) {
     const SampleOptions s{25, guidance, 0, 0};
     ends = sample_latents(teacher, text, starts.captions, starts.noise, s, progress, "pairs of the teacher");
   }
   /// Ends, condition and noise of the samples `ids`.
-  [[nodiscard]] diffusion::Batch<float, Cpu, Condition> batch(const nn::TextEncoder<float>& text,
-                                                              const std::vector<std::int64_t>& ids) const {
-    return {take(ends, ids), condition_of(text, take(starts.captions, ids)), take(starts.noise, ids)};
+  [[nodiscard]] diffusion::Batch<float, D, Condition<D>> batch(const nn::TextEncoder<float, D>& text,
+                                                               const std::vector<std::int64_t>& ids) const {
+    return {take(ends, ids), condition_of(text, take(starts.captions, ids)), take(starts.noise, ids).template to<D>()};
   }
 };
 

@@ -33,9 +33,10 @@ inline std::vector<std::string> class_names(const Dataset& data) {
 
 /// Rows are captions; a group of columns is a sampler, the last ones the models for one step alone. All groups start
 /// from the same noise.
-inline io::Image sample_grid(const Run& run, const Dataset& data, const nn::Autoencoder<float>& autoencoder,
-                             const Latents& latents, const Teacher& teacher, const Net& student,
-                             const std::vector<OneStepModel>& one_step) {
+template <Device D>
+io::Image sample_grid(const Run& run, const Dataset& data, const nn::Autoencoder<float, D>& autoencoder,
+                      const Latents<D>& latents, const Teacher<D>& teacher, const Net<D>& student,
+                      const std::vector<OneStepModel<D>>& one_step) {
   const Options& o = run.options;
   constexpr std::int64_t each = 3;
   const std::int64_t classes = data.classes(), n = classes * each;
@@ -45,7 +46,7 @@ inline io::Image sample_grid(const Run& run, const Dataset& data, const nn::Auto
   const auto noise = ops::normal<float>(Shape{n, 8, 8, 4}, stream(o.seed, "picture.noise"));
   std::vector<Tensor<float>> groups;
   std::vector<std::string> titles;
-  auto add = [&](const Net& net, const SampleOptions& s, const std::string& caption) {
+  auto add = [&](const Net<D>& net, const SampleOptions& s, const std::string& caption) {
     groups.push_back(decode_all(autoencoder, latents, sample_latents(net, teacher.text, captions, noise, s)));
     titles.push_back(caption);
   };
@@ -53,17 +54,18 @@ inline io::Image sample_grid(const Run& run, const Dataset& data, const nn::Auto
   add(teacher.unet, {many, o.guidance, 0, 0}, "teacher " + std::to_string(many));
   for (const std::int64_t s : o.student_steps)
     add(student, {s, 1, 0, 0}, std::to_string(s) + (s == 1 ? " step" : " steps"));
-  for (const OneStepModel& model : one_step) add(model.net, model.options(), model.title);
+  for (const OneStepModel<D>& model : one_step) add(model.net, model.options(), model.title);
   return side_by_side(groups, titles, class_names(data), each);
 }
 
 /// Rows are the teacher and what each part of the recipe left behind; groups are one and four steps, a picture of each
 /// class. All from the same noise.
-inline io::Image stage_grid(const Run& run, const Dataset& data, const nn::Autoencoder<float>& autoencoder,
-                            const Latents& latents, const Teacher& teacher,
-                            const std::vector<std::pair<std::string, Net>>& students) {
+template <Device D>
+io::Image stage_grid(const Run& run, const Dataset& data, const nn::Autoencoder<float, D>& autoencoder,
+                     const Latents<D>& latents, const Teacher<D>& teacher,
+                     const std::vector<std::pair<std::string, Net<D>>>& students) {
   const Prompts prompts(data, data.classes(), run.options.seed, "picture.noise");
-  const auto draw = [&](const Net& net, std::int64_t steps, double guidance) {
+  const auto draw = [&](const Net<D>& net, std::int64_t steps, double guidance) {
     const auto z = sample_latents(net, teacher.text, prompts.captions, prompts.noise, {steps, guidance, 0, 0});
     return decode_all(autoencoder, latents, z);
   };
@@ -79,10 +81,12 @@ inline io::Image stage_grid(const Run& run, const Dataset& data, const nn::Autoe
 }
 
 /// Real test images above their reconstructions.
-inline io::Image reconstruction_grid(const Dataset& data, const nn::Autoencoder<float>& autoencoder) {
+template <Device D>
+io::Image reconstruction_grid(const Dataset& data, const nn::Autoencoder<float, D>& autoencoder) {
   const autograd::NoGrad guard;
   const auto real = data.images.test.images(0, std::min<std::int64_t>(16, data.images.test.size()));
-  const auto kept = autoencoder.decode(autoencoder.encode(Var<float>(real)).mean).value();
+  const auto kept =
+      autoencoder.decode(autoencoder.encode(Var<float, D>(real.template to<D>())).mean).value().template to<Cpu>();
   io::GridOptions grid;
   grid.columns = static_cast<int>(real.dim(0));
   grid.row_captions = {"real", "kept"};

@@ -75,7 +75,8 @@ inline void write_report(const Run& run, const Findings& found, const io::Image&
                number(100 * four.agreement.estimate, 1) + " % show their caption"},
               {"Student, 1 step", number(one.frechet.estimate, 1), "FD",
                number(100 * one.agreement.estimate, 1) + " % show their caption"},
-              {"Whole run", number(found.seconds / 60, 1), "min", "on " + std::to_string(num_threads()) + " threads"}});
+              {"Whole run", number(found.seconds / 60, 1), "min",
+               o.device == "cpu" ? "on " + std::to_string(num_threads()) + " threads" : "on a GPU"}});
   page.section("Pictures");
   page.paragraph(
       "Each row is one caption; each group of columns is one sampler. All samplers start from the same noise, so "

@@ -62,9 +62,10 @@ inline Tensor<float> spoil(const Tensor<float>& x, Stream random) {
 
 /// Draws `n` captions of each grade, or reads them from the run's folder. `name` decides the noise and, with `first`,
 /// which real pictures are used.
-inline Rated rated_pictures(const Run& run, const Dataset& data, const nn::Autoencoder<float>& autoencoder,
-                            const Latents& latents, const Teacher& teacher, const std::string& name, std::int64_t n,
-                            std::int64_t first) {
+template <Device D>
+Rated rated_pictures(const Run& run, const Dataset& data, const nn::Autoencoder<float, D>& autoencoder,
+                     const Latents<D>& latents, const Teacher<D>& teacher, const std::string& name, std::int64_t n,
+                     std::int64_t first) {
   const Options& o = run.options;
   Rated out;
   const data::ImageSet& train = data.images.train;
@@ -79,7 +80,7 @@ inline Rated rated_pictures(const Run& run, const Dataset& data, const nn::Autoe
   }
   const auto real = in_batches(train.images(ids), 250, [&](const Tensor<float>& x) {
     const autograd::NoGrad guard;
-    return autoencoder.decode(autoencoder.encode(Var<float>(x)).mean).value();
+    return autoencoder.decode(autoencoder.encode(Var<float, D>(x.template to<D>())).mean).value().template to<Cpu>();
   });
   out.images = Tensor<float>(real.shape().with(0, n * Rated::grades));
   const auto put = [&](int grade, const auto& picture_of) {
@@ -127,13 +128,15 @@ inline PairBatch draw_pairs(const Rated& r, const std::vector<std::int64_t>& cap
   return {take(r.images, high), take(r.images, low), take(r.captions, captions)};
 }
 
-using RewardModel = nn::RewardModel<float>;
+template <Device D>
+using RewardModel = nn::RewardModel<float, D>;
 
 /// A preference model by Eq 9 on the first nine tenths of `rated`; the rest tells how often it is right.
-inline RewardModel train_reward(const Run& run, const Rated& rated, const nn::TextEncoder<float>& text,
-                                const std::string& name, const nn::RewardModelConfig& config, std::uint64_t seed) {
+template <Device D>
+RewardModel<D> train_reward(const Run& run, const Rated& rated, const nn::TextEncoder<float, D>& text,
+                            const std::string& name, const nn::RewardModelConfig& config, std::uint64_t seed) {
   const Options& o = run.options;
-  RewardModel net(config);
+  RewardModel<D> net(config);
   nn::init_parameters(net, seed, name);
   pipeline::TrainOptions t;
   t.phase = name;
@@ -143,38 +146,43 @@ inline RewardModel train_reward(const Run& run, const Rated& rated, const nn::Te
   const data::Batches batches(known, std::min<std::int64_t>(64, known), seed);
   const auto tokens = [&](const Tensor<std::int32_t>& captions) {
     const autograd::NoGrad guard;
-    return text(captions);
+    return text(captions.template to<D>());
   };
   run.train(t, trainable(net), [&](std::int64_t step) {
     const auto sub = static_cast<std::uint64_t>(step);
     const auto pairs = draw_pairs(rated, batches(step), stream(seed, name + " pairs", sub));
     const Stream moved = stream(seed, name + " augment", sub);
     const auto caption = tokens(pairs.captions);
-    return feedback::bradley_terry(net(Var<float>(data::augment(pairs.preferred, moved)), caption),
-                                   net(Var<float>(data::augment(pairs.other, moved)), caption));
+    const auto score = [&](const Tensor<float>& images) {
+      return net(Var<float, D>(data::augment(images, moved).template to<D>()), caption);
+    };
+    return feedback::bradley_terry(score(pairs.preferred), score(pairs.other));
   });
   nn::set_requires_grad(net, false);
   return net;
 }
 
 /// Share of held-out pairs that `net` orders rightly.
-inline double held_out_accuracy(const RewardModel& net, const Rated& rated, const nn::TextEncoder<float>& text) {
+template <Device D>
+double held_out_accuracy(const RewardModel<D>& net, const Rated& rated, const nn::TextEncoder<float, D>& text) {
   const autograd::NoGrad guard;
   std::vector<std::int64_t> rest;
   for (std::int64_t i = rated.size() * 9 / 10; i < rated.size(); ++i) rest.push_back(i);
   const auto pairs = draw_pairs(rated, rest, stream(1234, "held out"));
-  const auto caption = text(pairs.captions);
-  return feedback::pair_accuracy(net(Var<float>(pairs.preferred), caption), net(Var<float>(pairs.other), caption));
+  const auto caption = text(pairs.captions.template to<D>());
+  const auto score = [&](const Tensor<float>& images) { return net(Var<float, D>(images.template to<D>()), caption); };
+  return feedback::pair_accuracy(score(pairs.preferred), score(pairs.other));
 }
 
 /// An aesthetic predictor as LAION's: a head on the normalised embedding of a frozen network, here the pooled features
 /// of all blocks of a classifier that has no other use. It knows no caption.
+template <Device D>
 struct Aesthetic {
-  nn::Classifier<float> backbone;
-  nn::AestheticHead<float> head;
+  nn::Classifier<float, D> backbone;
+  nn::AestheticHead<float, D> head;
 
-  [[nodiscard]] Var<float> embedding(const Var<float>& images) const {
-    std::vector<Var<float>> pooled;
+  [[nodiscard]] Var<float, D> embedding(const Var<float, D>& images) const {
+    std::vector<Var<float, D>> pooled;
     auto h = images;
     for (const auto& block : backbone.blocks) {
       h = block(h);
@@ -182,18 +190,19 @@ struct Aesthetic {
     }
     return autograd::concat_channels(pooled);
   }
-  Var<float> operator()(const Var<float>& images, const Condition&) const { return head(embedding(images)); }
+  Var<float, D> operator()(const Var<float, D>& images, const Condition<D>&) const { return head(embedding(images)); }
 };
 
 /// Regression on the grade, from 1 for spoilt pictures to 6 for real ones.
-inline Aesthetic train_aesthetic(const Run& run, const Dataset& data, const Rated& rated) {
+template <Device D>
+Aesthetic<D> train_aesthetic(const Run& run, const Dataset& data, const Rated& rated) {
   const Options& o = run.options;
   fashion::Options other = o;
   other.seed = o.seed + 1000003;
   other.classifier_steps = o.reward_steps;
-  Aesthetic out{train_classifier({other, run.directory, run.progress}, data, "aesthetic backbone"), {}};
-  const std::int64_t width = out.embedding(Var<float>(rated.images.slice(0, 1))).dim(1);
-  out.head = nn::AestheticHead<float>(nn::ScoreHeadConfig{width, {64, 16}});
+  Aesthetic<D> out{train_classifier<D>({other, run.directory, run.progress}, data, "aesthetic backbone"), {}};
+  const std::int64_t width = out.embedding(Var<float, D>(rated.images.slice(0, 1).template to<D>())).dim(1);
+  out.head = nn::AestheticHead<float, D>(nn::ScoreHeadConfig{width, {64, 16}});
   nn::init_parameters(out.head, other.seed, "aesthetic");
   pipeline::TrainOptions t;
   t.phase = "aesthetic";
@@ -211,18 +220,19 @@ inline Aesthetic train_aesthetic(const Run& run, const Dataset& data, const Rate
       grade[static_cast<std::int64_t>(b)] = static_cast<float>(g);
     }
     const auto x = data::augment(take(rated.images, ids), stream(other.seed, "aesthetic.augment", sub));
-    return autograd::mse(out.head(out.embedding(Var<float>(x))), grade);
+    return autograd::mse(out.head(out.embedding(Var<float, D>(x.template to<D>()))), grade.template to<D>());
   });
   nn::set_requires_grad(out.head, false);
   return out;
 }
 
 /// The instance-segmentation network of Eq 14, trained on composed scenes.
-inline nn::Segmenter<float> train_segmenter(const Run& run, const Dataset& data) {
+template <Device D>
+nn::Segmenter<float, D> train_segmenter(const Run& run, const Dataset& data) {
   const Options& o = run.options;
   nn::SegmenterConfig config;
   config.classes = data.classes();
-  nn::Segmenter<float> net(config);
+  nn::Segmenter<float, D> net(config);
   nn::init_parameters(net, o.seed, "segmenter");
   pipeline::TrainOptions t;
   t.phase = "segmenter";
@@ -231,52 +241,55 @@ inline nn::Segmenter<float> train_segmenter(const Run& run, const Dataset& data)
   run.train(t, trainable(net), [&](std::int64_t step) {
     const auto scenes = data::compose_scenes(data.images.train, 32,
                                              stream(o.seed, "segmenter.scenes", static_cast<std::uint64_t>(step)));
-    const auto out = net(Var<float>(scenes.images));
+    const auto out = net(Var<float, D>(scenes.images.template to<D>()));
     return feedback::solo_loss(
-        out, feedback::solo_targets<float>(scenes.objects, out.category.dim(1), out.mask.dim(1), config.classes));
+        out, feedback::solo_targets<float, D>(scenes.objects, out.category.dim(1), out.mask.dim(1), config.classes));
   });
   nn::set_requires_grad(net, false);
   return net;
 }
 
 /// All that the feedback is made of, and the judge that it never sees.
+template <Device D>
 struct Rewards {
-  RewardModel preference;
-  Aesthetic aesthetic;
-  nn::Segmenter<float> segmenter;
-  RewardModel judge;  ///< other pictures, another architecture, another seed; for evaluation alone
+  RewardModel<D> preference;
+  Aesthetic<D> aesthetic;
+  nn::Segmenter<float, D> segmenter;
+  RewardModel<D> judge;  ///< other pictures, another architecture, another seed; for evaluation alone
   double preference_alpha = 0, aesthetic_alpha = 0;  ///< mean scores of real pictures
   double preference_accuracy = 0, judge_accuracy = 0;
 
   /// A score of each picture [N, 32, 32, 1] for its caption.
   template <class R>
-  static std::vector<double> score(const R& reward, const Tensor<float>& images, const nn::TextEncoder<float>& text,
+  static std::vector<double> score(const R& reward, const Tensor<float>& images, const nn::TextEncoder<float, D>& text,
                                    const Tensor<std::int32_t>& captions) {
     const autograd::NoGrad guard;
     std::vector<double> out;
     for (std::int64_t b = 0; b < images.dim(0); b += 250) {
       const std::int64_t end = std::min(images.dim(0), b + 250);
-      const Condition condition{text(captions.slice(b, end)), {}};
-      for (const float v : reward(Var<float>(images.slice(b, end)), condition).value().to_vector()) out.push_back(v);
+      const Condition<D> condition{text(captions.slice(b, end).template to<D>()), {}};
+      const Var<float, D> x(images.slice(b, end).template to<D>());
+      for (const float v : reward(x, condition).value().to_vector()) out.push_back(v);
     }
     return out;
   }
 };
 
-inline Rewards train_rewards(const Run& run, const Dataset& data, const nn::Autoencoder<float>& autoencoder,
-                             const Latents& latents, const Teacher& teacher) {
+template <Device D>
+Rewards<D> train_rewards(const Run& run, const Dataset& data, const nn::Autoencoder<float, D>& autoencoder,
+                         const Latents<D>& latents, const Teacher<D>& teacher) {
   const Options& o = run.options;
   const auto seen = rated_pictures(run, data, autoencoder, latents, teacher, "feedback", o.rated, 0);
   const auto unseen = rated_pictures(run, data, autoencoder, latents, teacher, "judge", o.rated, 30000);
-  Rewards out;
+  Rewards<D> out;
   nn::RewardModelConfig own, other;
   own.caption = other.caption = text_width;
   other.channels = {16, 32, 64, 96};
   other.features = 48;
   out.preference = train_reward(run, seen, teacher.text, "preference", own, o.seed);
   out.judge = train_reward(run, unseen, teacher.text, "judge", other, o.seed + 2000003);
-  out.aesthetic = train_aesthetic(run, data, seen);
-  out.segmenter = train_segmenter(run, data);
+  out.aesthetic = train_aesthetic<D>(run, data, seen);
+  out.segmenter = train_segmenter<D>(run, data);
   out.preference_accuracy = held_out_accuracy(out.preference, seen, teacher.text);
   out.judge_accuracy = held_out_accuracy(out.judge, unseen, teacher.text);
   // No more than good pictures have is asked for.
@@ -284,7 +297,7 @@ inline Rewards train_rewards(const Run& run, const Dataset& data, const nn::Auto
   for (std::int64_t i = 0; i < seen.size(); ++i) real.push_back(Rated::at(i, Rated::grades - 1));
   const auto pictures = take(seen.images, real);
   const auto mean = [&](const auto& reward) {
-    return metrics::bootstrap_mean(Rewards::score(reward, pictures, teacher.text, seen.captions), {.resamples = 2})
+    return metrics::bootstrap_mean(Rewards<D>::score(reward, pictures, teacher.text, seen.captions), {.resamples = 2})
         .estimate;
   };
   out.preference_alpha = mean(out.preference);

@@ -20,21 +20,21 @@ struct Run {
     return {directory, options.seed, progress, options.checkpoint_every};
   }
   /// Trains `parameters` as phase `o.phase`; a finished phase only loads its result.
-  template <class StepFn>
-  void train(pipeline::TrainOptions o, const optim::ParameterList<float>& parameters, StepFn&& step) const {
+  template <Device D, class StepFn>
+  void train(pipeline::TrainOptions o, const optim::ParameterList<float, D>& parameters, StepFn&& step) const {
     session().train(std::move(o), parameters, step);
   }
   /// The same for a trainer whose state the caller has extended.
-  template <class StepFn>
-  void run_trainer(pipeline::Trainer<float>& trainer, StepFn&& step) const {
+  template <Device D, class StepFn>
+  void run_trainer(pipeline::Trainer<float, D>& trainer, StepFn&& step) const {
     session().finish(trainer, step);
   }
 };
 
 /// The trainable parameters of a network for the optimiser.
-template <class Net>
-optim::ParameterList<float> trainable(Net& net, const std::string& prefix = "") {
-  optim::ParameterList<float> list;
+template <class M>
+optim::ParameterList<float, typename M::device_type> trainable(M& net, const std::string& prefix = "") {
+  optim::ParameterList<float, typename M::device_type> list;
   for (auto& p : nn::parameters(net, prefix))
     if (p.var.requires_grad()) list.push_back({p.name, p.var});
   return list;

@@ -52,7 +52,7 @@ pipeline::RunOptions kept(const Settings& o) {
 /// A network with its name and numbers of steps.
 struct Model {
   std::string name;
-  Net net;
+  Net<Cpu> net;
   std::vector<std::int64_t> steps;
 };
 
@@ -69,14 +69,14 @@ struct Line {
 struct Bench {
   const Settings& options;
   const Run& run;
-  const FinishedRun& base;
-  const Latents& latents;
-  const Evaluator& evaluator;
+  const FinishedRun<Cpu>& base;
+  const Latents<Cpu>& latents;
+  const Evaluator<Cpu>& evaluator;
   Prompts prompts;
   std::vector<Line> lines = {};
 
   /// Pictures of captions against negative ones (both [N, L]) by guided sampling.
-  [[nodiscard]] Tensor<float> draw(const Net& net, std::int64_t steps, double scale,
+  [[nodiscard]] Tensor<float> draw(const Net<Cpu>& net, std::int64_t steps, double scale,
                                    const Tensor<std::int32_t>& captions, const Tensor<std::int32_t>& negative) const {
     const SampleOptions o{.steps = steps, .guidance = scale, .negative = negative};
     const auto z = sample_latents(net, base.teacher.text, captions, prompts.noise, o);
@@ -171,7 +171,7 @@ void write_page(const Bench& bench, const std::vector<Model>& models, const io::
 }
 
 void execute(const Settings& o) {
-  const FinishedRun base = load_run(o.run);
+  const FinishedRun<Cpu> base = load_run<Cpu>(o.run);
   fashion::Options settings = base.options;
   settings.classifier_steps = o.classifier_steps;
   settings.eval_samples = o.samples;
@@ -180,11 +180,11 @@ void execute(const Settings& o) {
   io::TerminalProgress terminal;
   const Run run{settings, directory, [&](const ProgressEvent& e) { terminal(e); }};
   const Dataset data(settings.data.string());
-  const Latents latents = encode_all(base.autoencoder, data.images.train.first(settings.latent_images));
-  const auto classifier = train_classifier(run, data);
-  const Evaluator evaluator(run, data, classifier);
+  const Latents<Cpu> latents = encode_all(base.autoencoder, data.images.train.first(settings.latent_images));
+  const auto classifier = train_classifier<Cpu>(run, data);
+  const Evaluator<Cpu> evaluator(run, data, classifier);
   const NegativeBatches batches(data, latents, base.teacher.text, o.batch, settings.seed);
-  const Net student = train_student(run, batches, base.teacher, o.stage_steps, o.scale_max);
+  const Net<Cpu> student = train_student(run, batches, base.teacher, o.stage_steps, o.scale_max);
   const std::vector<Model> models{{"teacher", base.teacher.unet, {settings.teacher_inference_steps}},
                                   {"guidance kept", student, o.steps},
                                   {"guidance absorbed", with_adapter(base.teacher.unet, base), o.steps}};

@@ -14,16 +14,16 @@ using namespace fashion;
 /// Latents of real images under their caption, or none, against a negative caption: none, or another class's.
 struct NegativeBatches {
   const Dataset& dataset;
-  const Latents& latents;
+  const Latents<Cpu>& latents;
   const nn::TextEncoder<float>& text;
   std::uint64_t seed;
   data::Batches order;
 
-  NegativeBatches(const Dataset& d, const Latents& l, const nn::TextEncoder<float>& t, std::int64_t batch,
+  NegativeBatches(const Dataset& d, const Latents<Cpu>& l, const nn::TextEncoder<float>& t, std::int64_t batch,
                   std::uint64_t s)
       : dataset(d), latents(l), text(t), seed(s), order(l.values.dim(0), batch, s + 3) {}
 
-  diffusion::Batch<float, Cpu, Condition> operator()(std::int64_t iteration) const {
+  diffusion::Batch<float, Cpu, Condition<Cpu>> operator()(std::int64_t iteration) const {
     const auto ids = order(iteration);
     const auto labels = dataset.images.train.labels(ids);
     const Stream s = stream(seed, "guidance.negative", static_cast<std::uint64_t>(iteration));
@@ -44,8 +44,8 @@ struct NegativeBatches {
 
 /// Trains the student through the stages 8, 4, 2, 1 with scales from 1 to `scale_max`. Huber: under MSE the largest
 /// scales, whose differences grow with the scale, would weigh most.
-inline Net train_student(const Run& run, const NegativeBatches& batches, const Teacher& teacher, std::int64_t steps,
-                         double scale_max) {
+inline Net<Cpu> train_student(const Run& run, const NegativeBatches& batches, const Teacher<Cpu>& teacher,
+                              std::int64_t steps, double scale_max) {
   pipeline::TscdStages<NegativeBatches, distill::HyperSdStages, distill::Huber, distill::OriginalTeacher,
                        diffusion::Epsilon, distill::TrailingBoundary, distill::KeepGuidance>
       part{.name = "student", .batches = batches, .table = noise_table()};
@@ -53,7 +53,7 @@ inline Net train_student(const Run& run, const NegativeBatches& batches, const T
   part.steps.assign(part.segments.size(), steps);
   part.learning_rate = run.options.distill_lr;
   part.lora.rank = run.options.rank;
-  State state{teacher.unet, teacher.unet};
+  State<Cpu> state{teacher.unet, teacher.unet};
   part.run(run.session(), state);
   return nn::merge_lora(state.student);
 }

@@ -25,6 +25,10 @@ refused() {
   grep -qiE -- "$words" "$work/out" || problem "no '$words' in the message of: $* ($(head -c 200 "$work/out"))"
 }
 refused 'no-such-option' --no-such-option
+refused 'device.*tpu|tpu.*cuda' "${tiny[@]}" --device tpu --out "$work/bad"
+# Without nvcc, or without a GPU.
+command -v nvidia-smi >/dev/null || refused 'nvcc|no usable CUDA device' "${tiny[@]}" --device cuda --out "$work/bad"
+[ ! -e "$work/bad" ] || problem 'a refused device left a folder behind'
 refused 'steps.*0' "${tiny[@]}" --steps 0 --out "$work/bad"
 refused 'steps.*1001' "${tiny[@]}" --steps 1001 --out "$work/bad"
 refused 'k = 41' "${tiny[@]}" --stages 41 --stage-steps 5 --out "$work/bad"
