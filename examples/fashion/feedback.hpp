@@ -40,7 +40,8 @@ auto feedback_part(const Run& run, const RealBatches<D>& batches, const nn::Auto
       weighted(o.stay_close_weight, feedback::StayClose<>(noise_table(), {}, rollout), "stay"));
   pipeline::Feedback<std::remove_const_t<decltype(objective)>, RealBatches<D>> part{"feedback", objective, batches};
   part.options = {.steps = o.feedback_steps, .learning_rate = o.feedback_lr};
-  part.how.lora = {.rank = o.rank, .name = "feedback"};
+  part.how.lora.rank = o.rank;
+  part.how.lora.name = "feedback";
   return part;
 }
 
