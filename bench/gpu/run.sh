@@ -114,6 +114,8 @@ say "building in $build for sm_$architecture"
 targets=(test_kernels test_cuda bench_gpu_step bench_gpu_gemm bench_gpu_conv bench_gpu_memory bench_gpu_train
   bench_gpu_unet)
 if step configure 60 cmake -S . -B "$build" "${arguments[@]}"; then
+  # The main job is one long compilation: beside the others, not after them.
+  ! ninja -C "$build" -t query hypersd_fashion >/dev/null 2>&1 || targets+=(hypersd_fashion)
   step build $((limit * 3 / 5)) cmake --build "$build" --parallel "$jobs" --target "${targets[@]}" -- -k 0
 fi
 
@@ -131,7 +133,7 @@ runs() {
     failed=1
   fi
 }
-runs kernels_on_host 120 "$build/tests/test_kernels"
+runs kernels_on_host $((dry == 1 ? limit : 120)) "$build/tests/test_kernels"
 [ $dry -eq 1 ] || export HYPERSD_REQUIRE_GPU=1
 runs cuda_tests 90 "$build/tests/test_cuda"
 sanitizer=$(command -v compute-sanitizer)
@@ -159,17 +161,13 @@ else
   note peers 'PyTorch with this GPU is not installed'
 fi
 
-if [ -f "$build/build.ninja" ] && ninja -C "$build" -t query hypersd_fashion >/dev/null 2>&1; then
-  if step main_job_build $((dry == 1 ? limit : 200)) cmake --build "$build" --parallel "$jobs" --target hypersd_fashion; then
-    if [ $dry -eq 1 ]; then
-      note 'main job' 'built, not run without a GPU'
-    else
-      rm -rf "$build/main_job"
-      runs main_job 150 "$build/examples/hypersd_fashion" --quick --device cuda --out "$build/main_job"
-    fi
-  fi
-else
+if [[ " ${targets[*]} " != *' hypersd_fashion '* ]]; then
   note 'main job' 'not built: the build has no hypersd_fashion (it needs libpng, zlib, nlohmann_json and CLI11)'
+elif [ $dry -eq 1 ] && [ -x "$build/examples/hypersd_fashion" ]; then
+  note 'main job' 'built, not run without a GPU'
+else
+  rm -rf "$build/main_job"
+  runs main_job 150 "$build/examples/hypersd_fashion" --quick --device cuda --out "$build/main_job"
 fi
 
 # Last, since compiling takes what time there is.
