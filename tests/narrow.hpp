@@ -42,7 +42,7 @@ Tensor<float> result(const Tensor<T, D>& t) {
 /// Largest error of T's results on device D, in units of one rounding of the float result. Numbers below `floor` of the
 /// tensor's largest count as that, since sums that cancel keep the error of their addends.
 template <class T, class D, class F>
-double roundings(F&& f, double floor = 1e-4) {
+double roundings(F&& f, double floor = 1e-2) {
   const Results want = f(Inputs<T, float, Cpu>{}), got = f(Inputs<T, T, D>{});
   REQUIRE(want.size() == got.size());
   double worst = 0;
