@@ -4,6 +4,8 @@
 #include "control.hpp"
 #include "styles.hpp"
 
+#include "fashion/device.hpp"
+
 #include <fashion/follow_up.hpp>
 #include <fashion/pictures.hpp>
 #include <fashion/terminal.hpp>
@@ -56,12 +58,13 @@ struct Line {
 };
 
 /// Everything both experiments use.
+template <Device D>
 struct Bench {
   const Settings& options;
   const Run& run;
-  const FinishedRun<Cpu>& base;
+  const FinishedRun<D>& base;
   const Dataset& data;
-  const Latents<Cpu>& latents;
+  const Latents<D>& latents;
   std::vector<Line> lines = {};
   io::HtmlReport page;
 
@@ -77,10 +80,11 @@ struct Bench {
   }
 };
 
-void control_experiment(Bench& bench) {
+template <Device D>
+void control_experiment(Bench<D>& bench) {
   const auto& [options, run, base, data, latents, lines, page] = bench;
-  const Control control = train_control(run, data, latents, base.teacher, options.control_steps);
-  const Net<Cpu> few = with_adapter(base.teacher.unet, base);
+  const Control<D> control = train_control(run, data, latents, base.teacher, options.control_steps);
+  const Net<D> few = with_adapter(base.teacher.unet, base);
 
   // Test pictures in the order of their classes' turn: their edges are asked for, with their captions.
   const std::int64_t classes = data.classes(), n = options.samples / classes * classes;
@@ -92,16 +96,18 @@ void control_experiment(Bench& bench) {
   const auto pictures = data.images.test.images(ids), edges = data::canny(pictures);
   const auto captions = data.captions(data.images.test.labels(ids));
   const auto noise = bench.noise(n);
-  const auto draw = [&](const Net<Cpu>& net, std::int64_t steps, double guidance, bool controlled) {
+  const auto draw = [&](const Net<D>& net, std::int64_t steps, double guidance, bool controlled) {
     using Sampler =
         diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Epsilon, diffusion::ClassifierFree>;
     const Sampler sampler({.eta = 0}, {}, {.scale = guidance});
     std::int64_t first = 0;
-    const auto z = in_batches(noise, 100, [&](const Tensor<float>& part) {
+    const auto z = in_batches(noise, 100, [&](const Tensor<float>& host) {
+      const auto part = host.template to<D>();
       const std::int64_t end = first + part.dim(0);
       const auto condition = condition_of(base.teacher.text, captions.slice(first, end));
       const auto count = static_cast<int>(steps);
-      const auto x = controlled ? sampler(Controlled{net, control, edges.slice(first, end)}, part, condition, count)
+      const auto x = controlled ? sampler(Controlled<D>{net, control, edges.slice(first, end).template to<D>()}, part,
+                                          condition, count)
                                 : sampler(net, part, condition, count);
       first = end;
       return x;
@@ -120,7 +126,8 @@ void control_experiment(Bench& bench) {
           in_batches(pictures, 250,
                      [&](const Tensor<float>& x) {
                        const autograd::NoGrad guard;
-                       return base.autoencoder.decode(base.autoencoder.encode(Var<float>(x)).mean).value();
+                       const Var<float, D> in(x.template to<D>());
+                       return base.autoencoder.decode(base.autoencoder.encode(in).mean).value().template to<Cpu>();
                      }),
           0);
   measure("teacher, no control", draw(base.teacher.unet, many, base.options.guidance, false), many);
@@ -143,15 +150,16 @@ void control_experiment(Bench& bench) {
   bench.page.picture(grid);
 }
 
-void style_experiment(Bench& bench, const Style& style) {
+template <Device D>
+void style_experiment(Bench<D>& bench, const Style& style) {
   const auto& [options, run, base, data, latents, lines, page] = bench;
   const Dataset pictures = styled(data, style.apply);
-  const Latents<Cpu> own = encode_like(base, latents, pictures.images.train.first(run.options.latent_images));
+  const Latents<D> own = encode_like(base, latents, pictures.images.train.first(run.options.latent_images));
   // Its classifier sees this style: the space of its Frechet distance, and the judge of its captions.
-  const auto classifier = train_classifier<Cpu>(run, pictures, "classifier, " + style.name);
-  const Evaluator<Cpu> evaluator(run, pictures, classifier);
-  const Teacher<Cpu> teacher = train_style(run, pictures, own, base, style.name, options.style_steps);
-  const Net<Cpu> few = with_adapter(teacher.unet, base);
+  const auto classifier = train_classifier<D>(run, pictures, "classifier, " + style.name);
+  const Evaluator<D> evaluator(run, pictures, classifier);
+  const Teacher<D> teacher = train_style(run, pictures, own, base, style.name, options.style_steps);
+  const Net<D> few = with_adapter(teacher.unet, base);
 
   Tensor<std::int32_t> labels(Shape{options.samples});
   for (std::int64_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % data.classes());
@@ -159,7 +167,7 @@ void style_experiment(Bench& bench, const Style& style) {
   const auto noise = bench.noise(options.samples);
   std::vector<Tensor<float>> shown;
   std::vector<std::string> names;
-  const auto measure = [&](const std::string& model, const Net<Cpu>& net, const SampleOptions& s) {
+  const auto measure = [&](const std::string& model, const Net<D>& net, const SampleOptions& s) {
     const auto x = decode_all(base.autoencoder, latents,
                               sample_latents(net, teacher.text, captions, noise, s, run.progress, style.name));
     bench.add({style.name, model, s.steps, evaluator.agreement(x, labels), evaluator.frechet(x).estimate});
@@ -178,8 +186,9 @@ void style_experiment(Bench& bench, const Style& style) {
   bench.page.picture(grid);
 }
 
+template <Device D>
 void execute(const Settings& o) {
-  const FinishedRun<Cpu> base = load_run<Cpu>(o.run);
+  const FinishedRun<D> base = load_run<D>(o.run);
   fashion::Options settings = base.options;
   settings.classifier_steps = o.classifier_steps;
   pipeline::RunDirectory directory(o.out.string(), kept(o),
@@ -187,8 +196,9 @@ void execute(const Settings& o) {
   io::TerminalProgress terminal;
   const Run run{settings, directory, [&](const ProgressEvent& e) { terminal(e); }};
   const Dataset data(settings.data.string());
-  const Latents<Cpu> latents = encode_all(base.autoencoder, data.images.train.first(settings.latent_images));
-  Bench bench{o, run, base, data, latents, {}, io::HtmlReport("What the adapter works with", "Run " + o.run.string())};
+  const Latents<D> latents = encode_all(base.autoencoder, data.images.train.first(settings.latent_images));
+  Bench<D> bench{
+      o, run, base, data, latents, {}, io::HtmlReport("What the adapter works with", "Run " + o.run.string())};
   control_experiment(bench);
   for (const Style& style : styles()) style_experiment(bench, style);
 
@@ -223,6 +233,6 @@ int main(int argc, char** argv) {
   return fashion::run_program("hypersd_compatibility", [&] {
     const Settings o = settings_from(argc, argv);
     if (o.threads > 0) set_num_threads(o.threads);
-    execute(o);
+    fashion::on_device(o.device, [&]<Device D>(D) { execute<D>(o); });
   });
 }

@@ -13,33 +13,37 @@ namespace compatibility {
 
 using namespace fashion;
 
-using Control = nn::ControlNet<float>;
+template <Device D>
+using Control = nn::ControlNet<float, D>;
 
 /// A UNet under control of pictures [B, H, W, 1]: a denoiser like any other.
+template <Device D>
 struct Controlled {
   using value_type = float;
-  using device_type = Cpu;
-  Net<Cpu> unet;
-  Control control;
-  Tensor<float> picture;
+  using device_type = D;
+  Net<D> unet;
+  Control<D> control;
+  Tensor<float, D> picture;
 
-  Var<float> operator()(const Var<float>& x, const Tensor<float>& t, const Condition<Cpu>& condition) const {
+  Var<float, D> operator()(const Var<float, D>& x, const Tensor<float, D>& t, const Condition<D>& condition) const {
     // Guidance asks for both branches in one batch, one after the other.
     const bool both = x.dim(0) == 2 * picture.dim(0);
-    const auto residuals = control(x, t, condition, Var<float>(both ? ops::concat_first(picture, picture) : picture));
+    const auto residuals =
+        control(x, t, condition, Var<float, D>(both ? ops::concat_first(picture, picture) : picture));
     return unet(x, t, condition, &residuals);
   }
 };
 
 /// Trains a ControlNet whose encoder starts as the teacher's; the UNet stays frozen.
-inline Control train_control(const Run& run, const Dataset& data, const Latents<Cpu>& latents,
-                             const Teacher<Cpu>& teacher, std::int64_t steps) {
+template <Device D>
+Control<D> train_control(const Run& run, const Dataset& data, const Latents<D>& latents, const Teacher<D>& teacher,
+                         std::int64_t steps) {
   const fashion::Options& o = run.options;
   nn::ControlNetConfig config;
   config.unet = teacher.unet.config();
   config.conditioning_channels = 1;
   config.embedding_channels = {16, 32, 64};  // 32 x 32 pictures to 8 x 8 latents
-  Control net(config);
+  Control<D> net(config);
   nn::init_parameters(net, o.seed, "controlnet");
   nn::copy_parameters(teacher.unet.encoder, net.encoder);
   nn::set_requires_grad(net, true);
@@ -55,9 +59,9 @@ inline Control train_control(const Run& run, const Dataset& data, const Latents<
     const auto full = data.captions(data.images.train.labels(ids));
     const auto captions = diffusion::drop_condition(full, data::Captions::null(full.dim(1)), o.condition_dropout,
                                                     stream(o.seed, "control.drop", static_cast<std::uint64_t>(step)));
-    const Controlled controlled{teacher.unet, net, data::canny(data.images.train.images(ids))};
+    const Controlled<D> controlled{teacher.unet, net, data::canny(data.images.train.images(ids)).template to<D>()};
     return pipeline::denoising_loss(controlled, table, diffusion::Epsilon{}, take(latents.values, ids),
-                                    Condition<Cpu>{teacher.text(captions), {}}, o.seed, step);
+                                    Condition<D>{teacher.text(captions.template to<D>()), {}}, o.seed, step);
   });
   nn::set_requires_grad(net, false);
   return net;

@@ -50,8 +50,9 @@ Dataset styled(Dataset data, F&& f) {
 }
 
 /// Latents of other pictures in the units of the base model's.
-inline Latents<Cpu> encode_like(const FinishedRun<Cpu>& base, const Latents<Cpu>& units, const data::ImageSet& images) {
-  Latents<Cpu> out = encode_all(base.autoencoder, images);
+template <Device D>
+Latents<D> encode_like(const FinishedRun<D>& base, const Latents<D>& units, const data::ImageSet& images) {
+  Latents<D> out = encode_all(base.autoencoder, images);
   ops::map_into(out.values,
                 ops::Affine<float>{static_cast<float>(out.scale / units.scale),
                                    static_cast<float>((out.shift - units.shift) / units.scale)},
@@ -61,9 +62,10 @@ inline Latents<Cpu> encode_like(const FinishedRun<Cpu>& base, const Latents<Cpu>
 }
 
 /// The base model's UNet fine-tuned on a style; its text encoder stays.
-inline Teacher<Cpu> train_style(const Run& run, const Dataset& data, const Latents<Cpu>& latents,
-                                const FinishedRun<Cpu>& base, const std::string& name, std::int64_t steps) {
-  Teacher<Cpu> net{base.teacher.text, nn::deep_copy(base.teacher.unet)};
+template <Device D>
+Teacher<D> train_style(const Run& run, const Dataset& data, const Latents<D>& latents, const FinishedRun<D>& base,
+                       const std::string& name, std::int64_t steps) {
+  Teacher<D> net{base.teacher.text, nn::deep_copy(base.teacher.unet)};
   nn::set_requires_grad(net.unet, true);
   pipeline::TrainOptions t;
   t.phase = "base model, " + name;

@@ -12,6 +12,7 @@ struct FollowUp {
   std::vector<std::int64_t> steps = {1, 2, 4, 8};
   bool quick = false, resume = false;
   int threads = 0;
+  std::string device = "cpu";
 };
 
 /// Reads them and what `own(app)` has added. `small(app)` sets what `--quick` changes beside the samples and the
@@ -26,6 +27,7 @@ void parse_follow_up(CLI::App& app, FollowUp& o, int argc, char** argv, Own&& ow
   auto* samples = app.add_option("--samples", o.samples, "samples for each measure");
   samples->check(CLI::Range(20, 10000))->capture_default_str();
   app.add_option("--steps", o.steps, "numbers of steps")->delimiter(',')->check(CLI::Range(1, 1000));
+  add_device(app, o.device);
   app.add_option("--threads", o.threads, "CPU threads, 0: all")->check(CLI::Range(0, 1024));
   parse(app, argc, argv);
   if (!o.quick) return;

@@ -3,6 +3,8 @@
 /// (the main job's) and the teacher, over guidance scales and with negative captions.
 #include "student.hpp"
 
+#include "fashion/device.hpp"
+
 #include <fashion/follow_up.hpp>
 #include <fashion/pictures.hpp>
 #include <fashion/prompts.hpp>
@@ -50,9 +52,10 @@ pipeline::RunOptions kept(const Settings& o) {
 }
 
 /// A network with its name and numbers of steps.
+template <Device D>
 struct Model {
   std::string name;
-  Net<Cpu> net;
+  Net<D> net;
   std::vector<std::int64_t> steps;
 };
 
@@ -66,17 +69,18 @@ struct Line {
 };
 
 /// Samples from and measures every model.
+template <Device D>
 struct Bench {
   const Settings& options;
   const Run& run;
-  const FinishedRun<Cpu>& base;
-  const Latents<Cpu>& latents;
-  const Evaluator<Cpu>& evaluator;
+  const FinishedRun<D>& base;
+  const Latents<D>& latents;
+  const Evaluator<D>& evaluator;
   Prompts prompts;
   std::vector<Line> lines = {};
 
   /// Pictures of captions against negative ones (both [N, L]) by guided sampling.
-  [[nodiscard]] Tensor<float> draw(const Net<Cpu>& net, std::int64_t steps, double scale,
+  [[nodiscard]] Tensor<float> draw(const Net<D>& net, std::int64_t steps, double scale,
                                    const Tensor<std::int32_t>& captions, const Tensor<std::int32_t>& negative) const {
     const SampleOptions o{.steps = steps, .guidance = scale, .negative = negative};
     const auto z = sample_latents(net, base.teacher.text, captions, prompts.noise, o);
@@ -93,9 +97,10 @@ struct Bench {
 };
 
 /// Agreement with the caption against guidance scale.
-void scale_experiment(Bench& bench, const std::vector<Model>& models) {
+template <Device D>
+void scale_experiment(Bench<D>& bench, const std::vector<Model<D>>& models) {
   const auto null = Tensor<std::int32_t>::zeros(bench.prompts.captions.shape());
-  for (const Model& m : models)
+  for (const Model<D>& m : models)
     for (const std::int64_t steps : m.steps)
       for (const double scale : bench.options.scales) {
         const auto x = bench.draw(m.net, steps, scale, bench.prompts.captions, null);
@@ -105,9 +110,10 @@ void scale_experiment(Bench& bench, const std::vector<Model>& models) {
 }
 
 /// No caption, but a negative one: how often is its class shown all the same? Chance is one of the classes.
-void negative_experiment(Bench& bench, const std::vector<Model>& models) {
+template <Device D>
+void negative_experiment(Bench<D>& bench, const std::vector<Model<D>>& models) {
   const auto null = Tensor<std::int32_t>::zeros(bench.prompts.captions.shape());
-  for (const Model& m : models)
+  for (const Model<D>& m : models)
     for (const std::int64_t steps : m.steps)
       for (const double scale : {1.0, 2.0, 3.0}) {
         const auto x = bench.draw(m.net, steps, scale, null, bench.prompts.captions);
@@ -116,13 +122,14 @@ void negative_experiment(Bench& bench, const std::vector<Model>& models) {
 }
 
 /// Rows are scales, groups are samplers: the same noise everywhere.
-io::Image scale_grid(const Bench& bench, const std::vector<Model>& models) {
+template <Device D>
+io::Image scale_grid(const Bench<D>& bench, const std::vector<Model<D>>& models) {
   constexpr std::int64_t each = 5;
   const auto null = Tensor<std::int32_t>::zeros(bench.prompts.captions.shape());
   std::vector<Tensor<float>> groups;
   std::vector<std::string> titles, rows;
   for (const double scale : bench.options.scales) rows.push_back("scale " + io::number(scale));
-  for (const Model& m : models)
+  for (const Model<D>& m : models)
     for (const std::int64_t steps : m.steps) {
       if (m.steps.size() > 1 && steps != 1 && steps != 4) continue;
       Tensor<float> all;
@@ -136,13 +143,15 @@ io::Image scale_grid(const Bench& bench, const std::vector<Model>& models) {
   return side_by_side(groups, titles, rows, each);
 }
 
-void write_page(const Bench& bench, const std::vector<Model>& models, const io::Image& grid, const std::string& file) {
+template <Device D>
+void write_page(const Bench<D>& bench, const std::vector<Model<D>>& models, const io::Image& grid,
+                const std::string& file) {
   io::HtmlReport page("Guidance at few steps", "Run " + bench.options.run.string());
   page.section("Pictures");
   page.picture(grid, {.caption = "Rows: guidance scale. Groups: model and steps. The same noise everywhere."});
   page.section("Agreement with the caption against guidance scale");
   page.begin_columns();
-  for (const Model& m : models) {
+  for (const Model<D>& m : models) {
     std::vector<io::PlotSeries> curves;
     for (const std::int64_t steps : m.steps) {
       io::PlotSeries s{.name = std::to_string(steps) + (steps == 1 ? " step" : " steps"), .markers = true};
@@ -170,8 +179,9 @@ void write_page(const Bench& bench, const std::vector<Model>& models, const io::
   page.save(file);
 }
 
+template <Device D>
 void execute(const Settings& o) {
-  const FinishedRun<Cpu> base = load_run<Cpu>(o.run);
+  const FinishedRun<D> base = load_run<D>(o.run);
   fashion::Options settings = base.options;
   settings.classifier_steps = o.classifier_steps;
   settings.eval_samples = o.samples;
@@ -180,15 +190,15 @@ void execute(const Settings& o) {
   io::TerminalProgress terminal;
   const Run run{settings, directory, [&](const ProgressEvent& e) { terminal(e); }};
   const Dataset data(settings.data.string());
-  const Latents<Cpu> latents = encode_all(base.autoencoder, data.images.train.first(settings.latent_images));
-  const auto classifier = train_classifier<Cpu>(run, data);
-  const Evaluator<Cpu> evaluator(run, data, classifier);
-  const NegativeBatches batches(data, latents, base.teacher.text, o.batch, settings.seed);
-  const Net<Cpu> student = train_student(run, batches, base.teacher, o.stage_steps, o.scale_max);
-  const std::vector<Model> models{{"teacher", base.teacher.unet, {settings.teacher_inference_steps}},
-                                  {"guidance kept", student, o.steps},
-                                  {"guidance absorbed", with_adapter(base.teacher.unet, base), o.steps}};
-  Bench bench{o, run, base, latents, evaluator, {data, o.samples, settings.seed, "guidance.noise"}};
+  const Latents<D> latents = encode_all(base.autoencoder, data.images.train.first(settings.latent_images));
+  const auto classifier = train_classifier<D>(run, data);
+  const Evaluator<D> evaluator(run, data, classifier);
+  const NegativeBatches<D> batches(data, latents, base.teacher.text, o.batch, settings.seed);
+  const Net<D> student = train_student(run, batches, base.teacher, o.stage_steps, o.scale_max);
+  const std::vector<Model<D>> models{{"teacher", base.teacher.unet, {settings.teacher_inference_steps}},
+                                     {"guidance kept", student, o.steps},
+                                     {"guidance absorbed", with_adapter(base.teacher.unet, base), o.steps}};
+  Bench<D> bench{o, run, base, latents, evaluator, {data, o.samples, settings.seed, "guidance.noise"}};
   scale_experiment(bench, models);
   negative_experiment(bench, models);
 
@@ -214,6 +224,6 @@ int main(int argc, char** argv) {
   return fashion::run_program("hypersd_guidance", [&] {
     const Settings o = settings_from(argc, argv);
     if (o.threads > 0) set_num_threads(o.threads);
-    execute(o);
+    fashion::on_device(o.device, [&]<Device D>(D) { execute<D>(o); });
   });
 }

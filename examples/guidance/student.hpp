@@ -12,18 +12,19 @@ namespace guidance {
 using namespace fashion;
 
 /// Latents of real images under their caption, or none, against a negative caption: none, or another class's.
+template <Device D>
 struct NegativeBatches {
   const Dataset& dataset;
-  const Latents<Cpu>& latents;
-  const nn::TextEncoder<float>& text;
+  const Latents<D>& latents;
+  const nn::TextEncoder<float, D>& text;
   std::uint64_t seed;
   data::Batches order;
 
-  NegativeBatches(const Dataset& d, const Latents<Cpu>& l, const nn::TextEncoder<float>& t, std::int64_t batch,
+  NegativeBatches(const Dataset& d, const Latents<D>& l, const nn::TextEncoder<float, D>& t, std::int64_t batch,
                   std::uint64_t s)
       : dataset(d), latents(l), text(t), seed(s), order(l.values.dim(0), batch, s + 3) {}
 
-  diffusion::Batch<float, Cpu, Condition<Cpu>> operator()(std::int64_t iteration) const {
+  diffusion::Batch<float, D, Condition<D>> operator()(std::int64_t iteration) const {
     const auto ids = order(iteration);
     const auto labels = dataset.images.train.labels(ids);
     const Stream s = stream(seed, "guidance.negative", static_cast<std::uint64_t>(iteration));
@@ -44,16 +45,17 @@ struct NegativeBatches {
 
 /// Trains the student through the stages 8, 4, 2, 1 with scales from 1 to `scale_max`. Huber: under MSE the largest
 /// scales, whose differences grow with the scale, would weigh most.
-inline Net<Cpu> train_student(const Run& run, const NegativeBatches& batches, const Teacher<Cpu>& teacher,
-                              std::int64_t steps, double scale_max) {
-  pipeline::TscdStages<NegativeBatches, distill::HyperSdStages, distill::Huber, distill::OriginalTeacher,
+template <Device D>
+Net<D> train_student(const Run& run, const NegativeBatches<D>& batches, const Teacher<D>& teacher, std::int64_t steps,
+                     double scale_max) {
+  pipeline::TscdStages<NegativeBatches<D>, distill::HyperSdStages, distill::Huber, distill::OriginalTeacher,
                        diffusion::Epsilon, distill::TrailingBoundary, distill::KeepGuidance>
       part{.name = "student", .batches = batches, .table = noise_table()};
   part.consistency = {.guidance_min = 1, .guidance_max = scale_max};
   part.steps.assign(part.segments.size(), steps);
   part.learning_rate = run.options.distill_lr;
   part.lora.rank = run.options.rank;
-  State<Cpu> state{teacher.unet, teacher.unet};
+  State<D> state{teacher.unet, teacher.unet};
   part.run(run.session(), state);
   return nn::merge_lora(state.student);
 }
