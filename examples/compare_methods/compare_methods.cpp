@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Every method on one bench: one teacher, equal budgets, several seeds.
+#include "method.hpp"
 #include "report.hpp"
 
 #include <cstdio>
@@ -8,7 +9,15 @@ namespace {
 
 using namespace compare;
 
-void execute(const StudyOptions& o, const std::vector<Method>& methods) {
+template <Device D>
+void execute(const StudyOptions& o) {
+  std::vector<Method<D>> methods = all_methods<D>();
+  if (!o.methods.empty())
+    std::erase_if(methods, [&](const Method<D>& m) {
+      return std::find(o.methods.begin(), o.methods.end(), m.name) == o.methods.end();
+    });
+  std::vector<Description> described;
+  for (const auto& m : methods) described.push_back(m.description());
   io::TerminalProgress terminal;
   const Progress progress = [&](const ProgressEvent& e) { terminal(e); };
   Results results;
@@ -18,29 +27,24 @@ void execute(const StudyOptions& o, const std::vector<Method>& methods) {
     std::fflush(stdout);
     const auto rows = run_seed(o, seed, methods, progress);
     results.rows.insert(results.rows.end(), rows.begin(), rows.end());
-    write_study(o, methods, results);  // after every seed, so that a long study can be looked at
+    write_study(o, described, results);  // after every seed, so that a long study can be looked at
   }
-  std::printf("\n%s\nreport: %s/report.html\n", markdown_tables(o, methods, results).c_str(),
+  std::printf("\n%s\nreport: %s/report.html\n", markdown_tables(o, described, results).c_str(),
               o.base.out.string().c_str());
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return fashion::run_program("hypersd_compare_methods", [&] {
-    std::vector<Method> methods = all_methods();
+  return program::run("hypersd_compare_methods", [&] {
     std::vector<std::string> names;
     std::string text = "Methods:";
-    for (const Method& m : methods) {
+    for (const auto& m : all_methods<Cpu>()) {
       names.push_back(m.name);
       text += " " + m.name;
     }
     const StudyOptions o = parse_options(argc, argv, names, text);
-    if (!o.methods.empty())
-      std::erase_if(methods, [&](const Method& m) {
-        return std::find(o.methods.begin(), o.methods.end(), m.name) == o.methods.end();
-      });
     if (o.base.threads > 0) set_num_threads(o.base.threads);
-    execute(o, methods);
+    program::on_device(o.base.device, [&]<Device D>(D) { execute<D>(o); });
   });
 }

@@ -21,33 +21,39 @@ namespace {
 
 using distill::OriginalTeacher;
 
-distill::ConsistencyOptions guided(const Seed& s) {
+template <Device D>
+distill::ConsistencyOptions guided(const Seed<D>& s) {
   const fashion::Options& o = s.run.options;
   return {.grid_points = 40, .guidance_min = o.guidance_min, .guidance_max = o.guidance_max};
 }
 
 /// Trains with `objective_of(k)`, an objective that needs nothing beside the three networks.
-template <class ObjectiveOf>
-Trained train_with(const Seed& s, const std::string& name, const Plan& plan, ObjectiveOf&& objective_of) {
-  return train_stages<OriginalTeacher>(s, name, plan, Model{s.teacher.unet}, [&](const Step& step, const Batch& batch) {
+template <Device D, class ObjectiveOf>
+Trained<D> train_with(const Seed<D>& s, const std::string& name, const Plan& plan, ObjectiveOf&& objective_of) {
+  return train_stages<OriginalTeacher>(s, name, plan, Model<D>{s.teacher.unet}, [&](const Step<D>& step, const Batch<D>& batch) {
     return objective_of(step.k).loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
   });
 }
 
 // An iteration costs 6 a sample: the student's pass with gradient 3, the guided teacher 2, the target 1.
-Trained train_cd(const Seed& s) {
+template <Device D>
+Trained<D> train_cd(const Seed<D>& s) {
   return train_with(s, "cd", {}, [&](int) { return distill::Cd<>(fashion::noise_table(), guided(s)); });
 }
-Trained train_lcm(const Seed& s) {
+template <Device D>
+Trained<D> train_lcm(const Seed<D>& s) {
   return train_with(s, "lcm", {}, [&](int) { return distill::Lcm<>(fashion::noise_table(), guided(s)); });
 }
-Trained train_tcd(const Seed& s) {
+template <Device D>
+Trained<D> train_tcd(const Seed<D>& s) {
   return train_with(s, "tcd", {}, [&](int) { return distill::Ctm<>(fashion::noise_table(), guided(s)); });
 }
-Trained train_pcm(const Seed& s) {
+template <Device D>
+Trained<D> train_pcm(const Seed<D>& s) {
   return train_with(s, "pcm", {}, [&](int) { return distill::Pcm<4>(fashion::noise_table(), guided(s)); });
 }
-Trained train_tscd(const Seed& s) {
+template <Device D>
+Trained<D> train_tscd(const Seed<D>& s) {
   return train_with(s, "tscd", {.stages = {8, 4, 2, 1}}, [&](int k) {
     using Rule = distill::WithinSegments<>;
     return distill::Consistency<Rule>(fashion::noise_table(), guided(s), {}, Rule{k});
@@ -55,20 +61,20 @@ Trained train_tscd(const Seed& s) {
 }
 
 /// A consistency objective with the denoising and adversarial terms of the consistency trajectory model.
-template <class RuleOf>
-Trained train_with_terms(const Seed& s, const std::string& name, const std::vector<int>& stages, RuleOf&& rule_of) {
+template <Device D, class RuleOf>
+Trained<D> train_with_terms(const Seed<D>& s, const std::string& name, const std::vector<int>& stages, RuleOf&& rule_of) {
   // 6 for consistency, 3 for denoising; 3 for the critic's sample, 1.5 to judge it and 1 to learn.
   const Plan plan{.stages = stages, .cost = [](int) { return 14.5; }};
-  const Model teacher{s.teacher.unet};
-  nn::Discriminator<float> heads(
+  const Model<D> teacher{s.teacher.unet};
+  nn::Discriminator<float, D> heads(
       {.feature_channels = s.teacher.unet.feature_channels(), .hidden = s.run.options.channels});
   nn::init_parameters(heads, s.seed(), "critic");
-  using Critic = distill::FeatureCritic<Model, nn::Discriminator<float>>;
+  using Critic = distill::FeatureCritic<Model<D>, nn::Discriminator<float, D>>;
   using distill::weighted;
   Critic critic(teacher, heads, 1e-3);
   return train_stages<OriginalTeacher>(
       s, name, plan, teacher,
-      [&](const Step& step, const Batch& batch) {
+      [&](const Step<D>& step, const Batch<D>& batch) {
         const auto rule = rule_of(step.k);
         const distill::Consistency<std::remove_const_t<decltype(rule)>> consistency(fashion::noise_table(), guided(s), {}, rule);
         const auto objective = distill::sum_of(
@@ -76,33 +82,41 @@ Trained train_with_terms(const Seed& s, const std::string& name, const std::vect
             weighted(1e-3, distill::DataAdversarial<Critic>(fashion::noise_table(), &critic), "gan"));
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       },
-      [&](pipeline::Trainer<float>& trainer) { trainer.state().add("critic.", critic); });
+      [&](pipeline::Trainer<float, D>& trainer) { trainer.state().add("critic.", critic); });
 }
-Trained train_ctm(const Seed& s) {
+template <Device D>
+Trained<D> train_ctm(const Seed<D>& s) {
   return train_with_terms(s, "ctm", {1}, [](int) { return distill::Anywhere{}; });
 }
 /// To tell what the segments do from what the terms do.
-Trained train_tscd_terms(const Seed& s) {
+template <Device D>
+Trained<D> train_tscd_terms(const Seed<D>& s) {
   return train_with_terms(s, "tscd_terms", {8, 4, 2, 1}, [](int k) { return distill::WithinSegments<>{k}; });
 }
 
 }  // namespace
 
-std::vector<Method> consistency_methods() {
+template <Device D>
+std::vector<Method<D>> consistency_methods() {
   const auto tcd = [](double eta) {
-    return sampler_choice<diffusion::Tcd>("TCD, eta " + io::number(eta), eta == 0, {.eta = eta});
+    return sampler_choice<diffusion::Tcd, D>("TCD, eta " + io::number(eta), eta == 0, {.eta = eta});
   };
-  const auto lcm = sampler_choice<diffusion::Lcm>("LCM", false, {}, 1, diffusion::EndPoint::clean);
-  std::vector<Method> out;
-  out.push_back({"cd", "CD", "Song et al. 2023", true, false, {tcd(0), lcm}, train_cd});
-  out.push_back({"lcm", "LCM", "Luo et al. 2023", true, false, {lcm, tcd(0)}, train_lcm});
-  out.push_back({"ctm", "CTM, all terms", "Kim et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_ctm});
-  out.push_back({"tcd", "TCD (Eq 5)", "Zheng et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tcd});
-  out.push_back({"pcm", "PCM, 4 phases", "Wang et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_pcm});
-  out.push_back({"tscd", "TSCD (Hyper-SD)", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd});
+  const auto lcm = sampler_choice<diffusion::Lcm, D>("LCM", false, {}, 1, diffusion::EndPoint::clean);
+  std::vector<Method<D>> out;
+  out.push_back({"cd", "CD", "Song et al. 2023", true, false, {tcd(0), lcm}, train_cd<D>});
+  out.push_back({"lcm", "LCM", "Luo et al. 2023", true, false, {lcm, tcd(0)}, train_lcm<D>});
+  out.push_back({"ctm", "CTM, all terms", "Kim et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_ctm<D>});
+  out.push_back({"tcd", "TCD (Eq 5)", "Zheng et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tcd<D>});
+  out.push_back({"pcm", "PCM, 4 phases", "Wang et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_pcm<D>});
+  out.push_back({"tscd", "TSCD (Hyper-SD)", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd<D>});
   out.push_back(
-      {"tscd_terms", "TSCD, CTM's terms", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd_terms});
+      {"tscd_terms", "TSCD, CTM's terms", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd_terms<D>});
   return out;
 }
+
+template std::vector<Method<Cpu>> consistency_methods();
+#if HYPERSD_HAS_CUDA
+template std::vector<Method<Cuda>> consistency_methods();
+#endif
 
 }  // namespace compare

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The teacher under training-free solvers, and the list of all methods.
+/// The teacher under training-free solvers.
 #include "method.hpp"
 
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
@@ -9,20 +9,19 @@
 
 namespace compare {
 
-std::vector<Method> teacher_methods() {
+template <Device D>
+std::vector<Method<D>> teacher_methods() {
   const double guidance = fashion::Options{}.guidance;
-  Method m{"teacher", "Teacher, guided", "", true, false, {}, {}};
-  m.samplers.push_back(sampler_choice<diffusion::DdimOde>("DDIM", true, {}, guidance));
-  m.samplers.push_back(sampler_choice<diffusion::DpmPp2M>("DPM++ 2M", true, {}, guidance, diffusion::EndPoint::clean));
-  m.samplers.push_back(sampler_choice<diffusion::Heun>("Heun", true, {}, guidance, diffusion::EndPoint::clean));
+  Method<D> m{"teacher", "Teacher, guided", "", true, false, {}, {}};
+  m.samplers.push_back(sampler_choice<diffusion::DdimOde, D>("DDIM", true, {}, guidance));
+  m.samplers.push_back(sampler_choice<diffusion::DpmPp2M, D>("DPM++ 2M", true, {}, guidance, diffusion::EndPoint::clean));
+  m.samplers.push_back(sampler_choice<diffusion::Heun, D>("Heun", true, {}, guidance, diffusion::EndPoint::clean));
   return {m};
 }
 
-std::vector<Method> all_methods() {
-  std::vector<Method> out;
-  for (const auto& family : {teacher_methods(), consistency_methods(), matching_methods()})
-    out.insert(out.end(), family.begin(), family.end());
-  return out;
-}
+template std::vector<Method<Cpu>> teacher_methods();
+#if HYPERSD_HAS_CUDA
+template std::vector<Method<Cuda>> teacher_methods();
+#endif
 
 }  // namespace compare

@@ -63,6 +63,7 @@ inline StudyOptions parse_options(int argc, char** argv, const std::vector<std::
   app.add_option("--out", o.base.out, "run folder; made if missing")->capture_default_str();
   app.add_option("--data", o.base.data, "folder with IDX images and labels, .gz or not")->capture_default_str();
   app.add_flag("--resume", o.base.resume, "continue the study in --out");
+  program::add_device(app, o.base.device);
   app.add_option("--threads", o.base.threads, "CPU threads, 0: all")->capture_default_str()->check(CLI::Range(0, 1024));
   app.add_option("--eval-samples", o.base.eval_samples, "samples for the metrics")
       ->check(CLI::Range(20, 1000000))
@@ -85,14 +86,14 @@ inline StudyOptions parse_options(int argc, char** argv, const std::vector<std::
   app.add_option("--pairs", o.pairs, "teacher's (noise, end point) pairs for DMD")
       ->check(CLI::Range(64, 1000000))
       ->capture_default_str();
-  fashion::parse(app, argc, argv);
+  program::parse(app, argc, argv);
   if (quick) {
     // A second pass puts what was typed on top of the small study's values.
     o = {};
     o.base.out = "runs/compare";
     make_quick(o);
     app.clear();
-    fashion::parse(app, argc, argv);
+    program::parse(app, argc, argv);
   }
   return o;
 }

@@ -36,15 +36,15 @@ struct NamedTable {
   io::ReportTable table;
 };
 
-std::vector<NamedTable> tables(const StudyOptions& o, const std::vector<Method>& methods, const Results& results) {
+std::vector<NamedTable> tables(const StudyOptions& o, const std::vector<Description>& methods, const Results& results) {
   std::vector<NamedTable> out;
   out.push_back({"Methods and cost (Table 1 in small)", methods_table(methods, results)});
   out.push_back({"Frechet distance (Tables 2 and 3 in small)",
                  measure_table(methods, results, o.steps, &Row::fd, io::Best::Lowest, 2)});
   out.push_back({"Agreement, %", measure_table(methods, results, o.steps, &Row::agreement, io::Best::Highest, 1)});
   out.push_back({"Trajectory error", measure_table(methods, results, o.steps, &Row::trajectory, io::Best::Lowest, 4)});
-  std::vector<Method> pair;
-  for (const Method& m : methods)
+  std::vector<Description> pair;
+  for (const Description& m : methods)
     if (m.name == "tcd" || m.name == "tscd") pair.push_back(m);
   if (pair.size() == 2) {
     out.push_back({"Segments or not: FD (Table 5 in small)",
@@ -56,14 +56,14 @@ std::vector<NamedTable> tables(const StudyOptions& o, const std::vector<Method>&
 }
 
 /// Rows are methods, groups of columns numbers of steps; the same noise and classes everywhere.
-io::Image picture(const StudyOptions& o, const std::vector<Method>& methods) {
+io::Image picture(const StudyOptions& o, const std::vector<Description>& methods) {
   std::vector<Tensor<float>> cells;
   io::GridOptions grid;
   const auto add = [&](const Tensor<float>& images, std::int64_t first, std::int64_t n) {
     for (std::int64_t i = first; i < first + n; ++i) cells.push_back(images.slice(i, i + 1));
   };
   constexpr std::int64_t each = 6;
-  for (const Method& m : methods) {
+  for (const Description& m : methods) {
     std::vector<Tensor<float>> found;
     Shape shape;
     for (const std::int64_t n : o.steps) {
@@ -88,16 +88,16 @@ io::Image picture(const StudyOptions& o, const std::vector<Method>& methods) {
   return io::image_grid(all, grid);
 }
 
-std::string plot(const StudyOptions& o, const std::vector<Method>& methods, const Results& results, Measure m,
+std::string plot(const StudyOptions& o, const std::vector<Description>& methods, const Results& results, Measure m,
                  const std::string& title, bool log_y) {
   std::vector<io::PlotSeries> series;
   std::vector<double> ticks(o.steps.begin(), o.steps.end());
-  for (const Method& method : methods) {
+  for (const Description& method : methods) {
     io::PlotSeries s{.name = method.name, .markers = true};
-    s.dashed = !method.train;
+    s.dashed = !method.trained;
     bool intervals = true;
     for (const std::int64_t n : o.steps) {
-      const auto v = results.mean(method.name, method.samplers.front().name, static_cast<int>(n), m);
+      const auto v = results.mean(method.name, method.samplers.front(), static_cast<int>(n), m);
       if (!std::isfinite(v.estimate)) continue;
       s.x.push_back(static_cast<double>(n));
       s.y.push_back(v.estimate);
@@ -115,14 +115,14 @@ std::string plot(const StudyOptions& o, const std::vector<Method>& methods, cons
 
 }  // namespace
 
-std::string markdown_tables(const StudyOptions& o, const std::vector<Method>& methods, const Results& results) {
+std::string markdown_tables(const StudyOptions& o, const std::vector<Description>& methods, const Results& results) {
   std::string out;
   for (const auto& [title, table] : tables(o, methods, results))
     out += "### " + title + "\n\n" + markdown(table) + "\n";
   return out;
 }
 
-void write_study(const StudyOptions& o, const std::vector<Method>& methods, const Results& results) {
+void write_study(const StudyOptions& o, const std::vector<Description>& methods, const Results& results) {
   const auto file = [&](const char* name) { return (o.base.out / name).string(); };
   save_rows(file("compare.csv"), results.rows);
   std::string lines;

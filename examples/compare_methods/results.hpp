@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "method.hpp"
-
 #include <hypersd/io/csv.hpp>
 #include <hypersd/io/metric_log.hpp>
 #include <hypersd/metrics/student_t.hpp>

@@ -11,28 +11,30 @@ std::string seed_folder(const StudyOptions& o, std::uint64_t seed) {
 }
 
 /// Measures a trained method with each of its samplers.
+template <Device D>
 class Examiner {
  public:
-  Examiner(const Seed& s, const nn::Autoencoder<float>& autoencoder, const nn::Classifier<float>& classifier)
+  Examiner(const Seed<D>& s, const nn::Autoencoder<float, D>& autoencoder, const nn::Classifier<float, D>& classifier)
       : s_(s),
         autoencoder_(autoencoder),
         evaluator_(s.run, s.data, classifier),
         prompts_(s.data, s.run.options.eval_samples, s.seed(), "evaluation.noise"),
         shown_(s.data, s.data.classes(), s.seed(), "picture.noise"),
         few_(std::min(s.run.options.trajectory_samples, s.run.options.eval_samples)) {
-    const auto teacher = teacher_methods().front().samplers.front();
+    const auto teacher = teacher_methods<D>().front().samplers.front();
     ends_ = draw(teacher, s.teacher.unet, prompts_.noise.slice(0, few_), prompts_.captions.slice(0, few_), 50,
-                 "teacher, 50 steps");
+                 "teacher, 50 steps")
+                .template to<Cpu>();
   }
 
-  void measure(const Method& m, const Trained& trained, double seconds, std::vector<Row>& rows) const {
+  void measure(const Method<D>& m, const Trained<D>& trained, double seconds, std::vector<Row>& rows) const {
     std::vector<int> counts(s_.options.steps.begin(), s_.options.steps.end());
     if (!m.train) counts.push_back(static_cast<int>(s_.run.options.teacher_inference_steps));
-    for (const SamplerChoice& sampler : m.samplers)
+    for (const SamplerChoice<D>& sampler : m.samplers)
       for (const int n : counts) {
         // One step injects no noise: a second, stochastic sampler would only repeat the first.
         if (n < sampler.at_least || (n == 1 && !sampler.deterministic && &sampler != &m.samplers.front())) continue;
-        const Net& net = student(m, trained, n);
+        const Net<D>& net = student(m, trained, n);
         const auto z = draw(sampler, net, prompts_.noise, prompts_.captions, n,
                             m.name + ", " + std::to_string(n) + (n == 1 ? " step" : " steps"));
         const auto images = fashion::decode_all(autoencoder_, s_.latents, z);
@@ -40,7 +42,7 @@ class Examiner {
         const auto fd = evaluator_.frechet(images);
         r.fd = fd.estimate, r.fd_low = fd.low, r.fd_high = fd.high;
         r.agreement = 100 * evaluator_.agreement(images, prompts_.labels).estimate;
-        if (sampler.deterministic) r.trajectory = metrics::trajectory_error(z.slice(0, few_), ends_).mean();
+        if (sampler.deterministic) r.trajectory = metrics::trajectory_error(z.slice(0, few_).template to<Cpu>(), ends_).mean();
         r.evaluations = trained.planned;
         r.iterations = static_cast<double>(trained.iterations);
         r.seconds = seconds;
@@ -54,31 +56,31 @@ class Examiner {
   }
 
  private:
-  static const Net& student(const Method& m, const Trained& trained, int steps) {
+  static const Net<D>& student(const Method<D>& m, const Trained<D>& trained, int steps) {
     if (!m.model_per_count) return trained.last;
     // The student of the stage with as many steps, or the nearest with more.
-    const Net* best = &trained.last;
+    const Net<D>* best = &trained.last;
     for (const auto& [k, net] : trained.stages)
       if (k <= steps) best = &net;
     return *best;
   }
-  Tensor<float> draw(const SamplerChoice& sampler, const Net& net, const Tensor<float>& noise,
-                     const Tensor<std::int32_t>& captions, int steps, const std::string& phase) const {
+  Tensor<float, D> draw(const SamplerChoice<D>& sampler, const Net<D>& net, const Tensor<float>& noise,
+                        const Tensor<std::int32_t>& captions, int steps, const std::string& phase) const {
     std::int64_t first = 0;
-    return fashion::in_batches(noise, 250, [&](const Tensor<float>& z) {
-      const std::int64_t next = first + z.dim(0);
+    return fashion::in_batches(noise, 250, [&](const Tensor<float>& part) {
+      const std::int64_t next = first + part.dim(0);
       if (!phase.empty()) report(s_.run.progress, {phase, first, noise.dim(0), {}, {}});
-      auto x = sampler.draw(net, z, fashion::condition_of(s_.teacher.text, captions.slice(first, next)), steps,
-                            s_.seed(), first);
+      auto x = sampler.draw(net, part.template to<D>(),
+                            fashion::condition_of(s_.teacher.text, captions.slice(first, next)), steps, s_.seed(), first);
       first = next;
       if (!phase.empty()) report(s_.run.progress, {phase, next, noise.dim(0), {}, {}});
       return x;
     });
   }
 
-  const Seed& s_;
-  const nn::Autoencoder<float>& autoencoder_;
-  fashion::Evaluator<Cpu> evaluator_;
+  const Seed<D>& s_;
+  const nn::Autoencoder<float, D>& autoencoder_;
+  fashion::Evaluator<D> evaluator_;
   fashion::Prompts prompts_, shown_;
   std::int64_t few_;
   Tensor<float> ends_;
@@ -90,7 +92,8 @@ std::string picture_file(const StudyOptions& o, std::uint64_t seed, const std::s
   return seed_folder(o, seed) + "/results/" + method + "_" + std::to_string(steps) + ".npy";
 }
 
-std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const std::vector<Method>& methods,
+template <Device D>
+std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const std::vector<Method<D>>& methods,
                           const Progress& progress) {
   fashion::Options base = options.base;
   base.seed = seed;
@@ -99,15 +102,15 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
   pipeline::RunDirectory directory(base.out.string(), settings_of(options, base),
                                    base.resume ? pipeline::Existing::resume : pipeline::Existing::refuse);
   io::ensure_writable_folder(directory.file("results"));
-  const auto file = [&](const Method& m) { return directory.file("results/" + m.name + ".csv"); };
+  const auto file = [&](const Method<D>& m) { return directory.file("results/" + m.name + ".csv"); };
   std::vector<Row> rows;
   const auto complete = [&](const std::vector<Row>& found) {
     return std::all_of(options.steps.begin(), options.steps.end(), [&](std::int64_t n) {
       return std::any_of(found.begin(), found.end(), [&](const Row& r) { return r.steps >= n; });
     });
   };
-  std::vector<const Method*> open;
-  for (const Method& m : methods) {
+  std::vector<const Method<D>*> open;
+  for (const Method<D>& m : methods) {
     const auto found = std::filesystem::exists(file(m)) ? load_rows(file(m)) : std::vector<Row>{};
     if (found.empty() || !complete(found))
       open.push_back(&m);
@@ -118,15 +121,15 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
 
   const fashion::Dataset data(base.data.string());
   const fashion::Run run{base, directory, progress};
-  const auto autoencoder = fashion::train_autoencoder<Cpu>(run, data);
-  const auto classifier = fashion::train_classifier<Cpu>(run, data);
+  const auto autoencoder = fashion::train_autoencoder<D>(run, data);
+  const auto classifier = fashion::train_classifier<D>(run, data);
   const auto latents = fashion::encode_all(autoencoder, data.images.train.first(base.latent_images));
   const auto teacher = fashion::train_teacher(run, data, latents);
-  const Seed s{options, run, data, latents, teacher};
-  const Examiner examiner(s, autoencoder, classifier);
-  for (const Method* m : open) {
+  const Seed<D> s{options, run, data, latents, teacher};
+  const Examiner<D> examiner(s, autoencoder, classifier);
+  for (const Method<D>* m : open) {
     const auto begin = std::chrono::steady_clock::now();
-    const Trained trained = m->train ? m->train(s) : Trained{.last = teacher.unet};
+    const Trained<D> trained = m->train ? m->train(s) : Trained<D>{.last = teacher.unet};
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     // A resumed training counts only its rest, a whole one must cost what its plan says.
     if (trained.spent > 0 && std::abs(trained.spent - trained.planned) > 0.02 * trained.planned)
@@ -143,5 +146,12 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
   }
   return rows;
 }
+
+template std::vector<Row> run_seed(const StudyOptions&, std::uint64_t, const std::vector<Method<Cpu>>&,
+                                   const Progress&);
+#if HYPERSD_HAS_CUDA
+template std::vector<Row> run_seed(const StudyOptions&, std::uint64_t, const std::vector<Method<Cuda>>&,
+                                   const Progress&);
+#endif
 
 }  // namespace compare

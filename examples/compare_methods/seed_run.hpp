@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "method.hpp"
 #include "results.hpp"
 
 #include <fashion/prompts.hpp>
@@ -20,7 +21,8 @@ inline pipeline::RunOptions settings_of(const StudyOptions& o, const fashion::Op
 }
 
 /// Trains and measures `methods` for one seed, skipping what the folder has already. Returns the rows.
-std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const std::vector<Method>& methods,
+template <Device D>
+std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const std::vector<Method<D>>& methods,
                           const Progress& progress);
 
 /// Pictures of a method: one class a sample, decoded; [classes, 32, 32, 1] for each number of steps.

@@ -13,28 +13,34 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace compare {
 
-using Condition = fashion::Condition<Cpu>;
-using Net = fashion::Net<Cpu>;
-using Model = Counted<Net>;
-using Batch = distill::Batch<float, Cpu, Condition>;
-using Loss = distill::LossResult<float, Cpu>;
-using Step = pipeline::StageStep<Model>;
+template <Device D>
+using Condition = fashion::Condition<D>;
+template <Device D>
+using Net = fashion::Net<D>;
+template <Device D>
+using Model = Counted<Net<D>>;
+template <Device D>
+using Batch = distill::Batch<float, D, Condition<D>>;
+template <Device D>
+using Step = pipeline::StageStep<Model<D>>;
 
 /// One seed's world, shared by all methods.
+template <Device D>
 struct Seed {
   const StudyOptions& options;
   const fashion::Run& run;
   const fashion::Dataset& data;
-  const fashion::Latents<Cpu>& latents;
-  const fashion::Teacher<Cpu>& teacher;
+  const fashion::Latents<D>& latents;
+  const fashion::Teacher<D>& teacher;
 
   [[nodiscard]] std::uint64_t seed() const { return run.options.seed; }
   /// Training batch of an iteration: the same for every method.
-  [[nodiscard]] Batch batch(std::int64_t iteration) const {
+  [[nodiscard]] Batch<D> batch(std::int64_t iteration) const {
     const data::Batches batches(latents.values.dim(0), run.options.distill_batch, seed() + 1);
     const auto ids = batches(iteration);
     return {fashion::take(latents.values, ids),
@@ -59,25 +65,27 @@ struct Plan {
 };
 
 /// What training gives: the student after the last stage, and after each.
+template <Device D>
 struct Trained {
-  Net last;
-  std::map<int, Net> stages = {};
+  Net<D> last;
+  std::map<int, Net<D>> stages = {};
   double spent = 0;    ///< evaluations counted in this process
   double planned = 0;  ///< evaluations that the plan says
   std::int64_t iterations = 0;
 };
 
 /// State beside the student that a method's loss changes (a critic, a fake score); none by default.
-using Extend = std::function<void(pipeline::Trainer<float>&)>;
+template <Device D>
+using Extend = std::function<void(pipeline::Trainer<float, D>&)>;
 
 /// Trains an adapter on the teacher through the plan's stages with `loss(step, batch)`. `teacher` is the method's own
 /// handle: what it has counted is the method's cost.
-template <class Policy, class LossFn>
-Trained train_stages(const Seed& s, const std::string& name, const Plan& plan, const Model& teacher, LossFn&& loss,
-                     const Extend& extend = {}) {
+template <class Policy, Device D, class LossFn>
+Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& plan, const Model<D>& teacher,
+                        LossFn&& loss, const std::type_identity_t<Extend<D>>& extend = {}) {
   const fashion::Options& o = s.run.options;
-  pipeline::StageRunner<Policy, Model> runner(teacher, {.rank = o.rank}, o.seed, o.ema_target);
-  Trained out;
+  pipeline::StageRunner<Policy, Model<D>> runner(teacher, {.rank = o.rank}, o.seed, o.ema_target);
+  Trained<D> out;
   const auto options = [&](int k) {
     pipeline::TrainOptions t;
     t.phase = name + (plan.stages.size() > 1 ? " k=" + std::to_string(k) : "");
@@ -92,16 +100,16 @@ Trained train_stages(const Seed& s, const std::string& name, const Plan& plan, c
     return t;
   };
   std::size_t stage = 0;
-  const auto train = [&](pipeline::Trainer<float>& trainer, auto&& step) {
+  const auto train = [&](pipeline::Trainer<float, D>& trainer, auto&& step) {
     s.run.run_trainer(trainer, step);
     out.last = nn::merge_lora(runner.student()).net;
     out.stages.insert_or_assign(plan.stages[stage++], out.last);
   };
-  const auto grow = [&](int, pipeline::Trainer<float>& trainer) {
+  const auto grow = [&](int, pipeline::Trainer<float, D>& trainer) {
     if (extend) extend(trainer);
   };
   runner.run(
-      plan.stages, options, train, [&](const Step& step) { return loss(step, s.batch(step.iteration)); }, grow);
+      plan.stages, options, train, [&](const Step<D>& step) { return loss(step, s.batch(step.iteration)); }, grow);
   out.spent = teacher.count->cost();
   out.planned += plan.before;
   return out;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "description.hpp"
 #include "results.hpp"
 
 #include <hypersd/io/html_report.hpp>
@@ -16,7 +17,7 @@ inline io::ReportCell cell(const metrics::Interval& v, int digits) {
 inline const char* count_word(int n) { return n == 1 ? " step" : " steps"; }
 
 /// What each method is and what it cost. [Hyper-SD Table 1, in small]
-inline io::ReportTable methods_table(const std::vector<Method>& methods, const Results& results) {
+inline io::ReportTable methods_table(const std::vector<Description>& methods, const Results& results) {
   io::ReportTable t;
   t.columns = {{"Method"},
                {"Source"},
@@ -25,34 +26,34 @@ inline io::ReportTable methods_table(const std::vector<Method>& methods, const R
                {"Guidance when sampling"},
                {"Training, iterations"},
                {"Training, network evaluations"}};
-  for (const Method& m : methods) {
+  for (const Description& m : methods) {
     double iterations = 0, evaluations = 0;
     for (const Row& r : results.rows)
       if (r.method == m.name) iterations = r.iterations, evaluations = r.evaluations;
     t.rows.push_back(
         {{m.title, m.source, m.preserves ? "kept" : "replaced",
-          !m.train            ? ""
+          !m.trained            ? ""
           : m.model_per_count ? "one for each number of steps"
                               : "one for all",
-          m.train ? "none" : "needed", m.train ? io::ReportCell(io::fixed(iterations, 0)) : io::ReportCell(""),
-          m.train ? io::ReportCell(io::fixed(evaluations / 1000, 0) + " k") : io::ReportCell("")},
-         !m.train});
+          m.trained ? "none" : "needed", m.trained ? io::ReportCell(io::fixed(iterations, 0)) : io::ReportCell(""),
+          m.trained ? io::ReportCell(io::fixed(evaluations / 1000, 0) + " k") : io::ReportCell("")},
+         !m.trained});
   }
   return t;
 }
 
 /// One measure by method and number of steps, each with its first sampler. [Hyper-SD Table 2, in small]
-inline io::ReportTable measure_table(const std::vector<Method>& methods, const Results& results,
+inline io::ReportTable measure_table(const std::vector<Description>& methods, const Results& results,
                                      const std::vector<std::int64_t>& steps, Measure m, io::Best best, int digits) {
   io::ReportTable t;
   t.columns = {{"Method"}, {"Sampler"}};
   for (const std::int64_t n : steps) t.columns.push_back({std::to_string(n) + count_word(static_cast<int>(n)), best});
-  for (const Method& method : methods)
-    for (const SamplerChoice& sampler : method.samplers) {
-      io::ReportRow row{{method.title, sampler.name}, !method.train};
+  for (const Description& method : methods)
+    for (const std::string& sampler : method.samplers) {
+      io::ReportRow row{{method.title, sampler}, !method.trained};
       bool any = false;
       for (const std::int64_t n : steps) {
-        const auto v = results.mean(method.name, sampler.name, static_cast<int>(n), m);
+        const auto v = results.mean(method.name, sampler, static_cast<int>(n), m);
         any = any || std::isfinite(v.estimate);
         row.cells.push_back(cell(v, digits));
       }
@@ -91,11 +92,11 @@ struct Verdict {
   metrics::Interval difference;
   std::string word;
 };
-inline Verdict judge(const Results& results, const std::vector<Method>& methods, const Claim& c) {
+inline Verdict judge(const Results& results, const std::vector<Description>& methods, const Claim& c) {
   const auto values = [&](const std::string& name) {
     const Measure m = c.measure == "FD" ? &Row::fd : c.measure == "agreement" ? &Row::agreement : &Row::trajectory;
-    for (const Method& method : methods)
-      if (method.name == name) return results.values(name, method.samplers.front().name, c.steps, m);
+    for (const Description& method : methods)
+      if (method.name == name) return results.values(name, method.samplers.front(), c.steps, m);
     return std::map<std::uint64_t, double>{};
   };
   const double sign = c.measure == "agreement" ? -1 : 1;  // of a difference that is bad for the claim
@@ -106,14 +107,14 @@ inline Verdict judge(const Results& results, const std::vector<Method>& methods,
   v.word = !std::isfinite(low) ? "one seed only" : high < 0 ? "holds" : low > 0 ? "does not hold" : "cannot be told";
   return v;
 }
-inline io::ReportTable claims_table(const Results& results, const std::vector<Method>& methods) {
+inline io::ReportTable claims_table(const Results& results, const std::vector<Description>& methods) {
   io::ReportTable t;
   t.columns = {{"Paper's table"}, {"Claim"}, {"Steps"}, {"Measure"}, {"Difference here"}, {"Verdict"}};
   for (const Claim& c : paper_claims()) {
     const Verdict v = judge(results, methods, c);
     if (v.word.empty()) continue;
     const auto title = [&](const std::string& name) {
-      for (const Method& m : methods)
+      for (const Description& m : methods)
         if (m.name == name) return m.title;
       return name;
     };

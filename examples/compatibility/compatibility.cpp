@@ -4,8 +4,6 @@
 #include "control.hpp"
 #include "styles.hpp"
 
-#include "fashion/device.hpp"
-
 #include <fashion/follow_up.hpp>
 #include <fashion/pictures.hpp>
 #include <fashion/terminal.hpp>
@@ -230,9 +228,9 @@ void execute(const Settings& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return fashion::run_program("hypersd_compatibility", [&] {
+  return program::run("hypersd_compatibility", [&] {
     const Settings o = settings_from(argc, argv);
     if (o.threads > 0) set_num_threads(o.threads);
-    fashion::on_device(o.device, [&]<Device D>(D) { execute<D>(o); });
+    program::on_device(o.device, [&]<Device D>(D) { execute<D>(o); });
   });
 }

@@ -27,9 +27,9 @@ void parse_follow_up(CLI::App& app, FollowUp& o, int argc, char** argv, Own&& ow
   auto* samples = app.add_option("--samples", o.samples, "samples for each measure");
   samples->check(CLI::Range(20, 10000))->capture_default_str();
   app.add_option("--steps", o.steps, "numbers of steps")->delimiter(',')->check(CLI::Range(1, 1000));
-  add_device(app, o.device);
+  program::add_device(app, o.device);
   app.add_option("--threads", o.threads, "CPU threads, 0: all")->check(CLI::Range(0, 1024));
-  parse(app, argc, argv);
+  program::parse(app, argc, argv);
   if (!o.quick) return;
   if (samples->count() == 0) o.samples = 200;
   o.classifier_steps = 200;

@@ -2,13 +2,12 @@
 /// The main job on real images: teacher -> TSCD (k = 8, 4, 2, 1) -> one-step enhancement -> a student that samples in 1
 /// to 8 steps.
 
-#include "fashion/device.hpp"
 #include "fashion/job.hpp"
 
 int main(int argc, char** argv) {
-  return fashion::run_program("hypersd_fashion", [&] {
+  return program::run("hypersd_fashion", [&] {
     const fashion::Options o = fashion::parse_options(argc, argv);
     if (o.threads > 0) hypersd::set_num_threads(o.threads);
-    fashion::on_device(o.device, [&]<hypersd::Device D>(D) { fashion::execute<D>(o); });
+    program::on_device(o.device, [&]<hypersd::Device D>(D) { fashion::execute<D>(o); });
   });
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include <common/program.hpp>
+
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <hypersd/core/error.hpp>
@@ -110,39 +110,6 @@ inline void validate(const Options& o) {
                        o.guidance_max);
 }
 
-/// Parses, and prints the help where it is asked for. Throws CLI::ParseError, then too: `main` ends with its exit code.
-inline void parse(CLI::App& app, int argc, char** argv) {
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    std::printf("%s", app.help().c_str());
-    throw;
-  }
-}
-
-/// Runs a program: `body` parses and works. A usage error or another exception becomes a message under the program's
-/// name and exit code 2; help that was asked for is exit code 0.
-template <class Body>
-int run_program(const char* name, Body&& body) {
-  try {
-    body();
-    return 0;
-  } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) return 0;
-    std::fprintf(stderr, "%s: %s\nTry --help.\n", name, e.what());
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "%s: %s\n", name, e.what());
-  }
-  return 2;
-}
-
-/// The option of where a program computes.
-inline void add_device(CLI::App& app, std::string& device) {
-  app.add_option("--device", device, "where networks run: cpu, or cuda if the program was built with nvcc")
-      ->check(CLI::IsMember({"cpu", "cuda"}))
-      ->capture_default_str();
-}
-
 /// Reads the command line. Throws CLI::ParseError, which `main` turns into exit code 2.
 inline Options parse_options(int argc, char** argv) {
   Options o;
@@ -159,7 +126,7 @@ inline Options parse_options(int argc, char** argv) {
   app.add_option("--out", o.out, "run folder; made if missing")->capture_default_str();
   app.add_option("--data", o.data, "folder with IDX images and labels, .gz or not")->capture_default_str();
   app.add_flag("--resume", o.resume, "continue the run in --out from its last checkpoint");
-  add_device(app, o.device);
+  program::add_device(app, o.device);
   app.add_flag("--baseline", o.baseline,
                "for comparison also TCD (k = 1 throughout, same iterations) and DMD of the teacher");
   app.add_option("--threads", o.threads, "CPU threads, 0: all (results do not depend on it)")
@@ -217,13 +184,13 @@ inline Options parse_options(int argc, char** argv) {
   add("--eta", o.eta, "stochasticity of the TCD sampler with more than one step")->check(CLI::Range(0.0, 1.0));
   add("--eval-samples", o.eval_samples, "samples for the metrics")->check(CLI::Range(20, 1000000));
   add("--checkpoint-every", o.checkpoint_every, "training steps between checkpoints")->check(CLI::PositiveNumber);
-  parse(app, argc, argv);
+  program::parse(app, argc, argv);
   if (quick || full) {
     // A second pass puts what was typed on top of the preset's values.
     o = {};
     quick ? make_quick(o) : make_full(o);
     app.clear();
-    parse(app, argc, argv);
+    program::parse(app, argc, argv);
   }
   validate(o);
   return o;

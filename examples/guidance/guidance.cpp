@@ -3,8 +3,6 @@
 /// (the main job's) and the teacher, over guidance scales and with negative captions.
 #include "student.hpp"
 
-#include "fashion/device.hpp"
-
 #include <fashion/follow_up.hpp>
 #include <fashion/pictures.hpp>
 #include <fashion/prompts.hpp>
@@ -221,9 +219,9 @@ void execute(const Settings& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return fashion::run_program("hypersd_guidance", [&] {
+  return program::run("hypersd_guidance", [&] {
     const Settings o = settings_from(argc, argv);
     if (o.threads > 0) set_num_threads(o.threads);
-    fashion::on_device(o.device, [&]<Device D>(D) { execute<D>(o); });
+    program::on_device(o.device, [&]<Device D>(D) { execute<D>(o); });
   });
 }

@@ -34,7 +34,8 @@ struct ErrorCurve {
   std::string name;
   std::vector<double> t, error;
 };
-inline ErrorCurve error_along_t(const std::string& name, const Net& net, const std::vector<Tensor<float>>& trajectory) {
+template <Device D>
+ErrorCurve error_along_t(const std::string& name, const Net<D>& net, const std::vector<Tensor<float>>& trajectory) {
   const auto noise_table = table();
   const auto steps = static_cast<int>(trajectory.size()) - 1;
   ErrorCurve out{name, {}, {}};
@@ -42,7 +43,8 @@ inline ErrorCurve error_along_t(const std::string& name, const Net& net, const s
     const int time = diffusion::trailing(noise_table.size(), steps)[static_cast<std::size_t>(i)];
     const Tensor<float>& x = trajectory[static_cast<std::size_t>(i)];
     const diffusion::Times t(static_cast<std::size_t>(x.dim(0)), time), end(t.size(), 0);
-    const auto f = diffusion::predict(net, x, diffusion::time_tensor<float>(t), Unconditional{});
+    const auto on_device = x.template to<D>();
+    const auto f = diffusion::predict(net, on_device, diffusion::time_tensor<float, D>(t), Unconditional{}).template to<Cpu>();
     out.t.push_back(time);
     out.error.push_back(mean_gap(diffusion::jump(noise_table, diffusion::Epsilon{}, x, f, t, end), trajectory.back()));
   }

@@ -9,29 +9,35 @@
 namespace playground {
 
 /// Students by number of sampling steps: the same for all, or one each.
-using Students = std::map<int, Net>;
+template <Device D>
+using Students = std::map<int, Net<D>>;
 
-/// How samples are drawn from a student.
-using Draw = std::function<Tensor<float>(const Net&, const Tensor<float>& noise, int steps)>;
+/// How samples are drawn from a student; noise and samples are the host's.
+template <Device D>
+using Draw = std::function<Tensor<float>(const Net<D>&, const Tensor<float>& noise, int steps)>;
 
+template <Device D>
 struct Method {
   std::string name, title;
-  std::function<Students(const World&)> train;
-  Draw draw;
+  std::function<Students<D>(const World<D>&)> train;
+  Draw<D> draw;
 };
 
 /// The student for a number of steps: that of the largest key not above it, or the smallest.
-inline const Net& student_for(const Students& s, int steps) {
-  const Net* best = &s.begin()->second;
+template <Device D>
+const Net<D>& student_for(const Students<D>& s, int steps) {
+  const Net<D>* best = &s.begin()->second;
   for (const auto& [n, net] : s)
     if (n <= steps) best = &net;
   return *best;
 }
 
 /// Every method of the library, the teacher first.
-std::vector<Method> all_methods();
+template <Device D>
+std::vector<Method<D>> all_methods();
 
 /// Positions x at each of `steps` + 1 times of deterministic sampling, beginning with the noise.
-std::vector<Tensor<float>> path(const Net& net, const Tensor<float>& noise, int steps);
+template <Device D>
+std::vector<Tensor<float>> path(const Net<D>& net, const Tensor<float>& noise, int steps);
 
 }  // namespace playground

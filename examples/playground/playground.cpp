@@ -10,7 +10,9 @@
 #include <hypersd/io/png.hpp>
 #include <hypersd/io/progress.hpp>
 
-#include <CLI/CLI.hpp>
+#include <common/program.hpp>
+
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -19,7 +21,7 @@ namespace {
 using namespace playground;
 
 struct Options {
-  std::string density = "ring", out = "runs/playground";
+  std::string density = "ring", out = "runs/playground", device = "cpu";
   std::vector<std::string> methods;
   std::vector<int> steps = {1, 2, 4, 8};
   std::uint64_t seed = 0;
@@ -40,15 +42,11 @@ Options parse(int argc, char** argv, const std::vector<std::string>& known) {
   app.add_option("--updates", o.updates, "training updates of each method")->check(CLI::Range(8, 1000000))
       ->capture_default_str();
   app.add_option("--seed", o.seed, "seed of every random number")->capture_default_str();
+  program::add_device(app, o.device);
   app.add_option("--out", o.out, "folder; made if missing")->capture_default_str();
   app.add_flag("--force", o.force, "write into a folder that holds results already");
   app.add_flag("--quick", o.quick, "a tenth of the training");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    std::printf("%s", app.help().c_str());
-    throw;
-  }
+  program::parse(app, argc, argv);
   if (o.quick) o.updates /= 10, o.teacher_updates /= 5, o.samples = 500;
   return o;
 }
@@ -62,7 +60,8 @@ Tensor<float> stack(const std::vector<Canvas>& canvases) {
 }
 
 /// Trajectories of a few points: the teacher's fine path in grey below a student's k jumps. [Hyper-SD Figure 2, redrawn]
-io::Image trajectories(const World& w, const std::vector<std::pair<std::string, Students>>& students,
+template <Device D>
+io::Image trajectories(const World<D>& w, const std::vector<std::pair<std::string, Students<D>>>& students,
                        const std::vector<int>& steps) {
   const auto noise = ops::normal<float>(Shape{14, 2}, stream(w.seed, "trajectory.noise"));
   const auto fine = path(w.teacher, noise, 40);
@@ -87,7 +86,13 @@ io::Image trajectories(const World& w, const std::vector<std::pair<std::string, 
   return io::image_grid(stack(cells), grid);
 }
 
-void execute(const Options& o, const std::vector<Method>& methods) {
+template <Device D>
+void execute(const Options& o) {
+  std::vector<Method<D>> methods = all_methods<D>();
+  if (!o.methods.empty())
+    std::erase_if(methods, [&](const Method<D>& m) {
+      return std::find(o.methods.begin(), o.methods.end(), m.name) == o.methods.end();
+    });
   const auto file = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
   io::ensure_writable_folder(o.out);
   require<OptionError>(o.force || !std::filesystem::exists(file("report.html")), "folder ", io::in_quotes(o.out),
@@ -95,7 +100,7 @@ void execute(const Options& o, const std::vector<Method>& methods) {
   io::TerminalProgress terminal;
   const auto count = static_cast<std::int64_t>(methods.size());
   terminal({"training", 0, count + 1, {}, {}});
-  const World w(o.density, o.seed, o.teacher_updates, o.updates);
+  const World<D> w(o.density, o.seed, o.teacher_updates, o.updates);
   const auto data = w.data(o.samples, 1u << 21);
   const auto noise = ops::normal<float>(Shape{o.samples, 2}, stream(o.seed, "evaluation.noise"));
   const auto fine = path(w.teacher, noise, 40);
@@ -111,12 +116,12 @@ void execute(const Options& o, const std::vector<Method>& methods) {
     grid.column_captions.push_back(caption);
   }
   std::string csv = io::csv_line({"method", "steps", "energy_distance", "trajectory_error"});
-  std::vector<std::pair<std::string, Students>> followed;
+  std::vector<std::pair<std::string, Students<D>>> followed;
   std::vector<ErrorCurve> curves;
   for (std::int64_t m = 0; m < count; ++m) {
-    const Method& method = methods[static_cast<std::size_t>(m)];
+    const Method<D>& method = methods[static_cast<std::size_t>(m)];
     terminal({"training", m + 1, count + 1, {}, method.name});
-    const Students students = method.train(w);
+    const Students<D> students = method.train(w);
     io::ReportRow distance{{method.title}, method.name == "teacher"}, gap{{method.title}, method.name == "teacher"};
     grid.row_captions.push_back(method.name);
     for (const int n : o.steps) {
@@ -178,23 +183,10 @@ void execute(const Options& o, const std::vector<Method>& methods) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    std::vector<Method> methods = all_methods();
+  return program::run("hypersd_playground", [&] {
     std::vector<std::string> names;
-    for (const Method& m : methods) names.push_back(m.name);
+    for (const auto& m : all_methods<Cpu>()) names.push_back(m.name);
     const Options o = parse(argc, argv, names);
-    if (!o.methods.empty())
-      std::erase_if(methods, [&](const Method& m) {
-        return std::find(o.methods.begin(), o.methods.end(), m.name) == o.methods.end();
-      });
-    execute(o, methods);
-    return 0;
-  } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) return 0;
-    std::fprintf(stderr, "hypersd_playground: %s\nTry --help.\n", e.what());
-    return 2;
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "hypersd_playground: %s\n", e.what());
-    return 2;
-  }
+    program::on_device(o.device, [&]<Device D>(D) { execute<D>(o); });
+  });
 }

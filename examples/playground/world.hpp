@@ -29,7 +29,8 @@ namespace playground {
 
 using namespace hypersd;
 using diffusion::Unconditional;
-using Batch = distill::Batch<float, Cpu, Unconditional>;
+template <Device D>
+using Batch = distill::Batch<float, D, Unconditional>;
 
 inline diffusion::NoiseTable table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
 
@@ -55,13 +56,15 @@ inline diffusion::Mixture density(const std::string& name) {
 
 /// A noise prediction for points: three linear layers on x and waves of t, fast ones too, since some methods learn
 /// functions that jump in t.
+template <Device D>
 struct Net {
   using value_type = float;
-  using device_type = Cpu;
+  using device_type = D;
   static constexpr std::int64_t waves = 16, width = 96;
-  nn::Linear<float> in{2 + waves, width}, mid{width, width}, last{width, width}, out{width, 2};
+  nn::Linear<float, D> in{2 + waves, width}, mid{width, width}, last{width, width}, out{width, 2};
 
-  Var<float> operator()(const Var<float>& x, const Tensor<float>& t, const Unconditional&) const {
+  Var<float, D> operator()(const Var<float, D>& x, const Tensor<float, D>& times, const Unconditional&) const {
+    const auto t = times.template to<Cpu>();
     Tensor<float> features(Shape{x.dim(0), waves});
     for (std::int64_t b = 0; b < x.dim(0); ++b)
       for (std::int64_t j = 0; j < waves / 2; ++j) {
@@ -69,7 +72,8 @@ struct Net {
         features[waves * b + 2 * j] = static_cast<float>(std::sin(angle));
         features[waves * b + 2 * j + 1] = static_cast<float>(std::cos(angle));
       }
-    auto h = autograd::silu(in(autograd::concat_channels(std::vector<Var<float>>{x, Var<float>(features)})));
+    const Var<float, D> when(features.to<D>());
+    auto h = autograd::silu(in(autograd::concat_channels(std::vector<Var<float, D>>{x, when})));
     h = autograd::silu(mid(h));
     return out(autograd::silu(last(h)));
   }
@@ -80,34 +84,36 @@ struct Net {
 };
 
 /// A critic of points, alone or with the point where a jump began, that learns from what it is shown.
+template <Device D>
 class Critic {
  public:
   using value_type = float;
-  using device_type = Cpu;
+  using device_type = D;
+  using V = Var<float, D>;
+  using Points = Tensor<float, D>;
   explicit Critic(std::uint64_t seed) {
     nn::init_parameters(*this, seed, "critic");
-    parameters_ = optim::parameters_of<float, Cpu>(*this);
+    parameters_ = optim::parameters_of<float, D>(*this);
     optimizer_.emplace(parameters_, optim::AdamWOptions{.beta1 = 0.5, .weight_decay = 0});
     nn::set_requires_grad(*this, false);
   }
   Critic(const Critic&) = delete;
   Critic& operator=(const Critic&) = delete;
 
-  using Origin = distill::Origin<float, Cpu>;
-  Var<float> operator()(const Var<float>& x, const Tensor<float>& t, const Unconditional& c) const {
-    return (*this)(x, t, Origin{Tensor<float>::zeros(x.shape()), t}, c);
+  using Origin = distill::Origin<float, D>;
+  V operator()(const V& x, const Points& t, const Unconditional& c) const {
+    return (*this)(x, t, Origin{Points::zeros(x.shape()), t}, c);
   }
-  Var<float> operator()(const Var<float>& x, const Tensor<float>&, const Origin& origin, const Unconditional&) const {
-    const auto h = in_(autograd::concat_channels(std::vector<Var<float>>{x, Var<float>(origin.x)}));
+  V operator()(const V& x, const Points&, const Origin& origin, const Unconditional&) const {
+    const auto h = in_(autograd::concat_channels(std::vector<V>{x, V(origin.x)}));
     return out_(autograd::leaky_relu(mid_(autograd::leaky_relu(h))));
   }
-  void learn(const Tensor<float>& fake, const Tensor<float>& real, const Tensor<float>& t, const Unconditional& c) {
-    update([&] { return distill::critic_loss((*this)(Var<float>(real), t, c), (*this)(Var<float>(fake), t, c)); });
+  void learn(const Points& fake, const Points& real, const Points& t, const Unconditional& c) {
+    update([&] { return distill::critic_loss((*this)(V(real), t, c), (*this)(V(fake), t, c)); });
   }
-  void learn(const Tensor<float>& fake, const Tensor<float>& real, const Tensor<float>& t, const Origin& o,
-             const Unconditional& c) {
+  void learn(const Points& fake, const Points& real, const Points& t, const Origin& o, const Unconditional& c) {
     update([&] {
-      return distill::non_saturating_critic_loss((*this)(Var<float>(real), t, o, c), (*this)(Var<float>(fake), t, o, c));
+      return distill::non_saturating_critic_loss((*this)(V(real), t, o, c), (*this)(V(fake), t, o, c));
     });
   }
   template <class F>
@@ -126,17 +132,17 @@ class Critic {
     optimizer_->zero_grad();
     nn::set_requires_grad(*this, false);
   }
-  nn::Linear<float> in_{4, 48}, mid_{48, 48}, out_{48, 1};
-  optim::ParameterList<float> parameters_;
-  std::optional<optim::AdamW<float>> optimizer_;
+  nn::Linear<float, D> in_{4, 48}, mid_{48, 48}, out_{48, 1};
+  optim::ParameterList<float, D> parameters_;
+  std::optional<optim::AdamW<float, D>> optimizer_;
 };
 
 /// Trains `net` for `steps` updates of `loss(step)`.
-template <class Loss>
-void train(Net& net, std::int64_t steps, double rate, Loss&& loss) {
+template <Device D, class Loss>
+void train(Net<D>& net, std::int64_t steps, double rate, Loss&& loss) {
   nn::set_requires_grad(net, true);
   const auto parameters = optim::parameters_of(net);
-  optim::AdamW<float> optimizer(parameters, {.weight_decay = 0});
+  optim::AdamW<float, D> optimizer(parameters, {.weight_decay = 0});
   const optim::Schedule schedule = optim::FlatThenLinear{rate, steps, 0.5};
   for (std::int64_t i = 0; i < steps; ++i) {
     optimizer.zero_grad();
@@ -147,12 +153,13 @@ void train(Net& net, std::int64_t steps, double rate, Loss&& loss) {
   nn::set_requires_grad(net, false);
 }
 
-/// What all methods start from: the density, its exact denoiser, and a network that imitates that.
+/// What all methods start from: the density, its exact denoiser (on the host), and a network that imitates that.
+template <Device D>
 struct World {
   diffusion::AnalyticDenoiser<> exact;
   std::uint64_t seed = 0;
   std::int64_t steps = 600;
-  Net teacher{};
+  Net<D> teacher{};
 
   World(const std::string& name, std::uint64_t s, std::int64_t teacher_steps, std::int64_t n)
       : exact(table(), density(name)), seed(s), steps(n) {
@@ -164,7 +171,8 @@ struct World {
       const auto times = diffusion::uniform_times(exact.table(), 256, stream(seed, "teacher.t", sub));
       const auto t = diffusion::time_tensor<float>(times);
       const auto x = diffusion::add_noise(exact.table(), x0, noise, times);
-      return autograd::mse(teacher(Var<float>(x), t, Unconditional{}), exact(x, t, Unconditional{}));
+      return autograd::mse(teacher(Var<float, D>(x.template to<D>()), t.template to<D>(), Unconditional{}),
+                           exact(x, t, Unconditional{}).template to<D>());
     });
   }
   [[nodiscard]] Tensor<float> data(std::int64_t n, std::uint64_t sub) const {
@@ -172,20 +180,20 @@ struct World {
   }
   /// A student that starts from `from` and learns by `objective` from the network `teacher`.
   template <class Objective>
-  [[nodiscard]] Net distil(const Objective& objective, const Net& from, const Net& guide, std::int64_t updates,
-                           double rate = 2e-3) const {
-    Net student = nn::deep_copy(from), target = nn::deep_copy(from);
+  [[nodiscard]] Net<D> distil(const Objective& objective, const Net<D>& from, const Net<D>& guide,
+                              std::int64_t updates, double rate = 2e-3) const {
+    Net<D> student = nn::deep_copy(from), target = nn::deep_copy(from);
     nn::set_requires_grad(target, false);
     const auto averages = optim::parameters_of(target, "", false), now = optim::parameters_of(student, "", false);
     train(student, updates, rate, [&](std::int64_t i) {
       if (i > 0) optim::ema_update(averages, now, 0.95);
-      const Batch batch{data(256, static_cast<std::uint64_t>(i)), {}};
+      const Batch<D> batch{data(256, static_cast<std::uint64_t>(i)).template to<D>(), {}};
       return objective.loss(student, guide, target, batch, {seed, i}).loss;
     });
     return student;
   }
   template <class Objective>
-  [[nodiscard]] Net distil(const Objective& objective, double rate = 2e-3) const {
+  [[nodiscard]] Net<D> distil(const Objective& objective, double rate = 2e-3) const {
     return distil(objective, teacher, teacher, steps, rate);
   }
 };
