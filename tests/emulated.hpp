@@ -173,10 +173,7 @@ void run_blocks(const Kernels&, const char*, const Body& body) {
   }
 }
 
-template <class T, class D>
-hypersd::Tensor<T> host(const hypersd::Tensor<T, D>& t) {
-  return t.template to<hypersd::Cpu>();
-}
+using numbers::host;
 
 /// Largest difference between what f(device) gives with `Cpu` and with the kernels; infinity if the order of threads
 /// changes a bit of it. `f` returns a vector of host tensors.
@@ -186,14 +183,7 @@ double distance_to_cpu(F&& f) {
   backward = true;
   const auto reversed = f(Kernels{});
   backward = false;
-  const auto got = f(Kernels{});
-  double worst = expected.size() == got.size() ? 0 : std::numeric_limits<double>::infinity();
-  for (std::size_t i = 0; i < got.size() && i < expected.size(); ++i) {
-    const double d = got[i].to_vector() == reversed[i].to_vector() ? numbers::distance(got[i], expected[i])
-                                                                   : std::numeric_limits<double>::infinity();
-    worst = d <= worst ? worst : d;
-  }
-  return worst;
+  return numbers::repeatable_distance(expected, f(Kernels{}), reversed);
 }
 
 }  // namespace emulated

@@ -31,6 +31,24 @@ double distance(const hypersd::Tensor<A>& a, const hypersd::Tensor<B>& b) {
   return worst;
 }
 
+template <class T, class D>
+hypersd::Tensor<T> host(const hypersd::Tensor<T, D>& t) {
+  return t.template to<hypersd::Cpu>();
+}
+
+/// Largest distance of `got` from `expected`, both lists of host tensors; infinity for lists of different lengths or
+/// where `again` differs from `got` in a bit.
+template <class List>
+double repeatable_distance(const List& expected, const List& got, const List& again) {
+  double worst = expected.size() == got.size() ? 0 : std::numeric_limits<double>::infinity();
+  for (std::size_t i = 0; i < got.size() && i < expected.size(); ++i) {
+    const double d = got[i].to_vector() == again[i].to_vector() ? distance(got[i], expected[i])
+                                                                : std::numeric_limits<double>::infinity();
+    worst = d <= worst ? worst : d;
+  }
+  return worst;
+}
+
 /// f() with 1, 2 and 4 threads gives the same bits; f returns a tensor.
 template <class F>
 bool same_for_any_threads(F&& f) {
