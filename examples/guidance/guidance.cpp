@@ -158,7 +158,9 @@ void write_page(const Bench<D>& bench, const std::vector<Model<D>>& models, cons
           s.x.push_back(l.scale), s.y.push_back(100 * l.value.estimate);
       curves.push_back(s);
     }
-    page.plot(io::line_plot(curves, {.title = m.name, .x_label = "guidance scale"}));
+    io::PlotOptions plot{.x_label = "guidance scale"};
+    plot.title = m.name;
+    page.plot(io::line_plot(curves, plot));
   }
   page.end_columns();
   page.section("Measures");

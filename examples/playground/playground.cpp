@@ -134,7 +134,8 @@ void execute(const Options& o) {
       const double e = energy_distance(x, data), t = mean_gap(path(student_for(students, n), noise, n).back(), fine.back());
       distance.cells.push_back(can ? io::ReportCell(e, 4) : io::ReportCell(""));
       gap.cells.push_back(can ? io::ReportCell(t, 3) : io::ReportCell(""));
-      if (can) csv += io::csv_line({method.name, std::to_string(n), io::number(e), io::number(t)});
+      const std::vector<std::string> fields{method.name, std::to_string(n), io::number(e), io::number(t)};
+      if (can) csv += io::csv_line(fields);
     }
     distances.rows.push_back(distance);
     gaps.rows.push_back(gap);
