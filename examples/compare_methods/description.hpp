@@ -9,10 +9,10 @@ namespace compare {
 /// What tables and pictures say of a method; the same for every device.
 struct Description {
   std::string name, title;
-  std::string source;         ///< paper
-  bool preserves = true;      ///< follows the teacher's trajectories
-  bool model_per_count = false;  ///< has one student for each number of steps
-  bool trained = true;        ///< not the teacher itself
+  std::string source;                 ///< paper
+  bool preserves = true;              ///< follows the teacher's trajectories
+  bool model_per_count = false;       ///< has one student for each number of steps
+  bool trained = true;                ///< not the teacher itself
   std::vector<std::string> samplers;  ///< the first is the one that the tables show
 };
 

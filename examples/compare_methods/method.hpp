@@ -26,17 +26,17 @@ SamplerChoice<D> sampler_choice(std::string name, bool deterministic, typename S
                                 double scale = 1, diffusion::EndPoint end = diffusion::EndPoint::first_entry,
                                 int at_least = 1) {
   using Sampler = diffusion::Sampler<S, diffusion::ScaledLinear, diffusion::Epsilon, diffusion::ClassifierFree>;
-  return {std::move(name), deterministic,
-          [=](const Net<D>& net, const Tensor<float, D>& noise,
-              const diffusion::GuidedCondition<Condition<D>>& condition, int steps, std::uint64_t seed,
-              std::int64_t first) {
-            diffusion::SampleOptions o;
-            o.seed = seed;
-            o.end = end;
-            o.first_sample = first;
-            return Sampler(options, {}, {.scale = scale})(net, noise, condition, steps, o);
-          },
-          at_least};
+  return {
+      std::move(name), deterministic,
+      [=](const Net<D>& net, const Tensor<float, D>& noise, const diffusion::GuidedCondition<Condition<D>>& condition,
+          int steps, std::uint64_t seed, std::int64_t first) {
+        diffusion::SampleOptions o;
+        o.seed = seed;
+        o.end = end;
+        o.first_sample = first;
+        return Sampler(options, {}, {.scale = scale})(net, noise, condition, steps, o);
+      },
+      at_least};
 }
 
 /// A method of the study on device D. The first sampler is the one that the tables show.

@@ -30,9 +30,10 @@ distill::ConsistencyOptions guided(const Seed<D>& s) {
 /// Trains with `objective_of(k)`, an objective that needs nothing beside the three networks.
 template <Device D, class ObjectiveOf>
 Trained<D> train_with(const Seed<D>& s, const std::string& name, const Plan& plan, ObjectiveOf&& objective_of) {
-  return train_stages<OriginalTeacher>(s, name, plan, Model<D>{s.teacher.unet}, [&](const Step<D>& step, const Batch<D>& batch) {
-    return objective_of(step.k).loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
-  });
+  return train_stages<OriginalTeacher>(
+      s, name, plan, Model<D>{s.teacher.unet}, [&](const Step<D>& step, const Batch<D>& batch) {
+        return objective_of(step.k).loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
+      });
 }
 
 // An iteration costs 6 a sample: the student's pass with gradient 3, the guided teacher 2, the target 1.
@@ -62,7 +63,8 @@ Trained<D> train_tscd(const Seed<D>& s) {
 
 /// A consistency objective with the denoising and adversarial terms of the consistency trajectory model.
 template <Device D, class RuleOf>
-Trained<D> train_with_terms(const Seed<D>& s, const std::string& name, const std::vector<int>& stages, RuleOf&& rule_of) {
+Trained<D> train_with_terms(const Seed<D>& s, const std::string& name, const std::vector<int>& stages,
+                            RuleOf&& rule_of) {
   // 6 for consistency, 3 for denoising; 3 for the critic's sample, 1.5 to judge it and 1 to learn.
   const Plan plan{.stages = stages, .cost = [](int) { return 14.5; }};
   const Model<D> teacher{s.teacher.unet};
@@ -76,10 +78,12 @@ Trained<D> train_with_terms(const Seed<D>& s, const std::string& name, const std
       s, name, plan, teacher,
       [&](const Step<D>& step, const Batch<D>& batch) {
         const auto rule = rule_of(step.k);
-        const distill::Consistency<std::remove_const_t<decltype(rule)>> consistency(fashion::noise_table(), guided(s), {}, rule);
-        const auto objective = distill::sum_of(
-            weighted(1.0, consistency, "consistency"), weighted(0.1, distill::Denoising<>(fashion::noise_table()), "denoising"),
-            weighted(1e-3, distill::DataAdversarial<Critic>(fashion::noise_table(), &critic), "gan"));
+        const distill::Consistency<std::remove_const_t<decltype(rule)>> consistency(fashion::noise_table(), guided(s),
+                                                                                    {}, rule);
+        const auto objective =
+            distill::sum_of(weighted(1.0, consistency, "consistency"),
+                            weighted(0.1, distill::Denoising<>(fashion::noise_table()), "denoising"),
+                            weighted(1e-3, distill::DataAdversarial<Critic>(fashion::noise_table(), &critic), "gan"));
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       },
       [&](pipeline::Trainer<float, D>& trainer) { trainer.state().add("critic.", critic); });

@@ -14,7 +14,8 @@ std::vector<Method<D>> teacher_methods() {
   const double guidance = fashion::Options{}.guidance;
   Method<D> m{"teacher", "Teacher, guided", "", true, false, {}, {}};
   m.samplers.push_back(sampler_choice<diffusion::DdimOde, D>("DDIM", true, {}, guidance));
-  m.samplers.push_back(sampler_choice<diffusion::DpmPp2M, D>("DPM++ 2M", true, {}, guidance, diffusion::EndPoint::clean));
+  m.samplers.push_back(
+      sampler_choice<diffusion::DpmPp2M, D>("DPM++ 2M", true, {}, guidance, diffusion::EndPoint::clean));
   m.samplers.push_back(sampler_choice<diffusion::Heun, D>("Heun", true, {}, guidance, diffusion::EndPoint::clean));
   return {m};
 }

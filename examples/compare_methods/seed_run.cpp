@@ -42,7 +42,8 @@ class Examiner {
         const auto fd = evaluator_.frechet(images);
         r.fd = fd.estimate, r.fd_low = fd.low, r.fd_high = fd.high;
         r.agreement = 100 * evaluator_.agreement(images, prompts_.labels).estimate;
-        if (sampler.deterministic) r.trajectory = metrics::trajectory_error(z.slice(0, few_).template to<Cpu>(), ends_).mean();
+        if (sampler.deterministic)
+          r.trajectory = metrics::trajectory_error(z.slice(0, few_).template to<Cpu>(), ends_).mean();
         r.evaluations = trained.planned;
         r.iterations = static_cast<double>(trained.iterations);
         r.seconds = seconds;
@@ -70,8 +71,9 @@ class Examiner {
     return fashion::in_batches(noise, 250, [&](const Tensor<float>& part) {
       const std::int64_t next = first + part.dim(0);
       if (!phase.empty()) report(s_.run.progress, {phase, first, noise.dim(0), {}, {}});
-      auto x = sampler.draw(net, part.template to<D>(),
-                            fashion::condition_of(s_.teacher.text, captions.slice(first, next)), steps, s_.seed(), first);
+      auto x =
+          sampler.draw(net, part.template to<D>(), fashion::condition_of(s_.teacher.text, captions.slice(first, next)),
+                       steps, s_.seed(), first);
       first = next;
       if (!phase.empty()) report(s_.run.progress, {phase, next, noise.dim(0), {}, {}});
       return x;

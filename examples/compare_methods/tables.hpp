@@ -32,7 +32,7 @@ inline io::ReportTable methods_table(const std::vector<Description>& methods, co
       if (r.method == m.name) iterations = r.iterations, evaluations = r.evaluations;
     t.rows.push_back(
         {{m.title, m.source, m.preserves ? "kept" : "replaced",
-          !m.trained            ? ""
+          !m.trained          ? ""
           : m.model_per_count ? "one for each number of steps"
                               : "one for all",
           m.trained ? "none" : "needed", m.trained ? io::ReportCell(io::fixed(iterations, 0)) : io::ReportCell(""),

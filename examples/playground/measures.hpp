@@ -44,7 +44,8 @@ ErrorCurve error_along_t(const std::string& name, const Net<D>& net, const std::
     const Tensor<float>& x = trajectory[static_cast<std::size_t>(i)];
     const diffusion::Times t(static_cast<std::size_t>(x.dim(0)), time), end(t.size(), 0);
     const auto on_device = x.template to<D>();
-    const auto f = diffusion::predict(net, on_device, diffusion::time_tensor<float, D>(t), Unconditional{}).template to<Cpu>();
+    const auto f =
+        diffusion::predict(net, on_device, diffusion::time_tensor<float, D>(t), Unconditional{}).template to<Cpu>();
     out.t.push_back(time);
     out.error.push_back(mean_gap(diffusion::jump(noise_table, diffusion::Epsilon{}, x, f, t, end), trajectory.back()));
   }

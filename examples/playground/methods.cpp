@@ -96,7 +96,11 @@ template <Device D>
 std::vector<Method<D>> all_methods() {
   const Draw<D> ode = with<diffusion::DdimOde, D>(), renoise = with<diffusion::Tcd, D>({.eta = 1});
   return {
-      {"teacher", "Teacher (DDIM)", [](const World<D>& w) { return Students<D>{{1, w.teacher}}; }, ode},
+      {"teacher", "Teacher (DDIM)",
+       [](const World<D>& w) {
+         return Students<D>{{1, w.teacher}};
+       },
+       ode},
       {"pd", "Progressive", pd<D>, ode},
       {"cd", "Consistency", plain<D>(distill::Cd<>(table())), ode},
       {"lcm", "Latent consistency", plain<D>(distill::Lcm<>(table())), with<diffusion::Lcm, D>()},
@@ -116,8 +120,9 @@ template <Device D>
 std::vector<Tensor<float>> path(const Net<D>& net, const Tensor<float>& noise, int steps) {
   std::vector<Tensor<float>> out{noise};
   const diffusion::Sampler<diffusion::DdimOde, diffusion::ScaledLinear, diffusion::Epsilon> sampler;
-  (void)sampler(net, noise.template to<D>(), Unconditional{}, steps, {},
-                [&](int, diffusion::StepTimes, const Tensor<float, D>& x) { out.push_back(x.clone().template to<Cpu>()); });
+  (void)sampler(
+      net, noise.template to<D>(), Unconditional{}, steps, {},
+      [&](int, diffusion::StepTimes, const Tensor<float, D>& x) { out.push_back(x.clone().template to<Cpu>()); });
   return out;
 }
 

@@ -31,15 +31,20 @@ struct Options {
 
 Options parse(int argc, char** argv, const std::vector<std::string>& known) {
   Options o;
-  CLI::App app{"Trains every few-step method on a density in the plane and draws samples, trajectories and errors.\n"
-               "Writes samples.png, trajectories.png, playground.csv and report.html to a folder.",
-               "hypersd_playground"};
+  CLI::App app{
+      "Trains every few-step method on a density in the plane and draws samples, trajectories and errors.\n"
+      "Writes samples.png, trajectories.png, playground.csv and report.html to a folder.",
+      "hypersd_playground"};
   app.add_option("--density", o.density, "what the data look like")
-      ->check(CLI::IsMember({"blobs", "ring", "moons"}))->capture_default_str();
-  app.add_option("--methods", o.methods, "which, by name (default: all)")->delimiter(',')->check(CLI::IsMember(known));
-  app.add_option("--steps", o.steps, "numbers of sampling steps")->delimiter(',')->check(CLI::Range(1, 40))
+      ->check(CLI::IsMember({"blobs", "ring", "moons"}))
       ->capture_default_str();
-  app.add_option("--updates", o.updates, "training updates of each method")->check(CLI::Range(8, 1000000))
+  app.add_option("--methods", o.methods, "which, by name (default: all)")->delimiter(',')->check(CLI::IsMember(known));
+  app.add_option("--steps", o.steps, "numbers of sampling steps")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 40))
+      ->capture_default_str();
+  app.add_option("--updates", o.updates, "training updates of each method")
+      ->check(CLI::Range(8, 1000000))
       ->capture_default_str();
   app.add_option("--seed", o.seed, "seed of every random number")->capture_default_str();
   program::add_device(app, o.device);
@@ -59,7 +64,8 @@ Tensor<float> stack(const std::vector<Canvas>& canvases) {
   return all;
 }
 
-/// Trajectories of a few points: the teacher's fine path in grey below a student's k jumps. [Hyper-SD Figure 2, redrawn]
+/// Trajectories of a few points: the teacher's fine path in grey below a student's k jumps. [Hyper-SD Figure 2,
+/// redrawn]
 template <Device D>
 io::Image trajectories(const World<D>& w, const std::vector<std::pair<std::string, Students<D>>>& students,
                        const std::vector<int>& steps) {
@@ -131,7 +137,8 @@ void execute(const Options& o) {
       c.dots(data, Canvas::grey, 0.10);
       if (can) c.dots(x, Canvas::blue, 0.28);
       cells.push_back(c);
-      const double e = energy_distance(x, data), t = mean_gap(path(student_for(students, n), noise, n).back(), fine.back());
+      const double e = energy_distance(x, data),
+                   t = mean_gap(path(student_for(students, n), noise, n).back(), fine.back());
       distance.cells.push_back(can ? io::ReportCell(e, 4) : io::ReportCell(""));
       gap.cells.push_back(can ? io::ReportCell(t, 3) : io::ReportCell(""));
       const std::vector<std::string> fields{method.name, std::to_string(n), io::number(e), io::number(t)};
@@ -154,23 +161,26 @@ void execute(const Options& o) {
 
   io::HtmlReport page("Few-step methods in the plane", "Density: " + o.density + ", seed " + std::to_string(o.seed));
   page.section("Samples");
-  page.paragraph("Grey: data. Blue: " + std::to_string(o.samples) + " samples. A row is a method, a column a number of steps.");
+  page.paragraph("Grey: data. Blue: " + std::to_string(o.samples) +
+                 " samples. A row is a method, a column a number of steps.");
   page.picture(samples);
   if (!followed.empty()) {
     const auto lines = trajectories(w, followed, o.steps);
     io::write_png(file("trajectories.png"), lines);
     page.section("Trajectories");
-    page.paragraph("Grey: the teacher's path in 40 steps, which ends in the orange dots. Blue: jumps of the student. A "
-                   "student that keeps trajectories ends in the same place, segment by segment.");
+    page.paragraph(
+        "Grey: the teacher's path in 40 steps, which ends in the orange dots. Blue: jumps of the student. A "
+        "student that keeps trajectories ends in the same place, segment by segment.");
     page.picture(lines);
   }
   if (!curves.empty()) {
     std::vector<io::PlotSeries> series;
     for (const ErrorCurve& c : curves) series.push_back({.name = c.name, .x = c.t, .y = c.error});
     page.section("Error along t");
-    page.paragraph("How far the end that one evaluation names is from where the trajectory ends, from a point of the "
-                   "trajectory at time t. A score-based model names the mean of all data that may have been noised to this "
-                   "point, a consistency model the end of this trajectory.");
+    page.paragraph(
+        "How far the end that one evaluation names is from where the trajectory ends, from a point of the "
+        "trajectory at time t. A score-based model names the mean of all data that may have been noised to this "
+        "point, a consistency model the end of this trajectory.");
     page.plot(io::line_plot(series, {.title = "Error of the named end", .x_label = "t", .from_zero = true}));
   }
   page.section("Measures");

@@ -68,7 +68,8 @@ struct Net {
     Tensor<float> features(Shape{x.dim(0), waves});
     for (std::int64_t b = 0; b < x.dim(0); ++b)
       for (std::int64_t j = 0; j < waves / 2; ++j) {
-        const double angle = std::numbers::pi * std::exp2(static_cast<double>(j) * 0.5) * (static_cast<double>(t[b]) + 1) / 1000;
+        const double angle =
+            std::numbers::pi * std::exp2(static_cast<double>(j) * 0.5) * (static_cast<double>(t[b]) + 1) / 1000;
         features[waves * b + 2 * j] = static_cast<float>(std::sin(angle));
         features[waves * b + 2 * j + 1] = static_cast<float>(std::cos(angle));
       }
@@ -112,9 +113,7 @@ class Critic {
     update([&] { return distill::critic_loss((*this)(V(real), t, c), (*this)(V(fake), t, c)); });
   }
   void learn(const Points& fake, const Points& real, const Points& t, const Origin& o, const Unconditional& c) {
-    update([&] {
-      return distill::non_saturating_critic_loss((*this)(V(real), t, o, c), (*this)(V(fake), t, o, c));
-    });
+    update([&] { return distill::non_saturating_critic_loss((*this)(V(real), t, o, c), (*this)(V(fake), t, o, c)); });
   }
   template <class F>
   void visit(F&& f, const std::string& prefix = "") {
@@ -180,8 +179,8 @@ struct World {
   }
   /// A student that starts from `from` and learns by `objective` from the network `teacher`.
   template <class Objective>
-  [[nodiscard]] Net<D> distil(const Objective& objective, const Net<D>& from, const Net<D>& guide,
-                              std::int64_t updates, double rate = 2e-3) const {
+  [[nodiscard]] Net<D> distil(const Objective& objective, const Net<D>& from, const Net<D>& guide, std::int64_t updates,
+                              double rate = 2e-3) const {
     Net<D> student = nn::deep_copy(from), target = nn::deep_copy(from);
     nn::set_requires_grad(target, false);
     const auto averages = optim::parameters_of(target, "", false), now = optim::parameters_of(student, "", false);
