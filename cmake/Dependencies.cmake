@@ -2,7 +2,8 @@
 # What the library needs (Eigen, threads) and what its io headers and dist/mpi.hpp can use. A package is asked for
 # its CMake configuration first; plain headers on CMAKE_PREFIX_PATH or CMAKE_INCLUDE_PATH will do as well.
 
-# hypersd_header_package(<target> <package> <header> [suffix...]): imported <target> from a package or from headers.
+# hypersd_header_package(<target> <package> <header> [suffix...]): imported <target> from a package or from headers;
+# <header> may be a list of names, any of which will do.
 function(hypersd_header_package target package header)
   if(TARGET ${target})
     return()
@@ -12,7 +13,7 @@ function(hypersd_header_package target package header)
     return()
   endif()
   string(MAKE_C_IDENTIFIER "HYPERSD_${package}_INCLUDE_DIR" variable)
-  find_path(${variable} ${header} PATH_SUFFIXES ${ARGN})
+  find_path(${variable} NAMES ${header} PATH_SUFFIXES ${ARGN})
   mark_as_advanced(${variable})
   if(${variable})
     add_library(${target} INTERFACE IMPORTED GLOBAL)
@@ -30,8 +31,9 @@ endif()
 find_package(PNG QUIET)
 find_package(ZLIB QUIET)
 hypersd_header_package(nlohmann_json::nlohmann_json nlohmann_json nlohmann/json.hpp)
+hypersd_header_package(stb::stb stb "stb/stb_easy_font.h;stb_easy_font.h")
 set(HYPERSD_HAS_IO FALSE)
-if(TARGET PNG::PNG AND TARGET ZLIB::ZLIB AND TARGET nlohmann_json::nlohmann_json)
+if(TARGET PNG::PNG AND TARGET ZLIB::ZLIB AND TARGET nlohmann_json::nlohmann_json AND TARGET stb::stb)
   set(HYPERSD_HAS_IO TRUE)
 endif()
 
