@@ -110,6 +110,14 @@ while IFS= read -r line; do
 done < <(grep -rnIE "$words|$places" include examples bench cmake tests docs README.md CHANGELOG.md CONTRIBUTING.md \
   CMakeLists.txt --exclude-dir=data --exclude-dir=results 2>/dev/null)
 
+# --- 6. What the scripts install has every library that headers include from a folder of its own.
+if [ -e cmake/deps.sh ]; then
+  while IFS= read -r library; do
+    grep -q " inc:$library/" cmake/deps.sh || fault "cmake/deps.sh: nothing installs <$library/...>"
+  done < <(grep -rhoE '^ *# *include +<[A-Za-z0-9_]+/' include/hypersd | sed 's/.*<//; s,/,,' | sort -u |
+    grep -vxE 'hypersd|sys|cub')
+fi
+
 if [ "$faults" -gt 0 ]; then
   echo "$faults faults"
   exit 1

@@ -13,6 +13,7 @@ expect() {
   shift
   rm -rf "${copy:?}"/*
   cp -r "$root/include" "$copy/"
+  mkdir "$copy/cmake" && cp "$root/cmake/deps.sh" "$copy/cmake/"
   (cd "$copy/include/hypersd" && eval "$*")
   if said=$(bash "$root/tests/structure/check.sh" "$copy" 2>&1) || ! grep -qE -- "$regex" <<<"$said"; then
     printf 'not found: %s\n%s\n' "$regex" "$said"
@@ -26,6 +27,7 @@ expect 'includes the umbrella' "printf '#include <hypersd/core.hpp>\n' >>ops/map
 expect 'nothing.hpp> does not exist' "printf '#include <hypersd/core/nothing.hpp>\n' >>ops/map.hpp"
 expect 'relative include' "printf '#include \"shape.hpp\"\n' >>core/tensor.hpp"
 expect 'unlisted.hpp> is not listed' "printf '$head' >core/unlisted.hpp"
+expect 'nothing installs <novel/' "printf '#include <novel/a.hpp>\n' >>ops/map.hpp"
 expect 'has no rule' "mkdir novel && printf '$head#include <hypersd/core/shape.hpp>\n' >novel/a.hpp"
 expect 'hypersd.hpp: <hypersd/core.hpp> is not listed' "sed -i '/core.hpp/d' hypersd.hpp"
 expect 'no SPDX line' "printf '#pragma once\n' >core/shape.hpp"
