@@ -78,6 +78,7 @@ void linear(const emulated::Kernels&, A&&... a) {
 #include <hypersd/ops/attention_gradient_block.hpp>
 #include <hypersd/ops/elements.hpp>
 #include <hypersd/ops/group_norm_block.hpp>
+#include <hypersd/ops/mma.hpp>
 #include <hypersd/ops/patches.hpp>
 #include <hypersd/ops/rows.hpp>
 #include <hypersd/optim/multi_tensor_block.hpp>
@@ -120,6 +121,43 @@ class Block {
   template <class F>
   void each(F&& f) {
     for (int i = 0; i < count; ++i) f(backward ? count - 1 - i : i);
+  }
+  template <class F>
+  void alone(F&& f) {
+    each(f);
+  }
+  /// The matrices put together from the lanes' registers, multiplied, and handed out again.
+  template <class T, class F>
+  void mma(F&& f) {
+    using namespace hypersd::ops::launch;
+    const auto number = [](std::uint32_t pair, int upper) {
+      T x;
+      x.bits = static_cast<std::uint16_t>(pair >> (16 * upper));
+      return static_cast<float>(x);
+    };
+    for (int warp = 0; warp < count / 32; ++warp) {
+      float a[16][16] = {}, b[16][8] = {};
+      std::vector<MmaRegisters> lanes;
+      for (int lane = 0; lane < 32; ++lane) {
+        const MmaRegisters m = f(warp * 32 + lane);
+        lanes.push_back(m);
+        for (int upper = 0; upper < 2; ++upper) {
+          for (int r = 0; r < 4; ++r) a[mma_a(lane, r).row][mma_a(lane, r).col + upper] = number(m.a[r], upper);
+          for (int r = 0; r < 2; ++r) b[mma_b(lane, r).row + upper][mma_b(lane, r).col] = number(m.b[r], upper);
+        }
+      }
+      for (int lane = 0; lane < 32; ++lane)
+        for (int i = 0; i < 4; ++i)
+          for (int k = 0; k < 16; ++k)
+            lanes[static_cast<std::size_t>(lane)].c[i] += a[mma_c(lane, i).row][k] * b[k][mma_c(lane, i).col];
+    }
+  }
+  template <class F, class Join>
+  void quad(F&& f, Join&& join) {
+    for (int t = 0; t < count; t += 4) {
+      const float all = join(join(f(t), f(t + 1)), join(f(t + 2), f(t + 3)));
+      for (int i = t; i < t + 4; ++i) f(i) = all;
+    }
   }
   template <class X, class F>
   X sum(F&& f) {

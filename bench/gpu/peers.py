@@ -124,11 +124,10 @@ def adamw():
     return f
 
 
-def attention(n, m, dim, backward):
+def attention(n, m, dim, backward, dtype=torch.float32):
     def make():
-        q = torch.full((2, 8, n, dim), 0.1, device=device, requires_grad=backward)
-        k = torch.full((2, 8, m, dim), 0.1, device=device, requires_grad=backward)
-        v = torch.full((2, 8, m, dim), 0.1, device=device, requires_grad=backward)
+        q, k, v = (torch.full((2, 8, rows, dim), 0.1, device=device, dtype=dtype, requires_grad=backward)
+                   for rows in (n, m, m))
         if not backward:
             return lambda: F.scaled_dot_product_attention(q, k, v)
         y = F.scaled_dot_product_attention(q, k, v)
@@ -192,8 +191,10 @@ def eager():
         report(f"group_norm_silu_{side}x{channels}_gradient", group_norm(side, channels, True))
     report("adamw_ema", adamw)
     for n, m, dim in ((4096, 4096, 40), (4096, 77, 40), (256, 256, 160)):
-        report(f"attention_{n}x{m}x{dim}", attention(n, m, dim, False), iterations=20, warmup=3)
-        report(f"attention_{n}x{m}x{dim}_gradient", attention(n, m, dim, True), iterations=20, warmup=3)
+        sizes = f"{n}x{m}x{dim}"
+        report(f"attention_{sizes}", attention(n, m, dim, False), iterations=20, warmup=3)
+        report(f"attention_{sizes}_gradient", attention(n, m, dim, True), iterations=20, warmup=3)
+        report(f"attention_bfloat16_{sizes}", attention(n, m, dim, False, torch.bfloat16), iterations=20, warmup=3)
 
 
 def main():

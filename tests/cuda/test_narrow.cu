@@ -9,8 +9,8 @@
 #include <hypersd/ops/resample.hpp>
 #include <hypersd/ops/softmax.hpp>
 
+#include <attention_runs.hpp>
 #include <gpu.hpp>
-#include <narrow.hpp>
 
 using namespace hypersd;
 using gpu::have_device;
@@ -85,6 +85,12 @@ TEST_CASE("CUDA: 16-bit elements are computed with in float and rounded once") {
   CHECK(roundings<bfloat16, Cuda>(Attends{}) < 1.5);
   CHECK(roundings<bfloat16, Cuda>(Products{}) < 1.1);
   CHECK(roundings<hypersd::half, Cuda>(Products{}) < 1.1);
+}
+
+TEST_CASE("CUDA: attention on tensor cores errs by the rounding of weights and result") {
+  if (!have_device()) return;
+  CHECK(attention_runs::worst_excess<bfloat16, Cuda>() < 1);
+  CHECK(attention_runs::worst_excess<hypersd::half, Cuda>() < 1);
 }
 
 TEST_CASE("CUDA: a UNet in bfloat16 is near float, with all its gradients, and so are its samples") {

@@ -25,12 +25,16 @@ struct bfloat16 {
   bfloat16() = default;
   /// Rounds to nearest, ties to even; NaN stays NaN.
   HYPERSD_HD explicit bfloat16(float x) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));  // the same but for a NaN's payload
+#else
     const std::uint32_t u = detail::float_bits(x);
     if ((u & 0x7fffffffU) > 0x7f800000U) {
       bits = static_cast<std::uint16_t>((u >> 16U) | 0x40U);
     } else {
       bits = static_cast<std::uint16_t>((u + 0x7fffU + ((u >> 16U) & 1U)) >> 16U);
     }
+#endif
   }
   // NOLINTNEXTLINE(google-explicit-constructor): loses nothing
   HYPERSD_HD operator float() const { return detail::bits_float(static_cast<std::uint32_t>(bits) << 16U); }
@@ -43,6 +47,9 @@ struct half {
   half() = default;
   /// Rounds to nearest, ties to even; overflow gives infinity, NaN stays NaN.
   HYPERSD_HD explicit half(float x) {
+#if defined(__CUDA_ARCH__)
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));  // the same but for a NaN's payload
+#else
     const std::uint32_t u = detail::float_bits(x);
     const std::uint32_t sign = (u >> 16U) & 0x8000U;
     const std::uint32_t magnitude = u & 0x7fffffffU;
@@ -58,9 +65,15 @@ struct half {
       out = (magnitude - 0x38000000U + 0xfffU + ((magnitude >> 13U) & 1U)) >> 13U;
     }
     bits = static_cast<std::uint16_t>(sign | out);
+#endif
   }
   // NOLINTNEXTLINE(google-explicit-constructor): loses nothing
   HYPERSD_HD operator float() const {
+#if defined(__CUDA_ARCH__)
+    float x = 0;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+    return x;
+#else
     const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000U) << 16U;
     const std::uint32_t exponent = (bits >> 10U) & 0x1fU;
     const std::uint32_t mantissa = bits & 0x3ffU;
@@ -70,6 +83,7 @@ struct half {
     }
     const std::uint32_t e = exponent == 31U ? 0xffU : exponent + 112U;
     return detail::bits_float(sign | (e << 23U) | (mantissa << 13U));
+#endif
   }
 };
 

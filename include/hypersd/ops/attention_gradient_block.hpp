@@ -3,6 +3,7 @@
 
 #include <hypersd/ops/attention_block.hpp>
 #include <hypersd/ops/attention_gradient_cpu.hpp>
+#include <hypersd/ops/attention_mma_block.hpp>
 #include <hypersd/ops/elements.hpp>
 #include <hypersd/ops/reduce.hpp>
 #include <type_traits>
@@ -161,12 +162,27 @@ void with_head_width(std::int64_t dim, F&& f) {
   f(std::integral_constant<int, 128>{});
 }
 
+/// True if tensor cores did it: heads at most 160 wide, by eights, in aligned tensors.
+template <launch::KernelDevice D, Narrow T>
+bool attention_on_tensor_cores(const D& device, const AttentionGeometry& g, const T* q, const T* k, const T* v, T* y,
+                               float* log_sum) {
+  return launch::with_mma_width(g.dim, [&](auto width) {
+    using Body = launch::AttentionMma<T, decltype(width)::value>;
+    if (!Body::fits(g, q, k, v, y)) return false;
+    run_blocks(device, "attention", Body{g, q, k, v, y, log_sum});
+    return true;
+  });
+}
+
 template <launch::KernelDevice D, class T>
 void attention(const D& device, const AttentionGeometry& g, const T* q, const T* k, const T* v, T* y,
                Accumulator<T>* log_sum) {
   if (g.keys == 1) {
     run_elements(device, "attention", launch::FillElements<Accumulator<T>>{log_sum, 0, g.batch * g.heads * g.queries});
     return run_elements(device, "attention", launch::AttentionSingleElements<T>{g, v, y});
+  }
+  if constexpr (Narrow<T>) {
+    if (attention_on_tensor_cores(device, g, q, k, v, y, log_sum)) return;
   }
   with_head_width<256>(g.dim, [&](auto width) {
     run_blocks(device, "attention", launch::AttentionForward<T, decltype(width)::value>{g, q, k, v, y, log_sum});

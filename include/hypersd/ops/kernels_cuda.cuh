@@ -3,11 +3,12 @@
 
 #include <hypersd/core/context_cuda.cuh>
 #include <hypersd/ops/launch.hpp>
+#include <hypersd/ops/mma.hpp>
 
 namespace hypersd::ops::launch {
 
-/// A CUDA thread block of `count` threads as the bodies of ops/rows.hpp see it. Every member ends with a barrier, and
-/// all threads must reach it. The host side of each is empty: it only lets host-device bodies compile.
+/// A CUDA thread block of `count` threads as the bodies of ops/rows.hpp see it. Every member but `alone`, `mma` and `quad` ends
+/// with a barrier, and all threads must reach it. The host side of each is empty: it only lets host-device bodies compile.
 template <int count>
 class CudaBlock {
  public:
@@ -29,6 +30,36 @@ class CudaBlock {
     __syncthreads();
 #else
     (void)f;
+#endif
+  }
+  /// Like `each` without waiting: for what no other thread reads.
+  template <class F>
+  HYPERSD_HD void alone(F&& f) {
+#if defined(__CUDA_ARCH__)
+    f(static_cast<int>(threadIdx.x));
+#else
+    (void)f;
+#endif
+  }
+  /// Each warp's product of the registers that f(thread) returns (ops/mma.hpp); T is bfloat16 or half.
+  template <class T, class F>
+  HYPERSD_HD void mma(F&& f) {
+#if defined(__CUDA_ARCH__)
+    mma_sync<T>(f(static_cast<int>(threadIdx.x)));
+#else
+    (void)f;
+#endif
+  }
+  /// Joins the float& that f(thread) returns over each four neighbouring threads.
+  template <class F, class Join>
+  HYPERSD_HD void quad(F&& f, Join&& join) {
+#if defined(__CUDA_ARCH__)
+    float& x = f(static_cast<int>(threadIdx.x));
+    x = join(x, __shfl_xor_sync(0xffffffffU, x, 1));
+    x = join(x, __shfl_xor_sync(0xffffffffU, x, 2));
+#else
+    (void)f;
+    (void)join;
 #endif
   }
   /// Pairs in a warp, then the warps in order: the same sum every time.
