@@ -130,11 +130,6 @@ class Block {
   template <class T, class F>
   void mma(F&& f) {
     using namespace hypersd::ops::launch;
-    const auto number = [](std::uint32_t pair, int upper) {
-      T x;
-      x.bits = static_cast<std::uint16_t>(pair >> (16 * upper));
-      return static_cast<float>(x);
-    };
     for (int warp = 0; warp < count / 32; ++warp) {
       float a[16][16] = {}, b[16][8] = {};
       std::vector<MmaRegisters> lanes;
@@ -142,8 +137,10 @@ class Block {
         const MmaRegisters m = f(warp * 32 + lane);
         lanes.push_back(m);
         for (int upper = 0; upper < 2; ++upper) {
-          for (int r = 0; r < 4; ++r) a[mma_a(lane, r).row][mma_a(lane, r).col + upper] = number(m.a[r], upper);
-          for (int r = 0; r < 2; ++r) b[mma_b(lane, r).row + upper][mma_b(lane, r).col] = number(m.b[r], upper);
+          for (int r = 0; r < 4; ++r)
+            a[mma_a(lane, r).row][mma_a(lane, r).col + upper] = unpacked<T>(m.a[r], upper == 1);
+          for (int r = 0; r < 2; ++r)
+            b[mma_b(lane, r).row + upper][mma_b(lane, r).col] = unpacked<T>(m.b[r], upper == 1);
         }
       }
       for (int lane = 0; lane < 32; ++lane)

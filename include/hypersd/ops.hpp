@@ -34,3 +34,4 @@
 #include <hypersd/ops/rows.hpp>
 #include <hypersd/ops/softmax.hpp>
 #include <hypersd/ops/tf32.hpp>
+#include <hypersd/ops/words.hpp>

@@ -4,8 +4,7 @@
 #include <concepts>
 #include <cstdint>
 #include <hypersd/core/config.hpp>
-#include <hypersd/core/half.hpp>
-#include <hypersd/core/scalar.hpp>
+#include <hypersd/ops/words.hpp>
 
 /// \file
 /// The product of a warp on tensor cores: C [16, 8] += A [16, 16] B [16, 8] for 16-bit A and B and float C. Its 32
@@ -55,45 +54,6 @@ HYPERSD_HD void mma_sync(const MmaRegisters& r) {
         : "r"(r.a[0]), "r"(r.a[1]), "r"(r.a[2]), "r"(r.a[3]), "r"(r.b[0]), "r"(r.b[1]));
 #else
   (void)r;
-#endif
-}
-
-/// Two numbers rounded to T in one register, the first in its lower half.
-template <Narrow T>
-HYPERSD_HD std::uint32_t packed(float low, float high) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-  std::uint32_t out = 0;
-  if constexpr (std::same_as<T, bfloat16>)
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(out) : "f"(high), "f"(low));
-  else
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(out) : "f"(high), "f"(low));
-  return out;
-#else
-  return static_cast<std::uint32_t>(T(low).bits) | static_cast<std::uint32_t>(T(high).bits) << 16U;
-#endif
-}
-
-/// Memory that one access reads or writes, at a multiple of its size.
-template <int bytes>
-struct alignas(bytes) Word {
-  std::uint32_t v[bytes / 4];
-};
-template <int bytes, Narrow T>
-HYPERSD_HD Word<bytes> load_word(const T* p) {
-#if defined(__CUDA_ARCH__)
-  return *reinterpret_cast<const Word<bytes>*>(p);
-#else
-  Word<bytes> out;
-  __builtin_memcpy(&out, p, bytes);
-  return out;
-#endif
-}
-template <int bytes, Narrow T>
-HYPERSD_HD void store_word(T* p, const Word<bytes>& word) {
-#if defined(__CUDA_ARCH__)
-  *reinterpret_cast<Word<bytes>*>(p) = word;
-#else
-  __builtin_memcpy(static_cast<void*>(p), &word, bytes);
 #endif
 }
 

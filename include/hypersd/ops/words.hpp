@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <hypersd/core/config.hpp>
+#include <hypersd/core/half.hpp>
+#include <hypersd/core/scalar.hpp>
+
+/// \file
+/// Several neighbouring elements in one access: what kernels need that are to run at the speed of memory.
+
+namespace hypersd::ops::launch {
+
+/// Two numbers rounded to T in one register, the first in its lower half.
+template <Narrow T>
+HYPERSD_HD std::uint32_t packed(float low, float high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  std::uint32_t out = 0;
+  if constexpr (std::same_as<T, bfloat16>)
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(out) : "f"(high), "f"(low));
+  else
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(out) : "f"(high), "f"(low));
+  return out;
+#else
+  return static_cast<std::uint32_t>(T(low).bits) | static_cast<std::uint32_t>(T(high).bits) << 16U;
+#endif
+}
+
+/// The number in half `upper` of a register.
+template <Narrow T>
+HYPERSD_HD float unpacked(std::uint32_t pair, bool upper) {
+  if constexpr (std::same_as<T, bfloat16>) {
+    // The upper half of a float is a bfloat16.
+    return hypersd::detail::bits_float(upper ? pair & 0xffff0000U : pair << 16U);
+  } else {
+    T x;
+    x.bits = static_cast<std::uint16_t>(upper ? pair >> 16U : pair);
+    return static_cast<float>(x);
+  }
+}
+
+/// Memory that one access reads or writes, at a multiple of its size.
+template <int bytes>
+struct alignas(bytes) Word {
+  std::uint32_t v[bytes / 4];
+};
+template <int bytes, Floating T>
+HYPERSD_HD Word<bytes> load_word(const T* p) {
+#if defined(__CUDA_ARCH__)
+  return *reinterpret_cast<const Word<bytes>*>(p);
+#else
+  Word<bytes> out;
+  __builtin_memcpy(&out, p, bytes);
+  return out;
+#endif
+}
+template <int bytes, Floating T>
+HYPERSD_HD void store_word(T* p, const Word<bytes>& word) {
+#if defined(__CUDA_ARCH__)
+  *reinterpret_cast<Word<bytes>*>(p) = word;
+#else
+  __builtin_memcpy(static_cast<void*>(p), &word, bytes);
+#endif
+}
+
+/// Reads or writes `n` neighbours, 1 or an even number, the first at a multiple of their size.
+template <int n, Floating T>
+HYPERSD_HD void read_together(const T* from, Accumulator<T>* to) {
+  if constexpr (n == 1) {
+    *to = static_cast<Accumulator<T>>(*from);
+  } else {
+    const auto word = load_word<n* static_cast<int>(sizeof(T))>(from);
+    if constexpr (Narrow<T>)
+      for (int i = 0; i < n; ++i) to[i] = unpacked<T>(word.v[i / 2], i % 2 == 1);
+    else
+      __builtin_memcpy(to, &word, sizeof(word));
+  }
+}
+template <int n, Floating T>
+HYPERSD_HD void write_together(const Accumulator<T>* from, T* to) {
+  if constexpr (n == 1) {
+    *to = static_cast<T>(*from);
+  } else {
+    Word<n* static_cast<int>(sizeof(T))> word;
+    if constexpr (Narrow<T>)
+      for (int i = 0; i < n / 2; ++i) word.v[i] = packed<T>(from[2 * i], from[2 * i + 1]);
+    else
+      __builtin_memcpy(&word, from, sizeof(word));
+    store_word(to, word);
+  }
+}
+
+}  // namespace hypersd::ops::launch
