@@ -83,7 +83,9 @@ TEST_CASE("Noise from a key in device memory is that of the same stream and offs
 
 TEST_CASE("Operands that begin where several elements cannot be read at once") {
   const auto run = []<class D>(D) {
-    const auto odd = [](const char* name) { return numbers::normal<float>({4, 211}, name).template to<D>().slice(1, 4); };
+    const auto odd = [](const char* name) {
+      return numbers::normal<float>({4, 211}, name).template to<D>().slice(1, 4);
+    };
     const auto scales = [](const char* name) { return numbers::normal<float>({3}, name).template to<D>(); };
     ops::AffineStep<float, D> a{odd("x"), scales("xs"), odd("first"), scales("fs")};
     a.noise_scale = scales("ns");
