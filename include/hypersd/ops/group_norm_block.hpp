@@ -27,6 +27,22 @@ struct Pair {
   double first, second;
 };
 
+/// Reads of a thread under way at a time: a block a group leaves a device few threads to hide the memory's latency.
+inline constexpr int reads_ahead = 8;
+
+/// Calls write(position, read(position)) for the positions of a lane; several reads before the first write, which the
+/// compiler cannot tell from an operand.
+template <class Read, class Write>
+HYPERSD_HD void lane_writes(std::int64_t lane, std::int64_t lanes, std::int64_t positions, Read&& read, Write&& write) {
+  std::int64_t p = lane;
+  for (; p + (reads_ahead - 1) * lanes < positions; p += reads_ahead * lanes) {
+    decltype(read(p)) values[reads_ahead];
+    for (int k = 0; k < reads_ahead; ++k) values[k] = read(p + k * lanes);
+    for (int k = 0; k < reads_ahead; ++k) write(p + k * lanes, values[k]);
+  }
+  for (; p < positions; p += lanes) write(p, read(p));
+}
+
 /// Calls add(position, a, b) for the positions of a lane; the sums move on to double every 64 of them.
 template <class T, class F>
 HYPERSD_HD Pair lane_sums(std::int64_t lane, std::int64_t lanes, std::int64_t positions, F&& add) {
@@ -34,7 +50,10 @@ HYPERSD_HD Pair lane_sums(std::int64_t lane, std::int64_t lanes, std::int64_t po
   for (std::int64_t begin = lane; begin < positions; begin += 64 * lanes) {
     T a = 0, b = 0;
     const std::int64_t far = begin + 64 * lanes, end = far < positions ? far : positions;
-    for (std::int64_t p = begin; p < end; p += lanes) add(p, a, b);
+    std::int64_t p = begin;
+    for (; p + (reads_ahead - 1) * lanes < end; p += reads_ahead * lanes)
+      for (int k = 0; k < reads_ahead; ++k) add(p + k * lanes, a, b);
+    for (; p < end; p += lanes) add(p, a, b);
     out.first += static_cast<double>(a);
     out.second += static_cast<double>(b);
   }
@@ -90,13 +109,15 @@ struct GroupNormBlock {
         const std::int64_t channel = group * walk.per + c;
         const A slope = gamma ? A(gamma[channel]) : A(1);
         const A a = inverse * slope, b = offset * slope + (beta ? A(beta[channel]) : A(0));
-        for (std::int64_t p = walk.lane(t); p < g.positions; p += walk.lanes) {
-          const A z = a * from[p * g.channels + c] + b;
-          if constexpr (activation == Activation::silu)
-            to[p * g.channels + c] = converted<T>(Silu{}(z));
-          else
-            to[p * g.channels + c] = converted<T>(z);
-        }
+        lane_writes(
+            walk.lane(t), walk.lanes, g.positions, [&](std::int64_t p) { return from[p * g.channels + c]; },
+            [&](std::int64_t p, T value) {
+              const A z = a * value + b;
+              if constexpr (activation == Activation::silu)
+                to[p * g.channels + c] = converted<T>(Silu{}(z));
+              else
+                to[p * g.channels + c] = converted<T>(z);
+            });
       }
     });
   }
@@ -131,8 +152,9 @@ struct GroupNormGradientBlock {
         Pair part{0, 0};
         const std::int64_t c = walk.channel(t, turn);
         if (c < walk.per) {
+          const A slope = gamma_of(first + c), offset = beta_of(first + c);
           part = lane_sums<A>(walk.lane(t), walk.lanes, g.positions, [&](std::int64_t at, A& s, A& q) {
-            const Inner inner = inner_gradient(begin + at * g.channels + c, first + c, r, m);
+            const Inner inner = inner_gradient(read(begin + at * g.channels + c), slope, offset, r, m);
             s += inner.gradient;
             q += inner.gradient * inner.xhat;
           });
@@ -164,27 +186,32 @@ struct GroupNormGradientBlock {
     const A constant = static_cast<A>(-wide * s * one_over_size - slope * static_cast<double>(mean[i]));
     block.each([&](int t) {
       for (std::int64_t c = walk.channel(t, 0); c < walk.per; c += walk.width) {
-        const A a = r * gamma_of(first + c);
-        for (std::int64_t at = walk.lane(t); at < g.positions; at += walk.lanes) {
-          const std::int64_t j = begin + at * g.channels + c;
-          gx[j] = converted<T>(a * inner_gradient(j, first + c, r, m).gradient + (along * x[j] + constant));
-        }
+        const A slope_of_c = gamma_of(first + c), offset = beta_of(first + c), a = r * slope_of_c;
+        lane_writes(
+            walk.lane(t), walk.lanes, g.positions, [&](std::int64_t at) { return read(begin + at * g.channels + c); },
+            [&](std::int64_t at, const Element& e) {
+              const A gradient = inner_gradient(e, slope_of_c, offset, r, m).gradient;
+              gx[begin + at * g.channels + c] = converted<T>(a * gradient + (along * e.x + constant));
+            });
       }
     });
   }
 
  private:
+  struct Element {
+    T gy, x;
+  };
   struct Inner {
     A gradient, xhat;
   };
+  [[nodiscard]] HYPERSD_HD Element read(std::int64_t j) const { return {gy[j], x[j]}; }
   [[nodiscard]] HYPERSD_HD A gamma_of(std::int64_t channel) const { return gamma ? A(gamma[channel]) : A(1); }
   [[nodiscard]] HYPERSD_HD A beta_of(std::int64_t channel) const { return beta ? A(beta[channel]) : A(0); }
-  /// Gradient of element j before the activation, and its normalised value.
-  [[nodiscard]] HYPERSD_HD Inner inner_gradient(std::int64_t j, std::int64_t channel, A r, A m) const {
-    const A xhat = r * x[j] + m;
-    A inner = gy[j];
-    if constexpr (activation == Activation::silu)
-      inner *= Silu{}.template d<0>(gamma_of(channel) * xhat + beta_of(channel));
+  /// Gradient of an element before the activation, and its normalised value.
+  [[nodiscard]] HYPERSD_HD static Inner inner_gradient(const Element& e, A slope, A offset, A r, A m) {
+    const A xhat = r * e.x + m;
+    A inner = e.gy;
+    if constexpr (activation == Activation::silu) inner *= Silu{}.template d<0>(slope * xhat + offset);
     return {inner, xhat};
   }
 };
