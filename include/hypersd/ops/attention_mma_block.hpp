@@ -22,9 +22,9 @@ struct AttentionMma {
   static constexpr int key_line = padded / 16 % 2 == 1 ? padded : padded + 16, value_line = tile + 16;
   static_assert(width % 8 == 0 && tile == Tile::tile);
 
-  struct Shared {
-    alignas(16) T keys[tile * key_line];
-    alignas(16) T values[width * value_line];  ///< transposed: the sum over the keys is along a line
+  struct Shared {  // bits: shared memory has no initial values
+    alignas(16) std::uint16_t keys[tile * key_line];
+    alignas(16) std::uint16_t values[width * value_line];  ///< transposed: the sum over the keys is along a line
   };
   struct Queries {
     std::uint32_t v[padded / 16 * 4];
@@ -111,7 +111,7 @@ struct AttentionMma {
   static constexpr float lowest = -1e30F;  ///< stands for minus infinity; differences of it stay finite
 
   /// What a lane reads of the right factor at `corner`, whose columns are lines of shared memory.
-  [[nodiscard]] HYPERSD_HD static const T* right(const T* corner, int line, int t) {
+  [[nodiscard]] HYPERSD_HD static const std::uint16_t* right(const std::uint16_t* corner, int line, int t) {
     const MmaPlace p = mma_b(t % 32, 0);
     return corner + p.col * line + mma_inner(p.row);
   }
@@ -156,7 +156,7 @@ struct AttentionMma {
       const int i = n * threads + t, r = i % tile, c = i / tile * 8, place = r / 16 * 16 + mma_inner(r % 16);
       if (c >= width) return;
       unroll<8>([&]<int e>() {
-        shared.values[(c + e) * value_line + place].bits =
+        shared.values[(c + e) * value_line + place] =
             static_cast<std::uint16_t>(from.values[n].v[e / 2] >> (16 * (e % 2)));
       });
     });

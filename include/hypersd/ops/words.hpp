@@ -45,7 +45,7 @@ template <int bytes>
 struct alignas(bytes) Word {
   std::uint32_t v[bytes / 4];
 };
-template <int bytes, Floating T>
+template <int bytes, class T>
 HYPERSD_HD Word<bytes> load_word(const T* p) {
 #if defined(__CUDA_ARCH__)
   return *reinterpret_cast<const Word<bytes>*>(p);
@@ -55,7 +55,7 @@ HYPERSD_HD Word<bytes> load_word(const T* p) {
   return out;
 #endif
 }
-template <int bytes, Floating T>
+template <int bytes, class T>
 HYPERSD_HD void store_word(T* p, const Word<bytes>& word) {
 #if defined(__CUDA_ARCH__)
   *reinterpret_cast<Word<bytes>*>(p) = word;
