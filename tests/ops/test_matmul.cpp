@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <cmath>
 
+#include <hypersd/ops/cast.hpp>
 #include <hypersd/ops/functors.hpp>
 #include <hypersd/ops/linear.hpp>
 #include <numbers.hpp>
@@ -59,6 +60,16 @@ TEST_CASE("linear with an activation is the activation of linear") {
   const auto x = normal({6, 4}, "x"), w = normal({5, 4}, "w"), bias = normal({5}, "bias");
   const auto y = ops::linear(x, w, bias), z = ops::linear(x, w, bias, ops::Silu{});
   for (std::int64_t i = 0; i < y.size(); ++i) CHECK(z[i] == doctest::Approx(y[i] / (1 + std::exp(-y[i]))));
+}
+
+TEST_CASE_TEMPLATE("linear over no columns is its bias, whatever was in memory", T, double, float, bfloat16) {
+  const auto bias = ops::cast<T>(numbers::normal({5}, "b"));
+  for (const bool biased : {true, false}) {
+    { const auto used = Tensor<T>::full(Shape{4, 5}, T(7.0F)); }  // the pool hands this memory out again
+    const auto y = ops::linear(Tensor<T>(Shape{4, 0}), Tensor<T>(Shape{5, 0}), biased ? bias : Tensor<T>{});
+    for (std::int64_t i = 0; i < y.size(); ++i)
+      CHECK(static_cast<float>(y[i]) == (biased ? static_cast<float>(bias[i % 5]) : 0.0F));
+  }
 }
 
 TEST_CASE("linear is x W^T + b for any leading axes") {

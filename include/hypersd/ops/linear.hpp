@@ -14,7 +14,8 @@ Tensor<T, D> linear(const Tensor<T, D>& x, const Tensor<T, D>& w, const Tensor<T
   require<ShapeError>(!bias.defined() || (bias.rank() == 1 && bias.dim(0) == w.dim(0)), "linear: bias ", bias.shape(),
                       " for weight ", w.shape());
   Tensor<T, D> y(x.shape().with(-1, w.dim(0)));
-  backend::linear(D{}, x.size() / std::max<std::int64_t>(1, w.dim(1)), w.dim(0), w.dim(1), x.data(), w.data(),
+  // Rows are counted in y: x has no element where the summed axis has none.
+  backend::linear(D{}, y.size() / std::max<std::int64_t>(1, w.dim(0)), w.dim(0), w.dim(1), x.data(), w.data(),
                   bias.data(), y.data());
   return y;
 }
