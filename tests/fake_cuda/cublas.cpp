@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuBLAS and cuBLASLt: handles, descriptions, and products that are only written down.
+// cuBLAS and cuBLASLt: handles, descriptions, and products; those of cuBLASLt are carried out where kernels are.
 #include <cublasLt.h>
 #include <cublas_v2.h>
 
-#include <fake_cuda/state.hpp>
+#include <cstring>
+#include <fake_cuda/product.hpp>
+#include <stdexcept>
 
 struct cublasContext {
   cudaStream_t stream = nullptr;
@@ -35,14 +37,43 @@ cublasStatus_t describe(X** out) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t product(cudaStream_t stream, const void* a, const void* b, const void* c) {
-  const cudaError_t status = enqueue(stream, cudaGraphNodeTypeKernel, [=] {
+cublasStatus_t product(cudaStream_t stream, const void* a, const void* b, const void* c,
+                       std::function<cudaError_t()> work = {}) {
+  if (device().runs_kernels && !work) throw std::logic_error("only products of cuBLASLt are carried out");
+  const cudaError_t status = enqueue(stream, cudaGraphNodeTypeKernel, [=, work = std::move(work)] {
     for (const void* p : {a, b, c})
       if (!behind(p, 1)) return refuse(cudaErrorInvalidValue, "product of memory that is not allocated");
     ++state().counts.products;
-    return cudaSuccess;
+    return work && device().runs_kernels ? work() : cudaSuccess;
   });
   return status == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+}
+
+/// What this cuBLASLt keeps in a description's opaque bytes.
+template <class X, class Opaque>
+X kept_in(const Opaque* from) {
+  static_assert(sizeof(X) <= sizeof(*from->data) * (sizeof(from->data) / sizeof(*from->data)));
+  X out;
+  std::memcpy(&out, from->data, sizeof(X));
+  return out;
+}
+template <class X, class Opaque>
+void keep_in(Opaque* to, const X& x) {
+  std::memcpy(to->data, &x, sizeof(X));
+}
+template <class Field>
+void put(Field& field, const void* value, std::size_t size) {
+  if (size != sizeof(Field)) throw std::logic_error("an attribute of another size");
+  std::memcpy(&field, value, size);
+}
+double scalar(const void* p, cudaDataType_t type) {
+  double wide = 0;
+  float narrow = 0;
+  if (type == CUDA_R_64F)
+    std::memcpy(&wide, p, sizeof(wide));
+  else
+    std::memcpy(&narrow, p, sizeof(narrow));
+  return type == CUDA_R_64F ? wide : static_cast<double>(narrow);
 }
 
 }  // namespace
@@ -92,31 +123,53 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t h, cublasOperation_t, c
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* h) { return create(h, "cublasLtCreate"); }
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t h) { return destroy(h); }
-cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* d, cublasComputeType_t, cudaDataType_t) {
-  return describe(d);
-}
-cublasStatus_t cublasLtMatmulDescInit_internal(cublasLtMatmulDesc_t, std::size_t, cublasComputeType_t, cudaDataType_t) {
+cublasStatus_t cublasLtMatmulDescInit_internal(cublasLtMatmulDesc_t d, std::size_t, cublasComputeType_t compute,
+                                               cudaDataType_t scale) {
+  keep_in(d, Product{compute, scale, CUBLAS_OP_N, CUBLAS_OP_N, CUBLASLT_EPILOGUE_DEFAULT, nullptr});
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatrixLayoutInit_internal(cublasLtMatrixLayout_t, std::size_t, cudaDataType, std::uint64_t,
-                                                 std::uint64_t, std::int64_t) {
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* d, cublasComputeType_t compute, cudaDataType_t scale) {
+  const cublasStatus_t status = describe(d);
+  return status == CUBLAS_STATUS_SUCCESS ? cublasLtMatmulDescInit_internal(*d, sizeof(**d), compute, scale) : status;
+}
+cublasStatus_t cublasLtMatrixLayoutInit_internal(cublasLtMatrixLayout_t l, std::size_t, cudaDataType type,
+                                                 std::uint64_t rows, std::uint64_t cols, std::int64_t lead) {
+  keep_in(l, Matrix{type, static_cast<std::int64_t>(rows), static_cast<std::int64_t>(cols), lead, 0, 1});
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulPreferenceInit_internal(cublasLtMatmulPreference_t, std::size_t) {
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t d) { return destroy(d); }
-cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t, const void*,
-                                              std::size_t) {
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMatmulDescAttributes_t what,
+                                              const void* value, std::size_t size) {
+  auto p = kept_in<Product>(d);
+  switch (what) {
+    case CUBLASLT_MATMUL_DESC_TRANSA: put(p.transpose_a, value, size); break;
+    case CUBLASLT_MATMUL_DESC_TRANSB: put(p.transpose_b, value, size); break;
+    case CUBLASLT_MATMUL_DESC_EPILOGUE: put(p.epilogue, value, size); break;
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER: put(p.bias, value, size); break;
+    default: return CUBLAS_STATUS_INVALID_VALUE;
+  }
+  keep_in(d, p);
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* l, cudaDataType, std::uint64_t, std::uint64_t,
-                                          std::int64_t) {
-  return describe(l);
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* l, cudaDataType type, std::uint64_t rows,
+                                          std::uint64_t cols, std::int64_t lead) {
+  const cublasStatus_t status = describe(l);
+  return status == CUBLAS_STATUS_SUCCESS ? cublasLtMatrixLayoutInit_internal(*l, sizeof(**l), type, rows, cols, lead)
+                                         : status;
 }
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t l) { return destroy(l); }
-cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t, cublasLtMatrixLayoutAttribute_t, const void*,
-                                                std::size_t) {
+cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t l, cublasLtMatrixLayoutAttribute_t what,
+                                                const void* value, std::size_t size) {
+  auto m = kept_in<Matrix>(l);
+  switch (what) {
+    case CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT: put(m.batch, value, size); break;
+    case CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET: put(m.stride, value, size); break;
+    default: return CUBLAS_STATUS_INVALID_VALUE;
+  }
+  keep_in(l, m);
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* p) { return describe(p); }
@@ -137,11 +190,16 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   }
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t, const void*, const void* a,
-                              cublasLtMatrixLayout_t, const void* b, cublasLtMatrixLayout_t, const void*, const void*,
-                              cublasLtMatrixLayout_t, void* d, cublasLtMatrixLayout_t, const cublasLtMatmulAlgo_t*,
-                              void*, std::size_t, cudaStream_t stream) {
-  return product(stream, a, b, d);
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t d, const void* alpha, const void* a,
+                              cublasLtMatrixLayout_t of_a, const void* b, cublasLtMatrixLayout_t of_b, const void* beta,
+                              const void* c, cublasLtMatrixLayout_t, void* out, cublasLtMatrixLayout_t of_out,
+                              const cublasLtMatmulAlgo_t*, void*, std::size_t, cudaStream_t stream) {
+  const auto p = kept_in<Product>(d);
+  if (c != out) return CUBLAS_STATUS_NOT_SUPPORTED;  // by this one
+  return product(
+      stream, a, b, out,
+      [=, x = scalar(alpha, p.scale), y = scalar(beta, p.scale), ma = kept_in<Matrix>(of_a), mb = kept_in<Matrix>(of_b),
+       md = kept_in<Matrix>(of_out)] { return multiply(p, x, ma, a, mb, b, y, md, out); });
 }
 
 }  // extern "C"

@@ -3,14 +3,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 /// \file
-/// A stand-in for the CUDA runtime, cuBLAS and cuDNN, linked in their place, so that the host side of the CUDA backend runs on
-/// a machine without a GPU: what it launches, copies, waits for, allocates and records in graphs. Copies and memsets
-/// are done; kernels, products and convolutions are only written down, and memory begins as zeros. Device pointers cannot be read by
-/// the host. For one thread at a time.
+/// A stand-in for the CUDA runtime, cuBLAS and cuDNN, linked in their place, so that the host side of the CUDA backend
+/// runs on a machine without a GPU: what it launches, copies, waits for, allocates and records in graphs. Copies and
+/// memsets are done. Kernels and products are only written down, and memory begins as zeros, or
+/// (`Device::runs_kernels`) they are carried out, kernels from the PTX in the program, and memory begins as NaN.
+/// Convolutions of cuDNN are only written down. Device pointers cannot be read by the host. For one thread at a time.
 
 namespace fake_cuda {
 
@@ -18,10 +20,30 @@ namespace fake_cuda {
 struct Device {
   bool present = true;
   int major = 9, minor = 0;
-  std::size_t memory = std::size_t{4} << 30;
+  std::size_t memory = std::size_t{80} << 30;
   bool runs_program = true;  ///< whether the program holds code for it
+  /// Whether kernels and products are carried out. At first, whether FAKE_CUDA_RUNS_KERNELS is in the environment.
+  bool runs_kernels = false;
+  /// Whether blocks, warps and threads of a kernel run in the other order. At first, whether FAKE_CUDA_BACKWARD is
+  /// there.
+  bool backward = false;
+  bool meters = false;  ///< whether `metered()` is kept of kernels that are carried out; slow
 };
 Device& device();
+
+/// What warps have asked of one kind of memory.
+struct Traffic {
+  std::int64_t requests = 0;  ///< instructions of a warp
+  std::int64_t moved = 0;     ///< sectors of 32 bytes of global memory; turns of the banks of shared memory
+  std::int64_t least = 0;     ///< as many as would do for what was asked, in other places
+};
+/// What a kernel has done since `reset()`.
+struct Metered {
+  std::int64_t instructions = 0;  ///< of PTX, by all threads
+  Traffic reads, writes, shared;
+};
+/// By the kernel's name, demangled.
+const std::map<std::string, Metered>& metered();
 
 /// Calls since `reset()`. What is recorded in a graph counts when the graph is launched.
 struct Counts {

@@ -2,6 +2,7 @@
 // Device memory: addresses that the host cannot read, the pool, copies and memsets.
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fake_cuda/state.hpp>
@@ -36,8 +37,11 @@ cudaError_t take(Block& b) {
   } else if (s.used + s.kept + b.size > s.device.memory) {
     return cudaErrorMemoryAllocation;
   }
+  // Costs what is used of it.
+  b.bytes.reset(static_cast<char*>(std::calloc(std::max<std::size_t>(b.size, 1), 1)));
+  if (!b.bytes) return cudaErrorMemoryAllocation;
   s.used += b.size;
-  b.bytes = std::make_unique<char[]>(b.size);
+  if (s.device.runs_kernels) std::memset(b.bytes.get(), 0xff, b.size);
   b.live = true;
   ++s.counts.allocations;
   return cudaSuccess;
@@ -49,6 +53,7 @@ void give(Block& b) {
   s.kept += b.size;
   ++s.free[b.size];
   b.bytes.reset();
+  b.uses.reset();
   b.live = false;
 }
 

@@ -9,18 +9,25 @@
 namespace fake_cuda {
 
 State& state() {
-  static State* s = new State;  // kernels are registered before and freed after everything else
+  static State* s = [] {  // kernels are registered before and freed after everything else
+    auto* out = new State;
+    out->device.runs_kernels = std::getenv("FAKE_CUDA_RUNS_KERNELS") != nullptr;
+    out->device.backward = std::getenv("FAKE_CUDA_BACKWARD") != nullptr;
+    return out;
+  }();
   return *s;
 }
 Device& device() { return state().device; }
 Counts counts() { return state().counts; }
 const std::vector<std::string>& kernels() { return state().kernels; }
 const std::vector<std::string>& faults() { return state().faults; }
+const std::map<std::string, Metered>& metered() { return state().metered; }
 void reset() {
   State& s = state();
   s.counts = {};
   s.kernels.clear();
   s.faults.clear();
+  s.metered.clear();
   s.failing.clear();
   s.last = s.pending = cudaSuccess;
 }
@@ -73,7 +80,8 @@ struct Configuration {
 };
 std::vector<Configuration> configurations;
 
-cudaError_t launch(const void* kernel, dim3 grid, dim3 block, std::size_t shared, cudaStream_t stream) {
+cudaError_t launch(const void* kernel, dim3 grid, dim3 block, void** arguments, std::size_t shared,
+                   cudaStream_t stream) {
   State& s = state();
   const auto found = s.names.find(kernel);
   if (found == s.names.end()) return refuse(cudaErrorInvalidDeviceFunction, "launch of an unknown kernel");
@@ -83,10 +91,13 @@ cudaError_t launch(const void* kernel, dim3 grid, dim3 block, std::size_t shared
   const bool fits = grid.x >= 1 && grid.x <= 2147483647U && grid.y >= 1 && grid.y <= 65535 && grid.z >= 1 &&
                     grid.z <= 65535 && threads >= 1 && threads <= 1024 && block.z <= 64 && shared <= 227U * 1024;
   if (!fits) return refuse(cudaErrorInvalidConfiguration, name + ": launch out of bounds");
-  return enqueue(stream, cudaGraphNodeTypeKernel, [&s, &name] {
+  std::function<cudaError_t()> work;
+  if (device().runs_kernels) work = running(kernel, grid, block, arguments, shared);
+  return enqueue(stream, cudaGraphNodeTypeKernel, [&s, &name, work = std::move(work)] {
     ++s.counts.kernels;
     s.kernels.push_back(name);
     if (!s.failing.empty() && name.find(s.failing) != std::string::npos) s.pending = cudaErrorIllegalAddress;
+    if (work && s.pending == cudaSuccess) s.pending = work();
     return cudaSuccess;
   });
 }
@@ -112,9 +123,10 @@ void** __cudaRegisterFatBinary(void* binary) { return static_cast<void**>(binary
 void __cudaRegisterFatBinaryEnd(void**) {}
 void __cudaUnregisterFatBinary(void**) {}
 char __cudaInitModule(void**) { return 1; }
-void __cudaRegisterFunction(void**, const char* host, char*, const char* name, int, uint3*, uint3*, dim3*, dim3*,
+void __cudaRegisterFunction(void** binary, const char* host, char*, const char* name, int, uint3*, uint3*, dim3*, dim3*,
                             int*) {
   state().names[host] = demangled(name);
+  remember(host, binary, name);
 }
 void __cudaRegisterVar(void**, char*, char*, const char*, int, std::size_t, int, int) {}
 unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, std::size_t shared, CUstream_st* stream) {
@@ -134,27 +146,30 @@ cudaError_t __cudaGetKernel(cudaKernel_t* kernel, const void* host) {
   *kernel = static_cast<cudaKernel_t>(const_cast<void*>(host));
   return cudaSuccess;
 }
-cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void**, std::size_t shared,
+cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** args, std::size_t shared,
                                cudaStream_t stream) {
-  return launch(kernel, grid, block, shared, stream);
+  return launch(kernel, grid, block, args, shared, stream);
 }
 cudaError_t __cudaLaunchKernel_ptsz(cudaKernel_t kernel, dim3 grid, dim3 block, void** args, std::size_t shared,
                                     cudaStream_t stream) {
   return __cudaLaunchKernel(kernel, grid, block, args, shared, stream);
 }
-cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void**, std::size_t shared,
+cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** args, std::size_t shared,
                              cudaStream_t stream) {
-  return launch(kernel, grid, block, shared, stream);
+  return launch(kernel, grid, block, args, shared, stream);
 }
-cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* c, const void* kernel, void**) {
-  return launch(kernel, c->gridDim, c->blockDim, c->dynamicSmemBytes, c->stream);
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* c, const void* kernel, void** args) {
+  return launch(kernel, c->gridDim, c->blockDim, args, c->dynamicSmemBytes, c->stream);
 }
 cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
   static cudaStreamCaptureMode current = cudaStreamCaptureModeThreadLocal;
   std::swap(*mode, current);
   return cudaSuccess;
 }
-cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return cudaSuccess; }
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute what, int value) {
+  if (what == cudaFuncAttributeMaxDynamicSharedMemorySize) allow_shared(kernel, static_cast<std::size_t>(value));
+  return cudaSuccess;
+}
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* out, const void*) {
   *out = {};
   out->maxThreadsPerBlock = 1024;
@@ -259,7 +274,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return enqueue(stream, cudaGraphNodeTypeEventRecord, [event] {
     const Counts& c = state().counts;
-    event->work = c.kernels + c.products + c.convolutions;
+    event->work = c.kernels + c.products + c.convolutions + c.copies;
     return cudaSuccess;
   });
 }
@@ -267,7 +282,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t, unsigned) {
   return enqueue(stream, cudaGraphNodeTypeWaitEvent, [] { return cudaSuccess; });
 }
 cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
-/// A kernel, product or convolution takes a millisecond.
+/// A kernel, product, convolution or copy takes a millisecond.
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t begin, cudaEvent_t end) {
   *ms = static_cast<float>(end->work - begin->work);
   return cudaSuccess;

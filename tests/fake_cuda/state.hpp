@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstdlib>
 #include <fake_cuda/fake_cuda.hpp>
 #include <functional>
 #include <map>
@@ -28,22 +29,27 @@ struct CUstream_st {
   bool invalid = false;  ///< a call has broken the capture
 };
 struct CUevent_st {
-  std::int64_t work = 0;  ///< kernels, products and convolutions before it
+  std::int64_t work = 0;  ///< kernels, products, convolutions and copies before it
 };
 
 namespace fake_cuda {
 
+struct Free {
+  void operator()(char* p) const { std::free(p); }
+};
 struct Block {
-  std::unique_ptr<char[]> bytes;  ///< null while graph memory is not allocated by a launch
+  std::unique_ptr<char[], Free> bytes;  ///< null while graph memory is not allocated by a launch
   std::size_t size = 0;
   bool live = false;
   bool graph = false;
+  std::shared_ptr<void> uses;  ///< by kernels: whatever watches for races keeps it here
 };
 
 struct State {
   Device device;
   Counts counts;
   std::vector<std::string> kernels, faults;
+  std::map<std::string, Metered> metered;
   std::string failing;
   cudaError_t last = cudaSuccess;     ///< what cudaGetLastError says
   cudaError_t pending = cudaSuccess;  ///< of a kernel, told at the next wait
@@ -68,6 +74,13 @@ bool breaks_capture(const char* call);
 cudaError_t enqueue(cudaStream_t stream, cudaGraphNodeType type, std::function<cudaError_t()> work);
 /// Host memory behind `n` bytes of device memory; null where they are not allocated.
 char* behind(const void* device, std::size_t n);
+/// What a launch does on a device that runs kernels. Reads the arguments at once. Throws std::runtime_error where the
+/// program has no readable code for it.
+std::function<cudaError_t()> running(const void* kernel, dim3 grid, dim3 block, void** arguments, std::size_t shared);
+/// Remembers which binary has the code of a kernel, and its name there.
+void remember(const void* kernel, const void* binary, const char* name);
+/// Shared memory that launches of a kernel may ask for on top of 48 KiB.
+void allow_shared(const void* kernel, std::size_t bytes);
 bool is_device(const void* p);
 
 }  // namespace fake_cuda
