@@ -77,7 +77,7 @@ void linear(const emulated::Kernels&, A&&... a) {
 #include <hypersd/ops/affine_step_elements.hpp>
 #include <hypersd/ops/attention_gradient_block.hpp>
 #include <hypersd/ops/elements.hpp>
-#include <hypersd/ops/group_norm_block.hpp>
+#include <hypersd/ops/group_norm_kernels.hpp>
 #include <hypersd/ops/mma.hpp>
 #include <hypersd/ops/patches.hpp>
 #include <hypersd/ops/rows.hpp>

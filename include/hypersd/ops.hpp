@@ -18,6 +18,9 @@
 #include <hypersd/ops/gated.hpp>
 #include <hypersd/ops/gather.hpp>
 #include <hypersd/ops/group_norm_block.hpp>
+#include <hypersd/ops/group_norm_chunks.hpp>
+#include <hypersd/ops/group_norm_gradient_chunks.hpp>
+#include <hypersd/ops/group_norm_kernels.hpp>
 #include <hypersd/ops/in_float.hpp>
 #include <hypersd/ops/launch.hpp>
 #include <hypersd/ops/linear.hpp>

@@ -17,7 +17,9 @@ TEST_CASE("Group normalisation by kernels: fewer, as many and more channels than
   };
   for (const Size& s :
        {Size{{2, 3, 5, 8}, 4}, Size{{1, 9, 9, 12}, 4}, Size{{3, 1, 1, 6}, 6}, Size{{2, 4, 4, 20}, 2},
-        Size{{1, 2, 3, 256}, 1}, Size{{1, 3, 2, 600}, 2}, Size{{1, 3, 2, 600}, 1}, Size{{1, 40, 50, 10}, 1}}) {
+        Size{{1, 2, 3, 256}, 1}, Size{{1, 3, 2, 600}, 2}, Size{{1, 3, 2, 600}, 1}, Size{{1, 40, 50, 10}, 1},
+        // In chunks: words that two groups share, several chunks, more words than threads, one position.
+        Size{{2, 32, 33, 24}, 3}, Size{{3, 64, 64, 40}, 4}, Size{{2, 6, 7, 1040}, 2}, Size{{1, 1, 1, 4096}, 1}}) {
     for (const Activation act : {Activation::none, Activation::silu}) {
       INFO(s.x.str() << " in " << s.groups);
       CHECK(distance_to_cpu([&]<class D>(D) {
@@ -34,6 +36,30 @@ TEST_CASE("Group normalisation by kernels: fewer, as many and more channels than
             }) < 1e-4);
     }
   }
+}
+
+TEST_CASE("Chunks of large maps: each position in one, and where they will do") {
+  using ops::launch::GroupChunks;
+  for (const std::int64_t batch : {1, 3, 16, 5000})
+    for (const std::int64_t positions : {1, 7, 4096, 100000}) {
+      const GroupChunks chunks({batch, positions, 320, 32});
+      CHECK(chunks.blocks() <= std::max<std::int64_t>(1056, batch));
+      std::int64_t next = 0;
+      for (std::int64_t i = 0; i < chunks.count; ++i) {
+        const auto range = chunks.positions(i);
+        REQUIRE(range.begin == next);
+        REQUIRE(range.end >= range.begin);
+        next = range.end;
+      }
+      CHECK(next == positions);
+    }
+  alignas(16) const float data[8] = {};
+  CHECK(GroupChunks::fits<float>({1, 4096, 320, 32}, {data, data + 4}));
+  CHECK_FALSE(GroupChunks::fits<float>({1, 4096, 320, 32}, {data, data + 1}));
+  CHECK_FALSE(GroupChunks::fits<float>({1, 4096, 30, 3}, {data}));
+  CHECK_FALSE(GroupChunks::fits<float>({1, 64, 320, 32}, {data}));
+  alignas(32) const double wide[4] = {};
+  CHECK_FALSE(GroupChunks::fits<double>({1, 4096, 320, 32}, {wide}));
 }
 
 TEST_CASE("Every element of a group has one thread") {

@@ -30,17 +30,17 @@ struct Pair {
 /// Reads of a thread under way at a time: a block a group leaves a device few threads to hide the memory's latency.
 inline constexpr int reads_ahead = 8;
 
-/// Calls write(position, read(position)) for the positions of a lane; several reads before the first write, which the
-/// compiler cannot tell from an operand.
-template <class Read, class Write>
-HYPERSD_HD void lane_writes(std::int64_t lane, std::int64_t lanes, std::int64_t positions, Read&& read, Write&& write) {
-  std::int64_t p = lane;
-  for (; p + (reads_ahead - 1) * lanes < positions; p += reads_ahead * lanes) {
-    decltype(read(p)) values[reads_ahead];
-    for (int k = 0; k < reads_ahead; ++k) values[k] = read(p + k * lanes);
-    for (int k = 0; k < reads_ahead; ++k) write(p + k * lanes, values[k]);
+/// Calls use(position, read(position)) for the positions of a lane in `range`; `ahead` reads before the first use: the
+/// compiler cannot tell what that writes from an operand.
+template <int ahead, class Read, class Use>
+HYPERSD_HD void each_position(std::int64_t lane, std::int64_t lanes, Range range, Read&& read, Use&& use) {
+  std::int64_t p = range.begin + lane;
+  for (; p + (ahead - 1) * lanes < range.end; p += ahead * lanes) {
+    decltype(read(p)) values[ahead];
+    for (int k = 0; k < ahead; ++k) values[k] = read(p + k * lanes);
+    for (int k = 0; k < ahead; ++k) use(p + k * lanes, values[k]);
   }
-  for (; p < positions; p += lanes) write(p, read(p));
+  for (; p < range.end; p += lanes) use(p, read(p));
 }
 
 /// Calls add(position, a, b) for the positions of a lane; the sums move on to double every 64 of them.
@@ -59,6 +59,40 @@ HYPERSD_HD Pair lane_sums(std::int64_t lane, std::int64_t lanes, std::int64_t po
   }
   return out;
 }
+
+/// Mean and 1 / standard deviation of a group from the sums of `size` deviations from `pivot` and of their squares.
+struct GroupMoments {
+  double center, rstd;
+  template <class A>
+  HYPERSD_HD static GroupMoments of(double sum, double square, A pivot, std::int64_t size, double eps) {
+    const double one_over_size = 1.0 / static_cast<double>(size);
+    const double shift = sum * one_over_size, spread = (square - shift * sum) * one_over_size;
+    return {static_cast<double>(pivot) + shift, A(1) / math::sqrt(static_cast<A>((spread > 0 ? spread : 0) + eps))};
+  }
+};
+
+/// An element of the result before and of the gradient behind the activation, in the terms of its gradient.
+template <class A>
+struct InnerGradient {
+  A gradient, xhat;
+};
+/// Gradient of an element before the activation, and its normalised value r x + m.
+template <Activation activation, class A>
+HYPERSD_HD InnerGradient<A> inner_gradient(A gy, A x, A slope, A offset, A r, A m) {
+  const A xhat = r * x + m;
+  if constexpr (activation == Activation::silu) gy *= Silu{}.template d<0>(slope * xhat + offset);
+  return {gy, xhat};
+}
+/// gx = rstd gamma gradient + along x + constant, from the group's sums of gamma gradient and of gamma gradient xhat.
+template <class A>
+struct GroupSlope {
+  A along, constant;
+  HYPERSD_HD static GroupSlope of(double sum, double product, A mean, A rstd, std::int64_t size) {
+    const double wide = static_cast<double>(rstd), one_over_size = 1.0 / static_cast<double>(size);
+    const double slope = -wide * wide * product * one_over_size;
+    return {static_cast<A>(slope), static_cast<A>(-wide * sum * one_over_size - slope * static_cast<double>(mean))};
+  }
+};
 
 /// Mean and variance from sums of deviations from the group's first element, then y = act(gamma xhat + beta).
 template <class T, Activation activation>
@@ -95,22 +129,19 @@ struct GroupNormBlock {
     });
     const double sum = block.template sum<double>([&](int t) { return sums[t].first; });
     const double square = block.template sum<double>([&](int t) { return sums[t].second; });
-    const double one_over_size = 1.0 / static_cast<double>(g.positions * walk.per);
-    const double shift = sum * one_over_size, spread = (square - shift * sum) * one_over_size;
-    const double center = static_cast<double>(pivot) + shift;
-    const A inverse = A(1) / math::sqrt(static_cast<A>((spread > 0 ? spread : 0) + eps));
-    const A offset = static_cast<A>(-center) * inverse;
+    const auto moments = GroupMoments::of<A>(sum, square, pivot, g.positions * walk.per, eps);
+    const A inverse = static_cast<A>(moments.rstd), offset = static_cast<A>(-moments.center) * inverse;
     block.each([&](int t) {
       if (t == 0) {
-        mean[i] = static_cast<A>(center);
+        mean[i] = static_cast<A>(moments.center);
         rstd[i] = inverse;
       }
       for (std::int64_t c = walk.channel(t, 0); c < walk.per; c += walk.width) {
         const std::int64_t channel = group * walk.per + c;
         const A slope = gamma ? A(gamma[channel]) : A(1);
         const A a = inverse * slope, b = offset * slope + (beta ? A(beta[channel]) : A(0));
-        lane_writes(
-            walk.lane(t), walk.lanes, g.positions, [&](std::int64_t p) { return from[p * g.channels + c]; },
+        each_position<reads_ahead>(
+            walk.lane(t), walk.lanes, {0, g.positions}, [&](std::int64_t p) { return from[p * g.channels + c]; },
             [&](std::int64_t p, T value) {
               const A z = a * value + b;
               if constexpr (activation == Activation::silu)
@@ -154,9 +185,9 @@ struct GroupNormGradientBlock {
         if (c < walk.per) {
           const A slope = gamma_of(first + c), offset = beta_of(first + c);
           part = lane_sums<A>(walk.lane(t), walk.lanes, g.positions, [&](std::int64_t at, A& s, A& q) {
-            const Inner inner = inner_gradient(read(begin + at * g.channels + c), slope, offset, r, m);
-            s += inner.gradient;
-            q += inner.gradient * inner.xhat;
+            const auto e = inner(read(begin + at * g.channels + c), slope, offset, r, m);
+            s += e.gradient;
+            q += e.gradient * e.xhat;
           });
         }
         shared.sum[t] = part.first;
@@ -180,18 +211,16 @@ struct GroupNormGradientBlock {
     }
     const double s = block.template sum<double>([&](int t) { return sums[t].first; });
     const double p = block.template sum<double>([&](int t) { return sums[t].second; });
-    const double wide = static_cast<double>(r), one_over_size = 1.0 / static_cast<double>(g.positions * walk.per);
-    const double slope = -wide * wide * p * one_over_size;
-    const A along = static_cast<A>(slope);
-    const A constant = static_cast<A>(-wide * s * one_over_size - slope * static_cast<double>(mean[i]));
+    const auto line = GroupSlope<A>::of(s, p, mean[i], r, g.positions * walk.per);
     block.each([&](int t) {
       for (std::int64_t c = walk.channel(t, 0); c < walk.per; c += walk.width) {
         const A slope_of_c = gamma_of(first + c), offset = beta_of(first + c), a = r * slope_of_c;
-        lane_writes(
-            walk.lane(t), walk.lanes, g.positions, [&](std::int64_t at) { return read(begin + at * g.channels + c); },
+        each_position<reads_ahead>(
+            walk.lane(t), walk.lanes, {0, g.positions},
+            [&](std::int64_t at) { return read(begin + at * g.channels + c); },
             [&](std::int64_t at, const Element& e) {
-              const A gradient = inner_gradient(e, slope_of_c, offset, r, m).gradient;
-              gx[begin + at * g.channels + c] = converted<T>(a * gradient + (along * e.x + constant));
+              const A gradient = inner(e, slope_of_c, offset, r, m).gradient;
+              gx[begin + at * g.channels + c] = converted<T>(a * gradient + (line.along * e.x + line.constant));
             });
       }
     });
@@ -201,48 +230,12 @@ struct GroupNormGradientBlock {
   struct Element {
     T gy, x;
   };
-  struct Inner {
-    A gradient, xhat;
-  };
   [[nodiscard]] HYPERSD_HD Element read(std::int64_t j) const { return {gy[j], x[j]}; }
   [[nodiscard]] HYPERSD_HD A gamma_of(std::int64_t channel) const { return gamma ? A(gamma[channel]) : A(1); }
   [[nodiscard]] HYPERSD_HD A beta_of(std::int64_t channel) const { return beta ? A(beta[channel]) : A(0); }
-  /// Gradient of an element before the activation, and its normalised value.
-  [[nodiscard]] HYPERSD_HD static Inner inner_gradient(const Element& e, A slope, A offset, A r, A m) {
-    const A xhat = r * e.x + m;
-    A inner = e.gy;
-    if constexpr (activation == Activation::silu) inner *= Silu{}.template d<0>(slope * xhat + offset);
-    return {inner, xhat};
+  [[nodiscard]] HYPERSD_HD static InnerGradient<A> inner(const Element& e, A slope, A offset, A r, A m) {
+    return inner_gradient<activation>(widened(e.gy), widened(e.x), slope, offset, r, m);
   }
 };
 
 }  // namespace hypersd::ops::launch
-
-namespace hypersd::ops::backend {
-
-template <launch::KernelDevice D, class T>
-void group_norm(const D& device, const GroupNormGeometry& g, const T* x, const T* gamma, const T* beta, double eps,
-                Activation activation, T* y, Accumulator<T>* mean, Accumulator<T>* rstd) {
-  using enum Activation;
-  if (activation == silu) {
-    run_blocks(device, "group_norm", launch::GroupNormBlock<T, silu>{g, x, gamma, beta, eps, y, mean, rstd});
-  } else {
-    run_blocks(device, "group_norm", launch::GroupNormBlock<T, none>{g, x, gamma, beta, eps, y, mean, rstd});
-  }
-}
-
-template <launch::KernelDevice D, class T>
-void group_norm_gradient(const D& device, const GroupNormGeometry& g, const T* gy, const T* x, const T* gamma,
-                         const T* beta, const Accumulator<T>* mean, const Accumulator<T>* rstd, Activation activation,
-                         T* gx, Accumulator<T>* gamma_parts, Accumulator<T>* beta_parts) {
-  using enum Activation;
-  if (activation == silu) {
-    run_blocks(device, "group_norm_gradient",
-               launch::GroupNormGradientBlock<T, silu>{g, gy, x, gamma, beta, mean, rstd, gx, gamma_parts, beta_parts});
-  } else {
-    run_blocks(device, "group_norm_gradient",
-               launch::GroupNormGradientBlock<T, none>{g, gy, x, gamma, beta, mean, rstd, gx, gamma_parts, beta_parts});
-  }
-}
-
-}  // namespace hypersd::ops::backend

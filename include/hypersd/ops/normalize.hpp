@@ -6,7 +6,7 @@
 #include <hypersd/ops/layer_norm_cpu.hpp>
 #include <hypersd/ops/reduce.hpp>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/group_norm_block.hpp>
+#include <hypersd/ops/group_norm_kernels.hpp>
 #include <hypersd/ops/kernels_cuda.cuh>
 #include <hypersd/ops/rows.hpp>
 #endif

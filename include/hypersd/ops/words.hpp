@@ -63,19 +63,42 @@ HYPERSD_HD void store_word(T* p, const Word<bytes>& word) {
   __builtin_memcpy(static_cast<void*>(p), &word, bytes);
 #endif
 }
+/// The same to global memory. nvcc takes some of a kernel's `store_word` apart into elements, but not an instruction.
+template <int bytes, class T>
+HYPERSD_HD void store_global(T* p, const Word<bytes>& word) {
+#if defined(__CUDA_ARCH__)
+  const std::uint32_t* v = word.v;
+  if constexpr (bytes == 16)
+    asm volatile("{ .reg .u64 to; cvta.to.global.u64 to, %0; st.global.v4.b32 [to], {%1, %2, %3, %4}; }" ::"l"(p),
+                 "r"(v[0]), "r"(v[1]), "r"(v[2]), "r"(v[3])
+                 : "memory");
+  else if constexpr (bytes == 8)
+    asm volatile("{ .reg .u64 to; cvta.to.global.u64 to, %0; st.global.v2.b32 [to], {%1, %2}; }" ::"l"(p), "r"(v[0]),
+                 "r"(v[1])
+                 : "memory");
+  else
+    store_word(p, word);
+#else
+  store_word(p, word);
+#endif
+}
+
+/// The numbers of a word.
+template <Floating T, int bytes>
+HYPERSD_HD void spread(const Word<bytes>& word, Accumulator<T>* to) {
+  if constexpr (Narrow<T>)
+    for (int i = 0; i < bytes / 2; ++i) to[i] = unpacked<T>(word.v[i / 2], i % 2 == 1);
+  else
+    __builtin_memcpy(to, &word, sizeof(word));
+}
 
 /// Reads or writes `n` neighbours, 1 or an even number, the first at a multiple of their size.
 template <int n, Floating T>
 HYPERSD_HD void read_together(const T* from, Accumulator<T>* to) {
-  if constexpr (n == 1) {
+  if constexpr (n == 1)
     *to = static_cast<Accumulator<T>>(*from);
-  } else {
-    const auto word = load_word<n* static_cast<int>(sizeof(T))>(from);
-    if constexpr (Narrow<T>)
-      for (int i = 0; i < n; ++i) to[i] = unpacked<T>(word.v[i / 2], i % 2 == 1);
-    else
-      __builtin_memcpy(to, &word, sizeof(word));
-  }
+  else
+    spread<T>(load_word<n* static_cast<int>(sizeof(T))>(from), to);
 }
 template <int n, Floating T>
 HYPERSD_HD void write_together(const Accumulator<T>* from, T* to) {
@@ -87,7 +110,7 @@ HYPERSD_HD void write_together(const Accumulator<T>* from, T* to) {
       for (int i = 0; i < n / 2; ++i) word.v[i] = packed<T>(from[2 * i], from[2 * i + 1]);
     else
       __builtin_memcpy(&word, from, sizeof(word));
-    store_word(to, word);
+    store_global(to, word);
   }
 }
 
