@@ -52,7 +52,7 @@ TEST_CASE("A kernel gives zeros for an id outside the table, and no gradient") {
 }
 
 TEST_CASE("Gated units by kernels") {
-  for (const Shape& shape : {Shape{5, 2}, Shape{3, 4, 18}, Shape{40, 300}}) {
+  for (const Shape& shape : {Shape{5, 2}, Shape{3, 4, 18}, Shape{40, 300}, Shape{6, 48}}) {
     CHECK(distance_to_cpu([&]<class D>(D) {
             const auto x = normal<float>(shape, "x").to<D>(),
                        g = normal<float>(shape.with(-1, shape[-1] / 2), "g").to<D>();
@@ -71,6 +71,12 @@ TEST_CASE("Copies by kernels") {
           return Some<float>{host(joined), host(ops::slice_last(joined, 2, 9)), host(into),
                              host(ops::concat_first(a, a))};
         }) == 0);
+  // Several elements at a time, and from a place where that cannot be.
+  CHECK(distance_to_cpu([]<class D>(D) {
+          const auto a = normal<float>({3, 5, 4}, "a").to<D>(), b = normal<float>({3, 5, 8}, "b").to<D>();
+          const auto joined = ops::concat_last(a, b);
+          return Some<float>{host(joined), host(ops::slice_last(joined, 4, 12)), host(ops::slice_last(joined, 2, 10))};
+        }) == 0);
   for (const std::vector<int>& axes : {std::vector<int>{0, 1, 2, 3}, {3, 2, 1, 0}, {0, 3, 1, 2}, {2, 0, 3, 1}}) {
     CHECK(distance_to_cpu([&]<class D>(D) {
             return Some<double>{host(ops::permute(normal({2, 3, 1, 65}, "x").to<D>(), axes)),
@@ -84,7 +90,8 @@ TEST_CASE("Resampling by kernels is the CPU's, bit for bit") {
     CHECK(distance_to_cpu([&, h = h, w = w]<class D>(D) {
             const auto x = normal<float>({2, 4, 3, 5}, "x").to<D>(), g = normal<float>({2, h, w, 5}, "g").to<D>();
             return Some<float>{host(ops::upsample_nearest(x, h, w)),
-                               host(ops::upsample_nearest_gradient(g, Shape{2, 4, 3, 5}))};
+                               host(ops::upsample_nearest_gradient(g, Shape{2, 4, 3, 5})),
+                               host(ops::upsample_nearest(normal<float>({2, 4, 3, 8}, "wide").to<D>(), h, w))};
           }) == 0);
   }
   CHECK(distance_to_cpu([]<class D>(D) {
@@ -99,7 +106,7 @@ TEST_CASE("Elements beyond 2^31 are found") {
   const std::int64_t cols = 1000, rows = n / cols + 1;
   const Huge from(rows * (cols + 8)), to(rows * (cols + 8));
   if (!from.data || !to.data) return;
-  const ops::launch::CopyColumnsElements<std::uint8_t> copy{to.data, cols, from.data + 8, cols + 8, rows, cols};
+  const ops::launch::CopyColumnsElements<std::uint8_t, 1> copy{to.data, cols, from.data + 8, cols + 8, rows, cols};
   REQUIRE(copy.size() == rows * cols);
   for (const std::int64_t i : {std::int64_t{0}, n, copy.size() - 1}) {
     from.data[i / cols * (cols + 8) + 8 + i % cols] = 7;

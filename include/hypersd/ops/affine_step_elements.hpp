@@ -20,7 +20,7 @@ struct AffineStepElements {
   static constexpr int counters = stored ? 4 : 1;
   AffineStepArguments<T> p;
   First first;
-  bool aligned = together_at(p.x) && together_at(p.first) && together_at(p.second) && together_at(p.out);
+  bool aligned = together_at<counters, T>({p.x, p.first, p.second, p.out});
 
   /// Where the offset is known on the device alone, counters for the worst: one block more than the elements fill.
   [[nodiscard]] HYPERSD_HD std::int64_t size() const {
@@ -46,9 +46,6 @@ struct AffineStepElements {
   }
 
  private:
-  [[nodiscard]] static bool together_at(const T* data) {
-    return reinterpret_cast<std::uintptr_t>(data) % (counters * sizeof(T)) == 0;
-  }
   /// Where element e of an item stands: words are sixteen apart, counters side by side.
   [[nodiscard]] HYPERSD_HD static constexpr int place(int e) { return 16 * (e / counters) + e % counters; }
 

@@ -6,6 +6,8 @@
 #include <hypersd/ops/gather_cpu.hpp>
 #include <hypersd/ops/launch.hpp>
 #include <hypersd/ops/resample_cpu.hpp>
+#include <hypersd/ops/words.hpp>
+#include <numeric>
 
 /// \file
 /// Operations of which a CUDA thread does one element: `size()` elements, and what is done for element i. Nothing here
@@ -42,51 +44,65 @@ struct EmbeddingElements {
   }
 };
 
-/// y = a f(g) for rows (a, g) of 2 cols elements.
-template <class F, class T>
+/// y = a f(g) for rows (a, g) of 2 cols elements, `n` neighbours at a time.
+template <class F, class T, int n>
 struct GatedElements {
+  using A = Accumulator<T>;
   F f;
   std::int64_t rows, cols;
   const T* x;
   T* y;
-  [[nodiscard]] HYPERSD_HD std::int64_t size() const { return rows * cols; }
+  [[nodiscard]] HYPERSD_HD std::int64_t size() const { return rows * cols / n; }
   template <class Index>
   HYPERSD_HD void operator()(Index i) const {
-    const auto [r, c] = divide(i, cols);
-    const T* a = x + 2 * static_cast<std::int64_t>(r) * cols + c;
-    y[i] = converted<T>(widened(a[0]) * f(widened(a[cols])));
+    const auto [r, c] = divide(i, cols / n);
+    const T* from = x + 2 * static_cast<std::int64_t>(r) * cols + n * static_cast<std::int64_t>(c);
+    A a[n], gate[n];
+    read_together<n>(from, a);
+    read_together<n>(from + cols, gate);
+    for (int k = 0; k < n; ++k) a[k] *= f(gate[k]);
+    write_together<n>(a, y + n * static_cast<std::int64_t>(i));
   }
 };
 
-template <class F, class T>
+template <class F, class T, int n>
 struct GatedGradientElements {
+  using A = Accumulator<T>;
   F f;
   std::int64_t rows, cols;
   const T *gy, *x;
   T* gx;
-  [[nodiscard]] HYPERSD_HD std::int64_t size() const { return rows * cols; }
+  [[nodiscard]] HYPERSD_HD std::int64_t size() const { return rows * cols / n; }
   template <class Index>
   HYPERSD_HD void operator()(Index i) const {
-    const auto [r, c] = divide(i, cols);
-    const std::int64_t at = 2 * static_cast<std::int64_t>(r) * cols + c;
-    const Accumulator<T> g = gy[i], a = x[at], gate = x[at + cols];
-    gx[at] = converted<T>(g * f(gate));
-    gx[at + cols] = converted<T>(g * a * f.template d<0>(gate));
+    const auto [r, c] = divide(i, cols / n);
+    const std::int64_t at = 2 * static_cast<std::int64_t>(r) * cols + n * static_cast<std::int64_t>(c);
+    A g[n], a[n], gate[n], of_a[n];
+    read_together<n>(gy + n * static_cast<std::int64_t>(i), g);
+    read_together<n>(x + at, a);
+    read_together<n>(x + at + cols, gate);
+    for (int k = 0; k < n; ++k) {
+      of_a[k] = g[k] * f(gate[k]);
+      a[k] *= g[k] * f.template d<0>(gate[k]);
+    }
+    write_together<n>(of_a, gx + at);
+    write_together<n>(a, gx + at + cols);
   }
 };
 
-/// Rows of `cols` elements between matrices with different row strides.
-template <class T>
+/// Rows of `cols` elements between matrices with different row strides, `n` neighbours at a time.
+template <class T, int n>
 struct CopyColumnsElements {
   T* to;
   std::int64_t to_stride;
   const T* from;
   std::int64_t from_stride, rows, cols;
-  [[nodiscard]] HYPERSD_HD std::int64_t size() const { return rows * cols; }
+  [[nodiscard]] HYPERSD_HD std::int64_t size() const { return rows * cols / n; }
   template <class Index>
   HYPERSD_HD void operator()(Index i) const {
-    const auto [r, c] = divide(i, cols);
-    to[static_cast<std::int64_t>(r) * to_stride + c] = from[static_cast<std::int64_t>(r) * from_stride + c];
+    const auto [r, c] = divide(i, cols / n);
+    const std::int64_t row = r, col = n * static_cast<std::int64_t>(c);
+    copy_together<n>(from + row * from_stride + col, to + row * to_stride + col);
   }
 };
 
@@ -135,17 +151,19 @@ HYPERSD_HD constexpr std::int64_t pixel_index(std::int64_t b, std::int64_t y, st
   return ((b * height + y) * width + x) * channels + c;
 }
 
-template <class T>
+/// `n` neighbouring channels at a time.
+template <class T, int n>
 struct UpsampleElements {
   ResampleGeometry g;
   const T* x;
   T* y;
-  [[nodiscard]] HYPERSD_HD std::int64_t size() const { return g.batch * g.big_height * g.big_width * g.channels; }
+  [[nodiscard]] HYPERSD_HD std::int64_t size() const { return g.batch * g.big_height * g.big_width * g.channels / n; }
   template <class Index>
   HYPERSD_HD void operator()(Index i) const {
-    const auto p = pixel(i, g.big_height, g.big_width, g.channels);
-    y[i] = x[pixel_index(p.b, p.y * g.height / g.big_height, p.x * g.width / g.big_width, p.c, g.height, g.width,
-                         g.channels)];
+    const auto p = pixel(i, g.big_height, g.big_width, g.channels / n);
+    const std::int64_t from = pixel_index(p.b, p.y * g.height / g.big_height, p.x * g.width / g.big_width, p.c,
+                                          g.height, g.width, g.channels / n);
+    copy_together<n>(x + n * from, y + n * static_cast<std::int64_t>(i));
   }
 };
 
@@ -215,18 +233,27 @@ void embedding(const D& device, const T* table, std::int64_t rows, std::int64_t 
 
 template <launch::KernelDevice D, class F, class T>
 void gated(const D& device, const F& f, std::int64_t rows, std::int64_t cols, const T* x, T* y) {
-  run_elements(device, "gated", launch::GatedElements<F, T>{f, rows, cols, x, y});
+  launch::with_together<T>(cols, {x, y}, [&]<int n>(std::integral_constant<int, n>) {
+    run_elements(device, "gated", launch::GatedElements<F, T, n>{f, rows, cols, x, y});
+  });
 }
 
 template <launch::KernelDevice D, class F, class T>
 void gated_gradient(const D& device, const F& f, std::int64_t rows, std::int64_t cols, const T* gy, const T* x, T* gx) {
-  run_elements(device, "gated_gradient", launch::GatedGradientElements<F, T>{f, rows, cols, gy, x, gx});
+  launch::with_together<T>(cols, {gy, x, gx}, [&]<int n>(std::integral_constant<int, n>) {
+    run_elements(device, "gated_gradient", launch::GatedGradientElements<F, T, n>{f, rows, cols, gy, x, gx});
+  });
 }
 
 template <launch::KernelDevice D, class T>
 void copy_columns(const D& device, T* to, std::int64_t to_stride, const T* from, std::int64_t from_stride,
                   std::int64_t rows, std::int64_t cols) {
-  run_elements(device, "copy_columns", launch::CopyColumnsElements<T>{to, to_stride, from, from_stride, rows, cols});
+  // What divides widths and strides alike divides all rows' places.
+  launch::with_together<T>(
+      std::gcd(cols, std::gcd(to_stride, from_stride)), {to, from}, [&]<int n>(std::integral_constant<int, n>) {
+        run_elements(device, "copy_columns",
+                     launch::CopyColumnsElements<T, n>{to, to_stride, from, from_stride, rows, cols});
+      });
 }
 
 template <launch::KernelDevice D, class T>
@@ -236,7 +263,9 @@ void permute(const D& device, const PermuteGeometry& g, const T* in, T* out) {
 
 template <launch::KernelDevice D, class T>
 void upsample_nearest(const D& device, const ResampleGeometry& g, const T* x, T* y) {
-  run_elements(device, "upsample_nearest", launch::UpsampleElements<T>{g, x, y});
+  launch::with_together<T>(g.channels, {x, y}, [&]<int n>(std::integral_constant<int, n>) {
+    run_elements(device, "upsample_nearest", launch::UpsampleElements<T, n>{g, x, y});
+  });
 }
 
 template <launch::KernelDevice D, class T>

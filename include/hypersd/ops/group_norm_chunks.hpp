@@ -30,9 +30,8 @@ struct GroupChunks {
   /// Whether this is the better way: groups too large for one block, and channels that can be read together.
   template <class T>
   [[nodiscard]] static bool fits(const GroupNormGeometry& g, std::initializer_list<const T*> data) {
-    const auto aligned = [](const T* p) { return reinterpret_cast<std::uintptr_t>(p) % (together * sizeof(T)) == 0; };
     return sizeof(T) <= 4 && g.channels % together == 0 && g.positions * g.per_group() >= 4096 &&
-           std::all_of(data.begin(), data.end(), aligned);
+           together_at<together>(data);
   }
 
   [[nodiscard]] HYPERSD_HD std::int64_t blocks() const { return g.batch * count; }
@@ -92,16 +91,19 @@ struct GroupChunkSums {
       });
       block.each([&](int t) {
         if (t >= walk.width || turn + t >= walk.per) return;
+        A out[2 * together];
         for (int e = 0; e < together; ++e) {
           double first = 0, second = 0;
           for (std::int64_t lane = 0; lane < walk.lanes; ++lane) {
             first += static_cast<double>(shared.first[e * threads + t + lane * walk.width]);
             second += static_cast<double>(shared.second[e * threads + t + lane * walk.width]);
           }
-          A* out = sums + 2 * (i * channels + (turn + t) * together + e);
-          out[0] = static_cast<A>(first);
-          out[1] = static_cast<A>(second);
+          out[2 * e] = static_cast<A>(first);
+          out[2 * e + 1] = static_cast<A>(second);
         }
+        A* to = sums + 2 * (i * channels + (turn + t) * together);
+        write_together<together>(out, to);
+        write_together<together>(out + together, to + together);
       });
     }
   }
@@ -188,6 +190,16 @@ template <class A>
 struct GroupNumbers {
   A v[GroupChunks::together];
 };
+/// Those of a parameter, or `other` where it is none.
+template <class T>
+HYPERSD_HD GroupNumbers<Accumulator<T>> group_numbers(const T* parameter, std::int64_t channel, Accumulator<T> other) {
+  GroupNumbers<Accumulator<T>> out;
+  if (parameter)
+    read_together<GroupChunks::together>(parameter + channel, out.v);
+  else
+    for (auto& v : out.v) v = other;
+  return out;
+}
 template <class T>
 using GroupWord = Word<GroupChunks::together* static_cast<int>(sizeof(T))>;
 template <class T>
@@ -246,12 +258,11 @@ struct NormalizeApply {
     GroupNumbers<A> slope, offset;
   };
   [[nodiscard]] HYPERSD_HD Kept prepare(std::int64_t sample, std::int64_t c) const {
-    Kept out;
+    Kept out{group_numbers(gamma, c, A(1)), group_numbers(beta, c, A(0))};
     for (int e = 0; e < GroupChunks::together; ++e) {
       const std::int64_t group = chunks.group(sample, c + e);
-      const A slope = gamma ? A(gamma[c + e]) : A(1);
-      out.slope.v[e] = rstd[group] * slope;
-      out.offset.v[e] = -mean[group] * rstd[group] * slope + (beta ? A(beta[c + e]) : A(0));
+      out.slope.v[e] *= rstd[group];
+      out.offset.v[e] -= mean[group] * out.slope.v[e];
     }
     return out;
   }

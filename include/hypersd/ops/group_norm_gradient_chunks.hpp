@@ -23,11 +23,9 @@ struct GradientTerms {
   };
   [[nodiscard]] HYPERSD_HD A gamma_of(std::int64_t channel) const { return gamma ? A(gamma[channel]) : A(1); }
   [[nodiscard]] HYPERSD_HD Kept prepare(std::int64_t sample, std::int64_t c) const {
-    Kept out;
+    Kept out{group_numbers(gamma, c, A(1)), group_numbers(beta, c, A(0)), {}, {}};
     for (int e = 0; e < GroupChunks::together; ++e) {
       const std::int64_t group = chunks.group(sample, c + e);
-      out.slope.v[e] = gamma_of(c + e);
-      out.offset.v[e] = beta ? A(beta[c + e]) : A(0);
       out.r.v[e] = rstd[group];
       out.m.v[e] = -rstd[group] * mean[group];
     }

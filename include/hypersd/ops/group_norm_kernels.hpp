@@ -26,7 +26,7 @@ void group_norm(const D& device, const GroupNormGeometry& g, const T* x, const T
                 Activation activation, T* y, Accumulator<T>* mean, Accumulator<T>* rstd) {
   with_activation(activation, [&]<Activation act>(std::integral_constant<Activation, act>) {
     if constexpr (sizeof(T) <= 4)
-      if (launch::GroupChunks::fits<T>(g, {x, y}))
+      if (launch::GroupChunks::fits<T>(g, {x, gamma, beta, y}))
         return launch::group_norm_in_chunks<T, act>(device, g, x, gamma, beta, eps, y, mean, rstd);
     run_blocks(device, "group_norm", launch::GroupNormBlock<T, act>{g, x, gamma, beta, eps, y, mean, rstd});
   });
@@ -38,7 +38,7 @@ void group_norm_gradient(const D& device, const GroupNormGeometry& g, const T* g
                          T* gx, Accumulator<T>* gamma_parts, Accumulator<T>* beta_parts) {
   with_activation(activation, [&]<Activation act>(std::integral_constant<Activation, act>) {
     if constexpr (sizeof(T) <= 4)
-      if (launch::GroupChunks::fits<T>(g, {gy, x, gx}))
+      if (launch::GroupChunks::fits<T>(g, {gy, x, gamma, beta, gx}))
         return launch::group_norm_gradient_in_chunks<T, act>(device, g, gy, x, gamma, beta, mean, rstd, gx, gamma_parts,
                                                              beta_parts);
     run_blocks(device, "group_norm_gradient",

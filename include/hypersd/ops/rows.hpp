@@ -273,10 +273,11 @@ namespace hypersd::ops::backend {
 /// Calls f(threads) with the threads of a block for rows of `cols` elements as a compile-time number.
 template <class F>
 void with_row_threads(std::int64_t cols, F&& f) {
-  if (cols <= 64)
+  // Adding a row up costs each thread as much as some ten elements.
+  if (cols <= 384)
     f(std::integral_constant<int, 32>{});
   else
-    f(std::integral_constant<int, 256>{});
+    f(std::integral_constant<int, 128>{});
 }
 
 template <launch::KernelDevice D, class T>

@@ -6,6 +6,8 @@
 #include <hypersd/core/config.hpp>
 #include <hypersd/core/half.hpp>
 #include <hypersd/core/scalar.hpp>
+#include <initializer_list>
+#include <type_traits>
 
 /// \file
 /// Several neighbouring elements in one access: what kernels need that are to run at the speed of memory.
@@ -81,6 +83,33 @@ HYPERSD_HD void store_global(T* p, const Word<bytes>& word) {
 #else
   store_word(p, word);
 #endif
+}
+
+/// Copies `n` neighbours, as one access where there are several.
+template <int n, class T>
+HYPERSD_HD void copy_together(const T* from, T* to) {
+  if constexpr (n == 1)
+    *to = *from;
+  else
+    store_global(to, load_word<n* static_cast<int>(sizeof(T))>(from));
+}
+
+/// Whether accesses of `n` neighbours may begin at all of these.
+template <int n, class T>
+[[nodiscard]] bool together_at(std::initializer_list<const T*> data) {
+  for (const T* p : data)
+    if (reinterpret_cast<std::uintptr_t>(p) % (n * sizeof(T)) != 0) return false;
+  return true;
+}
+/// Calls f(n) with a compile-time number of neighbours that one access of a thread may take: as many as 16 bytes hold
+/// if rows of `cols` elements can be cut up so, else 1.
+template <class T, class F>
+void with_together(std::int64_t cols, std::initializer_list<const T*> data, F&& f) {
+  constexpr int many = sizeof(T) < 8 ? 16 / static_cast<int>(sizeof(T)) : 1;
+  if (many > 1 && cols % many == 0 && together_at<many>(data))
+    f(std::integral_constant<int, many>{});
+  else
+    f(std::integral_constant<int, 1>{});
 }
 
 /// The numbers of a word.
