@@ -23,7 +23,8 @@ namespace {
 struct Fault {
   std::int64_t step = -1;
   int rank = 1;
-  const char* how = "throw";  ///< or "loss", "gradient", "both": NaN before it throws two steps later
+  /// Or "loss", "gradient": not finite; "both": that, and it throws two steps later; "two": rank 0 throws two later.
+  const char* how = "throw";
 };
 
 struct Outcome {
@@ -75,7 +76,9 @@ void train(Outcome& out, dist::Group group, std::int64_t log_every = 4, const Fa
         [&](std::int64_t step) {
           const bool here = group.rank() == fault.rank;
           const std::string how = fault.how;
-          if (here && how == "throw" && step == fault.step) fail<IoError>("the data of this rank are gone");
+          if (group.rank() == 0 && how == "two" && step == fault.step + 2) fail<IoError>("and those of this one");
+          if (here && (how == "throw" || how == "two") && step == fault.step)
+            fail<IoError>("the data of this rank are gone");
           if (here && how == "both" && step == fault.step + 2) fail<IoError>("the data of this rank are gone");
           auto loss = pipeline::denoising_loss(net, table, diffusion::Epsilon{}, part(step, "x0", 4),
                                                part(step, "condition", 1), 5, step, mine.first);
@@ -233,6 +236,13 @@ TEST_CASE("a step that throws on one rank ends all at that step, and has changed
       CHECK(ranks.outcomes[0].device_calls == (may_stop ? at + 1 : at / 4 * 4 + 4));
     }
   }
+}
+
+TEST_CASE("of two ranks that fail before the question the earlier one is named") {
+  const Ranks ranks = together<float, Kernels, DeviceThreads>(3, 4, {4, 2, "two"});
+  const std::string said = "rank 2 of 3 failed: the data of this rank are gone";
+  CHECK(ranks.said == std::vector<std::string>{said, said, "the data of this rank are gone"});
+  for (const Outcome& rank : ranks.outcomes) CHECK(rank.updates[0] == 4);
 }
 
 TEST_CASE("a loss or a gradient that is not finite on one rank is named by all") {
