@@ -4,6 +4,7 @@
 #include <dist/threads.hpp>
 #include <hypersd/distill/learner.hpp>
 #include <pipeline/denoising_runs.hpp>
+#include <pipeline/folder.hpp>
 
 #include <cmath>
 #include <limits>
@@ -37,8 +38,8 @@ struct Outcome {
 /// Eleven steps on a rank's part of a batch of 12. Besides the net there are a parameter of which only rank 1, of
 /// several, has gradients, one that has some in every third step alone, and one that never has any.
 template <class T, class D>
-void train(Outcome& out, dist::Group group, std::int64_t log_every = 4, const Fault& fault = {},
-           bool may_stop = false) {
+void train(Outcome& out, dist::Group group, std::int64_t log_every = 4, const Fault& fault = {}, bool may_stop = false,
+           const std::string& checkpoint = {}) {
   const dist::Slice mine = dist::slice(group, 12);
   const Net<T, D> net;
   const auto table = diffusion::noise_table<diffusion::ScaledLinear>();
@@ -55,7 +56,10 @@ void train(Outcome& out, dist::Group group, std::int64_t log_every = 4, const Fa
   options.log_every = log_every;
   options.adamw.weight_decay = 0.1;
   options.group = group;
+  options.checkpoint = checkpoint;
+  options.checkpoint_every = checkpoint.empty() ? 0 : 6;
   pipeline::Trainer<T, D> trainer(options, parameters);
+  (void)trainer.resume();
   pipeline::Hooks hooks;
   hooks.log = [&](const pipeline::LogRow& row) { out.rows.push_back(row); };
   hooks.after_step = [&](std::int64_t step) { out.after.push_back(step); };
@@ -117,7 +121,8 @@ struct Ranks {
   std::vector<std::string> said;
 };
 template <class T, class D, class C>
-Ranks together(int n, std::int64_t log_every = 4, const Fault& fault = {}, bool may_stop = false) {
+Ranks together(int n, std::int64_t log_every = 4, const Fault& fault = {}, bool may_stop = false,
+               const std::string& checkpoint = {}) {
   Ranks out;
   out.outcomes.resize(static_cast<std::size_t>(n));
   out.said = as_ranks<C>(n, [&](dist::Group group, C& communicator) {
@@ -129,7 +134,7 @@ Ranks together(int n, std::int64_t log_every = 4, const Fault& fault = {}, bool 
       }
     };
     try {
-      train<T, D>(mine, group, log_every, fault, may_stop);
+      train<T, D>(mine, group, log_every, fault, may_stop, checkpoint);
     } catch (...) {
       count();
       throw;
@@ -236,6 +241,25 @@ TEST_CASE("a step that throws on one rank ends all at that step, and has changed
       CHECK(ranks.outcomes[0].device_calls == (may_stop ? at + 1 : at / 4 * 4 + 4));
     }
   }
+}
+
+TEST_CASE("a run that failed goes on from its checkpoint, bit for bit, or on one rank") {
+  const Folder folder("gpu-ranks");
+  const auto run = [&](const char* name, const Fault& fault = {}) {
+    return together<float, Kernels, DeviceThreads>(2, 4, fault, false, folder.file(name));
+  };
+  const Ranks whole = run("whole");
+  CHECK(whole.said == std::vector<std::string>(2));
+  for (const char* name : {"two", "one"}) CHECK(run(name, {8}).said[1] == "the data of this rank are gone");
+  const Ranks resumed = run("two");
+  for (std::size_t r = 0; r < 2; ++r) {
+    CHECK(resumed.outcomes[r].after.front() == 7);
+    CHECK(resumed.outcomes[r].parameters == whole.outcomes[0].parameters);
+  }
+  Outcome one;
+  train<float, Cpu>(one, {}, 4, {}, false, folder.file("one"));
+  CHECK(one.after.front() == 7);
+  CHECK(distance(one.parameters, whole.outcomes[0].parameters) < 1e-5);
 }
 
 TEST_CASE("of two ranks that fail before the question the earlier one is named") {
