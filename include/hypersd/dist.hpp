@@ -6,6 +6,7 @@
 /// `dist/nccl.cuh` (NCCL).
 
 #include <hypersd/dist/communicator.hpp>
+#include <hypersd/dist/deferred_mean.hpp>
 #include <hypersd/dist/gradients.hpp>
 #include <hypersd/dist/group.hpp>
 #include <hypersd/dist/run.hpp>

@@ -7,6 +7,7 @@
 #include <hypersd/optim/adamw.hpp>
 #include <hypersd/optim/clip.hpp>
 #include <hypersd/optim/deferred_adamw.hpp>
+#include <hypersd/optim/deferred_elements.hpp>
 #include <hypersd/optim/ema.hpp>
 #include <hypersd/optim/multi_tensor.hpp>
 #include <hypersd/optim/multi_tensor_block.hpp>

@@ -19,3 +19,11 @@ TEST_CASE_TEMPLATE("CUDA: deferred AdamW", T, float, bfloat16) {
   CHECK(got.steps == expected.steps);
   CHECK(deferred<T, Cuda>(9, 1.0, 4, 5).bad == 5);
 }
+
+TEST_CASE_TEMPLATE("CUDA: deferred AdamW of flat gradients", T, float, bfloat16) {
+  if (!gpu::have_device()) return;
+  CHECK(distance(flat<T, Cpu>(5, 1.0, 2), flat<T, Cuda>(5, 1.0, 2)) < (Real<T> ? 1e-6 : 1e-2));
+  const Outcome bad = flat<T, Cuda>(9, 1.0, 4, 5);
+  CHECK(bad.bad == 5);
+  CHECK(bad.part == 1);
+}

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # check.sh curves|faults PROGRAM WORK MPIRUN -n 2: what mpi_training gives on two processes.
+# check.sh nccl PROGRAM WORK MPIRUN -n N: nccl_ranks.
 set -eu
 what=$1 program=$2 work=$3
 shift 3
@@ -30,14 +31,15 @@ fails() {
   grep -qE -- "$message" <<<"$said" || { echo "does not say: $message"; return 1; }
 }
 
-"$program" train one
 case $what in
   curves)
+    "$program" train one
     "${launch[@]}" reduce
     "${launch[@]}" train two
     "$program" compare one two
     ;;
   faults)
+    "$program" train one
     for how in throw kill; do
       if [ $how = throw ]; then message='rank 1 of 2( failed)?: the data of this rank are gone'
       else message='rank 1 .*on signal 9|KILLED BY SIGNAL: 9'; fi
@@ -50,5 +52,8 @@ case $what in
     fails 'the data of this rank are gone' "$program" train grown throw 0 1007
     "${launch[@]}" train grown
     "$program" compare one grown
+    ;;
+  nccl)
+    for part in reduce train faults; do timeout 100 "${launch[@]}" $part "${@: -1}"; done
     ;;
 esac

@@ -14,6 +14,7 @@ using dist::Reduce;
 
 static_assert(dist::Communicator<dist::Single> && dist::Communicator<Group> && dist::Communicator<Threads>);
 static_assert(!dist::Communicator<int> && !dist::DeviceCommunicator<Threads>);
+static_assert(dist::DeviceCommunicator<DeviceThreads>);
 
 TEST_CASE("one process: nothing changes") {
   dist::Single single;

@@ -6,6 +6,7 @@
 #include <hypersd/dist/group.hpp>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 /// Ranks that are threads of this process: a communicator for tests that need no launcher.
@@ -47,17 +48,41 @@ class Threads {
   int rank_;
 };
 
-/// Runs body(group) as `n` ranks; returns what each threw ("" for nothing).
-template <class Body>
+/// The same where device memory is host memory (`emulated::Kernels`): reduces that too, and counts.
+class DeviceThreads : public Threads {
+ public:
+  using Threads::Threads;
+  template <class T>
+  void all_reduce(std::span<T> values, hypersd::dist::Reduce how) const {
+    ++host_calls;
+    Threads::all_reduce(values, how);
+  }
+  void broadcast(std::span<std::byte> bytes, int root) const {
+    ++host_calls;
+    Threads::broadcast(bytes, root);
+  }
+  template <class T>
+  void all_reduce_device(T* data, std::int64_t n, hypersd::dist::Reduce how) const {
+    ++device_calls;
+    Threads::all_reduce(std::span<T>(data, static_cast<std::size_t>(n)), how);
+  }
+  mutable int host_calls = 0, device_calls = 0;
+};
+
+/// Runs body(group), or body(group, communicator), as `n` ranks; returns what each threw ("" for nothing).
+template <class C = Threads, class Body>
 std::vector<std::string> as_ranks(int n, const Body& body) {
   Threads::Hub hub(n);
   std::vector<std::string> said(static_cast<std::size_t>(n));
   std::vector<std::thread> threads;
   for (int r = 0; r < n; ++r)
     threads.emplace_back([&, r] {
-      Threads me(hub, r);
+      C me(hub, r);
       try {
-        body(hypersd::dist::Group(me));
+        if constexpr (std::is_invocable_v<const Body&, hypersd::dist::Group, C&>)
+          body(hypersd::dist::Group(me), me);
+        else
+          body(hypersd::dist::Group(me));
       } catch (const std::exception& error) {
         said[static_cast<std::size_t>(r)] = error.what();
       }

@@ -30,3 +30,15 @@ TEST_CASE("A bad step stops the kernels' updates too") {
   CHECK(got.bad == 5);
   CHECK(got.steps == step_by_step<float, Cpu>(5, 1.0).steps);
 }
+
+TEST_CASE_TEMPLATE("Flat gradients of CUDA kernels, run on the host, are the CPU's", T, float, bfloat16) {
+  const Outcome expected = flat<T, Cpu>(5, 1.0, 2), got = flat<T, emulated::Kernels>(5, 1.0, 2);
+  CHECK(distance(expected, got) < (Real<T> ? 1e-6 : 1e-2));
+  CHECK(got.losses == expected.losses);
+  emulated::backward = true;
+  CHECK(distance(flat<T, emulated::Kernels>(5, 1.0, 2), got) == 0);
+  emulated::backward = false;
+  const Outcome bad = flat<T, emulated::Kernels>(9, 1.0, 4, 5);
+  CHECK(bad.bad == 5);
+  CHECK(bad.part == 1);
+}

@@ -5,6 +5,7 @@
 #include <hypersd/ops/random.hpp>
 #include <hypersd/optim/deferred_adamw.hpp>
 
+#include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ struct Outcome {
   std::vector<double> losses, norms;
   std::vector<std::int64_t> steps;
   std::int64_t bad = -1;
+  int part = -1;
 };
 
 template <class T, class D>
@@ -111,6 +113,59 @@ Outcome deferred(int steps, double max_norm, int ask, int bad = -1) {
   }
   read(out, list, adamw, ema);
   return out;
+}
+
+/// The same with gradients in one piece of memory and losses of three parts; in step `bad` the second part is NaN.
+template <class T, class D>
+Outcome flat(int steps, double max_norm, int ask, int bad = -1) {
+  using A = Accumulator<T>;
+  using Update = optim::DeferredAdamW<T, D>;
+  const auto list = parameters<T, D>();
+  optim::AdamW<T, D> adamw(list, {.weight_decay = 0.1});
+  optim::Ema<T, D> ema(list, {.decay = 0.9, .warm_up = true});
+  Update update(adamw, &ema, max_norm, ask, Update::Gradients::flat);
+  Outcome out;
+  for (int step = 0; step < steps && out.bad < 0; ++step) {
+    set_gradients(list, step, false);
+    std::vector<A> numbers, present;
+    for (auto p : list) {
+      present.push_back(p.var.grad().defined() ? A(0.5) : A(0));
+      const auto g = (p.var.grad().defined() ? p.var.grad() : Tensor<T, D>::zeros(p.var.shape())).to_vector();
+      for (const T x : g) numbers.push_back(widened(x));
+      p.var.zero_grad();
+    }
+    const auto elements = static_cast<std::int64_t>(numbers.size()), count = static_cast<std::int64_t>(present.size());
+    numbers.insert(numbers.end(), present.begin(), present.end());
+    const A loss = widened(loss_of<T, Cpu>(step)[0]);
+    for (const A part : {loss / 2, step == bad ? std::numeric_limits<A>::quiet_NaN() : loss / 4, loss / 4})
+      numbers.push_back(part);
+    const auto memory = Tensor<A, D>::from(Shape{elements + count + 3}, numbers);
+    update.prepare(rate(step));
+    update.enqueue({memory.data(), memory.data() + elements, memory.data() + elements + count, 3});
+    update.done();
+    if ((step + 1) % ask != 0 && step + 1 != steps) continue;
+    const auto told = update.ask();
+    if (told.bad >= 0) out.bad = step + 1 - static_cast<int>(told.losses.size()) + told.bad;
+    out.part = told.part;
+    out.losses.insert(out.losses.end(), told.losses.begin(), told.losses.end());
+    out.norms.insert(out.norms.end(), told.norms.begin(), told.norms.end());
+  }
+  read(out, list, adamw, ema);
+  return out;
+}
+
+/// Largest difference of parameters, averages and moments; infinite where there are other numbers of them.
+inline double distance(const Outcome& a, const Outcome& b) {
+  double worst = a.steps == b.steps ? 0 : INFINITY;
+  const auto compare = [&](const std::vector<float>& x, const std::vector<float>& y) {
+    if (x.size() != y.size()) worst = INFINITY;
+    for (std::size_t i = 0; i < x.size() && i < y.size(); ++i)
+      worst = std::max(worst, std::abs(static_cast<double>(x[i]) - static_cast<double>(y[i])));
+  };
+  compare(a.parameters, b.parameters);
+  compare(a.averages, b.averages);
+  compare(a.moments, b.moments);
+  return worst;
 }
 
 }  // namespace deferred_runs

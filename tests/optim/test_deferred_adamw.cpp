@@ -59,6 +59,27 @@ TEST_CASE("A loss that is not finite closes too") {
   CHECK(list[2].var.value().to_vector() != before);
 }
 
+TEST_CASE_TEMPLATE("Flat gradients are those of the variables", T, float, double, bfloat16, half) {
+  for (const double max_norm : {0.0, 1.0}) {
+    for (const int ask : {1, 3, 20}) {
+      const Outcome expected = deferred<T, Cpu>(20, max_norm, ask), got = flat<T, Cpu>(20, max_norm, ask);
+      // The device multiplies powers and adds squares in another order.
+      CHECK(distance(expected, got) < (Real<T> ? 1e-6 : 1e-2));
+      CHECK(got.losses.size() == 20);
+      CHECK(got.norms[19] == doctest::Approx(expected.norms[19]).epsilon(1e-12));
+      CHECK(got.losses[19] == doctest::Approx(expected.losses[19]).epsilon(1e-6));
+      CHECK(got.part == -1);
+    }
+  }
+}
+
+TEST_CASE("Flat gradients with a loss that is not finite change nothing, and the part of it is told") {
+  const Outcome got = flat<float, Cpu>(20, 1.0, 3, 4);
+  CHECK(got.bad == 4);
+  CHECK(got.part == 1);
+  CHECK(distance(got, flat<float, Cpu>(4, 1.0, 3)) < 1e-6);
+}
+
 TEST_CASE("Deferred AdamW refuses what it cannot do") {
   const auto list = parameters<float, Cpu>();
   optim::AdamW<float> adamw(list);
@@ -68,6 +89,10 @@ TEST_CASE("Deferred AdamW refuses what it cannot do") {
   CHECK_THROWS_AS((optim::DeferredAdamW<float, Cpu>(adamw, nullptr, 1.0, 0)), OptionError);
   optim::DeferredAdamW<float, Cpu> update(adamw, nullptr, 1.0, 1);
   CHECK_THROWS_AS(update.enqueue(Tensor<float>::ones(Shape{2})), ShapeError);
+  CHECK_THROWS_AS(update.enqueue(optim::FlatGradients<float>{}), OptionError);
+  using Update = optim::DeferredAdamW<float, Cpu>;
+  CHECK_THROWS_AS(Update(adamw, nullptr, 1.0, 1, Update::Gradients::flat).enqueue(Tensor<float>::ones(Shape{1})),
+                  OptionError);
   CHECK_THROWS_AS(update.prepare(-1), OptionError);
   set_gradients(list, 0, false);
   update.prepare(1e-2);

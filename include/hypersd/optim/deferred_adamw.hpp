@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/ops/launch.hpp>
-#include <hypersd/optim/adamw.hpp>
 #include <hypersd/optim/clip.hpp>
-#include <hypersd/optim/ema.hpp>
+#include <hypersd/optim/deferred_elements.hpp>
 #include <string>
 #include <vector>
 #if HYPERSD_HAS_CUDA
@@ -12,88 +10,6 @@
 #endif
 
 namespace hypersd::optim {
-
-namespace detail {
-
-/// Places in the numbers that the device keeps of the running steps; losses and norms of the steps follow.
-enum Board : std::int64_t { board_count, board_bad, board_scale, board_open, board_curve };
-
-}  // namespace detail
-
-/// Decides one step: is loss and gradient norm finite, by how much is the gradient scaled (see `clip_factor`). The
-/// first step that is not finite closes the board for all that follow.
-template <Floating T>
-struct DecideStep {
-  const T* loss;
-  const double* square;  ///< of the gradient's norm
-  double max_norm;
-  double* board;
-  std::int64_t capacity;
-
-  [[nodiscard]] HYPERSD_HD static std::int64_t size() { return 1; }
-  HYPERSD_HD void operator()(std::int64_t) const {
-    const auto value = static_cast<double>(widened(*loss));
-    const double norm = math::sqrt(*square);
-    const auto step = static_cast<std::int64_t>(board[detail::board_count]);
-    board[detail::board_curve + step] = value;
-    board[detail::board_curve + capacity + step] = norm;
-    const bool finite = value - value == 0 && norm - norm == 0;
-    if (!finite && board[detail::board_bad] < 0) board[detail::board_bad] = static_cast<double>(step);
-    board[detail::board_open] = board[detail::board_bad] < 0 ? 1 : 0;
-    const double factor = max_norm / (norm + 1e-6);
-    board[detail::board_scale] = max_norm > 0 && factor < 1 ? factor : 1;
-    board[detail::board_count] = static_cast<double>(step + 1);
-  }
-};
-
-/// AdamW's update and the average's after it, of one element.
-template <Real A>
-struct AdamWLerp {
-  AdamWUpdate<A> update;
-  Lerp<A> lerp;
-
-  HYPERSD_HD void operator()(A& p, const A& g, A& m, A& v) const { update(p, g, m, v); }
-  HYPERSD_HD void operator()(A& p, const A& g, A& m, A& v, A& average) const {
-    update(p, g, m, v);
-    lerp(average, p);
-  }
-  template <Narrow P>
-  HYPERSD_HD void operator()(P& p, const P& g, A& m, A& v, A& master) const {
-    update(p, g, m, v, master);
-  }
-  template <Narrow P>
-  HYPERSD_HD void operator()(P& p, const P& g, A& m, A& v, A& master, A& average, P& rounded) const {
-    update(p, g, m, v, master);
-    lerp(average, p, rounded);
-  }
-};
-
-/// The same while the board is open, with the step's numbers read from the device.
-template <Real A>
-struct GatedAdamW {
-  const double* board;
-  const A *common, *rates;  ///< {decay, weight of the average}; {step_size, root_scale} of the parameter
-  AdamWUpdate<A> constants;
-
-  [[nodiscard]] HYPERSD_HD bool closed() const { return board[detail::board_open] == 0; }
-  [[nodiscard]] HYPERSD_HD AdamWLerp<A> resolved() const {
-    AdamWLerp<A> out{constants, {common[1]}};
-    out.update.grad_scale = static_cast<A>(board[detail::board_scale]);
-    out.update.decay = common[0];
-    out.update.step_size = rates[0];
-    out.update.root_scale = rates[1];
-    return out;
-  }
-};
-
-/// The average of a parameter without gradient.
-template <Real A>
-struct GatedLerp {
-  const double* board;
-  const A* common;
-  [[nodiscard]] HYPERSD_HD bool closed() const { return board[detail::board_open] == 0; }
-  [[nodiscard]] HYPERSD_HD Lerp<A> resolved() const { return {common[1]}; }
-};
 
 /// Clipping, AdamW and the average of its parameters in which the host never waits: the device itself finds the
 /// gradient's norm, and does nothing from the first step on whose loss or norm is not finite. The host learns of that
@@ -110,18 +26,27 @@ class DeferredAdamW {
   struct Outcome {
     std::vector<double> losses, norms;  ///< of each step, the norm before clipping
     std::int64_t bad = -1;              ///< the first step that was not finite and changed nothing, or -1
+    int part = -1;                      ///< which of its losses was not finite (see `FlatGradients`), or -1
+  };
+  /// Whose gradients an update takes.
+  enum class Gradients {
+    own,  ///< those of the variables: `enqueue(loss)`
+    flat  ///< `FlatGradients`, of which the device counts the updates: `enqueue(gradients)`
   };
 
   /// Works on the state of `adamw` and of `ema` (may be null), which must outlive it. At most `capacity` steps go
   /// between two questions. `max_norm` = 0 clips nothing.
-  DeferredAdamW(AdamW<T, D>& adamw, Ema<T, D>* ema, double max_norm, std::int64_t capacity)
+  DeferredAdamW(AdamW<T, D>& adamw, Ema<T, D>* ema, double max_norm, std::int64_t capacity,
+                Gradients gradients = Gradients::own)
       : adamw_(adamw),
         ema_(ema),
         max_norm_(max_norm),
         capacity_(capacity),
+        flat_(gradients == Gradients::flat),
         square_(Shape{1}),
-        board_(Tensor<double, D>::zeros(Shape{detail::board_curve + 2 * capacity})),
-        rates_(Shape{2 + 2 * static_cast<std::int64_t>(adamw.slots().size())}),
+        board_(Tensor<double, D>::zeros(
+            Shape{detail::board_curve + 2 * capacity + (flat_ ? detail::count_numbers * parameters() : 0)})),
+        rates_(Shape{2 + 2 * parameters()}),
         updated_(adamw.slots().size(), false) {
     require<OptionError>(capacity >= 1, "deferred AdamW: capacity ", capacity);
     if (ema_) {
@@ -139,6 +64,10 @@ class DeferredAdamW {
   void prepare(double lr) {
     require<OptionError>(std::isfinite(lr) && lr >= 0, "AdamW: learning rate ", lr);
     require<OptionError>(pending() < capacity_, "deferred AdamW: ", pending(), " steps without a question");
+    if (flat_) {
+      const double step[3] = {lr, adamw_.rates(lr, 1).decay, ema_ ? 1 - ema_->next_decay() : 0};
+      return Memory<D>::copy_from_host(board_.data() + detail::board_rate, step, sizeof(step));
+    }
     numbers_.clear();
     numbers_.push_back(static_cast<A>(adamw_.rates(lr, 1).decay));
     numbers_.push_back(static_cast<A>(ema_ ? 1 - ema_->next_decay() : 0));
@@ -153,17 +82,32 @@ class DeferredAdamW {
   /// Enqueues the step with the gradients that the parameters now have; `loss` has one element.
   void enqueue(const Tensor<T, D>& loss) {
     require<ShapeError>(loss.size() == 1, "deferred AdamW: a loss of shape ", loss.shape());
+    require<OptionError>(!flat_, "deferred AdamW: made for flat gradients");
     std::vector<Segment<SquareInDouble, T>> gradients;
     for (const auto& slot : adamw_.slots()) {
       const auto& g = slot.parameter.var.grad();
       if (g.defined()) gradients.push_back({{g.data()}, g.size(), {}});
     }
     multi_sum_into(square_, gradients);
-    decide({loss.data(), square_.data(), max_norm_, board_.data(), capacity_});
+    run(DecideStep<T>{loss.data(), 1, square_.data(), max_norm_, board_.data(), capacity_});
     if (ema_)
       update<true>();
     else
       update<false>();
+  }
+  /// The same with gradients and losses that lie in memory of the device, in place of the variables' own.
+  void enqueue(const FlatGradients<A>& flat) {
+    require<OptionError>(flat_, "deferred AdamW: not made for flat gradients");
+    std::int64_t elements = 0;
+    for (const auto& slot : adamw_.slots()) elements += slot.parameter.var.size();
+    multi_sum_into(square_, std::vector<Segment<SquareInDouble, A>>{{{flat.gradients}, elements, {}}});
+    run(DecideStep<A>{flat.losses, flat.parts, square_.data(), max_norm_, board_.data(), capacity_});
+    run(CountUpdates<A>{board_.data(), flat.present, counts(), rates_.data(), adamw_.options().beta1,
+                        adamw_.options().beta2, parameters()});
+    if (ema_)
+      update_flat<true>(flat);
+    else
+      update_flat<false>(flat);
   }
 
   /// A step was enqueued, by `enqueue` or by launching what it recorded.
@@ -184,7 +128,11 @@ class DeferredAdamW {
     out.losses.assign(curve, curve + pending());
     out.norms.assign(curve + capacity_, curve + capacity_ + pending());
     out.bad = static_cast<std::int64_t>(board[detail::board_bad]);
+    out.part = static_cast<int>(board[detail::board_part]);
     for (std::int64_t i = out.bad; out.bad >= 0 && i < pending(); ++i) count(steps_[static_cast<std::size_t>(i)], -1);
+    for (std::int64_t i = 0; flat_ && i < parameters(); ++i)
+      adamw_.slots()[static_cast<std::size_t>(i)].steps[0] =
+          static_cast<std::int64_t>(curve[2 * capacity_ + detail::count_numbers * i]);
     steps_.clear();
     clear();
     return out;
@@ -192,21 +140,32 @@ class DeferredAdamW {
 
  private:
   void clear() {
-    const double start[detail::board_curve] = {0, -1, 1, 1};
+    const double start[detail::board_curve] = {0, -1, 1, 1, -1};
     Memory<D>::copy_from_host(board_.data(), start, sizeof(start));
+    if (!flat_) return;
+    std::vector<double> counts;
+    for (const auto& slot : adamw_.slots()) {
+      const auto n = static_cast<double>(slot.steps[0]);
+      counts.insert(counts.end(), {n, std::pow(adamw_.options().beta1, n), std::pow(adamw_.options().beta2, n)});
+    }
+    Memory<D>::copy_from_host(this->counts(), counts.data(), counts.size() * sizeof(double));
   }
+  [[nodiscard]] std::int64_t parameters() const { return static_cast<std::int64_t>(adamw_.slots().size()); }
+  /// Of each parameter, behind the steps' losses and norms: see `CountUpdates`.
+  [[nodiscard]] double* counts() const { return board_.data() + detail::board_curve + 2 * capacity_; }
   /// One step more or less of the parameters that it updated.
   void count(const std::vector<char>& updated, std::int64_t n) {
     for (std::size_t i = 0; i < updated.size(); ++i)
       if (updated[i]) adamw_.slots()[i].steps[0] += n;
     if (ema_) ema_->count(n);
   }
-  void decide(const DecideStep<T>& step) {
+  template <class Op>
+  void run(const Op& op) {
     if constexpr (ops::launch::KernelDevice<D>) {
       using ops::launch::run_elements;
-      run_elements(D{}, "adamw", step);
+      run_elements(D{}, "adamw", op);
     } else {
-      step(0);
+      for (std::int64_t i = 0; i < op.size(); ++i) op(i);
     }
   }
 
@@ -248,10 +207,41 @@ class DeferredAdamW {
     if (!averages.empty()) multi_update<D>(averages);
   }
 
+  template <bool average>
+  void update_flat(const FlatGradients<A>& flat) {
+    using G = GatedFlatAdamW<A, average>;
+    using Wide = std::conditional_t<average, Segment<G, T, A, A, A, A>, Segment<G, T, A, A, A>>;
+    using Mixed = std::conditional_t<average, Segment<G, T, A, A, A, A, A, T>, Segment<G, T, A, A, A, A>>;
+    std::vector<std::conditional_t<Narrow<T>, Mixed, Wide>> updates;
+    A* g = flat.gradients;
+    for (std::size_t i = 0; i < updated_.size(); ++i) {
+      const auto& slot = adamw_.slots()[i];
+      const Var<T, D>& var = slot.parameter.var;
+      T* p = var.value().data();
+      A *m = slot.mean.data(), *v = slot.square.data();
+      const G f{{board_.data(), rates_.data(), rates_.data() + 2 + 2 * i, adamw_.constants()}, flat.present + i};
+      if constexpr (average) {
+        A* exact = ema_->exact()[i].data();
+        if constexpr (Narrow<T>)
+          updates.push_back(
+              {{p, g, m, v, slot.master.data(), exact, ema_->parameters()[i].var.value().data()}, var.size(), f});
+        else
+          updates.push_back({{p, g, m, v, exact}, var.size(), f});
+      } else if constexpr (Narrow<T>) {
+        updates.push_back({{p, g, m, v, slot.master.data()}, var.size(), f});
+      } else {
+        updates.push_back({{p, g, m, v}, var.size(), f});
+      }
+      g += var.size();
+    }
+    multi_update<D>(updates);
+  }
+
   AdamW<T, D>& adamw_;
   Ema<T, D>* ema_;
   double max_norm_;
   std::int64_t capacity_;
+  bool flat_;
   Tensor<double, D> square_, board_;
   Tensor<A, D> rates_;
   std::vector<A> numbers_;

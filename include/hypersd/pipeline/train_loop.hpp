@@ -55,9 +55,11 @@ struct TrainReport {
 /// others, and nothing has been updated. What learns within the step
 /// (a critic) averages its gradients too, if it was added to `state()`.
 ///
-/// On a GPU a process by itself does not wait for its steps: loss and norm are looked at when a line of the loss curve
-/// is due (`DeferredSteps`), and progress is reported then. A step that is not finite, and those after it, have changed
-/// nothing when that is found. A step function in two parts (`TwoPartStep`) becomes one graph.
+/// On a GPU the host does not wait for its steps: loss and norm are looked at when a line of the loss curve is due
+/// (`DeferredSteps`), and progress is reported then. A step that is not finite, or threw on one of several processes,
+/// and those after it, have changed nothing when that is found. Several processes do so where they reduce device memory
+/// (`dist::Nccl`) and nothing learns within the step. A step function in two parts (`TwoPartStep`) becomes one graph in
+/// a process by itself.
 template <Floating T, Device D = Cpu>
 class Trainer {
  public:
@@ -133,6 +135,7 @@ class Trainer {
       weight = 0.95 * weight + 0.05;
     };
     auto deferred = deferred_steps();
+    const bool may_stop = group.any(static_cast<bool>(hooks.stop));
     while (step_ < options_.steps && !out.stopped) {
       if constexpr (on_gpu) {
         if (deferred) {
@@ -144,16 +147,17 @@ class Trainer {
       } else {
         one_step(step_fn, finished);
       }
-      if (hooks.after_step) hooks.after_step(step_);
-      out.stopped = group.any(hooks.stop && hooks.stop(step_)) && step_ < options_.steps;
+      bool failed = false;  // here: the others go on up to the next question, or vote
+      if constexpr (on_gpu) failed = deferred && deferred->failed();
+      if (hooks.after_step && !failed) hooks.after_step(step_);
+      out.stopped = may_stop && group.any(failed || (hooks.stop && hooks.stop(step_))) && step_ < options_.steps;
       const bool last = step_ == options_.steps || out.stopped;
       const bool save = last || (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0);
       bool known = true;  // how this step went
       if constexpr (on_gpu) {
         if (deferred) {
           known = save || step_ % options_.log_every == 0 || deferred->full();
-          if (known)
-            deferred->ask(finished, [&](std::int64_t undone, double l, double n) { stop_deferred(undone, l, n); });
+          if (known) deferred->ask(finished, [&](const BadStep& bad) { stop_deferred(bad); });
         }
       }
       // The line goes before the checkpoint: a resumed run cuts later lines off and so has each one once.
@@ -256,16 +260,21 @@ class Trainer {
   static constexpr bool on_gpu = ops::launch::KernelDevice<D>;
   auto deferred_steps() {
     std::optional<std::conditional_t<on_gpu, DeferredSteps<T, D>, bool>> out;
-    if constexpr (on_gpu)
-      if (options_.group.size() == 1)
+    if constexpr (on_gpu) {
+      const dist::Group& group = options_.group;
+      // What learns within a step votes and averages there, with the host's help.
+      if (group.size() == 1 || (group.reduces_device() && !group.any(state_.learners())))
         out.emplace(optimizer_, ema_ ? &*ema_ : nullptr, options_.clip,
-                    std::min<std::int64_t>(options_.log_every, 1000));
+                    std::min<std::int64_t>(options_.log_every, 1000), parameters_, group);
+    }
     return out;
   }
-  /// The last `undone` steps were not done, the first of them because of what it came to.
-  [[noreturn]] void stop_deferred(std::int64_t undone, double loss, double norm) {
-    step_ -= undone;
-    stop_for(std::isfinite(loss) ? "the gradient norm is " + io::number(norm) : "the loss is " + io::number(loss));
+  [[noreturn]] void stop_deferred(const BadStep& bad) {
+    step_ -= bad.undone;
+    if (bad.failed >= 0) options_.group.rethrow(bad.failed, bad.error);
+    if (std::isfinite(bad.loss)) stop_for("the gradient norm is " + io::number(bad.norm));
+    stop_for("the loss is " + io::number(bad.loss) +
+             (bad.rank < 0 ? "" : ", from rank " + std::to_string(bad.rank)));
   }
 
   void save_checkpoint(const Hooks& hooks) {
