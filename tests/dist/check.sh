@@ -54,6 +54,6 @@ case $what in
     "$program" compare one grown
     ;;
   nccl)
-    for part in reduce train faults; do timeout 100 "${launch[@]}" $part "${@: -1}"; done
+    for part in reduce train curve faults; do timeout 100 "${launch[@]}" $part "${@: -1}"; done
     ;;
 esac

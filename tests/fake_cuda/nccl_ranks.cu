@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// nccl_ranks reduce|train|faults RANKS: dist::Nccl between the ranks of an MPI job, on the stand-ins for the CUDA
+// nccl_ranks reduce|train|curve|faults RANKS: dist::Nccl between the ranks of an MPI job, on the stand-ins for the CUDA
 // runtime and NCCL. Exit code 0 if all is as it should be, on every rank.
 #include <hypersd/dist/mpi.hpp>
 #include <hypersd/dist/nccl.cuh>
 #include <hypersd/dist/run.hpp>
 
+#include <cmath>
 #include <fake_cuda/fake_cuda.hpp>
 #include <fake_cuda/nccl.hpp>
+#include <limits>
 #include <pipeline/denoising_runs.hpp>
 #include <string>
 #include <vector>
@@ -197,6 +199,51 @@ void train_ranks(const dist::Group& host) {
   }
 }
 
+/// Parameters after 14 steps on this rank's part of a batch of 12, whose step `bad` (of the last rank) is not finite;
+/// `said` is the error.
+std::vector<float> trained(const dist::Group& group, std::int64_t bad, std::string& said) {
+  const dist::Slice mine = dist::slice(group, 12);
+  const denoising_runs::Net<float, Cuda> net;
+  const auto table = diffusion::noise_table<diffusion::ScaledLinear>();
+  auto options = denoising_runs::options(14);
+  options.group = group;
+  const auto part = [&](std::int64_t step, const char* name, std::int64_t width) {
+    return denoising_runs::data<float, Cuda>(step, Shape{12, width}, name).slice(mine.first, mine.first + mine.count);
+  };
+  said = message_of([&] {
+    (void)pipeline::train(options, net.parameters(), [&](std::int64_t step) {
+      const auto x0 = part(step, "x0", 4);
+      if (step == bad && group.rank() == group.size() - 1) x0.fill(std::numeric_limits<float>::infinity());
+      return pipeline::denoising_loss(net, table, diffusion::Epsilon{}, x0, part(step, "condition", 1), 5, step,
+                                      mine.first);
+    });
+  });
+  std::vector<float> out;
+  for (const auto& p : net.parameters())
+    for (const float v : p.var.value().to_vector()) out.push_back(v);
+  return out;
+}
+
+/// With kernels that are carried out: all ranks together learn what one learns from the whole batch, and a loss that is
+/// not finite stops them before it changes anything.
+void curve(const dist::Group& host) {
+  fake_cuda::device().runs_kernels = true;
+  {
+    const dist::Nccl gpus(host);
+    const dist::Group group(gpus);
+    std::string said;
+    const auto together = trained(group, -1, said), alone = trained({}, -1, said);
+    need(said.empty() && together.size() == alone.size(), "an error in training: " + said);
+    for (std::size_t i = 0; i < alone.size(); ++i)
+      need(std::abs(together[i] - alone[i]) < 1e-4F, "parameter " + std::to_string(i));
+    const auto stopped = trained(group, 5, said);
+    need_message(said, "step 5");
+    need_message(said, "not finite");
+    for (const float v : stopped) need(std::isfinite(v), "a parameter is not finite");
+  }
+  fake_cuda::device().runs_kernels = false;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -214,6 +261,8 @@ int main(int argc, char** argv) {
       reduce(mpi);
     } else if (what == "train") {
       train_ranks(mpi);
+    } else if (what == "curve") {
+      curve(mpi);
     } else if (what == "faults") {
       faults(mpi);
     } else {
