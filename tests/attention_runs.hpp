@@ -34,7 +34,7 @@ double excess(const Sizes& s) {
   const auto got = attend(Inputs<T, T, D>{}, same);
   const auto y = result(got.y), log_sum = result(got.log_sum);
   double worst = 0;
-  const auto count = [&](double error, double bound) { worst = error / bound <= worst ? worst : error / bound; };
+  const auto count = [&](double error, double bound) { worst = numbers::worse(worst, error / bound); };
   for (std::int64_t i = 0; i < y.size(); ++i)
     count(std::abs(static_cast<double>(y[i]) - want.y[i]),
           roundoff<T> * (size[i] + std::abs(static_cast<double>(want.y[i]))) + 1e-6);
@@ -49,7 +49,7 @@ double worst_excess() {
   double worst = 0;
   const auto add = [&](const Sizes& s) {
     const double e = excess<T, D>(s);
-    worst = e <= worst ? worst : e;
+    worst = numbers::worse(worst, e);
   };
   for (const std::int64_t dim : {8, 24, 40, 48, 64, 72, 96, 128, 160})
     for (const bool causal : {false, true}) add({2, 70, 70, 2, dim, causal});
