@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/ops/attention_block.hpp>
-#include <hypersd/ops/mma.hpp>
+#include <hypersd/ops/mma_rows.hpp>
 #include <type_traits>
 
 /// \file
@@ -55,8 +54,7 @@ struct AttentionMma {
 
   /// What the kernel reads and writes 16 bytes at a time has to lie so.
   [[nodiscard]] static bool fits(const AttentionGeometry& g, const T* q, const T* k, const T* v, const T* y) {
-    const auto aligned = [](const T* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; };
-    return g.dim % 8 == 0 && g.dim <= width && aligned(q) && aligned(k) && aligned(v) && aligned(y);
+    return mma_fits(g, width, q, k, v, y);
   }
   [[nodiscard]] HYPERSD_HD std::int64_t blocks() const { return Tile::blocks(g, g.queries, width); }
 
@@ -72,10 +70,9 @@ struct AttentionMma {
     block.alone([&](int t) {
       load_queries(t, at, queries[t]);
       for (float& x : out[t].v) x = 0.0F;
-      rows[t] = {{lowest, lowest}, {0.0F, 0.0F}, {0.0F, 0.0F}};
+      rows[t] = {{lowest_score, lowest_score}, {0.0F, 0.0F}, {0.0F, 0.0F}};
     });
-    // Powers of two: the instruction that there is. 1 / ln 2 goes with the scale.
-    const float scale = 1.44269504F / math::sqrt(static_cast<float>(g.dim));
+    const float scale = log2_e / math::sqrt(static_cast<float>(g.dim));
     const std::int64_t seen = g.causal && at.first + tile < g.keys ? at.first + tile : g.keys;
     for (std::int64_t key = 0; key < seen; key += tile) {
       block.alone([&](int t) { fetch(t, at, key, incoming[t]); });
@@ -108,8 +105,6 @@ struct AttentionMma {
   }
 
  private:
-  static constexpr float lowest = -1e30F;  ///< stands for minus infinity; differences of it stay finite
-
   /// What a lane reads of the right factor at `corner`, whose columns are lines of shared memory.
   [[nodiscard]] HYPERSD_HD static const std::uint16_t* right(const std::uint16_t* corner, int line, int t) {
     const MmaPlace p = mma_b(t % 32, 0);
@@ -170,7 +165,7 @@ struct AttentionMma {
       block.alone([&](int t) {
         unroll<tile / 8 * 4>([&]<int n>() {
           const std::int64_t c = key + n / 4 * 8 + mma_c(t % 32, n % 4).col;
-          if (c >= g.keys || (g.causal && c > row(t, at, n % 4 / 2))) s[t].v[n] = lowest;
+          if (c >= g.keys || (g.causal && c > row(t, at, n % 4 / 2))) s[t].v[n] = lowest_score;
         });
       });
     block.alone([&](int t) {
@@ -212,17 +207,5 @@ struct AttentionMma {
     });
   }
 };
-
-/// f(width) of the narrowest kernel for heads of `dim` columns, false if there is none. Stable Diffusion's heads are
-/// 40, 64, 80 and 160 wide.
-template <class F>
-bool with_mma_width(std::int64_t dim, F&& f) {
-  bool done = false;
-  const auto first_of = [&]<int... width>(std::integer_sequence<int, width...>) {
-    (void)((dim <= width && (done = f(std::integral_constant<int, width>{}), true)) || ...);
-  };
-  first_of(std::integer_sequence<int, 32, 40, 64, 80, 128, 160>{});
-  return done;
-}
 
 }  // namespace hypersd::ops::launch

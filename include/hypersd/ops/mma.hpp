@@ -57,6 +57,47 @@ HYPERSD_HD void mma_sync(const MmaRegisters& r) {
 #endif
 }
 
+/// A lane's part in loading four 8 x 8 matrices of 16-bit numbers from shared memory: it names row lane % 8 of matrix
+/// lane / 8, and of each matrix it receives one register, at matrix_place(lane).
+struct MatrixRegisters {
+  const std::uint16_t* row;  ///< 8 numbers, at a multiple of 16 bytes
+  std::uint32_t* to;         ///< 4 pairs, one a matrix
+};
+
+/// Lower half of a lane's register of an 8 x 8 matrix (NVIDIA, "PTX ISA", ldmatrix); the upper half is the next column.
+/// Transposed, the row here is a column of memory.
+HYPERSD_HD constexpr MmaPlace matrix_place(int lane) { return {lane / 4, lane % 4 * 2}; }
+
+/// The row that a lane names for a left factor A at `corner`, lines of memory being rows of A; or, transposed, for two
+/// neighbouring right factors B, lines being rows of B. Registers then are those of A, or of the two B one after
+/// another.
+HYPERSD_HD inline const std::uint16_t* matrices_along(const std::uint16_t* corner, int line, int lane) {
+  return corner + lane % 16 * line + lane / 16 * 8;
+}
+/// The same for two neighbouring right factors whose columns are lines of memory, not transposed.
+HYPERSD_HD inline const std::uint16_t* matrices_across(const std::uint16_t* corner, int line, int lane) {
+  return corner + (lane % 8 + lane / 16 * 8) * line + lane / 8 % 2 * 8;
+}
+
+/// The instruction, reached by all lanes of a warp; nothing on the host.
+template <bool transposed>
+HYPERSD_HD void ldmatrix(const MatrixRegisters& r) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  if constexpr (transposed)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r.to[0]), "=r"(r.to[1]), "=r"(r.to[2]), "=r"(r.to[3])
+                 : "r"(shared_address(r.row))
+                 : "memory");
+  else
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r.to[0]), "=r"(r.to[1]), "=r"(r.to[2]), "=r"(r.to[3])
+                 : "r"(shared_address(r.row))
+                 : "memory");
+#else
+  (void)r;
+#endif
+}
+
 /// 2^x to 2 ulp for x <= 0; results below the smallest normal number are 0.
 HYPERSD_HD inline float exp2_below_one(float x) {
 #if defined(__CUDA_ARCH__)
