@@ -54,7 +54,8 @@ double worst_excess() {
   };
   for (const std::int64_t dim : {8, 24, 40, 48, 64, 72, 96, 128, 160})
     for (const bool causal : {false, true}) add({2, 70, 70, 2, dim, causal});
-  add({1, 130, 77, 1, 40}), add({1, 7, 200, 3, 16}), add({1, 64, 2, 1, 64}), add({3, 1, 64, 1, 8});
+  add({1, 130, 77, 1, 40}), add({1, 7, 270, 3, 16}), add({1, 64, 2, 1, 64}), add({3, 1, 64, 1, 8});
+  add({1, 200, 200, 1, 80, true}), add({2, 33, 97, 1, 160});
   return worst;
 }
 

@@ -98,6 +98,16 @@ TEST_CASE("Lines of rows in shared memory: the eight that are read at once lie i
   CHECK_FALSE(apart(64));
 }
 
+TEST_CASE("Tensors that are read 16 bytes at a time: heads by eights, aligned, rows not too far apart") {
+  alignas(16) const hypersd::half data[16] = {};
+  CHECK(mma_fits({1, 1, 4, 4, 40, false}, 40, data, data + 8));
+  CHECK_FALSE(mma_fits({1, 1, 4, 4, 48, false}, 40, data));
+  CHECK_FALSE(mma_fits({1, 1, 4, 4, 36, false}, 40, data));
+  CHECK_FALSE(mma_fits({1, 1, 4, 4, 40, false}, 40, data, data + 1));
+  CHECK(mma_fits({1, (1 << 28) - 1, 4, 4, 8, false}, 8, data));
+  CHECK_FALSE(mma_fits({1, 1 << 28, 4, 4, 8, false}, 8, data));
+}
+
 TEST_CASE("Copies into shared memory: NaN until the wait for them, zeros for what is not there") {
   alignas(16) const float from[8] = {1, 2, 3, 4, 5, 6, 7, 8};
   alignas(16) float to[8] = {}, zeros[4] = {9, 9, 9, 9}, one[4] = {};

@@ -20,7 +20,7 @@ template <Narrow T, int width>
 struct AttentionQueryGradientMma {
   using Rows = MmaRows<T, width>;
   using Tile = AttentionTile<float>;
-  static constexpr int threads = Rows::threads, tile = Rows::tile;
+  static constexpr int threads = Rows::threads, together = Rows::together, tile = Rows::tile;
   struct Stage {
     typename Rows::Lines keys, values;
   };
@@ -78,13 +78,7 @@ struct AttentionQueryGradientMma {
             block, [&](int t) { return q[t].v; }, at_keys, [&](int t) { return s[t].v; }, with);
         Rows::score(
             block, [&](int t) { return gy[t].v; }, now.values.v + c * Rows::line, [&](int t) { return p[t].v; }, with);
-        if (edge)
-          block.alone([&](int t) {
-            unroll<8>([&]<int n>() {
-              const std::int64_t k = key + c + Rows::column(t, n);
-              if (k >= g.keys || (g.causal && k > at.first + Rows::row(t, n % 4 / 2))) s[t].v[n] = lowest_score;
-            });
-          });
+        if (edge) block.alone([&](int t) { Rows::template hide<8>(t, g, at.first, key + c, s[t].v); });
         block.alone([&](int t) {
           unroll<8>([&]<int n>() {
             constexpr int h = n % 4 / 2;
@@ -96,6 +90,7 @@ struct AttentionQueryGradientMma {
             block, [&](int t) { return p[t].v; }, at_keys, sums, with);
       }
     }
+    // With a barrier: the block's next tile of queries may bring its first keys only when all have read these.
     block.each([&](int t) { Rows::store(t, gq + to_query, queries, at.first, sums[t], {scale, scale}); });
   }
 };
@@ -105,7 +100,7 @@ template <Narrow T, int width, bool of_keys, bool of_values>
 struct AttentionKeyGradientMma {
   using Rows = MmaRows<T, width>;
   using Tile = AttentionTile<float>;
-  static constexpr int threads = Rows::threads, tile = Rows::tile;
+  static constexpr int threads = Rows::threads, together = Rows::together, tile = Rows::tile;
   static_assert(2 * tile <= threads);
   struct Stage {
     typename Rows::Lines queries, gradients;
@@ -165,7 +160,8 @@ struct AttentionKeyGradientMma {
         if (edge)
           block.alone([&](int t) {
             unroll<8>([&]<int n>() {
-              if (at.first + Rows::row(t, n % 4 / 2) > query + c + Rows::column(t, n)) s[t].v[n] = lowest_score;
+              const int begin = Rows::in_tile(at.first + Rows::row(t, n % 4 / 2) - query);  // the first that sees it
+              if (c + Rows::column(t, n) < begin) s[t].v[n] = lowest_score;
             });
           });
         block.alone([&](int t) {

@@ -25,10 +25,6 @@ HYPERSD_HD constexpr MmaPlace mma_b(int lane, int r) { return {lane % 4 * 2 + 8 
 /// Element `i` < 4 of a lane's part of C. The registers of two neighbouring C are, rounded, those of one A.
 HYPERSD_HD constexpr MmaPlace mma_c(int lane, int i) { return {lane / 4 + 8 * (i / 2), lane % 4 * 2 + i % 2}; }
 
-/// Place in memory of inner index k < 16 of a product such that a lane's pairs of B are neighbours, one access. Any
-/// order will do that both factors share.
-HYPERSD_HD constexpr int mma_inner(int k) { return k % 8 / 2 * 4 + k / 8 * 2 + k % 2; }
-
 /// A lane's registers of one product.
 struct MmaRegisters {
   float* c;                ///< 4 numbers, added to

@@ -11,12 +11,18 @@
 
 namespace hypersd::ops::launch {
 
+/// A score that stands for minus infinity; differences of it stay finite.
+inline constexpr float lowest_score = -1e30F;
+/// 1 / ln 2, which goes with the scale of scores: powers of two are the instruction that there is.
+inline constexpr float log2_e = 1.44269504F;
+
 /// Heads at most `width` wide, a multiple of 8 as the head's own width.
 template <Narrow T, int width>
 struct MmaRows {
   static constexpr int rows = 64, warp_rows = 16, threads = rows / warp_rows * 32;
-  static constexpr int tile = width <= 80 ? 64 : 32;     ///< two stages of two factors take less than 48 KiB
-  static constexpr int padded = (width + 15) / 16 * 16;  ///< a product adds 16 columns up
+  static constexpr int tile = width <= 80 ? 64 : 32;  ///< two stages of two factors take less than 48 KiB
+  static constexpr int together = width <= 32 ? 4 : width <= 80 ? 3 : 2;  ///< blocks of a multiprocessor
+  static constexpr int padded = (width + 15) / 16 * 16;                   ///< a product adds 16 columns up
   /// An odd multiple of 16 bytes: then the eight rows that are read at once lie in different banks.
   static constexpr int line = padded + 8;
   static_assert(width % 8 == 0 && rows % tile == 0 && rows == AttentionTile<float>::tile);
@@ -58,16 +64,35 @@ struct MmaRows {
   /// Starts a thread's copies of the tile of rows from `first` on: zeros beyond the last row and column.
   template <class Copy>
   HYPERSD_HD static void copy(int t, Copy& copy, const HeadRows<T>& from, std::int64_t first, Lines& to) {
-    // A thread keeps its column and goes down in steps: one address, the rest are distances known beforehand.
+    // A thread keeps its column and goes down in steps: one address, and distances in 32 bits.
     constexpr int words = padded / 8, step = threads / words;
-    const int begin = t / words, c = t % words * 8;
+    const int begin = t / words, c = t % words * 8, down = static_cast<int>(from.stride);
     if (threads % words != 0 && begin >= step) return;
+    const int end = c < from.dim ? in_tile(from.count - first) : 0;
     const T* const p = from.data + (first + begin) * from.stride + c;
     unroll<(tile + step - 1) / step>([&]<int n>() {
       const int r = begin + n * step;
       if (tile % step != 0 && r >= tile) return;
-      const bool there = first + r < from.count && c < from.dim;
-      copy(Bytes<16>{}, to.v + r * line + c, there ? p + n * step * from.stride : from.data, there);
+      // Where nothing is read the address does not matter.
+      copy(Bytes<16>{}, to.v + r * line + c, p + std::int64_t{n * step} * down, r < end);
+    });
+  }
+
+  /// Rows or columns of a tile that come before the one `n` after its first.
+  [[nodiscard]] HYPERSD_HD static int in_tile(std::int64_t n) {
+    return n < 0 ? 0 : n < tile ? static_cast<int>(n) : tile;
+  }
+
+  /// Hides, of `count` scores of the block's queries with the keys from `key` on, those beyond the last key and, if
+  /// causal, those after the query.
+  template <int count>
+  HYPERSD_HD static void hide(int t, const AttentionGeometry& g, std::int64_t first, std::int64_t key, float* s) {
+    unroll<2>([&]<int h>() {
+      const std::int64_t last = first + row(t, h);
+      const int end = in_tile((g.causal && last < g.keys ? last + 1 : g.keys) - key);
+      unroll<count>([&]<int n>() {
+        if (n % 4 / 2 == h && column(t, n) >= end) s[n] = lowest_score;
+      });
     });
   }
 
@@ -123,10 +148,12 @@ struct MmaRows {
   }
 };
 
-/// Whether kernels for heads of `width` columns may access these tensors 16 bytes at a time.
+/// Whether kernels for heads of `width` columns may access these tensors 16 bytes at a time, rows at a distance that
+/// 32 bits hold.
 template <class... T>
 [[nodiscard]] bool mma_fits(const AttentionGeometry& g, int width, const T*... tensors) {
-  return g.dim % 8 == 0 && g.dim <= width && ((reinterpret_cast<std::uintptr_t>(tensors) % 16 == 0) && ...);
+  return g.dim % 8 == 0 && g.dim <= width && narrow(g.channels()) &&
+         ((reinterpret_cast<std::uintptr_t>(tensors) % 16 == 0) && ...);
 }
 
 /// f(width) of the narrowest kernel for heads of `dim` columns, false if there is none. Stable Diffusion's heads are
@@ -140,10 +167,5 @@ bool with_mma_width(std::int64_t dim, F&& f) {
   first_of(std::integer_sequence<int, 32, 40, 64, 80, 128, 160>{});
   return done;
 }
-
-/// A score that stands for minus infinity; differences of it stay finite.
-inline constexpr float lowest_score = -1e30F;
-/// 1 / ln 2, which goes with the scale of scores: powers of two are the instruction that there is.
-inline constexpr float log2_e = 1.44269504F;
 
 }  // namespace hypersd::ops::launch
