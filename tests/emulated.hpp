@@ -86,7 +86,9 @@ void linear(const emulated::Kernels&, A&&... a) {
 #include <cstring>
 #include <memory>
 #include <numbers.hpp>
+#include <stdexcept>
 #include <type_traits>
+#include <unordered_map>
 #include <vector>
 
 /// \file
@@ -98,11 +100,48 @@ namespace emulated {
 /// The order in which the threads between two barriers run: results that depend on it are races.
 inline bool backward = false;
 
+/// Products of warps so far: whether a kernel went by tensor cores.
+inline std::int64_t products = 0;
+
 /// Private and shared variables begin as NaN: a kernel that reads them before writing shows.
 template <class X>
 void poison(X* x, std::size_t n) {
   static_assert(std::is_trivially_copyable_v<X>);
   std::memset(static_cast<void*>(x), 0xff, n * sizeof(X));
+}
+
+/// A warp's product. Apart from `Block`, which every phase of a kernel instantiates: it is compiled once.
+template <class T>
+[[gnu::noinline]] void multiply(const hypersd::ops::launch::MmaRegisters* lanes) {
+  using namespace hypersd::ops::launch;
+  float a[16][16], b[16][8], c[16][8];
+  for (int lane = 0; lane < 32; ++lane) {
+    const MmaRegisters& m = lanes[lane];
+    for (int upper = 0; upper < 2; ++upper) {
+      for (int r = 0; r < 4; ++r) a[mma_a(lane, r).row][mma_a(lane, r).col + upper] = unpacked<T>(m.a[r], upper == 1);
+      for (int r = 0; r < 2; ++r) b[mma_b(lane, r).row + upper][mma_b(lane, r).col] = unpacked<T>(m.b[r], upper == 1);
+    }
+    for (int i = 0; i < 4; ++i) c[mma_c(lane, i).row][mma_c(lane, i).col] = m.c[i];
+  }
+  for (int row = 0; row < 16; ++row)
+    for (int k = 0; k < 16; ++k)
+      for (int col = 0; col < 8; ++col) c[row][col] += a[row][k] * b[k][col];
+  for (int lane = 0; lane < 32; ++lane)
+    for (int i = 0; i < 4; ++i) lanes[lane].c[i] = c[mma_c(lane, i).row][mma_c(lane, i).col];
+  ++products;
+}
+
+/// Four matrices of a warp from shared memory to registers.
+[[gnu::noinline]] inline void hand_out(const hypersd::ops::launch::MatrixRegisters* lanes, bool transposed) {
+  std::uint16_t m[4][8][8];
+  for (int lane = 0; lane < 32; ++lane) std::memcpy(m[lane / 8][lane % 8], lanes[lane].row, 16);
+  for (int lane = 0; lane < 32; ++lane) {
+    const auto [r, c] = hypersd::ops::launch::matrix_place(lane);
+    for (int i = 0; i < 4; ++i) {
+      const unsigned low = transposed ? m[i][c][r] : m[i][r][c], high = transposed ? m[i][c + 1][r] : m[i][r][c + 1];
+      lanes[lane].to[i] = low | high << 16U;
+    }
+  }
 }
 
 template <int count>
@@ -120,34 +159,56 @@ class Block {
 
   template <class F>
   void each(F&& f) {
-    for (int i = 0; i < count; ++i) f(backward ? count - 1 - i : i);
+    alone(f);
+    ++barriers_;
   }
   template <class F>
   void alone(F&& f) {
-    each(f);
+    for (int i = 0; i < count; ++i) f(backward ? count - 1 - i : i);
   }
+  /// The rows that the lanes name, handed out as the instruction does.
+  template <bool transposed, class F>
+  void load_matrices(F&& f) {
+    hypersd::ops::launch::MatrixRegisters lanes[count];
+    for (int t = 0; t < count; ++t) {
+      lanes[t] = f(t);
+      hypersd::require<std::logic_error>(aligned(lanes[t].row, 16), "a row of a matrix at no multiple of 16 bytes");
+      read_[lanes[t].row] = barriers_;
+    }
+    for (int t = 0; t < count; t += 32) hand_out(lanes + t, transposed);
+  }
+  /// Bytes that come at the wait for them and are NaN until then. What has been read since the last barrier must not be
+  /// overwritten: another warp may still be reading it.
+  template <class F>
+  void copy_async(F&& f) {
+    copies_.emplace_back();
+    alone([&](int t) {
+      f(t, [&]<int bytes>(hypersd::ops::launch::Bytes<bytes>, void* to, const void* from, bool there) {
+        static_assert(bytes == 4 || bytes == 16);
+        using hypersd::require;
+        require<std::logic_error>(aligned(to, bytes) && aligned(from, bytes), "a copy at no multiple of its size");
+        const auto reading = read_.find(to);
+        require<std::logic_error>(reading == read_.end() || reading->second != barriers_,
+                                  "a copy to what has been read since the last barrier");
+        std::memset(to, 0xff, bytes);
+        copies_.back().push_back({to, there ? from : nullptr, bytes});
+      });
+    });
+  }
+  template <int pending>
+  void wait_copies() {
+    for (; copies_.size() > pending; copies_.erase(copies_.begin()))
+      for (const Copy& c : copies_.front()) c.from ? std::memcpy(c.to, c.from, c.bytes) : std::memset(c.to, 0, c.bytes);
+    ++barriers_;
+  }
+  /// Groups of copies that nobody has waited for.
+  [[nodiscard]] std::size_t pending_copies() const { return copies_.size(); }
   /// The matrices put together from the lanes' registers, multiplied, and handed out again.
   template <class T, class F>
   void mma(F&& f) {
-    using namespace hypersd::ops::launch;
-    for (int warp = 0; warp < count / 32; ++warp) {
-      float a[16][16] = {}, b[16][8] = {};
-      std::vector<MmaRegisters> lanes;
-      for (int lane = 0; lane < 32; ++lane) {
-        const MmaRegisters m = f(warp * 32 + lane);
-        lanes.push_back(m);
-        for (int upper = 0; upper < 2; ++upper) {
-          for (int r = 0; r < 4; ++r)
-            a[mma_a(lane, r).row][mma_a(lane, r).col + upper] = unpacked<T>(m.a[r], upper == 1);
-          for (int r = 0; r < 2; ++r)
-            b[mma_b(lane, r).row + upper][mma_b(lane, r).col] = unpacked<T>(m.b[r], upper == 1);
-        }
-      }
-      for (int lane = 0; lane < 32; ++lane)
-        for (int i = 0; i < 4; ++i)
-          for (int k = 0; k < 16; ++k)
-            lanes[static_cast<std::size_t>(lane)].c[i] += a[mma_c(lane, i).row][k] * b[k][mma_c(lane, i).col];
-    }
+    hypersd::ops::launch::MmaRegisters lanes[count];
+    for (int t = 0; t < count; ++t) lanes[t] = f(t);
+    for (int t = 0; t < count; t += 32) multiply<T>(lanes + t);
   }
   template <class F, class Join>
   void quad(F&& f, Join&& join) {
@@ -166,6 +227,14 @@ class Block {
   }
 
  private:
+  struct Copy {
+    void* to;
+    const void* from;  ///< null: zeros
+    std::size_t bytes;
+  };
+  [[nodiscard]] static bool aligned(const void* p, std::size_t n) {
+    return reinterpret_cast<std::uintptr_t>(p) % n == 0;
+  }
   /// The tree of the warp shuffles, then the warps in order.
   template <class X, class F, class Join>
   X fold(F&& f, Join&& join) {
@@ -180,6 +249,10 @@ class Block {
     }
     return out;
   }
+
+  std::vector<std::vector<Copy>> copies_;
+  std::unordered_map<const void*, std::int64_t> read_;  ///< by load_matrices, and after how many barriers
+  std::int64_t barriers_ = 0;
 };
 
 /// A grid of few blocks, so that its threads stride; 32-bit indices in one order and 64-bit ones in the other.
@@ -201,11 +274,12 @@ template <class Body>
 void run_blocks(const Kernels&, const char*, const Body& body) {
   const auto shared = std::make_unique<typename Body::Shared>();
   const std::int64_t n = body.blocks();
+  Block<Body::threads> block;  // one after another in the same block: what a grid of one would do
   for (std::int64_t i = 0; i < n; ++i) {
     poison(shared.get(), 1);
-    Block<Body::threads> block;
     body(block, backward ? n - 1 - i : i, *shared);
   }
+  hypersd::require<std::logic_error>(block.pending_copies() == 0, "copies that nobody waits for");
 }
 
 using numbers::host;

@@ -54,7 +54,7 @@ double roundings(F&& f, double floor = 1e-2) {
       const auto w = static_cast<double>(want[i][j]), g = static_cast<double>(got[i][j]);
       const double unit = roundoff<T> * std::max({std::abs(w), floor * largest, 0x1p-14});
       const double error = std::abs(w - g) / unit;
-      worst = error <= worst ? worst : error;  // NaN wins
+      worst = numbers::worse(worst, error);
     }
   }
   return worst;

@@ -141,7 +141,7 @@ inline double difference(const std::vector<Tensor<float>>& got, const std::vecto
     double largest = 1;
     for (const float v : expected[i].span()) largest = std::max(largest, std::abs(static_cast<double>(v)));
     const double d = numbers::distance(got[i], expected[i]) / largest;
-    worst = d <= worst ? worst : d;
+    worst = numbers::worse(worst, d);
   }
   return worst;
 }
@@ -161,7 +161,7 @@ inline double relative(const std::vector<Tensor<float>>& got, const std::vector<
   for (std::size_t i = 0; i < got.size(); ++i) {
     if (!(got[i].shape() == want[i].shape())) return std::numeric_limits<double>::infinity();
     const double d = norm(ops::map(ops::Sub{}, got[i], want[i])) / std::max(norm(want[i]), 1e-3 * top);
-    worst = d <= worst ? worst : d;  // NaN wins
+    worst = numbers::worse(worst, d);
   }
   return worst;
 }

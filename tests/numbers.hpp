@@ -19,6 +19,9 @@ hypersd::Tensor<T> normal(const hypersd::Shape& shape, std::string_view name) {
   return hypersd::ops::normal<T>(shape, hypersd::stream(2024, name));
 }
 
+/// The larger of two errors; NaN if either is.
+inline double worse(double a, double b) { return std::isnan(a) || b <= a ? a : b; }
+
 /// Largest absolute difference; infinity for different shapes.
 template <class A, class B>
 double distance(const hypersd::Tensor<A>& a, const hypersd::Tensor<B>& b) {
@@ -26,7 +29,7 @@ double distance(const hypersd::Tensor<A>& a, const hypersd::Tensor<B>& b) {
   double worst = 0;
   for (std::int64_t i = 0; i < a.size(); ++i) {
     const double d = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
-    worst = d <= worst ? worst : d;  // NaN wins
+    worst = worse(worst, d);
   }
   return worst;
 }
@@ -44,7 +47,7 @@ double repeatable_distance(const List& expected, const List& got, const List& ag
   for (std::size_t i = 0; i < got.size() && i < expected.size(); ++i) {
     const double d = got[i].to_vector() == again[i].to_vector() ? distance(got[i], expected[i])
                                                                 : std::numeric_limits<double>::infinity();
-    worst = d <= worst ? worst : d;
+    worst = worse(worst, d);
   }
   return worst;
 }

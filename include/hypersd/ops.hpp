@@ -9,6 +9,7 @@
 #include <hypersd/ops/attention.hpp>
 #include <hypersd/ops/attention_block.hpp>
 #include <hypersd/ops/attention_gradient_block.hpp>
+#include <hypersd/ops/attention_gradient_mma_block.hpp>
 #include <hypersd/ops/attention_mma_block.hpp>
 #include <hypersd/ops/cast.hpp>
 #include <hypersd/ops/conv2d.hpp>
@@ -28,6 +29,7 @@
 #include <hypersd/ops/map.hpp>
 #include <hypersd/ops/matmul.hpp>
 #include <hypersd/ops/mma.hpp>
+#include <hypersd/ops/mma_rows.hpp>
 #include <hypersd/ops/normalize.hpp>
 #include <hypersd/ops/operand.hpp>
 #include <hypersd/ops/patches.hpp>

@@ -98,6 +98,12 @@ TEST_CASE("CUDA: attention on tensor cores errs by the rounding of weights and r
   CHECK(attention_runs::worst_excess<hypersd::half, Cuda>() < 1);
 }
 
+TEST_CASE("CUDA: gradients of attention on tensor cores err by the rounding of P, dS and results") {
+  if (!have_device()) return;
+  CHECK(attention_runs::worst_gradient_excess<bfloat16, Cuda>() < 1);
+  CHECK(attention_runs::worst_gradient_excess<hypersd::half, Cuda>() < 1);
+}
+
 TEST_CASE("CUDA: a UNet in bfloat16 is near float, with all its gradients, and so are its samples") {
   if (!have_device()) return;
   using S = bfloat16;

@@ -65,7 +65,7 @@ double distance(const std::vector<double>& a, const std::vector<double>& b) {
   double worst = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     const double d = std::abs(a[i] - b[i]) / (1e-3 + std::abs(b[i]));
-    worst = d <= worst ? worst : d;
+    worst = numbers::worse(worst, d);
   }
   return worst;
 }

@@ -12,6 +12,7 @@
 #include <hypersd/autograd/grad_softmax.hpp>
 #include <hypersd/io/safetensors.hpp>
 #include <map>
+#include <numbers.hpp>
 #include <set>
 #include <string>
 
@@ -35,7 +36,7 @@ double difference(const Tensor<T>& got, const Tensor<T>& want) {
   double worst = 0, scale = 1;
   for (std::int64_t i = 0; i < got.size(); ++i) {
     const double error = std::abs(static_cast<double>(got[i]) - static_cast<double>(want[i]));
-    worst = error <= worst ? worst : error;  // NaN wins
+    worst = numbers::worse(worst, error);
     scale = std::max(scale, std::abs(static_cast<double>(want[i])));
   }
   return worst / scale;

@@ -35,6 +35,14 @@ struct HeadRows {
   }
 };
 
+/// What both sweeps of the gradient read. `delta` is the sum of gy y over the columns of a head, [B, heads, N] as
+/// `log_sum`.
+template <class T>
+struct AttentionGradientInputs {
+  const T *gy, *q, *k, *v;
+  const Accumulator<T>*log_sum, *delta;
+};
+
 /// What one block of attention is about.
 struct AttentionPlace {
   std::int64_t head;    ///< of all samples: b heads + h

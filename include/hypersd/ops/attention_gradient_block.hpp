@@ -3,6 +3,7 @@
 
 #include <hypersd/ops/attention_block.hpp>
 #include <hypersd/ops/attention_gradient_cpu.hpp>
+#include <hypersd/ops/attention_gradient_mma_block.hpp>
 #include <hypersd/ops/attention_mma_block.hpp>
 #include <hypersd/ops/elements.hpp>
 #include <hypersd/ops/reduce.hpp>
@@ -13,13 +14,6 @@
 /// for the gradient of the queries, blocks of keys for those of keys and values. Every block writes its own rows only.
 
 namespace hypersd::ops::launch {
-
-/// What both sweeps read. `delta` is the sum of gy y over the columns of a head, [B, heads, N] as `log_sum`.
-template <class T>
-struct AttentionGradientInputs {
-  const T *gy, *q, *k, *v;
-  const Accumulator<T>*log_sum, *delta;
-};
 
 template <class T>
 struct AttentionDeltaElements {
@@ -189,6 +183,25 @@ void attention(const D& device, const AttentionGeometry& g, const T* q, const T*
   });
 }
 
+/// True if tensor cores did it, as in `attention_on_tensor_cores`.
+template <launch::KernelDevice D, Narrow T>
+bool attention_gradient_on_tensor_cores(const D& device, const AttentionGeometry& g,
+                                        const launch::AttentionGradientInputs<T>& in, T* gq, T* gk, T* gv) {
+  constexpr const char* name = "attention_gradient";
+  return launch::with_mma_width(g.dim, [&](auto head) {
+    constexpr int width = decltype(head)::value;
+    if (!launch::mma_fits(g, width, in.gy, in.q, in.k, in.v, gq, gk, gv)) return false;
+    run_blocks(device, name, launch::AttentionQueryGradientMma<T, width>{g, in, gq});
+    if constexpr (width <= 128) {
+      run_blocks(device, name, launch::AttentionKeyGradientMma<T, width, true, true>{g, in, gk, gv});
+    } else {
+      run_blocks(device, name, launch::AttentionKeyGradientMma<T, width, true, false>{g, in, gk, gv});
+      run_blocks(device, name, launch::AttentionKeyGradientMma<T, width, false, true>{g, in, gk, gv});
+    }
+    return true;
+  });
+}
+
 template <launch::KernelDevice D, class T>
 void attention_gradient(const D& device, const AttentionGeometry& g, const T* gy, const T* q, const T* k, const T* v,
                         const T* y, const Accumulator<T>* log_sum, T* gq, T* gk, T* gv) {
@@ -201,6 +214,9 @@ void attention_gradient(const D& device, const AttentionGeometry& g, const T* gy
   const Tensor<Accumulator<T>, D> delta(Shape{g.batch, g.heads, g.queries});
   run_elements(device, name, launch::AttentionDeltaElements<T>{g, gy, y, delta.data()});
   const launch::AttentionGradientInputs<T> in{gy, q, k, v, log_sum, delta.data()};
+  if constexpr (Narrow<T>) {
+    if (attention_gradient_on_tensor_cores(device, g, in, gq, gk, gv)) return;
+  }
   with_head_width<128>(g.dim, [&](auto width) {
     constexpr int columns = decltype(width)::value;
     run_blocks(device, name, launch::AttentionQueryGradient<T, columns>{g, in, gq});

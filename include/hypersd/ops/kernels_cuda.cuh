@@ -7,8 +7,9 @@
 
 namespace hypersd::ops::launch {
 
-/// A CUDA thread block of `count` threads as the bodies of ops/rows.hpp see it. Every member but `alone`, `mma` and `quad` ends
-/// with a barrier, and all threads must reach it. The host side of each is empty: it only lets host-device bodies compile.
+/// A CUDA thread block of `count` threads as the bodies of ops/rows.hpp see it. All threads must reach every member, and
+/// every member but `alone`, `mma`, `load_matrices`, `copy_async` and `quad` ends with a barrier. The host side of each
+/// is empty: it only lets host-device bodies compile.
 template <int count>
 class CudaBlock {
  public:
@@ -48,6 +49,34 @@ class CudaBlock {
     mma_sync<T>(f(static_cast<int>(threadIdx.x)));
 #else
     (void)f;
+#endif
+  }
+  /// Each warp's loading of four matrices as f(thread) says (ops/mma.hpp).
+  template <bool transposed, class F>
+  HYPERSD_HD void load_matrices(F&& f) {
+#if defined(__CUDA_ARCH__)
+    ldmatrix<transposed>(f(static_cast<int>(threadIdx.x)));
+#else
+    (void)f;
+#endif
+  }
+  /// Starts a group of copies into shared memory: f(thread, copy) calls copy(Bytes<n>{}, to, from, there), as CopyWords
+  /// of ops/words.hpp. What they write is undefined until `wait_copies` has waited for them.
+  template <class F>
+  HYPERSD_HD void copy_async(F&& f) {
+#if defined(__CUDA_ARCH__)
+    f(static_cast<int>(threadIdx.x), CopyWords{});
+    close_copies();
+#else
+    (void)f;
+#endif
+  }
+  /// Waits for all groups but the last `pending`, of all threads.
+  template <int pending>
+  HYPERSD_HD void wait_copies() {
+#if defined(__CUDA_ARCH__)
+    wait_for_copies<pending>();
+    __syncthreads();
 #endif
   }
   /// Joins the float& that f(thread) returns over each four neighbouring threads.
@@ -112,8 +141,17 @@ void run_elements(const Cuda&, const char* name, const Op& op) {
                           narrow(n) ? elements_kernel<std::uint32_t, Op> : elements_kernel<std::int64_t, Op>, op, n);
 }
 
+/// Blocks that a multiprocessor is to hold at a time: `Body::together` if there is one. It bounds the registers.
 template <class Body>
-__global__ void __launch_bounds__(Body::threads) block_kernel(Body body) {
+constexpr int blocks_together() {
+  if constexpr (requires { Body::together; })
+    return Body::together;
+  else
+    return 0;  // no bound
+}
+
+template <class Body>
+__global__ void __launch_bounds__(Body::threads, blocks_together<Body>()) block_kernel(Body body) {
   __shared__ double scratch[Body::threads / 32];
   __shared__ typename Body::Shared shared;
   CudaBlock<Body::threads> block(scratch);

@@ -25,10 +25,6 @@ HYPERSD_HD constexpr MmaPlace mma_b(int lane, int r) { return {lane % 4 * 2 + 8 
 /// Element `i` < 4 of a lane's part of C. The registers of two neighbouring C are, rounded, those of one A.
 HYPERSD_HD constexpr MmaPlace mma_c(int lane, int i) { return {lane / 4 + 8 * (i / 2), lane % 4 * 2 + i % 2}; }
 
-/// Place in memory of inner index k < 16 of a product such that a lane's pairs of B are neighbours, one access. Any
-/// order will do that both factors share.
-HYPERSD_HD constexpr int mma_inner(int k) { return k % 8 / 2 * 4 + k / 8 * 2 + k % 2; }
-
 /// A lane's registers of one product.
 struct MmaRegisters {
   float* c;                ///< 4 numbers, added to
@@ -52,6 +48,47 @@ HYPERSD_HD void mma_sync(const MmaRegisters& r) {
         "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(r.c[0]), "+f"(r.c[1]), "+f"(r.c[2]), "+f"(r.c[3])
         : "r"(r.a[0]), "r"(r.a[1]), "r"(r.a[2]), "r"(r.a[3]), "r"(r.b[0]), "r"(r.b[1]));
+#else
+  (void)r;
+#endif
+}
+
+/// A lane's part in loading four 8 x 8 matrices of 16-bit numbers from shared memory: it names row lane % 8 of matrix
+/// lane / 8, and of each matrix it receives one register, at matrix_place(lane).
+struct MatrixRegisters {
+  const std::uint16_t* row;  ///< 8 numbers, at a multiple of 16 bytes
+  std::uint32_t* to;         ///< 4 pairs, one a matrix
+};
+
+/// Lower half of a lane's register of an 8 x 8 matrix (NVIDIA, "PTX ISA", ldmatrix); the upper half is the next column.
+/// Transposed, the row here is a column of memory.
+HYPERSD_HD constexpr MmaPlace matrix_place(int lane) { return {lane / 4, lane % 4 * 2}; }
+
+/// The row that a lane names for a left factor A at `corner`, lines of memory being rows of A; or, transposed, for two
+/// neighbouring right factors B, lines being rows of B. Registers then are those of A, or of the two B one after
+/// another.
+HYPERSD_HD inline const std::uint16_t* matrices_along(const std::uint16_t* corner, int line, int lane) {
+  return corner + lane % 16 * line + lane / 16 * 8;
+}
+/// The same for two neighbouring right factors whose columns are lines of memory, not transposed.
+HYPERSD_HD inline const std::uint16_t* matrices_across(const std::uint16_t* corner, int line, int lane) {
+  return corner + (lane % 8 + lane / 16 * 8) * line + lane / 8 % 2 * 8;
+}
+
+/// The instruction, reached by all lanes of a warp; nothing on the host.
+template <bool transposed>
+HYPERSD_HD void ldmatrix(const MatrixRegisters& r) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  if constexpr (transposed)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r.to[0]), "=r"(r.to[1]), "=r"(r.to[2]), "=r"(r.to[3])
+                 : "r"(shared_address(r.row))
+                 : "memory");
+  else
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r.to[0]), "=r"(r.to[1]), "=r"(r.to[2]), "=r"(r.to[3])
+                 : "r"(shared_address(r.row))
+                 : "memory");
 #else
   (void)r;
 #endif

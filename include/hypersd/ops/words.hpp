@@ -143,4 +143,54 @@ HYPERSD_HD void write_together(const Accumulator<T>* from, T* to) {
   }
 }
 
+/// A number of bytes as a type.
+template <int n>
+using Bytes = std::integral_constant<int, n>;
+
+/// An address in shared memory as instructions take it; 0 on the host.
+HYPERSD_HD inline std::uint32_t shared_address(const void* p) {
+#if defined(__CUDA_ARCH__)
+  return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
+#else
+  (void)p;
+  return 0;
+#endif
+}
+
+/// Starts a copy of 4 or 16 bytes from global to shared memory, or of zeros if they are not `there`; both addresses are
+/// multiples of the size (NVIDIA, "PTX ISA", cp.async). `Block::copy_async` closes a group of them.
+struct CopyWords {
+  template <int bytes>
+  HYPERSD_HD void operator()(Bytes<bytes>, void* to, const void* from, bool there) const {
+    static_assert(bytes == 4 || bytes == 16);
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    if constexpr (bytes == 16)  // past the L1 cache
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                   :
+                   : "r"(shared_address(to)), "l"(from), "r"(there ? 16 : 0)
+                   : "memory");
+    else
+      asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+                   :
+                   : "r"(shared_address(to)), "l"(from), "r"(there ? 4 : 0)
+                   : "memory");
+#else
+    (void)to, (void)from, (void)there;
+#endif
+  }
+};
+/// Ends a thread's group of copies.
+HYPERSD_HD inline void close_copies() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.commit_group;" : : : "memory");
+#endif
+}
+/// Waits for all of a thread's groups but the last `pending`.
+template <int pending>
+HYPERSD_HD void wait_for_copies() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_group %0;" : : "n"(pending) : "memory");
+#endif
+}
+
 }  // namespace hypersd::ops::launch
