@@ -12,10 +12,10 @@ using emulated::Kernels;
 namespace {
 
 /// Compares a run f<device, type> in T, with the CPU and by kernels, with float of the same inputs and parameters. The
-/// tolerance is that of bfloat16; half has an eighth of its roundings.
+/// tolerance is that of bfloat16; half has an eighth of its roundings, which need not fall alike.
 template <class T, class F>
 void check(F&& f, double tolerance) {
-  if (std::same_as<T, half>) tolerance /= 8;
+  if (std::same_as<T, half>) tolerance /= 6;
   const auto want = f.template operator()<Cpu, float>();
   const double cpu = relative(f.template operator()<Cpu, T>(), want);
   const double kernels = relative(f.template operator()<Kernels, T>(), want);

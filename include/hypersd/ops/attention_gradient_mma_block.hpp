@@ -20,7 +20,7 @@ template <Narrow T, int width>
 struct AttentionQueryGradientMma {
   using Rows = MmaRows<T, width>;
   using Tile = AttentionTile<float>;
-  static constexpr int threads = Rows::threads, together = Rows::together, tile = Rows::tile;
+  static constexpr int threads = Rows::threads, resident = Rows::resident, tile = Rows::tile;
   struct Stage {
     typename Rows::Lines keys, values;
   };
@@ -100,7 +100,7 @@ template <Narrow T, int width, bool of_keys, bool of_values>
 struct AttentionKeyGradientMma {
   using Rows = MmaRows<T, width>;
   using Tile = AttentionTile<float>;
-  static constexpr int threads = Rows::threads, together = Rows::together, tile = Rows::tile;
+  static constexpr int threads = Rows::threads, resident = Rows::resident, tile = Rows::tile;
   static_assert(2 * tile <= threads);
   struct Stage {
     typename Rows::Lines queries, gradients;

@@ -16,7 +16,7 @@ template <Narrow T, int width>
 struct AttentionMma {
   using Rows = MmaRows<T, width>;
   using Tile = AttentionTile<float>;
-  static constexpr int threads = Rows::threads, together = Rows::together, tile = Rows::tile, scores = tile / 8 * 4;
+  static constexpr int threads = Rows::threads, resident = Rows::resident, tile = Rows::tile, scores = tile / 8 * 4;
   struct Stage {
     typename Rows::Lines keys, values;
   };

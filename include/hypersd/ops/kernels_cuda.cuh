@@ -141,17 +141,17 @@ void run_elements(const Cuda&, const char* name, const Op& op) {
                           narrow(n) ? elements_kernel<std::uint32_t, Op> : elements_kernel<std::int64_t, Op>, op, n);
 }
 
-/// Blocks that a multiprocessor is to hold at a time: `Body::together` if there is one. It bounds the registers.
+/// Blocks that a multiprocessor is to hold at a time: `Body::resident` if there is one. It bounds the registers.
 template <class Body>
-constexpr int blocks_together() {
-  if constexpr (requires { Body::together; })
-    return Body::together;
+constexpr int resident_blocks() {
+  if constexpr (requires { Body::resident; })
+    return Body::resident;
   else
     return 0;  // no bound
 }
 
 template <class Body>
-__global__ void __launch_bounds__(Body::threads, blocks_together<Body>()) block_kernel(Body body) {
+__global__ void __launch_bounds__(Body::threads, resident_blocks<Body>()) block_kernel(Body body) {
   __shared__ double scratch[Body::threads / 32];
   __shared__ typename Body::Shared shared;
   CudaBlock<Body::threads> block(scratch);

@@ -21,7 +21,7 @@ template <Narrow T, int width>
 struct MmaRows {
   static constexpr int rows = 64, warp_rows = 16, threads = rows / warp_rows * 32;
   static constexpr int tile = width <= 80 ? 64 : 32;  ///< two stages of two factors take less than 48 KiB
-  static constexpr int together = width <= 32 ? 4 : width <= 80 ? 3 : 2;  ///< blocks of a multiprocessor
+  static constexpr int resident = width <= 32 ? 4 : width <= 80 ? 3 : 2;  ///< blocks of a multiprocessor
   static constexpr int padded = (width + 15) / 16 * 16;                   ///< a product adds 16 columns up
   /// An odd multiple of 16 bytes: then the eight rows that are read at once lie in different banks.
   static constexpr int line = padded + 8;
