@@ -15,7 +15,8 @@
 
 namespace hypersd::ops::launch {
 
-template <class T>
+/// Sums of gy y over the columns of a head, which are read `columns` at a time.
+template <class T, int columns>
 struct AttentionDeltaElements {
   AttentionGeometry g;
   const T *gy, *y;
@@ -25,8 +26,12 @@ struct AttentionDeltaElements {
   HYPERSD_HD void operator()(Index i) const {
     const auto [head, n] = divide(i, g.queries);
     const std::int64_t at = AttentionTile<Accumulator<T>>::offset(g, g.queries, head) + n * g.channels();
-    Accumulator<T> sum = 0;
-    for (std::int64_t d = 0; d < g.dim; ++d) sum += widened(gy[at + d]) * y[at + d];
+    Accumulator<T> sum = 0, a[columns], b[columns];
+    for (std::int64_t d = 0; d < g.dim; d += columns) {
+      read_together<columns>(gy + at + d, a);
+      read_together<columns>(y + at + d, b);
+      for (int k = 0; k < columns; ++k) sum += a[k] * b[k];
+    }
     delta[i] = sum;
   }
 };
@@ -212,7 +217,9 @@ void attention_gradient(const D& device, const AttentionGeometry& g, const T* gy
     return sum_rows(device, gv, gy, g.batch, g.queries, g.channels());
   }
   const Tensor<Accumulator<T>, D> delta(Shape{g.batch, g.heads, g.queries});
-  run_elements(device, name, launch::AttentionDeltaElements<T>{g, gy, y, delta.data()});
+  launch::with_together<T>(g.dim, {gy, y}, [&]<int n>(std::integral_constant<int, n>) {
+    run_elements(device, name, launch::AttentionDeltaElements<T, n>{g, gy, y, delta.data()});
+  });
   const launch::AttentionGradientInputs<T> in{gy, q, k, v, log_sum, delta.data()};
   if constexpr (Narrow<T>) {
     if (attention_gradient_on_tensor_cores(device, g, in, gq, gk, gv)) return;

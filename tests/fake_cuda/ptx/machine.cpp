@@ -54,10 +54,10 @@ void Machine::note(Use* uses, std::uint32_t size, std::int32_t who, std::uint32_
   }
 }
 
-char* Machine::at(Thread& t, std::uint64_t address, std::uint32_t size, bool writes) {
+char* Machine::at(Thread& t, std::uint64_t address, std::uint32_t size, bool writes, bool metered) {
   if (address % size != 0) throw Fault("an address that is not aligned");
   const std::uint64_t window = address & window_mask, offset = address & ~window_mask;
-  if (meter_ && (window == 0 || window == shared_window))
+  if (meter_ && metered && (window == 0 || window == shared_window))
     meter_->note(static_cast<std::size_t>(t.id), static_cast<std::size_t>(t.pc), offset, size, window != 0, writes);
   if (window == 0) return global(t, address, size, writes);
   const auto inside = [&](std::size_t bytes) {

@@ -88,8 +88,8 @@ class Machine {
 
   void run_block(std::uint32_t x, std::uint32_t y, std::uint32_t z);
 
-  /// Memory behind an address for one access of `size` bytes, checked.
-  char* at(Thread& t, std::uint64_t address, std::uint32_t size, bool writes);
+  /// Memory behind an address for one access of `size` bytes, checked; `metered` if it is the instruction's own.
+  char* at(Thread& t, std::uint64_t address, std::uint32_t size, bool writes, bool metered = true);
 
   const Launch& launch;
   std::uint32_t active = 0;  ///< lanes of the warp that carry out the present instruction together

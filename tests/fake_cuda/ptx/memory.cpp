@@ -75,11 +75,9 @@ void copy_async(Thread& t, const Instruction& i) {
   if (given > 0) {
     const std::uint64_t address = t.r[i.s[1]] + static_cast<std::uint64_t>(i.second);
     if (address % x.size != 0) throw Fault("an asynchronous copy from an address that is not aligned");
-    std::uint32_t done = 0;
-    while (done < given) {  // a part of 16 bytes need not be aligned as a whole
-      const std::uint32_t n = given - done >= 4 ? 4 : given - done >= 2 ? 2 : 1;
+    for (std::uint32_t done = 0, n = 0; done < given; done += n) {  // a part of 16 bytes goes by pieces
+      n = given == x.size ? given : given - done >= 4 ? 4 : given - done >= 2 ? 2 : 1;
       std::memcpy(x.bytes.data() + done, t.machine->at(t, address + done, n, false), n);
-      done += n;
     }
   }
   std::memset(t.machine->at(t, x.to, x.size, true), 0xff, x.size);
@@ -97,7 +95,7 @@ void commit_group(Thread& t, const Instruction&) {
 void arrive(Thread& t, std::int64_t pending, bool all) {
   std::erase_if(t.transfers, [&](const Transfer& x) {
     if (!all && !(x.committed && x.group < t.groups - pending)) return false;
-    std::memcpy(t.machine->at(t, x.to, x.size, true), x.bytes.data(), x.size);
+    std::memcpy(t.machine->at(t, x.to, x.size, true, false), x.bytes.data(), x.size);
     return true;
   });
 }
