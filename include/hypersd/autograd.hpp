@@ -5,6 +5,7 @@
 /// Reverse-mode differentiation over the operations.
 
 #include <hypersd/autograd/checkpoint.hpp>
+#include <hypersd/autograd/crossing.hpp>
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/autograd/grad_attention.hpp>
 #include <hypersd/autograd/grad_conv2d.hpp>

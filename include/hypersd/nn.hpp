@@ -13,6 +13,7 @@
 #include <hypersd/nn/linear.hpp>
 #include <hypersd/nn/lora.hpp>
 #include <hypersd/nn/lora_state.hpp>
+#include <hypersd/nn/mixed_precision.hpp>
 #include <hypersd/nn/models/aesthetic_head.hpp>
 #include <hypersd/nn/models/autoencoder.hpp>
 #include <hypersd/nn/models/classifier.hpp>
