@@ -55,8 +55,9 @@ int main(int argc, char** argv) {
     loss_value = loss.item();
   }
   std::sort(ms.begin(), ms.end());
-  std::printf("{\"name\": \"train_step\", \"ms\": %.3f, \"ms_min\": %.3f, \"params\": %lld, \"batch\": %lld, "
-              "\"threads\": %d, \"loss\": %.6f}\n",
-              ms[ms.size() / 2], ms.front(), static_cast<long long>(nn::parameter_count(unet)),
-              static_cast<long long>(batch), threads, static_cast<double>(loss_value));
+  std::printf(
+      "{\"name\": \"train_step\", \"ms\": %.3f, \"ms_min\": %.3f, \"params\": %lld, \"batch\": %lld, "
+      "\"threads\": %d, \"loss\": %.6f}\n",
+      ms[ms.size() / 2], ms.front(), static_cast<long long>(nn::parameter_count(unet)), static_cast<long long>(batch),
+      threads, static_cast<double>(loss_value));
 }

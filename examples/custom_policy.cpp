@@ -12,7 +12,8 @@ struct HalfWay {
 };
 /// The solver: DDPM's ancestral step, as scalar arithmetic on noise levels.
 struct Ancestral {
-  struct Options {} options{};
+  struct Options {
+  } options{};
   static constexpr const char* name = "ancestral";
   static constexpr bool stochastic = true;
   template <diffusion::Prediction P>

@@ -16,8 +16,8 @@ using namespace hypersd;
 int main(int argc, char** argv) {
   try {
     // A tensor from a file; `samples` is the same memory, so xtensor's algorithms work on it in place.
-    const Tensor<float> tensor = argc > 1 ? io::read_npy_as<float>(argv[1])
-                                          : ops::uniform<float>({64, 8, 8}, stream(/*seed=*/1, "samples"));
+    const Tensor<float> tensor =
+        argc > 1 ? io::read_npy_as<float>(argv[1]) : ops::uniform<float>({64, 8, 8}, stream(/*seed=*/1, "samples"));
     auto samples = interop::as_xtensor(tensor);
     samples = (samples - xt::mean(samples)()) / (xt::stddev(samples)() + 1e-6F);
     std::printf("%s, normalised: mean %.4f, deviation %.4f\n", tensor.shape().str().c_str(),

@@ -4,9 +4,9 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
+#include <cuda_runtime_api.h>
 #include <cstdio>
 #include <cstdlib>
-#include <cuda_runtime_api.h>
 
 int main(int argc, char** argv) {
   int devices = 0;

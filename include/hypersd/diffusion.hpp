@@ -18,8 +18,8 @@
 #include <hypersd/diffusion/objective.hpp>
 #include <hypersd/diffusion/prediction.hpp>
 #include <hypersd/diffusion/sample_run.hpp>
-#include <hypersd/diffusion/sample_table.hpp>
 #include <hypersd/diffusion/sample_scales.hpp>
+#include <hypersd/diffusion/sample_table.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedule.hpp>
 #include <hypersd/diffusion/schedules/cosine.hpp>

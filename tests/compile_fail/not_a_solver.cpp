@@ -5,4 +5,6 @@
 struct NoStep {
   struct Options {};
 };
-int main() { hypersd::diffusion::Sampler<NoStep, hypersd::diffusion::ScaledLinear, hypersd::diffusion::Epsilon> sampler; }
+int main() {
+  hypersd::diffusion::Sampler<NoStep, hypersd::diffusion::ScaledLinear, hypersd::diffusion::Epsilon> sampler;
+}

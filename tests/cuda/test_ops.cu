@@ -3,8 +3,8 @@
 #include <hypersd/autograd/grad_matmul.hpp>
 #include <hypersd/ops/random.hpp>
 
-#include <cmath>
 #include <doctest/doctest.h>
+#include <cmath>
 
 using namespace hypersd;
 

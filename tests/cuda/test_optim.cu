@@ -3,8 +3,8 @@
 #include <hypersd/optim/clip.hpp>
 #include <hypersd/optim/ema.hpp>
 
-#include <cmath>
 #include <doctest/doctest.h>
+#include <cmath>
 #include <hypersd/ops/random.hpp>
 
 using namespace hypersd;

@@ -52,7 +52,9 @@ TEST_CASE("what does not fit is refused") {
   const auto pixels = Tensor<std::uint8_t>::zeros({2, 1, 1, 1});
   CHECK(mentions(message_of<ShapeError>([&] { data::ImageSet(pixels, Tensor<std::int32_t>::zeros({3}), 3); }),
                  "[2, 1, 1, 1] and labels [3]"));
-  CHECK(mentions(message_of<FormatError>([&] { data::ImageSet(pixels, Tensor<std::int32_t>::from({2}, {0, 3}), 3); }),
+  CHECK(mentions(message_of<FormatError>([&] {
+                   data::ImageSet(pixels, Tensor<std::int32_t>::from({2}, {0, 3}), 3);
+                 }),
                  "label 3 is not one of 3"));
 }
 

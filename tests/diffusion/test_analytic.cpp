@@ -4,9 +4,9 @@
 #include <hypersd/diffusion/forward_process.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/diffusion/sde.hpp>
 #include <hypersd/diffusion/solvers/ddim.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
-#include <hypersd/diffusion/sde.hpp>
 
 #include "numbers.hpp"
 
@@ -17,9 +17,7 @@ namespace {
 
 const NoiseTable table = noise_table<ScaledLinear>();
 
-Mixture three() {
-  return Mixture({{2, {1.5, 0}, 0.2, 0}, {1, {-1, 1}, 0.4, 1}, {1, {-0.5, -1.5}, 0.3, 1}});
-}
+Mixture three() { return Mixture({{2, {1.5, 0}, 0.2, 0}, {1, {-1, 1}, 0.4, 1}, {1, {-0.5, -1.5}, 0.3, 1}}); }
 AnalyticDenoiser<> gaussian(double deviation) { return {table, Mixture({{1, {0.0}, deviation, 0}})}; }
 
 // Largest distance of the samples' end points from the exact flow's.
@@ -59,8 +57,8 @@ TEST_CASE("noise, data and score of a mixture agree with its density by finite d
         down[j] -= h;
         const double numeric = (m.log_density(up, l) - m.log_density(down, l)) / (2 * h);
         CHECK(score[j] == doctest::Approx(numeric).epsilon(1e-6));
-        CHECK(eps[j] == doctest::Approx(-l.sigma * numeric).epsilon(1e-6));       // eps = -sigma score
-        CHECK(x0[j] == doctest::Approx((x[j] - l.sigma * eps[j]) / l.alpha));     // x = alpha x0 + sigma eps
+        CHECK(eps[j] == doctest::Approx(-l.sigma * numeric).epsilon(1e-6));    // eps = -sigma score
+        CHECK(x0[j] == doctest::Approx((x[j] - l.sigma * eps[j]) / l.alpha));  // x = alpha x0 + sigma eps
       }
     }
   }
@@ -120,10 +118,10 @@ TEST_CASE("unit Gaussian data: one DDIM step is the cosine of the angle, and cha
 
 TEST_CASE("all prediction types sample alike") {
   const auto noise = numbers::normal<double>(Shape{16, 2}, "noise");
-  const auto eps = Sampler<Ddim, ScaledLinear, Epsilon>{}(AnalyticDenoiser<Epsilon>(table, three()), noise,
-                                                         Unconditional{}, 8);
-  const auto v = Sampler<Ddim, ScaledLinear, Velocity>{}(AnalyticDenoiser<Velocity>(table, three()), noise,
-                                                        Unconditional{}, 8);
+  const auto eps =
+      Sampler<Ddim, ScaledLinear, Epsilon>{}(AnalyticDenoiser<Epsilon>(table, three()), noise, Unconditional{}, 8);
+  const auto v =
+      Sampler<Ddim, ScaledLinear, Velocity>{}(AnalyticDenoiser<Velocity>(table, three()), noise, Unconditional{}, 8);
   const auto x0 = Sampler<Ddim, ScaledLinear, X0>{}(AnalyticDenoiser<X0>(table, three()), noise, Unconditional{}, 8);
   CHECK(numbers::distance(eps, v) < 1e-11);
   CHECK(numbers::distance(eps, x0) < 1e-11);

@@ -66,13 +66,11 @@ TEST_CASE("the levels of Stable Diffusion have their known values") {
     int t;
     double alphas_cumprod, alpha, sigma, snr;
   };
-  const Row rows[] = {{0, 0.99915, 0.99957491, 0.02915476, 1175.4706},
-                      {19, 0.9822439911, 0.99108223, 0.13325168, 55.318963},
-                      {124, 0.8634075569, 0.92919726, 0.36958415, 6.3210492},
-                      {249, 0.6754324137, 0.82184695, 0.56970833, 2.0810224},
-                      {499, 0.2776696505, 0.52694369, 0.84990020, 0.3844081},
-                      {800, 0.0368696166, 0.19201463, 0.98139206, 0.0382810},
-                      {999, 0.0046600985, 0.06826491, 0.99766723, 0.0046819}};
+  const Row rows[] = {
+      {0, 0.99915, 0.99957491, 0.02915476, 1175.4706},        {19, 0.9822439911, 0.99108223, 0.13325168, 55.318963},
+      {124, 0.8634075569, 0.92919726, 0.36958415, 6.3210492}, {249, 0.6754324137, 0.82184695, 0.56970833, 2.0810224},
+      {499, 0.2776696505, 0.52694369, 0.84990020, 0.3844081}, {800, 0.0368696166, 0.19201463, 0.98139206, 0.0382810},
+      {999, 0.0046600985, 0.06826491, 0.99766723, 0.0046819}};
   const NoiseTable table = noise_table<ScaledLinear>();
   for (const Row& r : rows) {
     CAPTURE(r.t);
@@ -136,8 +134,7 @@ TEST_CASE("beta is linear in t, or its root is") {
 TEST_CASE("the cosine schedule telescopes to squared cosines until its cap") {
   const NoiseTable table = noise_table<Cosine>();
   const auto f = [](double u) { return std::pow(std::cos((u + 0.008) / 1.008 * std::numbers::pi / 2), 2); };
-  for (int t = 0; t < 999; ++t)
-    REQUIRE(std::abs(table.alphas_cumprod(t) - f((t + 1) / 1000.0) / f(0)) <= 1e-13);
+  for (int t = 0; t < 999; ++t) REQUIRE(std::abs(table.alphas_cumprod(t) - f((t + 1) / 1000.0) / f(0)) <= 1e-13);
   CHECK(beta(table, 999) == doctest::Approx(0.999).epsilon(1e-12));
   const NoiseTable capped = noise_table(Cosine{{.train_steps = 10, .max_beta = 0.3}});
   for (int t = 1; t < 10; ++t) CHECK(beta(capped, t) <= 0.3 + 1e-12);
@@ -153,8 +150,7 @@ TEST_CASE("zero terminal SNR keeps the first level, ends in pure noise and moves
   CHECK(zero.sigma(999) == 1);
   CHECK(zero.snr(999) == 0);
   const double slope = (zero.alpha(0) - zero.alpha(999)) / (base.alpha(0) - base.alpha(999));
-  for (int t = 0; t < 1000; ++t)
-    REQUIRE(std::abs(zero.alpha(t) - slope * (base.alpha(t) - base.alpha(999))) < 1e-14);
+  for (int t = 0; t < 1000; ++t) REQUIRE(std::abs(zero.alpha(t) - slope * (base.alpha(t) - base.alpha(999))) < 1e-14);
   // Worked out in Python.
   CHECK(std::abs(zero.alphas_cumprod(249) - 0.6541890065) < 1e-10);
   CHECK(std::abs(zero.alphas_cumprod(499) - 0.2423591666) < 1e-10);

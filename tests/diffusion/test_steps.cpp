@@ -45,8 +45,7 @@ TEST_CASE_TEMPLATE("steps of any eta end on the marginal of their end time", P, 
         CAPTURE(eta);
         CAPTURE(t);
         CAPTURE(s);
-        for (const StepCoefficients& c :
-             {Ddim{{eta}}.step<P>(levels, {t, s}), Tcd{{eta}}.step<P>(levels, {t, s})}) {
+        for (const StepCoefficients& c : {Ddim{{eta}}.step<P>(levels, {t, s}), Tcd{{eta}}.step<P>(levels, {t, s})}) {
           const auto [deviation, signal] = marginal<P>(levels, c, t);
           CHECK(deviation == doctest::Approx(levels.sigma(s)).epsilon(1e-10));
           CHECK(signal == doctest::Approx(levels.alpha(s)).epsilon(1e-10));

@@ -42,9 +42,8 @@ TEST_CASE("all grids equal diffusers'") {
 
 TEST_CASE("halves round to even") {
   // 1000 * 3 / 16 = 187.5 and so on, at every other place.
-  CHECK(trailing(1000, 16) ==
-        Times{999, 937, 874, 811, 749, 687, 624, 561, 499, 437, 374, 311, 249, 187, 124, 61});
-  CHECK(trailing(3, 2) == Times{2, 1});    // 1.5 -> 2
+  CHECK(trailing(1000, 16) == Times{999, 937, 874, 811, 749, 687, 624, 561, 499, 437, 374, 311, 249, 187, 124, 61});
+  CHECK(trailing(3, 2) == Times{2, 1});     // 1.5 -> 2
   CHECK(linspace(6, 3) == Times{5, 2, 0});  // 2.5 -> 2
   CHECK(linspace(8, 3) == Times{7, 4, 0});  // 3.5 -> 4
 }

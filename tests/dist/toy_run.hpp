@@ -28,8 +28,7 @@ struct ToyRun {
       return truth.data<double>(batch, stream(5, name, static_cast<std::uint64_t>(step)))
           .slice(mine.first, mine.first + mine.count);
     };
-    pipeline::RunDirectory directory(folder, {{"batch", std::to_string(batch)}}, pipeline::Existing::resume,
-                                     group);
+    pipeline::RunDirectory directory(folder, {{"batch", std::to_string(batch)}}, pipeline::Existing::resume, group);
     const pipeline::Session session{directory, 5, {}, 5, group};
 
     toy::Denoiser net;

@@ -50,8 +50,7 @@ struct Golden {
     const double expected = values(name + ".loss").item();
     CHECK(std::abs(loss.item() - expected) <= 1e-10 * std::abs(expected));
     autograd::backward(loss);
-    for (const auto& [p, var] : student.parameters())
-      CHECK(relative(var.grad(), values(name + ".grad." + p)) <= 1e-9);
+    for (const auto& [p, var] : student.parameters()) CHECK(relative(var.grad(), values(name + ".grad." + p)) <= 1e-9);
   }
 };
 

@@ -32,9 +32,9 @@ void check_golden(const O& objective, const std::string& name, const std::string
   const toy::Golden golden("distill");
   const auto student = golden.network("student", true), teacher = golden.network("teacher", true),
              target = golden.network("target", true);
-  const auto result = objective.loss_at(student, teacher, target, golden.batch(),
-                                        draws(golden, name, name.find("unguided") == std::string::npos),
-                                        golden.values("noise"));
+  const auto result =
+      objective.loss_at(student, teacher, target, golden.batch(),
+                        draws(golden, name, name.find("unguided") == std::string::npos), golden.values("noise"));
   const std::string where = name + "." + distance;
   golden.check(where, result.loss, student);
   for (const auto* net : {&teacher, &target})

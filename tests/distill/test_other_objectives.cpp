@@ -194,8 +194,8 @@ TEST_CASE("Phased and latent consistency: loss and gradient equal PyTorch's") {
   a.check("pcm", Pcm<4>(table()).loss_at(a.student, a.teacher, a.target, a.batch, draws(a, false), a.noise));
   const auto told = [](const toy::Mlp& net) { return Told{net}; };
   const Case w;
-  w.check("lcm.w", Lcm<>(table()).loss_at(told(w.student), w.teacher, told(w.target), w.batch, draws(w, true),
-                                          w.noise));
+  w.check("lcm.w",
+          Lcm<>(table()).loss_at(told(w.student), w.teacher, told(w.target), w.batch, draws(w, true), w.noise));
   b.check("lcm", Lcm<>(table()).loss_at(b.student, b.teacher, b.target, b.batch, draws(b, true), b.noise));
 }
 
@@ -337,8 +337,7 @@ TEST_CASE("Piecewise rectified flow: window coefficients, loss and gradient") {
   const Case c;
   const PerFlowDraws d{c.golden.times("perflow.t"), c.golden.times("perflow.begin"), c.golden.times("perflow.end"),
                        c.scale};
-  c.check("perflow", PerFlow(t, {.windows = 4, .teacher_steps = 2})
-                         .loss_at(c.student, c.teacher, c.batch, d, c.noise));
+  c.check("perflow", PerFlow(t, {.windows = 4, .teacher_steps = 2}).loss_at(c.student, c.teacher, c.batch, d, c.noise));
   const Case v;
   v.check("perflow.velocity", PerFlow(t, {.windows = 4, .teacher_steps = 2, .target = PerFlowTarget::velocity})
                                   .loss_at(v.student, v.teacher, v.batch, d, v.noise));
@@ -364,9 +363,7 @@ TEST_CASE("A sum of objectives is the weighted sum of their losses on the same d
   const auto one = Ctm<>(table()), two = Ctm<>(table(), {.noise_offset = 0.1});
   const Denoising<> term(table());
   const auto sum = sum_of(weighted(1, one), weighted(0.5, term, "denoising"), weighted(2, two));
-  const auto loss = [&](const auto& o) {
-    return o.loss(c.student, c.teacher, c.target, c.batch, random).loss.item();
-  };
+  const auto loss = [&](const auto& o) { return o.loss(c.student, c.teacher, c.target, c.batch, random).loss.item(); };
   CHECK(loss(sum) == doctest::Approx(loss(one) + 0.5 * loss(term) + 2 * loss(two)).epsilon(1e-12));
 }
 
@@ -401,10 +398,10 @@ TEST_CASE("Options that cannot work are refused by name") {
   CHECK_THROWS_AS(PerFlow(table(), {.windows = 0}), OptionError);
   CHECK_THROWS_AS(Dmd<toy::Mlp>(table(), &none, {.start = {1000}}), OptionError);
   CHECK_THROWS_AS(Add<toy::Mlp>(table(), nullptr), OptionError);
-  CHECK_THROWS_AS(Sds<>(table(), {.t_min = 0.5, .t_max = 0.2})
-                      .loss(none, none, none, Batch<double, Cpu, Condition>{Tensor<double>::zeros(Shape{2, 8}), {}},
-                            Randomness{}),
-                  OptionError);
+  CHECK_THROWS_AS(
+      Sds<>(table(), {.t_min = 0.5, .t_max = 0.2})
+          .loss(none, none, none, Batch<double, Cpu, Condition>{Tensor<double>::zeros(Shape{2, 8}), {}}, Randomness{}),
+      OptionError);
 }
 
 TEST_CASE("A noise prediction at zero terminal SNR is refused by every objective that would start there") {

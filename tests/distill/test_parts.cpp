@@ -53,10 +53,9 @@ void check_parts(const char* name, const Loss& loss) {
 }
 template <class O>
 void check_objective(const char* name, const O& objective) {
-  check_parts(name, [&](const auto& student, const auto& teacher, const auto& target, const Points& batch,
-                        diffusion::Randomness random) {
-    return objective.loss(student, teacher, target, batch, random).loss;
-  });
+  check_parts(
+      name, [&](const auto& student, const auto& teacher, const auto& target, const Points& batch,
+                diffusion::Randomness random) { return objective.loss(student, teacher, target, batch, random).loss; });
 }
 
 }  // namespace

@@ -3,8 +3,8 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
-#include <cstdio>
 #include <cuda_runtime_api.h>
+#include <cstdio>
 #include <fake_cuda/fake_cuda.hpp>
 
 int main(int argc, char** argv) {

@@ -54,14 +54,10 @@ extern "C" {
 
 const char* ncclGetErrorString(ncclResult_t result) {
   switch (result) {
-    case ncclSuccess:
-      return "no error";
-    case ncclInvalidArgument:
-      return "invalid argument";
-    case ncclInvalidUsage:
-      return "invalid usage";
-    default:
-      return "unhandled cuda error";
+    case ncclSuccess: return "no error";
+    case ncclInvalidArgument: return "invalid argument";
+    case ncclInvalidUsage: return "invalid usage";
+    default: return "unhandled cuda error";
   }
 }
 ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {

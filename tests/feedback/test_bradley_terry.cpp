@@ -36,8 +36,8 @@ TEST_CASE("Bradley-Terry: the preferred reward has gradient -(1 - sigmoid(margin
     CHECK(w.grad()[i] == doctest::Approx(-0.5 / (1 + std::exp(margin))).epsilon(1e-12));
     CHECK(l.grad()[i] == -w.grad()[i]);
   }
-  const auto result = testing::gradcheck(
-      [](const std::vector<Var<double>>& in) { return bradley_terry(in[0], in[1]); }, {w.value(), l.value()}, 1e-6);
+  const auto result = testing::gradcheck([](const std::vector<Var<double>>& in) { return bradley_terry(in[0], in[1]); },
+                                         {w.value(), l.value()}, 1e-6);
   CHECK_MESSAGE(result.ok, result.message);
 }
 
@@ -60,7 +60,7 @@ TEST_CASE("Accuracy of pairs: ties count one half") {
   CHECK(pair_accuracy(rewards({1, 0, 2, 5}), rewards({0, 1, 2, 4})) == 0.625);
   CHECK_THROWS_AS(pair_accuracy(rewards({1, 0}), rewards({0})), ShapeError);
   CHECK_THROWS_AS(bradley_terry(rewards({1, 0}), rewards({0})), ShapeError);
-  CHECK_THROWS_AS(bradley_terry(Var<double>(Tensor<double>::zeros(Shape{2, 1})),
-                                Var<double>(Tensor<double>::zeros(Shape{2, 1}))),
-                  ShapeError);
+  CHECK_THROWS_AS(
+      bradley_terry(Var<double>(Tensor<double>::zeros(Shape{2, 1})), Var<double>(Tensor<double>::zeros(Shape{2, 1}))),
+      ShapeError);
 }

@@ -78,9 +78,7 @@ struct OnePerTime {
 };
 
 struct Mean {
-  Var<double> operator()(const Var<double>& images, const Condition&) const {
-    return autograd::sum_to_samples(images);
-  }
+  Var<double> operator()(const Var<double>& images, const Condition&) const { return autograd::sum_to_samples(images); }
 };
 /// One huge alpha: the hinge is a plain minus sign.
 auto raise() { return Hinge{Mean{}, 1e6, 1.0}; }
@@ -127,9 +125,7 @@ TEST_CASE("The gradient is that of the last evaluation alone, though the loss de
     for (const int t : times) s.a[t] = Var<double>(Tensor<double>::full(Shape{1}, 0.2 + (t == moved ? by : 0)), true);
     return s;
   };
-  const auto slope = [&](int t) {
-    return (loss(student(t, 1e-6)).item() - loss(student(t, -1e-6)).item()) / 2e-6;
-  };
+  const auto slope = [&](int t) { return (loss(student(t, 1e-6)).item() - loss(student(t, -1e-6)).item()) / 2e-6; };
   const auto s = student();
   autograd::backward(loss(s));
   CHECK(s.a.at(249).grad()[0] == doctest::Approx(slope(249)).epsilon(1e-3));
@@ -190,8 +186,7 @@ TEST_CASE("The walk is the sampler's, step by step") {
   const auto z = rollout.start<double, Cpu>(Shape{3, 4}, {1, 0});
   const auto c = Tensor<double>::zeros(Shape{3});
   sampler(Net{}, z, c, 4, {}, [&](int i, diffusion::StepTimes, const Tensor<double>& x) {
-    if (i < 3)
-      CHECK(toy::relative(rollout.walk(Net{}, {diffusion::trailing(1000, 4), i + 1}, z, {}, c), x) < 1e-14);
+    if (i < 3) CHECK(toy::relative(rollout.walk(Net{}, {diffusion::trailing(1000, 4), i + 1}, z, {}, c), x) < 1e-14);
   });
 }
 

@@ -53,8 +53,8 @@ Run train(double alpha, int iterations, double closeness = 0, std::uint64_t seed
   for (int i = 0; i < iterations; ++i) {
     auto result = refl.loss(run.student, reference, reference, batch, {seed, i});
     if (closeness > 0)
-      result.loss = autograd::linear_combination(
-          1, result.loss, closeness, close.loss(run.student, reference, reference, batch, {seed, i}).loss);
+      result.loss = autograd::linear_combination(1, result.loss, closeness,
+                                                 close.loss(run.student, reference, reference, batch, {seed, i}).loss);
     run.student.shift.zero_grad();
     autograd::backward(result.loss);
     for (int j = 0; j < 2; ++j) run.student.shift.value()[j] -= 0.1 * run.student.shift.grad()[j];

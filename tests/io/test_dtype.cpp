@@ -44,8 +44,7 @@ TEST_CASE("conversion from any alignment") {
   const std::uint64_t large = ~0ULL;
   std::memcpy(bytes.data(), &large, 8);
   std::int64_t integer = 0;
-  CHECK(test::mentions(test::message_of<FormatError>([&] {
-          io::convert_elements(DType::U64, bytes.data(), 1, &integer, "file 'f'");
-        }),
-                       "file 'f': integer 18446744073709551615 does not fit into I64"));
+  CHECK(test::mentions(
+      test::message_of<FormatError>([&] { io::convert_elements(DType::U64, bytes.data(), 1, &integer, "file 'f'"); }),
+      "file 'f': integer 18446744073709551615 does not fit into I64"));
 }

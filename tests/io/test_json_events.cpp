@@ -56,10 +56,47 @@ TEST_CASE("events of valid text") {
 }
 
 TEST_CASE("text that is not JSON") {
-  for (const char* bad : {"", " ", "{", "}", "[", "[1", "[1,", "[1,]", "[,1]", "[1 2]", "{\"a\"}", "{\"a\":}", "{a:1}",
-                          "{\"a\":1,}", "{\"a\":1 \"b\":2}", "[1}", "{\"a\":1]", "01", "-", "-a", "1.", ".5", "1e", "1e+",
-                          "+1", "nul", "nulll", "True", "\"", "\"\\", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\\u-123\"",
-                          "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\n\"", "[] []", "1 2", "// x\n1"})
+  for (const char* bad : {"",
+                          " ",
+                          "{",
+                          "}",
+                          "[",
+                          "[1",
+                          "[1,",
+                          "[1,]",
+                          "[,1]",
+                          "[1 2]",
+                          "{\"a\"}",
+                          "{\"a\":}",
+                          "{a:1}",
+                          "{\"a\":1,}",
+                          "{\"a\":1 \"b\":2}",
+                          "[1}",
+                          "{\"a\":1]",
+                          "01",
+                          "-",
+                          "-a",
+                          "1.",
+                          ".5",
+                          "1e",
+                          "1e+",
+                          "+1",
+                          "nul",
+                          "nulll",
+                          "True",
+                          "\"",
+                          "\"\\",
+                          "\"\\x\"",
+                          "\"\\u12\"",
+                          "\"\\u12g4\"",
+                          "\"\\u-123\"",
+                          "\"\\ud800\"",
+                          "\"\\ud800\\u0041\"",
+                          "\"\\udc00\"",
+                          "\"\n\"",
+                          "[] []",
+                          "1 2",
+                          "// x\n1"})
     CHECK_MESSAGE(events(bad).substr(0, 6) == "error:", bad);
 }
 
@@ -85,7 +122,8 @@ TEST_CASE("accepts what another parser accepts") {
   for (std::uint64_t i = 0; i < 20000; ++i) {
     std::string text = seed;
     for (std::uint64_t k = 0; k < 1 + i % 3; ++k) {
-      const auto at = static_cast<std::size_t>(integer_at(random, 8 * i + 2 * k, static_cast<std::int64_t>(text.size())));
+      const auto at =
+          static_cast<std::size_t>(integer_at(random, 8 * i + 2 * k, static_cast<std::int64_t>(text.size())));
       const char c = alphabet[bits_at(random, 8 * i + 2 * k + 1) % alphabet.size()];
       if (i % 2 == 0) {
         text[at] = c;

@@ -25,11 +25,8 @@ TEST_CASE("lines, bands, markers and legend") {
                                                .high = {42, 12, 8, 7},
                                                .markers = true},
                                               {.name = "teacher", .x = {1, 8}, .y = {8, 8}, .dashed = true}};
-  const std::string svg = io::line_plot(series, {.title = "FD by steps",
-                                                 .x_label = "steps",
-                                                 .y_label = "FD",
-                                                 .log_x = true,
-                                                 .x_ticks = {1, 2, 4, 8}});
+  const std::string svg = io::line_plot(
+      series, {.title = "FD by steps", .x_label = "steps", .y_label = "FD", .log_x = true, .x_ticks = {1, 2, 4, 8}});
   CHECK(svg.substr(0, 4) == "<svg");
   CHECK(svg.find("xmlns") != std::string::npos);
   CHECK(count(svg, "<circle") == 4);

@@ -42,8 +42,9 @@ TEST_CASE("valid headers") {
   CHECK(io::parse_safetensors_header(one("\"F32\"", "[0,9223372036854775808,4]", "[0,0]"), 0, "f").tensors.size() == 1);
   CHECK(io::parse_safetensors_header(one("\"U8\"", "[1,1,1,1,1,1,1,1,1,1]", "[0,1]"), 1, "f").tensors.size() == 1);
   // Empty, non-ASCII and NUL-containing names; entries in any order; zero sizes between others; unknown fields.
-  const std::string many = "{\"\":" + entry("\"U8\"", "[2]", "[3,5]") + ",\"\\u0000\":" +
-                           entry("\"U8\"", "[3]", "[0,3]") + ",\"\xC3\xA9\":" + entry("\"I64\"", "[0,7]", "[3,3]") +
+  const std::string many = "{\"\":" + entry("\"U8\"", "[2]", "[3,5]") +
+                           ",\"\\u0000\":" + entry("\"U8\"", "[3]", "[0,3]") +
+                           ",\"\xC3\xA9\":" + entry("\"I64\"", "[0,7]", "[3,3]") +
                            ",\"x\":{\"more\":{\"dtype\":[{}],\"y\":[1,-2,3.5,null,true]},\"more\":\"s\",\"n\":1," +
                            entry("\"U8\"", "[0]", "[5,5]").substr(1) + "}";
   const auto index = io::parse_safetensors_header(many, 5, "f");

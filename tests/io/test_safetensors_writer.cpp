@@ -17,9 +17,8 @@ TEST_CASE("exact layout of a small file") {
   w.add("b", Tensor<std::uint8_t>::from({1}, {9}));
   w.add("a", Tensor<float>::from({1}, {1.0F}));
   const std::string bytes = w.to_bytes();
-  const std::string json =
-      R"({"__metadata__":{"k":"v"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
-      R"("b":{"dtype":"U8","shape":[1],"data_offsets":[4,5]}})";
+  const std::string json = R"({"__metadata__":{"k":"v"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                           R"("b":{"dtype":"U8","shape":[1],"data_offsets":[4,5]}})";
   const std::size_t padded = (json.size() + 7) / 8 * 8;
   REQUIRE(bytes.size() == 8 + padded + 5);
   CHECK(static_cast<std::size_t>(static_cast<unsigned char>(bytes[0])) == padded);

@@ -8,8 +8,7 @@
 using namespace hypersd;
 
 TEST_CASE("the largest score wins, the first of equal ones") {
-  const auto classes =
-      metrics::predicted_classes(Tensor<float>::from(Shape{3, 3}, {0, 2, 1, 5, 5, 5, -3, -2, -1}));
+  const auto classes = metrics::predicted_classes(Tensor<float>::from(Shape{3, 3}, {0, 2, 1, 5, 5, 5, -3, -2, -1}));
   CHECK(classes == std::vector<std::int32_t>{1, 0, 2});
   const auto bad = Tensor<float>::full(Shape{1, 2}, std::numeric_limits<float>::quiet_NaN());
   CHECK_THROWS_AS(metrics::predicted_classes(bad), NumericError);

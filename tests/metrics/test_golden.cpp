@@ -24,6 +24,5 @@ TEST_CASE("covariances and distances equal numpy's and scipy's") {
   CHECK(metrics::frechet_distance(a, a) < 1e-9);
   // Fewer samples than features: the covariance is singular and the root loses half of the digits.
   CHECK(metrics::frechet_distance(a, few) == doctest::Approx(distance("a_few")).epsilon(1e-6));
-  CHECK(metrics::frechet_distance(a.cast<float>(), b.cast<float>()) ==
-        doctest::Approx(distance("a_b")).epsilon(1e-5));
+  CHECK(metrics::frechet_distance(a.cast<float>(), b.cast<float>()) == doctest::Approx(distance("a_b")).epsilon(1e-5));
 }

@@ -189,6 +189,7 @@ TEST_CASE_TEMPLATE("lora: weights, outputs and gradients of the reference", T, f
   const auto same = [](const Tensor<T>& v) { return v; };
   const auto in = file.get<T>("linear.base.weight").shape(), conv = file.get<T>("conv.base.weight").shape();
   check("linear", nn::Linear<T>(in[1], in[0]), same, same);
-  check("conv", nn::Conv2d<T>(conv[1], conv[0], conv[2]), [](const Tensor<T>& v) { return ops::nchw_to_nhwc(v); },
-        [](const Tensor<T>& v) { return ops::nhwc_to_nchw(v); });
+  check(
+      "conv", nn::Conv2d<T>(conv[1], conv[0], conv[2]), [](const Tensor<T>& v) { return ops::nchw_to_nhwc(v); },
+      [](const Tensor<T>& v) { return ops::nhwc_to_nchw(v); });
 }

@@ -32,8 +32,7 @@ template <class A, class B>
 bool same(A& a, B& b) {
   const auto x = nn::parameters(a), y = nn::parameters(b);
   bool all = x.size() == y.size();
-  for (std::size_t i = 0; all && i < x.size(); ++i)
-    all = numbers::distance(x[i].var.value(), y[i].var.value()) == 0;
+  for (std::size_t i = 0; all && i < x.size(); ++i) all = numbers::distance(x[i].var.value(), y[i].var.value()) == 0;
   return all;
 }
 
@@ -136,12 +135,11 @@ TEST_CASE("Judges and the segmenter in bfloat16 say what they say in float") {
     const auto head = fresh(nn::AestheticHead<T>({12, {}}));
     const auto segmenter = fresh(nn::Segmenter<T>(nn::SegmenterConfig{.channels = {8, 8}, .head = 8}, 16));
     const auto instances = segmenter(in({1, 16, 16, 1}));
-    return std::vector<Tensor<float>>{
-        network_runs::result(critic({in({2, 4, 4, 8})}).value()),
-        network_runs::result(reward(in({2, 8, 8, 2}), in({2, 5})).value()),
-        network_runs::result(head(in({3, 12})).value()),
-        network_runs::result(instances.category.value()),
-        network_runs::result(instances.mask.value())};
+    return std::vector<Tensor<float>>{network_runs::result(critic({in({2, 4, 4, 8})}).value()),
+                                      network_runs::result(reward(in({2, 8, 8, 2}), in({2, 5})).value()),
+                                      network_runs::result(head(in({3, 12})).value()),
+                                      network_runs::result(instances.category.value()),
+                                      network_runs::result(instances.mask.value())};
   };
   CHECK(network_runs::difference(judged(bfloat16{}), judged(float{})) < 0.03);
 }

@@ -10,9 +10,9 @@ TEST_CASE_TEMPLATE("resnet block: output and gradients of diffusers' ResnetBlock
     std::string name;
     nn::ResnetOptions options;
   };
-  for (const auto& [name, options] : {Case{"resnet_same", {16, 16, 12, 8, 1e-5}},
-                                      Case{"resnet_shortcut", {16, 24, 12, 8, 1e-5}},
-                                      Case{"resnet_vae", {16, 8, 0, 8, 1e-6}}}) {
+  for (const auto& [name, options] :
+       {Case{"resnet_same", {16, 16, 12, 8, 1e-5}}, Case{"resnet_shortcut", {16, 24, 12, 8, 1e-5}},
+        Case{"resnet_vae", {16, 8, 0, 8, 1e-6}}}) {
     INFO(name);
     const golden::File file(name);
     nn::ResnetBlock<T> block(options);

@@ -11,8 +11,10 @@ TEST_CASE_TEMPLATE("sinusoidal features are those of diffusers", T, float, doubl
     const auto got = nn::SinusoidalFeatures<T>(dim)(file.get<T>("in.t"));
     const std::string d = std::to_string(dim);
     // Frequencies are rounded to the element type, and angles reach 999 radians.
-    if (sizeof(T) == 4) CHECK(file.difference(got, file.get<T>("sinusoid." + d)) < 1e-4);
-    else CHECK(file.difference(got, file.get<T>("sinusoid_exact." + d)) < 1e-12);
+    if (sizeof(T) == 4)
+      CHECK(file.difference(got, file.get<T>("sinusoid." + d)) < 1e-4);
+    else
+      CHECK(file.difference(got, file.get<T>("sinusoid_exact." + d)) < 1e-12);
   }
 }
 

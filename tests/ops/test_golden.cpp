@@ -20,14 +20,14 @@ using namespace hypersd;
 
 namespace {
 
-io::SafetensorsFile file(const char* name) {
-  return io::SafetensorsFile(std::string(HYPERSD_TEST_DATA) + "/" + name);
-}
+io::SafetensorsFile file(const char* name) { return io::SafetensorsFile(std::string(HYPERSD_TEST_DATA) + "/" + name); }
 
 /// The file of float and double holds float32; a float pass has roundings of its own on top. Two units of bfloat16's:
 /// PyTorch rounds the steps within an operation too.
 template <class T>
-inline constexpr double tolerance = sizeof(T) == 2 ? 2 * 0x1p-8 : sizeof(T) == 4 ? 3e-6 : 2e-7;
+inline constexpr double tolerance = sizeof(T) == 2   ? 2 * 0x1p-8
+                                    : sizeof(T) == 4 ? 3e-6
+                                                     : 2e-7;
 
 /// Largest difference, relative to the largest element of `want` (or 1 if that is larger).
 template <class T>

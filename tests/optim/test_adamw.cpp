@@ -67,8 +67,8 @@ TEST_CASE_TEMPLATE("AdamW follows the written-out update", T, float, double) {
   double worst = 0;
   for (std::size_t i = 0; i < list.size(); ++i)
     for (std::size_t j = 0; j < expected[i].size(); ++j)
-      worst = std::max(worst, std::abs(expected[i][j] -
-                                       static_cast<double>(list[i].var.value()[static_cast<std::int64_t>(j)])));
+      worst = std::max(
+          worst, std::abs(expected[i][j] - static_cast<double>(list[i].var.value()[static_cast<std::int64_t>(j)])));
   CHECK(worst < (sizeof(T) == 4 ? 2e-6 : 1e-14));
 }
 
@@ -121,18 +121,25 @@ TEST_CASE("AdamW's state can be read and written through visit_state") {
       if (step == restart_after) {
         std::map<std::string, std::vector<float>> moments;
         std::map<std::string, std::int64_t> steps;
-        optimizer->visit_state([&](const std::string& name, const auto& t) {
-          if constexpr (std::is_same_v<std::decay_t<decltype(t[0])>, float>) moments[name] = t.to_vector();
-          else steps[name] = t[0];
-        }, "adam.");
+        optimizer->visit_state(
+            [&](const std::string& name, const auto& t) {
+              if constexpr (std::is_same_v<std::decay_t<decltype(t[0])>, float>)
+                moments[name] = t.to_vector();
+              else
+                steps[name] = t[0];
+            },
+            "adam.");
         CHECK(moments.count("adam.p0.mean") == 1);
         CHECK(steps.at("adam.p1.steps") == step);
         optimizer = std::make_unique<optim::AdamW<float>>(list);
-        optimizer->visit_state([&](const std::string& name, const auto& t) {
-          if constexpr (std::is_same_v<std::decay_t<decltype(t[0])>, float>)
-            t.copy_from(Tensor<float>::from(t.shape(), moments.at(name)));
-          else t[0] = steps.at(name);
-        }, "adam.");
+        optimizer->visit_state(
+            [&](const std::string& name, const auto& t) {
+              if constexpr (std::is_same_v<std::decay_t<decltype(t[0])>, float>)
+                t.copy_from(Tensor<float>::from(t.shape(), moments.at(name)));
+              else
+                t[0] = steps.at(name);
+            },
+            "adam.");
       }
       random_gradients<float>(list, static_cast<std::uint64_t>(step));
       optimizer->step(1e-2);

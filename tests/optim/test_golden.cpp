@@ -49,7 +49,8 @@ TEST_CASE_TEMPLATE("five steps of AdamW, clipped and free, equal PyTorch's", T, 
   }
 }
 
-TEST_CASE("bfloat16 parameters follow masters in float32, as in PyTorch, by steps that they could not take themselves") {
+TEST_CASE(
+    "bfloat16 parameters follow masters in float32, as in PyTorch, by steps that they could not take themselves") {
   const io::SafetensorsFile golden(HYPERSD_TEST_DATA "/adamw_bf16.safetensors");
   const auto bits = [](const Tensor<bfloat16>& t) {
     std::vector<std::uint16_t> out;

@@ -77,9 +77,9 @@ TEST_CASE("a recipe hands the student from part to part and leaves what came bef
     if (name == "tscd") tscd = factors(s.student);
   });
   CHECK(order == recipe.names());
-  CHECK(factors(state.after("tscd")) == tscd);            // feedback and the one-step part trained others
+  CHECK(factors(state.after("tscd")) == tscd);  // feedback and the one-step part trained others
   CHECK(factors(state.after("feedback")) == tscd);
-  CHECK(factors(state.student) != tscd);                  // the same adapter, continued
+  CHECK(factors(state.student) != tscd);  // the same adapter, continued
   CHECK(nn::lora_count(state.after("tscd"), "feedback").tensors == 0);
   CHECK(nn::lora_count(state.student, "feedback").tensors == 3);
   CHECK(factors(state.student, "feedback") == factors(state.after("feedback"), "feedback"));

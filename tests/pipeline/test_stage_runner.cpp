@@ -47,7 +47,10 @@ struct Toy {
     const auto train = [&](pipeline::Trainer<double>& trainer, auto&& step) {
       pipeline::Hooks hooks;
       const int k = std::stoi(trainer.options().phase.substr(2));
-      if (stop) hooks.after_step = [&, k](std::int64_t n) { if (stop(k, n)) throw Stopped{}; };
+      if (stop)
+        hooks.after_step = [&, k](std::int64_t n) {
+          if (stop(k, n)) throw Stopped{};
+        };
       trainer.run(step, {}, hooks);
     };
     const auto loss = [&](const Step& step) {
@@ -126,7 +129,8 @@ TEST_CASE("whose trajectories the stages follow") {
     std::map<int, bool> as_student;
     toy.watch = [&](const Step& step) {
       const auto y = diffusion::predict(step.teacher, x, t, diffusion::Unconditional{}).to_vector();
-      if (seen.count(step.k)) CHECK(seen[step.k] == y);  // frozen through the stage
+      if (seen.count(step.k))
+        CHECK(seen[step.k] == y);  // frozen through the stage
       else
         as_student[step.k] =
             y == diffusion::predict(nn::merge_lora(step.student), x, t, diffusion::Unconditional{}).to_vector();

@@ -166,7 +166,8 @@ TEST_CASE("Rectified flow: a straight window needs one step") {
 
 TEST_CASE("Progressive adversarial distillation follows by MSE, and matches with a critic") {
   Net net = toy::teacher();
-  for (const int steps : {4, 2, 1}) net = train(Lightning<int>(toy::table(), nullptr, {.steps = steps}), 200, 2e-3, net, net);
+  for (const int steps : {4, 2, 1})
+    net = train(Lightning<int>(toy::table(), nullptr, {.steps = steps}), 200, 2e-3, net, net);
   follows("lightning, mse", net, 1, 0.6);
   Critic critic;
   const Lightning<Critic> judged(toy::table(), &critic,
@@ -176,7 +177,8 @@ TEST_CASE("Progressive adversarial distillation follows by MSE, and matches with
 
 TEST_CASE("Distribution matching and adversarial distillation bring one step near the data") {
   FakeScore<Net> fake(nn::deep_copy(toy::teacher()), toy::table(), 2e-3);
-  matches("dmd", train(Dmd<FakeScore<Net>>(toy::table(), &fake, {.guidance = 1, .learn_per_update = 2}), 400, 1e-3), 0.5);
+  matches("dmd", train(Dmd<FakeScore<Net>>(toy::table(), &fake, {.guidance = 1, .learn_per_update = 2}), 400, 1e-3),
+          0.5);
   Critic critic;
   critic.learning_rate = 1e-3;  // not faster than the student, or the two run in circles
   matches("add", train(Add<Critic>(toy::table(), &critic, {.start = {999}, .guidance = 1}), 400, 1e-3), 0.5);

@@ -75,10 +75,11 @@ TEST_CASE("a bare loss is enough, and the schedule sees the step") {
   Var<double> x(Tensor<double>::full(Shape{1}, 4.0), true);
   std::vector<std::int64_t> seen;
   const TrainOptions options{.steps = 3,
-                             .learning_rate = [&](std::int64_t step) {
-                               seen.push_back(step);
-                               return 0.1;
-                             },
+                             .learning_rate =
+                                 [&](std::int64_t step) {
+                                   seen.push_back(step);
+                                   return 0.1;
+                                 },
                              .clip = 0};
   pipeline::train(options, optim::ParameterList<double>{{"x", x}},
                   [&](std::int64_t) { return autograd::map_mean(ops::Square{}, x); });
@@ -141,7 +142,8 @@ TEST_CASE("a loss that is not finite stops the run, names phase and step and kee
   pipeline::Trainer<float> trainer(options, toy.parameters());
   CHECK_THROWS_WITH_AS(trainer.run([&](std::int64_t step) {
     return autograd::affine(toy(step).loss, std::numeric_limits<float>::quiet_NaN());
-  }), doctest::Contains("no checkpoint was written yet"), NumericError);
+  }),
+                       doctest::Contains("no checkpoint was written yet"), NumericError);
 }
 
 TEST_CASE("a gradient that is not finite stops the run too, and names the parameter") {

@@ -24,11 +24,8 @@ Var<T, D> checkpoint(const Fn& fn, const In&... inputs) {
     const Var<T, D> out = std::apply(fn, leaves);
     if (!out.requires_grad()) return;
     backward(out, g);
-    std::apply(
-        [&](const auto&... leaf) {
-          ((leaf.grad().defined() ? inputs.accumulate(leaf.grad()) : void()), ...);
-        },
-        leaves);
+    std::apply([&](const auto&... leaf) { ((leaf.grad().defined() ? inputs.accumulate(leaf.grad()) : void()), ...); },
+               leaves);
   });
 }
 

@@ -79,9 +79,13 @@ template <class F>
 struct OfDifference {
   F f;
   template <class T>
-  HYPERSD_HD T operator()(T x, T y) const { return f(x - y); }
+  HYPERSD_HD T operator()(T x, T y) const {
+    return f(x - y);
+  }
   template <int I, class T>
-  HYPERSD_HD T d(T x, T y) const { return I == 0 ? f.template d<0>(x - y) : -f.template d<0>(x - y); }
+  HYPERSD_HD T d(T x, T y) const {
+    return I == 0 ? f.template d<0>(x - y) : -f.template d<0>(x - y);
+  }
 };
 
 /// mean (x - y)^2.

@@ -9,9 +9,8 @@ namespace hypersd::autograd {
 /// Differentiable `ops::gated`: a f(g) for x [..., 2C] = (a, g).
 template <class F, class T, class D>
 Var<T, D> gated(const F& f, const Var<T, D>& x) {
-  return make_result<T, D>(ops::gated(f, x.value()), {x}, [f, x](const Tensor<T, D>& g) {
-    x.accumulate(ops::gated_gradient(f, g, x.value()));
-  });
+  return make_result<T, D>(ops::gated(f, x.value()), {x},
+                           [f, x](const Tensor<T, D>& g) { x.accumulate(ops::gated_gradient(f, g, x.value())); });
 }
 
 /// a gelu(g) for x [..., 2C] = (a, g): the feed-forward gate of diffusion transformers.

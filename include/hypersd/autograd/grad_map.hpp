@@ -34,9 +34,12 @@ struct MapOperand<ops::Broadcasted<Var<T, D>, kind>> {
   }
   static const Var<T, D>& var(const ops::Broadcasted<Var<T, D>, kind>& b) { return b.tensor; }
   static Tensor<T, D> reduce(const Tensor<T, D>& g, const Shape& shape) {
-    if constexpr (kind == ops::Broadcast::single) return ops::sum(g).reshape(shape);
-    else if constexpr (kind == ops::Broadcast::row) return ops::sum_to_samples(g).reshape(shape);
-    else return shape.rank() == 1 ? ops::sum_to_channels(g) : ops::sum_to_sample_channels(g);
+    if constexpr (kind == ops::Broadcast::single)
+      return ops::sum(g).reshape(shape);
+    else if constexpr (kind == ops::Broadcast::row)
+      return ops::sum_to_samples(g).reshape(shape);
+    else
+      return shape.rank() == 1 ? ops::sum_to_channels(g) : ops::sum_to_sample_channels(g);
   }
 };
 
@@ -59,12 +62,12 @@ void map_backward(const F& f, const Tensor<T, D>& gout, const std::tuple<X...>& 
       if constexpr (requires { requires F::unit_derivative; }) {
         in.accumulate(Operand::reduce(gout, in.shape()));  // nothing to multiply by: share the gradient
       } else {
-      auto g = std::apply(
-          [&](const auto&... x) {
-            return ops::map(Chain<I, F>{f}, gout, MapOperand<std::remove_cvref_t<decltype(x)>>::tensor(x)...);
-          },
-          operands);
-      in.accumulate(Operand::reduce(std::move(g), in.shape()));
+        auto g = std::apply(
+            [&](const auto&... x) {
+              return ops::map(Chain<I, F>{f}, gout, MapOperand<std::remove_cvref_t<decltype(x)>>::tensor(x)...);
+            },
+            operands);
+        in.accumulate(Operand::reduce(std::move(g), in.shape()));
       }
     }
   }

@@ -14,13 +14,13 @@ Var<T, D> map_sum(const F& f, Accumulator<T> scale, const Var<T, D>& first, cons
   ops::map_into(value, ops::Affine<A>{scale, A(0)}, total);
   std::vector<Var<T, D>> inputs{first};
   (detail::collect(inputs, rest), ...);
-  return make_result<T, D>(
-      std::move(value), inputs, [f, scale, operands = std::tuple(first, rest...)](const Tensor<T, D>& g) {
-        // The incoming gradient is one number; spreading it keeps every map of one kind.
-        Tensor<T, D> spread(std::get<0>(operands).shape());
-        ops::map_into(spread, ops::Affine<A>{scale, A(0)}, ops::everywhere(g));
-        detail::map_backward<0>(f, spread, operands);
-      });
+  return make_result<T, D>(std::move(value), inputs,
+                           [f, scale, operands = std::tuple(first, rest...)](const Tensor<T, D>& g) {
+                             // The incoming gradient is one number; spreading it keeps every map of one kind.
+                             Tensor<T, D> spread(std::get<0>(operands).shape());
+                             ops::map_into(spread, ops::Affine<A>{scale, A(0)}, ops::everywhere(g));
+                             detail::map_backward<0>(f, spread, operands);
+                           });
 }
 
 /// Mean of f(operands...) over all elements of `first`, shape [1].

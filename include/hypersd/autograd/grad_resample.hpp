@@ -9,9 +9,8 @@ namespace hypersd::autograd {
 /// Differentiable `ops::upsample_nearest`: x [B, H, W, C] -> [B, height, width, C].
 template <class T, class D>
 Var<T, D> upsample_nearest(const Var<T, D>& x, std::int64_t height, std::int64_t width) {
-  return make_result<T, D>(ops::upsample_nearest(x.value(), height, width), {x}, [x](const Tensor<T, D>& g) {
-    x.accumulate(ops::upsample_nearest_gradient(g, x.shape()));
-  });
+  return make_result<T, D>(ops::upsample_nearest(x.value(), height, width), {x},
+                           [x](const Tensor<T, D>& g) { x.accumulate(ops::upsample_nearest_gradient(g, x.shape())); });
 }
 
 /// Differentiable `ops::downsample_mean2`: mean of 2 x 2 blocks.

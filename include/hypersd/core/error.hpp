@@ -51,7 +51,8 @@ template <class E = Error, class... Parts>
 /// Throws `E` unless `ok`; `parts` are formatted only on failure.
 template <class E = Error, class... Parts>
 void require(bool ok, const Parts&... parts) {
-  if (!ok) [[unlikely]] fail<E>(parts...);
+  if (!ok) [[unlikely]]
+    fail<E>(parts...);
 }
 
 }  // namespace hypersd

@@ -42,8 +42,7 @@ class Graph {
   /// Nothing recorded: `defined()` is false.
   Graph() = default;
   template <std::invocable F>
-    requires(!std::same_as<std::remove_cvref_t<F>, Graph>)
-  explicit Graph(F&& work)
+  requires(!std::same_as<std::remove_cvref_t<F>, Graph>) explicit Graph(F&& work)
       : work_([held = std::make_shared<std::decay_t<F>>(std::forward<F>(work))] { (void)(*held)(); }) {}
 
   [[nodiscard]] bool defined() const { return static_cast<bool>(work_); }

@@ -98,8 +98,7 @@ class Graph<D> {
  public:
   Graph() = default;
   template <std::invocable F>
-    requires(!std::same_as<std::remove_cvref_t<F>, Graph>)
-  explicit Graph(F&& work)
+  requires(!std::same_as<std::remove_cvref_t<F>, Graph>) explicit Graph(F&& work)
       : graph_(std::make_shared<detail::CapturedGraph>()) {
     const auto held = std::make_shared<std::decay_t<F>>(std::forward<F>(work));
     work_ = held;

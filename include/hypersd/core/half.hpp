@@ -9,12 +9,8 @@ namespace hypersd {
 
 namespace detail {
 
-HYPERSD_HD inline std::uint32_t float_bits(float x) {
-  return __builtin_bit_cast(std::uint32_t, x);
-}
-HYPERSD_HD inline float bits_float(std::uint32_t x) {
-  return __builtin_bit_cast(float, x);
-}
+HYPERSD_HD inline std::uint32_t float_bits(float x) { return __builtin_bit_cast(std::uint32_t, x); }
+HYPERSD_HD inline float bits_float(std::uint32_t x) { return __builtin_bit_cast(float, x); }
 
 }  // namespace detail
 

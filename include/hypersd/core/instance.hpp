@@ -9,8 +9,8 @@ namespace hypersd {
 
 /// One object of a picture: its class, and where it is seen.
 struct Instance {
-  int label = 0;               ///< 0 to classes - 1
-  Tensor<std::uint8_t> mask;   ///< [H, W], 1 on the object
+  int label = 0;              ///< 0 to classes - 1
+  Tensor<std::uint8_t> mask;  ///< [H, W], 1 on the object
 };
 using Instances = std::vector<Instance>;
 

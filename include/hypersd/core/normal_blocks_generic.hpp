@@ -6,7 +6,7 @@
 namespace hypersd::detail {
 
 /// Ten rounds of Philox on the sixteen counters of a block; word k of counter l goes to words[16 k + l].
-inline void philox_block_words(Stream s, std::uint64_t block, std::uint32_t* words) {
+inline void philox_block_words(Stream s, std::uint64_t block, std::uint32_t *words) {
   constexpr int lanes = 16;
   const std::uint64_t base = block * lanes;  // a multiple of 16: adding a lane never carries into the upper word
   std::uint32_t *x = words, *y = words + lanes, *z = words + 2 * lanes, *w = words + 3 * lanes;
@@ -33,7 +33,7 @@ inline void philox_block_words(Stream s, std::uint64_t block, std::uint32_t* wor
 }
 
 /// The portable loops. The square root has a loop of its own: it is the one step that compilers leave scalar.
-inline void normal_blocks_generic(Stream s, std::uint64_t block, std::int64_t count, float* out) {
+inline void normal_blocks_generic(Stream s, std::uint64_t block, std::int64_t count, float *out) {
   alignas(64) std::uint32_t words[64];
   alignas(64) float radius[32];
   for (std::int64_t i = 0; i < count; ++i, out += 64) {

@@ -10,9 +10,9 @@ namespace hypersd {
 
 /// Element types a tensor can hold.
 template <class T>
-concept Scalar = std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, bfloat16> ||
-                 std::same_as<T, half> || std::same_as<T, std::int32_t> || std::same_as<T, std::int64_t> ||
-                 std::same_as<T, std::uint8_t>;
+concept Scalar =
+    std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, bfloat16> || std::same_as<T, half> ||
+    std::same_as<T, std::int32_t> || std::same_as<T, std::int64_t> || std::same_as<T, std::uint8_t>;
 
 /// Element types that arithmetic is done in.
 template <class T>
@@ -40,9 +40,12 @@ HYPERSD_HD constexpr Accumulator<T> widened(T x) {
 /// x as an element of type `To`: rounded to nearest even towards 16-bit types (from float), truncated towards integers.
 template <class To, class From>
 HYPERSD_HD constexpr To converted(From x) {
-  if constexpr (std::same_as<To, From>) return x;
-  else if constexpr (Narrow<To>) return To(static_cast<float>(x));
-  else return static_cast<To>(widened(x));
+  if constexpr (std::same_as<To, From>)
+    return x;
+  else if constexpr (Narrow<To>)
+    return To(static_cast<float>(x));
+  else
+    return static_cast<To>(widened(x));
 }
 
 }  // namespace hypersd

@@ -9,8 +9,7 @@ namespace hypersd {
 /// (storage_cuda.cuh): `allocate(bytes)` -> shared_ptr<void>, `copy_*`, `fill`.
 template <class D>
 struct Memory {
-  static_assert(!std::derived_from<D, Cuda>,
-                "Cuda tensors need a CUDA translation unit: compile this file with nvcc");
+  static_assert(!std::derived_from<D, Cuda>, "Cuda tensors need a CUDA translation unit: compile this file with nvcc");
 };
 
 }  // namespace hypersd

@@ -97,8 +97,7 @@ struct Memory<D> {
   static std::shared_ptr<void> allocate(std::size_t bytes) {
     if (bytes == 0) return {};
     const std::size_t size = detail::CpuPool::rounded(bytes);
-    return {detail::CpuPool::instance().take(size),
-            [size](void* p) { detail::CpuPool::instance().give(p, size); }};
+    return {detail::CpuPool::instance().take(size), [size](void* p) { detail::CpuPool::instance().give(p, size); }};
   }
   static void copy_from_host(void* to, const void* from, std::size_t bytes) {
     if (bytes) std::memcpy(to, from, bytes);

@@ -66,14 +66,8 @@ class Tensor {
   [[nodiscard]] T* data() const { return data_; }
 
   /// Element by flat index, host tensors only.
-  T& operator[](std::int64_t i) const
-    requires std::derived_from<D, Cpu>
-  {
-    return data_[i];
-  }
-  [[nodiscard]] std::span<T> span() const
-    requires std::derived_from<D, Cpu>
-  {
+  T& operator[](std::int64_t i) const requires std::derived_from<D, Cpu> { return data_[i]; }
+  [[nodiscard]] std::span<T> span() const requires std::derived_from<D, Cpu> {
     return {data_, static_cast<std::size_t>(size_)};
   }
   /// The only element of a one-element tensor, copied to the host.
@@ -156,9 +150,7 @@ class Tensor {
   }
   /// Elements converted to `U`, host tensors only (elsewhere: ops::cast).
   template <Scalar U>
-  [[nodiscard]] Tensor<U, D> cast() const
-    requires std::derived_from<D, Cpu>
-  {
+  [[nodiscard]] Tensor<U, D> cast() const requires std::derived_from<D, Cpu> {
     Tensor<U, D> out(shape_);
     for (std::int64_t i = 0; i < size_; ++i) out[i] = converted<U>(data_[i]);
     return out;

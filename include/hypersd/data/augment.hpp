@@ -10,9 +10,9 @@ namespace hypersd::data {
 
 /// Random changes that leave a picture's class as it is.
 struct AugmentOptions {
-  bool flip = true;     ///< left and right exchanged with probability 1/2
-  int shift = 2;        ///< moved by up to so many pixels in each direction
-  float fill = -1.0F;   ///< what comes in from the border
+  bool flip = true;    ///< left and right exchanged with probability 1/2
+  int shift = 2;       ///< moved by up to so many pixels in each direction
+  float fill = -1.0F;  ///< what comes in from the border
 };
 
 /// A changed copy of `images` [B, H, W, C]. Picture b depends on (`random`, `first` + b) alone: give each

@@ -42,7 +42,7 @@ struct LabelledImages {
 struct LoadOptions {
   /// Height and width are padded with black to a multiple of this, 1 to 4096 (28 becomes 32).
   std::int64_t multiple = 8;
-  std::int64_t limit = -1;    ///< at most so many of each part, the first ones; negative: all
+  std::int64_t limit = -1;  ///< at most so many of each part, the first ones; negative: all
 };
 
 namespace detail {

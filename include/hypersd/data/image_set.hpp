@@ -13,9 +13,7 @@
 namespace hypersd::data {
 
 /// A byte as a value in [-1, 1].
-inline float from_byte(std::uint8_t value) {
-  return static_cast<float>(value) / 127.5F - 1.0F;
-}
+inline float from_byte(std::uint8_t value) { return static_cast<float>(value) / 127.5F - 1.0F; }
 
 /// Labelled pictures. They stay bytes in memory and become float where they are used.
 class ImageSet {

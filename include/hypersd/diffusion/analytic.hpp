@@ -49,8 +49,7 @@ class AnalyticDenoiser {
     const auto d = static_cast<std::int64_t>(mixture_.dimensions());
     Tensor<T> out(Shape{n, d});
     for (std::int64_t i = 0; i < n; ++i)
-      mixture_.draw(s, static_cast<std::uint64_t>(i),
-                    std::span<T>(out.data() + i * d, static_cast<std::size_t>(d)));
+      mixture_.draw(s, static_cast<std::uint64_t>(i), std::span<T>(out.data() + i * d, static_cast<std::size_t>(d)));
     return out;
   }
 

@@ -27,8 +27,8 @@ concept Predictor = Denoiser<N, T, D, Condition> || TensorDenoiser<N, T, D, Cond
 
 /// The prediction as a tensor; no tape is recorded. Throws ShapeError unless it has x's shape.
 template <class N, class T, class D, class Condition>
-  requires Predictor<N, T, D, Condition>
-Tensor<T, D> predict(const N& net, const Tensor<T, D>& x, const Numbers<T, D>& t, const Condition& condition) {
+requires Predictor<N, T, D, Condition> Tensor<T, D> predict(const N& net, const Tensor<T, D>& x, const Numbers<T, D>& t,
+                                                            const Condition& condition) {
   require<ShapeError>(x.rank() > 0 && t.size() == x.dim(0), "predict: ", t.size(), " times for a batch of shape ",
                       x.shape());
   Tensor<T, D> out;

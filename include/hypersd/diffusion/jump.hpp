@@ -68,9 +68,9 @@ Batch<T, D> jump(const NoiseTable& table, P, const Batch<T, D>& x, const Batch<T
 
 /// One step of a deterministic solver from times `from` to times `to`, sample by sample. For `DdimOde` it is `jump`.
 template <AffineSolver S, Prediction P, template <Scalar, Device> class Batch, Scalar T, Device D>
-  requires DeterministicSolver<S>
-Batch<T, D> ode_step(const S& solver, const NoiseTable& table, P, const Batch<T, D>& x, const Batch<T, D>& prediction,
-                     const Times& from, const Times& to) {
+requires DeterministicSolver<S> Batch<T, D> ode_step(const S& solver, const NoiseTable& table, P, const Batch<T, D>& x,
+                                                     const Batch<T, D>& prediction, const Times& from,
+                                                     const Times& to) {
   detail::check_batch("ode_step", x.shape(), prediction.shape(), from);
   detail::check_batch("ode_step", x.shape(), prediction.shape(), to);
   return detail::apply(sample_forms<T, D>(x.dim(0),

@@ -50,8 +50,8 @@ class Mixture {
     each_responsibility(x, l, label, [&](const Component& c, double q) {
       const double scale = l.sigma * q / variance(c, l);
       for (std::size_t j = 0; j < dimensions(); ++j)
-        out[j] += static_cast<std::remove_cvref_t<decltype(out[j])>>(
-            scale * (static_cast<double>(x[j]) - l.alpha * c.mean[j]));
+        out[j] += static_cast<std::remove_cvref_t<decltype(out[j])>>(scale *
+                                                                     (static_cast<double>(x[j]) - l.alpha * c.mean[j]));
     });
   }
   /// E[x0 | x] at a level: sum_i q_i (m_i + alpha c_i^2 / S_i (x - alpha m_i)).

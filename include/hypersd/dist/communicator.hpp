@@ -28,13 +28,19 @@ concept HasRank = requires(const C& c) {
 /// `all_reduce(span, how)`: element i becomes the sum or mean over the ranks of their elements i, bit for bit the same
 /// on all.
 template <class C, class T>
-concept ReducesSpanOf = requires(C& c, std::span<T> values) { c.all_reduce(values, Reduce::mean); };
+concept ReducesSpanOf = requires(C& c, std::span<T> values) {
+  c.all_reduce(values, Reduce::mean);
+};
 /// `broadcast(bytes, root)`: all ranks get rank `root`'s bytes; as many on each.
 template <class C>
-concept Broadcasts = requires(C& c, std::span<std::byte> bytes) { c.broadcast(bytes, 0); };
+concept Broadcasts = requires(C& c, std::span<std::byte> bytes) {
+  c.broadcast(bytes, 0);
+};
 /// `barrier()`: returns when all ranks have called it.
 template <class C>
-concept HasBarrier = requires(C& c) { c.barrier(); };
+concept HasBarrier = requires(C& c) {
+  c.barrier();
+};
 
 /// How the ranks of a job talk. All ranks make the same calls in the same order, with spans of equal length. A failure
 /// is a CommunicationError that names the rank.
@@ -71,8 +77,8 @@ struct Slice {
 /// over ranks of their mean losses is the mean over the batch. Throws OptionError unless the ranks divide the batch.
 template <HasRank C>
 Slice slice(const C& c, std::int64_t batch) {
-  require<OptionError>(batch >= c.size() && batch % c.size() == 0, "a batch of ", batch,
-                       " samples cannot be cut into ", c.size(), " equal parts, one for each rank");
+  require<OptionError>(batch >= c.size() && batch % c.size() == 0, "a batch of ", batch, " samples cannot be cut into ",
+                       c.size(), " equal parts, one for each rank");
   return {c.rank() * (batch / c.size()), batch / c.size()};
 }
 

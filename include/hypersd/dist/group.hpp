@@ -20,8 +20,7 @@ class Group {
   Group() = default;
   /// Refers to `communicator`, which must outlive the handle.
   template <class C>
-    requires(!std::same_as<std::remove_cv_t<C>, Group>)
-  Group(C& communicator)  // NOLINT(google-explicit-constructor)
+  requires(!std::same_as<std::remove_cv_t<C>, Group>) Group(C& communicator)  // NOLINT(google-explicit-constructor)
       : self_(const_cast<void*>(static_cast<const void*>(&communicator))) {
     static_assert(Communicator<C>,
                   "a communicator needs rank(), size(), all_reduce(span, how) for float and double, "
@@ -69,7 +68,7 @@ class Group {
 
   /// Rank `root`'s value, on all ranks.
   template <class T>
-    requires std::is_trivially_copyable_v<T>
+  requires std::is_trivially_copyable_v<T>
   [[nodiscard]] T shared(T value, int root = 0) const {
     broadcast(std::as_writable_bytes(std::span<T>(&value, 1)), root);
     return value;
@@ -87,7 +86,7 @@ class Group {
   }
   /// Throws OptionError on all ranks if `value` is not the same on all of them.
   template <class T>
-    requires std::is_trivially_copyable_v<T>
+  requires std::is_trivially_copyable_v<T>
   void require_same(const char* what, T value) const {
     const T first = shared(value);
     require<OptionError>(!any(!(first == value)), "rank ", rank_, " of ", size_, ": the ranks differ in ", what,

@@ -40,7 +40,7 @@ class Mpi {
 
   /// In place, for any number of elements.
   template <class T>
-    requires std::is_same_v<T, float> || std::is_same_v<T, double>
+  requires std::is_same_v<T, float> || std::is_same_v<T, double>
   void all_reduce(std::span<T> values, Reduce how) const {
     const MPI_Datatype type = std::is_same_v<T, float> ? MPI_FLOAT : MPI_DOUBLE;
     in_pieces(static_cast<std::int64_t>(values.size()), most / static_cast<std::int64_t>(sizeof(T)),
@@ -85,7 +85,8 @@ class Mpi {
     check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
   }
   void check(int status, const char* what) const {
-    if (status == MPI_SUCCESS) [[likely]] return;
+    if (status == MPI_SUCCESS) [[likely]]
+      return;
     char words[MPI_MAX_ERROR_STRING] = {};
     int length = 0;
     (void)MPI_Error_string(status, words, &length);

@@ -27,8 +27,10 @@ class Nccl {
   }
   /// Waits for the other ranks, unless an exception is under way.
   ~Nccl() {
-    if (std::uncaught_exceptions() > exceptions_) (void)ncclCommAbort(comm_);
-    else (void)ncclCommDestroy(comm_);
+    if (std::uncaught_exceptions() > exceptions_)
+      (void)ncclCommAbort(comm_);
+    else
+      (void)ncclCommDestroy(comm_);
   }
   Nccl(const Nccl&) = delete;
   Nccl& operator=(const Nccl&) = delete;

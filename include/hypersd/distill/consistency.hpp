@@ -64,10 +64,11 @@ struct Consistency {
 
   /// Draws, noises, steps and compares. See `Objective`.
   template <class Student, class Teacher, class Target, class T, class D, class C>
-    requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> &&
-             diffusion::Predictor<Target, T, D, C>
-  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target,
-                        const Batch<T, D, C>& batch, Randomness random) const {
+  requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> &&
+      diffusion::Predictor<Target, T, D, C>
+          LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target,
+                                const Batch<T, D, C>& batch, Randomness random)
+  const {
     return loss_at(student, teacher, target, batch, draw(rule, table, options, batch.x0.dim(0), random),
                    draw_noise<T, D>(options, batch.x0.shape(), random));
   }
@@ -91,9 +92,9 @@ struct Consistency {
     const Var<T, D> x(x_t);
     const auto jumped =
         diffusion::jump(table, prediction, x, student(x, t, batch.condition.conditional), draws.t, draws.end);
-    const auto loss = distance(jumped, goal,
-                               Where<T, D, C>{diffusion::time_tensor<T, D>(draws.end), batch.condition.conditional,
-                                              scale<T, D>(draws)});
+    const auto loss = distance(
+        jumped, goal,
+        Where<T, D, C>{diffusion::time_tensor<T, D>(draws.end), batch.condition.conditional, scale<T, D>(draws)});
     double anchored = 0;
     for (std::size_t b = 0; b < draws.t.size(); ++b) anchored += draws.end[b] == draws.previous[b] ? 1.0 : 0.0;
     return {loss, {{"anchored", anchored / static_cast<double>(draws.t.size())}}};

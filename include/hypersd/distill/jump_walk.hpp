@@ -12,8 +12,8 @@ namespace hypersd::distill {
 /// Throws OptionError for a time at which no jump starts.
 template <diffusion::Prediction P, class Teacher, class T, class D, class C>
 Tensor<T, D> walk_jumps(const JumpGrid& grid, const Teacher& teacher, const diffusion::NoiseTable& table, P,
-                        Tensor<T, D> x, const diffusion::Times& start,
-                        const diffusion::GuidedCondition<C>& condition, const std::vector<double>& guidance) {
+                        Tensor<T, D> x, const diffusion::Times& start, const diffusion::GuidedCondition<C>& condition,
+                        const std::vector<double>& guidance) {
   std::vector<int> jumps;
   for (const int t : start) jumps.push_back(grid.jump_at(t));
   diffusion::Times from = start;

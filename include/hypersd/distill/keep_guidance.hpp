@@ -24,8 +24,8 @@ struct Guided {
   const Net& net;
 
   template <class T, class D, class C>
-    requires diffusion::Denoiser<Net, T, D, C>
-  Var<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const ScaledCondition<C>& condition) const {
+  requires diffusion::Denoiser<Net, T, D, C> Var<T, D>
+  operator()(const Var<T, D>& x, const Numbers<T, D>& t, const ScaledCondition<C>& condition) const {
     std::vector<double> with, without;
     bool both = false;
     for (const double g : condition.scales) {
@@ -39,8 +39,8 @@ struct Guided {
                                      diffusion::sample_scales<T, D>(without), net(x, t, condition.branches.null));
   }
   template <class T, class D, class C>
-    requires(diffusion::TensorDenoiser<Net, T, D, C> && !diffusion::Denoiser<Net, T, D, C>)
-  Tensor<T, D> operator()(const Tensor<T, D>& x, const Numbers<T, D>& t, const ScaledCondition<C>& condition) const {
+  requires(diffusion::TensorDenoiser<Net, T, D, C> && !diffusion::Denoiser<Net, T, D, C>) Tensor<T, D>
+  operator()(const Tensor<T, D>& x, const Numbers<T, D>& t, const ScaledCondition<C>& condition) const {
     return diffusion::predict_guided(net, x, t, condition.branches, condition.scales);
   }
 };
@@ -59,7 +59,7 @@ struct KeepGuidance {
 
   /// With the objective's arguments.
   template <class... Args>
-    requires std::constructible_from<Objective, Args...>
+  requires std::constructible_from<Objective, Args...>
   explicit KeepGuidance(Args&&... args) : objective(std::forward<Args>(args)...) {}
 
   template <class Student, class Teacher, class Target, class T, class D, class C>

@@ -46,8 +46,8 @@ struct TrailingBoundary {
   static int start(int t, int k, int train_steps) {
     detail::check_segment(t, k, train_steps);
     const int length = train_steps / k;
-    const int segment = std::min(t / length, k - 1);     // a remainder of T / k joins the last segment
-    return std::max(0, segment * length - 1);            // [Hyper-SD Eq. 11], one step down: t_b < t but at 0
+    const int segment = std::min(t / length, k - 1);  // a remainder of T / k joins the last segment
+    return std::max(0, segment * length - 1);         // [Hyper-SD Eq. 11], one step down: t_b < t but at 0
   }
 };
 

@@ -27,10 +27,8 @@ template <class Decode>
 struct Checkpointed {
   Decode decode;
   template <class T, class D>
-    requires Decoder<Decode, T, D>
-  Var<T, D> operator()(const Var<T, D>& latents) const {
-    return autograd::checkpoint(decode, latents);
-  }
+  requires Decoder<Decode, T, D> Var<T, D>
+  operator()(const Var<T, D>& latents) const { return autograd::checkpoint(decode, latents); }
 };
 template <class Decode>
 Checkpointed(Decode) -> Checkpointed<Decode>;

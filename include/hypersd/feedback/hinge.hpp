@@ -31,8 +31,8 @@ struct Hinge {
                   "Hinge needs a Reward: reward(images, condition) const gives a Var [B] for images Var [B, H, W, C]");
     diffusion::LossResult<T, D> out;
     if constexpr (scored) {
-      require<OptionError>(std::isfinite(alpha) && std::isfinite(weight) && weight >= 0, "hinge '", name, "': alpha = ",
-                           alpha, ", weight = ", weight);
+      require<OptionError>(std::isfinite(alpha) && std::isfinite(weight) && weight >= 0, "hinge '", name,
+                           "': alpha = ", alpha, ", weight = ", weight);
       const Var<T, D> r = scores(reward, images, condition);
       const auto missing = autograd::relu(autograd::affine(r, -1, static_cast<Accumulator<T>>(alpha)));
       out.loss = autograd::affine(autograd::mean(missing), static_cast<Accumulator<T>>(weight));

@@ -38,14 +38,16 @@ struct InstanceFeedback {
       : options(o), decoder(std::move(d)), segmenter(std::move(s)), table(std::move(noise)) {
     require<OptionError>(0 <= o.denoised && o.denoised < o.noisy_min && o.noisy_min <= o.noisy_max &&
                              o.noisy_max < table.size() && o.steps >= 1,
-                         "instance feedback: times ", o.denoised, " < ", o.noisy_min, " ... ", o.noisy_max,
-                         ", steps ", o.steps);
+                         "instance feedback: times ", o.denoised, " < ", o.noisy_min, " ... ", o.noisy_max, ", steps ",
+                         o.steps);
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
-    requires diffusion::Denoiser<Student, T, D, C>
-  diffusion::LossResult<T, D> loss(const Student& student, const Teacher&, const Target&,
-                                   const AnnotatedBatch<T, D, C>& batch, diffusion::Randomness random) const {
+  requires diffusion::Denoiser<Student, T, D, C> diffusion::LossResult<T, D> loss(const Student& student,
+                                                                                  const Teacher&, const Target&,
+                                                                                  const AnnotatedBatch<T, D, C>& batch,
+                                                                                  diffusion::Randomness random)
+  const {
     const auto t = diffusion::uniform_times(options.noisy_min, options.noisy_max, batch.x0.dim(0),
                                             random.stream("instance.time"), random.first_sample);
     return loss_at(student, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "instance.noise"));
@@ -67,11 +69,10 @@ struct InstanceFeedback {
       from = to;
     }
     const Var<T, D> x(x_t);
-    const auto x0 = diffusion::x0_of(table, prediction, x, student(x, diffusion::time_tensor<T, D>(from), condition),
-                                     from);
+    const auto x0 =
+        diffusion::x0_of(table, prediction, x, student(x, diffusion::time_tensor<T, D>(from), condition), from);
     const auto out = segmenter(decoder(x0));
-    return solo_loss(out,
-                     solo_targets<T, D>(batch.objects, out.category.dim(1), out.mask.dim(1), out.category.dim(3)),
+    return solo_loss(out, solo_targets<T, D>(batch.objects, out.category.dim(1), out.mask.dim(1), out.category.dim(3)),
                      options.weights);
   }
 };

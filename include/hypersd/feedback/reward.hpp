@@ -20,8 +20,7 @@ concept Reward = requires(const R& reward, const Var<T, D>& images, const Condit
 /// gradient and the reward passes none back, NumericError for a reward that is not finite: a hinge would take a NaN for
 /// a picture that is good enough.
 template <class R, class T, class D, class C>
-  requires Reward<R, T, D, C>
-Var<T, D> scores(const R& reward, const Var<T, D>& images, const C& condition) {
+requires Reward<R, T, D, C> Var<T, D> scores(const R& reward, const Var<T, D>& images, const C& condition) {
   const Var<T, D> r = reward(images, condition);
   require<ShapeError>(r.rank() == 1 && r.dim(0) == images.dim(0), "reward: shape ", r.shape(),
                       " for pictures of shape ", images.shape(), ", [B] needed");

@@ -11,7 +11,9 @@ namespace hypersd::feedback {
 /// 1 / (1 + e^-x).
 struct Sigmoid {
   template <class T>
-  HYPERSD_HD T operator()(T x) const { return math::sigmoid(x); }
+  HYPERSD_HD T operator()(T x) const {
+    return math::sigmoid(x);
+  }
   template <int I, class T>
   HYPERSD_HD T d(T x) const {
     const T s = math::sigmoid(x);
@@ -39,13 +41,17 @@ struct Focal {
 
  private:
   template <class T>
-  HYPERSD_HD static T softplus(T x) { return ops::Softplus{}(x); }
+  HYPERSD_HD static T softplus(T x) {
+    return ops::Softplus{}(x);
+  }
 };
 
 /// 1 - 2 a / (b + c + 2e-3) with a = sum p q, b = sum p^2, c = sum q^2: the Dice loss of a mask, never 0 / 0.
 struct DiceOfSums {
   template <class T>
-  HYPERSD_HD T operator()(T a, T b, T c) const { return T(1) - T(2) * a / (b + c + T(2e-3)); }
+  HYPERSD_HD T operator()(T a, T b, T c) const {
+    return T(1) - T(2) * a / (b + c + T(2e-3));
+  }
   template <int I, class T>
   HYPERSD_HD T d(T a, T b, T c) const {
     static_assert(I < 2, "labels have no gradient");
@@ -76,8 +82,8 @@ diffusion::LossResult<T, D> solo_loss(const nn::SegmenterOutput<T, D>& out, cons
   const auto sums = [&](const Var<T, D>& x) { return autograd::affine(autograd::mean_positions(x), positions); };
   const auto p = autograd::map(Sigmoid{}, out.mask);
   const auto known = sums(Var<T, D>(target.mask)).value();  // of 0 and 1, so the sum of squares too
-  const auto dice = autograd::map(DiceOfSums{}, sums(autograd::mul(p, target.mask)),
-                                  sums(autograd::map(ops::Square{}, p)), known);
+  const auto dice =
+      autograd::map(DiceOfSums{}, sums(autograd::mul(p, target.mask)), sums(autograd::map(ops::Square{}, p)), known);
   const auto mask = autograd::affine(autograd::sum(autograd::mul(dice, target.positive)),
                                      static_cast<A>(1.0 / static_cast<double>(target.cells)));
   result.diagnostics.emplace_back("mask", static_cast<double>(mask.item()));

@@ -11,9 +11,9 @@ namespace hypersd::feedback {
 /// What a segmenter should say of a batch: SOLO's assignment of objects to cells.
 template <class T, class D>
 struct SoloTargets {
-  Tensor<T, D> category;  ///< [B, S, S, classes], 1 where a cell has an object of the class
-  Tensor<T, D> mask;      ///< [B, h, w, S S], the object's mask in the channel of each of its cells
-  Tensor<T, D> positive;  ///< [B, S S], 1 for cells with an object
+  Tensor<T, D> category;   ///< [B, S, S, classes], 1 where a cell has an object of the class
+  Tensor<T, D> mask;       ///< [B, h, w, S S], the object's mask in the channel of each of its cells
+  Tensor<T, D> positive;   ///< [B, S S], 1 for cells with an object
   std::int64_t cells = 0;  ///< how many of those there are
 };
 

@@ -24,7 +24,7 @@ namespace hypersd::interop {
 /// `tensor` as an xtensor container of dynamic rank, row-major, without copying: writes go both ways. The container
 /// keeps the storage alive, even when the tensor is gone.
 template <Scalar T>
-  requires std::is_arithmetic_v<T>
+requires std::is_arithmetic_v<T>
 auto as_xtensor(const Tensor<T>& tensor) {
   require<ShapeError>(tensor.defined(), "as_xtensor: the tensor is undefined");
   const std::vector<std::size_t> shape(tensor.shape().begin(), tensor.shape().end());

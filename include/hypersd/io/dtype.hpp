@@ -15,8 +15,28 @@ namespace hypersd::io {
 
 /// Element types that array files hold. Those that C++ has no type for can be listed and copied as bytes only.
 enum class DType : std::uint8_t {
-  Bool, U8, I8, U16, I16, U32, I32, U64, I64, F16, BF16, F32, F64, C64,
-  F8_E5M2, F8_E4M3, F8_E8M0, F8_E4M3FNUZ, F8_E5M2FNUZ, F6_E2M3, F6_E3M2, F4
+  Bool,
+  U8,
+  I8,
+  U16,
+  I16,
+  U32,
+  I32,
+  U64,
+  I64,
+  F16,
+  BF16,
+  F32,
+  F64,
+  C64,
+  F8_E5M2,
+  F8_E4M3,
+  F8_E8M0,
+  F8_E4M3FNUZ,
+  F8_E5M2FNUZ,
+  F6_E2M3,
+  F6_E3M2,
+  F4
 };
 
 namespace detail {
@@ -55,13 +75,9 @@ inline constexpr DTypeRow dtype_rows[] = {
 }  // namespace detail
 
 /// The safetensors name of a type, e.g. `BF16`.
-inline const char* dtype_name(DType type) {
-  return detail::dtype_rows[static_cast<std::size_t>(type)].name;
-}
+inline const char* dtype_name(DType type) { return detail::dtype_rows[static_cast<std::size_t>(type)].name; }
 /// Bits per element.
-inline unsigned dtype_bits(DType type) {
-  return detail::dtype_rows[static_cast<std::size_t>(type)].bits;
-}
+inline unsigned dtype_bits(DType type) { return detail::dtype_rows[static_cast<std::size_t>(type)].bits; }
 /// Finds a type by its safetensors name; false if there is none.
 inline bool find_dtype(std::string_view name, DType& out) {
   for (const auto& row : detail::dtype_rows) {

@@ -23,9 +23,7 @@
 namespace hypersd::io {
 
 /// Text of the system's error number `code`, e.g. `No space left on device`.
-inline std::string system_reason(int code) {
-  return std::strerror(code);
-}
+inline std::string system_reason(int code) { return std::strerror(code); }
 
 /// An owned file descriptor.
 class FileHandle {
@@ -75,8 +73,8 @@ inline std::size_t read_at(const FileHandle& file, void* into, std::size_t bytes
                            const std::string& path) {
   std::size_t done = 0;
   while (done < bytes) {
-    const ssize_t n = ::pread(file.get(), static_cast<char*>(into) + done, bytes - done,
-                              static_cast<off_t>(offset + done));
+    const ssize_t n =
+        ::pread(file.get(), static_cast<char*>(into) + done, bytes - done, static_cast<off_t>(offset + done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) fail<IoError>("cannot read ", in_quotes(path), ": ", system_reason(errno));
     if (n == 0) break;
@@ -160,7 +158,8 @@ class AtomicFile {
         if (errno != EWOULDBLOCK) fail<IoError>("cannot lock ", in_quotes(partial_), ": ", system_reason(errno));
         fail<IoError>("cannot write ", in_quotes(path_), ": another process is writing it");
       }
-      struct stat mine {}, named {};
+      struct stat mine {
+      }, named{};
       if (::fstat(file.get(), &mine) == 0 && ::stat(partial_.c_str(), &named) == 0 && mine.st_ino == named.st_ino &&
           mine.st_dev == named.st_dev) {
         if (::ftruncate(file.get(), 0) != 0)

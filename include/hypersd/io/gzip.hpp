@@ -3,6 +3,7 @@
 
 #include <zlib.h>
 
+#include <unistd.h>
 #include <algorithm>
 #include <cstdint>
 #include <hypersd/core/error.hpp>
@@ -10,7 +11,6 @@
 #include <hypersd/io/text.hpp>
 #include <limits>
 #include <string>
-#include <unistd.h>
 #include <utility>
 
 namespace hypersd::io {

@@ -167,8 +167,9 @@ class HtmlReport {
 
   /// The page.
   [[nodiscard]] std::string html() const {
-    std::string out = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>";
+    std::string out =
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>";
     out += xml_text(title_) + "</title>\n<style>" + detail::html_style +
            "</style>\n</head>\n<body>\n<header><div><h1>" + rich(title_) + "</h1>" +
            (subtitle_.empty() ? "" : "<p>" + rich(subtitle_) + "</p>") + "</div></header>\n";
@@ -199,8 +200,8 @@ class HtmlReport {
     const int shown = o.width > 0 ? o.width : width;
     const double tall = static_cast<double>(height) * shown / width;
     return add(std::string("<figure><img ") + (shown <= sharp_width ? "class=\"sharp\" " : "") +
-               "src=\"data:image/png;base64," + base64(bytes) + "\" width=\"" + std::to_string(shown) +
-               "\" height=\"" + fixed(tall, 0) + "\" alt=\"" + xml_text(o.alt.empty() ? o.caption : o.alt) + "\">" +
+               "src=\"data:image/png;base64," + base64(bytes) + "\" width=\"" + std::to_string(shown) + "\" height=\"" +
+               fixed(tall, 0) + "\" alt=\"" + xml_text(o.alt.empty() ? o.caption : o.alt) + "\">" +
                figcaption(o.caption) + "</figure>\n");
   }
   static std::string figcaption(const std::string& caption) {

@@ -14,13 +14,13 @@ namespace hypersd::io {
 
 /// How `image_grid` lays pictures out. Lengths are in pixels of the result.
 struct GridOptions {
-  int columns = 0;                           ///< 0: as many as rows, rounded up
-  int scale = 2;                             ///< every pixel of a cell becomes scale x scale
-  int padding = 2;                           ///< between cells and around the grid
-  int group = 0;                             ///< columns to a group; a wider gap parts groups; 0: none
-  int group_gap = 10;                        ///< the wider gap
-  int text_scale = 1;                        ///< size of the captions, 1 is 7 pixels high
-  std::uint8_t background = 255;             ///< grey behind the cells; the captions contrast with it
+  int columns = 0;                                ///< 0: as many as rows, rounded up
+  int scale = 2;                                  ///< every pixel of a cell becomes scale x scale
+  int padding = 2;                                ///< between cells and around the grid
+  int group = 0;                                  ///< columns to a group; a wider gap parts groups; 0: none
+  int group_gap = 10;                             ///< the wider gap
+  int text_scale = 1;                             ///< size of the captions, 1 is 7 pixels high
+  std::uint8_t background = 255;                  ///< grey behind the cells; the captions contrast with it
   std::vector<std::string> column_captions = {};  ///< one a column, or one a group; empty: none
   std::vector<std::string> row_captions = {};     ///< one a row, empty: none
 };

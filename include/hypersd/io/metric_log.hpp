@@ -22,8 +22,8 @@ namespace hypersd::io {
 class MetricValue {
  public:
   template <class T>
-    requires std::is_arithmetic_v<T>
-  MetricValue(T x) {  // NOLINT(google-explicit-constructor): a row reads {{"step", 1}, {"phase", "teacher"}}
+  requires std::is_arithmetic_v<T> MetricValue(
+      T x) {  // NOLINT(google-explicit-constructor): a row reads {{"step", 1}, {"phase", "teacher"}}
     if constexpr (std::is_integral_v<T>) {
       csv_ = json_ = std::to_string(x);
     } else {

@@ -15,13 +15,13 @@ namespace hypersd::io {
 
 /// One line of a plot. Points that the axes cannot show (NaN, or 0 on a logarithmic axis) leave a gap.
 struct PlotSeries {
-  std::string name = {};           ///< for the legend
-  std::vector<double> x = {};      ///< as many as y
-  std::vector<double> y = {};      ///< values
-  std::vector<double> low = {};    ///< lower end of the interval at each point; empty: no band
-  std::vector<double> high = {};   ///< upper end
-  bool markers = false;            ///< a dot at each point
-  bool dashed = false;             ///< for reference lines
+  std::string name = {};          ///< for the legend
+  std::vector<double> x = {};     ///< as many as y
+  std::vector<double> y = {};     ///< values
+  std::vector<double> low = {};   ///< lower end of the interval at each point; empty: no band
+  std::vector<double> high = {};  ///< upper end
+  bool markers = false;           ///< a dot at each point
+  bool dashed = false;            ///< for reference lines
 };
 
 /// How a plot looks.
@@ -75,10 +75,10 @@ class SvgPlot {
     require<OptionError>(o_.width >= 160 && o_.height >= 120 && o_.width <= 10000 && o_.height <= 10000,
                          "plot: a size of ", o_.width, " x ", o_.height, " pixels");
     for (const PlotSeries& s : series_)
-      require<OptionError>(s.x.size() == s.y.size() && s.low.size() == s.high.size() &&
-                               (s.low.empty() || s.low.size() == s.y.size()),
-                           "plot: series ", in_quotes(s.name), " has ", s.x.size(), " x, ", s.y.size(), " y, ",
-                           s.low.size(), " low and ", s.high.size(), " high values");
+      require<OptionError>(
+          s.x.size() == s.y.size() && s.low.size() == s.high.size() && (s.low.empty() || s.low.size() == s.y.size()),
+          "plot: series ", in_quotes(s.name), " has ", s.x.size(), " x, ", s.y.size(), " y, ", s.low.size(),
+          " low and ", s.high.size(), " high values");
   }
   void measure() {
     for (const PlotSeries& s : series_) {
@@ -154,8 +154,9 @@ class SvgPlot {
     if (!o_.x_label.empty())
       put_text((left_ + right_) / 2, o_.height - 9.0, o_.x_label, "class=\"soft\" text-anchor=\"middle\"");
     if (!o_.y_label.empty())
-      put_text(0, 0, o_.y_label, "class=\"soft\" text-anchor=\"middle\" transform=\"translate(17 " +
-                                     fixed((top_ + bottom_) / 2, 1) + ") rotate(-90)\"");
+      put_text(0, 0, o_.y_label,
+               "class=\"soft\" text-anchor=\"middle\" transform=\"translate(17 " + fixed((top_ + bottom_) / 2, 1) +
+                   ") rotate(-90)\"");
   }
 
   using Points = std::vector<std::pair<double, double>>;  // in pixels

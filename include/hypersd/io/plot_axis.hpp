@@ -53,7 +53,7 @@ class PlotAxis {
     }
   }
   /// Position in [0, 1] of a value that the axis shows.
-  [[nodiscard]] double position(double v) const { return (in(v) - a_) / (b_ - a_); }
+  [[nodiscard]] double position(double v) const { return (in(v)-a_) / (b_ - a_); }
   [[nodiscard]] const std::vector<Tick>& ticks() const { return ticks_; }
 
  private:

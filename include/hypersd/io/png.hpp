@@ -66,13 +66,9 @@ inline Image decode_png(std::string_view bytes, const std::string& file) {
 }
 
 /// Writes a PNG file atomically. Throws IoError naming `path`.
-inline void write_png(const std::string& path, const Image& image) {
-  atomic_write(path, encode_png(image));
-}
+inline void write_png(const std::string& path, const Image& image) { atomic_write(path, encode_png(image)); }
 
 /// Reads a PNG file. Throws IoError or FormatError naming `path`.
-inline Image read_png(const std::string& path) {
-  return decode_png(read_file(path), path);
-}
+inline Image read_png(const std::string& path) { return decode_png(read_file(path), path); }
 
 }  // namespace hypersd::io

@@ -21,11 +21,11 @@ namespace hypersd::io {
 
 /// How progress is shown.
 struct ProgressOptions {
-  bool bar = false;                    ///< redraw one line; otherwise whole lines, few of them
-  int width = 100;                     ///< columns of the terminal
-  double redraw_seconds = 0.1;         ///< least time between two drawings of the bar
-  double line_seconds = 30;            ///< without a bar: a line at each tenth of a phase, or after this time
-  double least_line_seconds = 2;       ///< ... but no more often than this
+  bool bar = false;               ///< redraw one line; otherwise whole lines, few of them
+  int width = 100;                ///< columns of the terminal
+  double redraw_seconds = 0.1;    ///< least time between two drawings of the bar
+  double line_seconds = 30;       ///< without a bar: a line at each tenth of a phase, or after this time
+  double least_line_seconds = 2;  ///< ... but no more often than this
 };
 
 /// Shows progress events on a terminal as a bar with rate, remaining time and loss; elsewhere as a few plain lines.
@@ -36,10 +36,11 @@ class TerminalProgress {
   using Clock = std::function<double()>;  ///< seconds from any origin
 
   /// On stderr; a bar if that is a terminal.
-  TerminalProgress() : TerminalProgress(of_terminal(), [](const std::string& s) {
-    std::fputs(s.c_str(), stderr);
-    std::fflush(stderr);
-  }) {}
+  TerminalProgress()
+      : TerminalProgress(of_terminal(), [](const std::string& s) {
+          std::fputs(s.c_str(), stderr);
+          std::fflush(stderr);
+        }) {}
   /// With an own sink and clock, e.g. for tests or a log file.
   TerminalProgress(const ProgressOptions& options, Write write, Clock clock = steady_seconds)
       : state_(std::make_shared<State>(options, std::move(write), std::move(clock))) {}
@@ -120,9 +121,8 @@ class TerminalProgress {
       return std::to_string(last_.step) + (last_.total > 0 ? "/" + std::to_string(last_.total) : "");
     }
     [[nodiscard]] double share() const {
-      return last_.total > 0
-                 ? std::clamp(static_cast<double>(last_.step) / static_cast<double>(last_.total), 0.0, 1.0)
-                 : 0.0;
+      return last_.total > 0 ? std::clamp(static_cast<double>(last_.step) / static_cast<double>(last_.total), 0.0, 1.0)
+                             : 0.0;
     }
 
     void draw(double now) {

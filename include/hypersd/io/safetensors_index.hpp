@@ -115,9 +115,7 @@ class SafetensorsHandler {
  private:
   static constexpr const char* metadata_name = "__metadata__";
 
-  bool descend() {
-    return ++depth_ <= safetensors_nesting_limit || refuse("the header is nested too deeply");
-  }
+  bool descend() { return ++depth_ <= safetensors_nesting_limit || refuse("the header is nested too deeply"); }
   void ascend() {
     if (--depth_ == 2) skip_ = false;
   }

@@ -124,8 +124,7 @@ inline std::string number(double x) {
 inline std::string fixed(double x, int digits) {
   if (!std::isfinite(x)) return number(x);
   std::array<char, 400> text{};
-  const auto end =
-      std::to_chars(text.data(), text.data() + text.size(), x, std::chars_format::fixed, digits).ptr;
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), x, std::chars_format::fixed, digits).ptr;
   return {text.data(), end};
 }
 
@@ -133,8 +132,7 @@ inline std::string fixed(double x, int digits) {
 inline std::string compact(double x, int digits = 4) {
   if (!std::isfinite(x)) return number(x);
   std::array<char, 64> text{};
-  const auto end =
-      std::to_chars(text.data(), text.data() + text.size(), x, std::chars_format::general, digits).ptr;
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), x, std::chars_format::general, digits).ptr;
   return {text.data(), end};
 }
 

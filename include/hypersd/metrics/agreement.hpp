@@ -52,9 +52,9 @@ inline Agreement agreement(std::span<const std::int32_t> found, std::span<const 
 /// Condition agreement of `samples` [N, ...] with `prompted` [N]: `classifier` maps a batch to [B, K] scores (a tensor)
 /// and sees at most `batch` samples at a time.
 template <class T, class Classifier>
-  requires std::convertible_to<std::invoke_result_t<Classifier&, const Tensor<T>&>, Tensor<T>>
-Agreement agreement(Classifier&& classifier, const Tensor<T>& samples, const Tensor<std::int32_t>& prompted,
-                    std::int64_t batch = 256) {
+requires std::convertible_to < std::invoke_result_t < Classifier&, const Tensor<T>
+& >, Tensor < T >> Agreement agreement(Classifier&& classifier, const Tensor<T>& samples,
+                                       const Tensor<std::int32_t>& prompted, std::int64_t batch = 256) {
   require<OptionError>(batch >= 1, "agreement: batch = ", batch);
   require<ShapeError>(samples.rank() > 0 && samples.dim(0) == prompted.size(), "agreement: samples of shape ",
                       samples.shape(), " for ", prompted.size(), " prompts");

@@ -24,9 +24,9 @@ enum class IntervalKind {
 };
 
 struct BootstrapOptions {
-  std::int64_t resamples = 1000;                   ///< at least 2
-  double confidence = 0.95;                        ///< in (0, 1)
-  std::uint64_t seed = 0;                          ///< resample b is a function of (seed, b) alone
+  std::int64_t resamples = 1000;  ///< at least 2
+  double confidence = 0.95;       ///< in (0, 1)
+  std::uint64_t seed = 0;         ///< resample b is a function of (seed, b) alone
   IntervalKind kind = IntervalKind::percentile;
 };
 
@@ -45,8 +45,8 @@ template <class Statistic>
 Interval bootstrap_interval(std::int64_t n, Statistic&& statistic, const BootstrapOptions& options = {}) {
   require<OptionError>(n >= 1, "bootstrap over ", n, " samples");
   require<OptionError>(options.resamples >= 2, "bootstrap: resamples = ", options.resamples, ", at least 2 needed");
-  require<OptionError>(options.confidence > 0 && options.confidence < 1, "bootstrap: confidence = ",
-                       options.confidence, ", not in (0, 1)");
+  require<OptionError>(options.confidence > 0 && options.confidence < 1, "bootstrap: confidence = ", options.confidence,
+                       ", not in (0, 1)");
   std::vector<std::int64_t> indices(static_cast<std::size_t>(n));
   std::iota(indices.begin(), indices.end(), std::int64_t{0});
   const double estimate = statistic(std::span<const std::int64_t>(indices));

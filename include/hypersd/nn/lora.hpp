@@ -34,16 +34,28 @@ void for_each_layer(M& net, Fn&& fn, const std::string& prefix = "") {
 
 /// The fourteen kinds of layers on which the published few-step adapters of Stable Diffusion act.
 inline std::vector<std::string> stable_diffusion_targets() {
-  return {"to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2",
-          "conv1", "conv2", "conv_shortcut", "downsamplers.0.conv", "upsamplers.0.conv", "time_emb_proj"};
+  return {"to_q",
+          "to_k",
+          "to_v",
+          "to_out.0",
+          "proj_in",
+          "proj_out",
+          "ff.net.0.proj",
+          "ff.net.2",
+          "conv1",
+          "conv2",
+          "conv_shortcut",
+          "downsamplers.0.conv",
+          "upsamplers.0.conv",
+          "time_emb_proj"};
 }
 
 /// How adapters are added.
 struct LoraOptions {
   std::int64_t rank = 32;
-  double alpha = 0;                      ///< alpha / rank scales the product; 0: alpha = rank, so 1
-  std::string name = "default";          ///< adapters of one name belong together
-  std::vector<std::string> targets = {}; ///< layers whose path is, or ends in `.` and, one of these; empty: all
+  double alpha = 0;                       ///< alpha / rank scales the product; 0: alpha = rank, so 1
+  std::string name = "default";           ///< adapters of one name belong together
+  std::vector<std::string> targets = {};  ///< layers whose path is, or ends in `.` and, one of these; empty: all
 };
 
 /// Whether `path` is, or ends in, one of `targets`; always true if there are none.

@@ -89,14 +89,14 @@ void load_lora_state(M& net, const StateDict<T>& state, const std::string& name 
                             e.down.shape(), " and ", e.up.shape());
         const std::int64_t rank = e.down.dim(0);
         LoraFactors<V, D> f(name, layer.weight.shape(), std::max<std::int64_t>(1, rank), 1);
-        require<ShapeError>(rank >= 1 && fits_file_shape(e.down.shape(), f.down.shape()) &&
-                                fits_file_shape(e.up.shape(), f.up.shape()),
-                            "LoRA: layer '", path, "' of shape ", file_shape(layer.weight.shape()), ": factors ",
-                            e.down.shape(), " (down) and ", e.up.shape(), " (up) do not fit");
+        require<ShapeError>(
+            rank >= 1 && fits_file_shape(e.down.shape(), f.down.shape()) && fits_file_shape(e.up.shape(), f.up.shape()),
+            "LoRA: layer '", path, "' of shape ", file_shape(layer.weight.shape()), ": factors ", e.down.shape(),
+            " (down) and ", e.up.shape(), " (up) do not fit");
         require<ShapeError>(!e.alpha.defined() || e.alpha.size() == 1, "LoRA: layer '", path, "': alpha of shape ",
                             e.alpha.shape());
-        f.alpha = e.alpha.defined() ? static_cast<double>(e.alpha.template cast<float>().item())
-                                    : static_cast<double>(rank);
+        f.alpha =
+            e.alpha.defined() ? static_cast<double>(e.alpha.template cast<float>().item()) : static_cast<double>(rank);
         require<FormatError>(std::isfinite(f.alpha), "LoRA: layer '", path, "': alpha = ", f.alpha);
         f.weight = weight;
         f.down.set_requires_grad(false);

@@ -52,8 +52,10 @@ class Parameter : public Var<T, D> {
   /// Throws ShapeError unless it has the declared shape.
   void assign(Tensor<T, D> value) {
     require_same_shape("Parameter::assign", shape_, value.shape());
-    if (this->defined()) this->set_value(std::move(value));
-    else bind(Var<T, D>(std::move(value), trainable_));
+    if (this->defined())
+      this->set_value(std::move(value));
+    else
+      bind(Var<T, D>(std::move(value), trainable_));
   }
   /// Names another variable from now on; the copies that shared the old one keep it.
   void bind(Var<T, D> var) { static_cast<Var<T, D>&>(*this) = std::move(var); }

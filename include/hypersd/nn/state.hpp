@@ -36,8 +36,10 @@ struct StateDictSource {
   [[nodiscard]] Shape shape(const std::string& name) const { return state.at(name).shape(); }
   template <Scalar T>
   [[nodiscard]] Tensor<T, Cpu> get(const std::string& name) const {
-    if constexpr (std::same_as<T, U>) return state.at(name).clone();
-    else return state.at(name).template cast<T>();
+    if constexpr (std::same_as<T, U>)
+      return state.at(name).clone();
+    else
+      return state.at(name).template cast<T>();
   }
 };
 
@@ -100,7 +102,7 @@ inline std::string first_names(const std::vector<std::string>& names) {
 /// architecture), ShapeError naming the first tensor of another shape. Without `strict`, unexpected tensors are
 /// ignored.
 template <Module M, class Source>
-  requires TensorSource<Source, typename M::value_type>
+requires TensorSource<Source, typename M::value_type>
 void load_state_dict(M& net, const Source& source, const std::string& prefix = "", bool strict = true) {
   using T = typename M::value_type;
   using D = typename M::device_type;

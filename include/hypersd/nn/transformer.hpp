@@ -65,10 +65,10 @@ struct BasicTransformerBlock {
 struct Transformer2dOptions {
   std::int64_t channels = 32;
   std::int64_t heads = 4;
-  std::int64_t depth = 1;               ///< transformer blocks
-  std::int64_t context = 0;             ///< width of the text tokens, 0: no cross-attention
-  bool use_linear_projection = false;   ///< linear (SDXL) or 1x1 convolution (SD 1.x) at entrance and exit
-  std::int64_t norm_groups = 32;        ///< the epsilon of this norm is 1e-6, unlike elsewhere in the network
+  std::int64_t depth = 1;              ///< transformer blocks
+  std::int64_t context = 0;            ///< width of the text tokens, 0: no cross-attention
+  bool use_linear_projection = false;  ///< linear (SDXL) or 1x1 convolution (SD 1.x) at entrance and exit
+  std::int64_t norm_groups = 32;       ///< the epsilon of this norm is 1e-6, unlike elsewhere in the network
 };
 
 /// Transformer over the positions of an image: group norm, projection, blocks, projection, residual.

@@ -91,7 +91,7 @@ void affine_step_into(const Tensor<T, D>& out, const AffineStep<T, D>& a, Stream
 /// The same with first = f(x), element by element in the type of the scales: `f` is a host-device functor, and a.first
 /// may be undefined. A step with a denoiser that is a function of an element alone reads x and writes the result.
 template <class T, class D, class F>
-  requires std::is_invocable_r_v<Accumulator<T>, F, Accumulator<T>>
+requires std::is_invocable_r_v<Accumulator<T>, F, Accumulator<T>>
 void affine_step_into(const Tensor<T, D>& out, const AffineStep<T, D>& a, const StepNoise<D>& noise, const F& f) {
   detail::affine_step_into(out, a, noise, ComputedFirst<F>{f});
 }

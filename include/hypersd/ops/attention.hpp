@@ -43,8 +43,8 @@ inline AttentionGeometry attention_geometry(const Shape& q, const Shape& k, cons
 /// softmax(Q K^T / sqrt(C / heads)) V for each head: q [B, N, C], k and v [B, M, C]; head h is columns
 /// [h C / heads, (h + 1) C / heads). `causal` hides keys after the query's own position (N = M).
 template <class T, class D>
-AttentionResult<T, D> attention(const Tensor<T, D>& q, const Tensor<T, D>& k, const Tensor<T, D>& v,
-                                std::int64_t heads, bool causal = false) {
+AttentionResult<T, D> attention(const Tensor<T, D>& q, const Tensor<T, D>& k, const Tensor<T, D>& v, std::int64_t heads,
+                                bool causal = false) {
   const AttentionGeometry g = detail::attention_geometry(q.shape(), k.shape(), v.shape(), heads, causal);
   if constexpr (detail::in_float<T, D>) {
     const auto out = attention(detail::wide(q), detail::wide(k), detail::wide(v), heads, causal);
@@ -64,9 +64,9 @@ AttentionGradient<T, D> attention_gradient(const Tensor<T, D>& gy, const Tensor<
   const AttentionGeometry g = detail::attention_geometry(q.shape(), k.shape(), v.shape(), heads, causal);
   require_same_shape("attention_gradient", gy.shape(), q.shape());
   if constexpr (detail::in_float<T, D>) {
-    const auto out = attention_gradient(detail::wide(gy), detail::wide(q), detail::wide(k), detail::wide(v),
-                                        AttentionResult<float, D>{detail::wide(forward.y), forward.log_sum}, heads,
-                                        causal);
+    const auto out =
+        attention_gradient(detail::wide(gy), detail::wide(q), detail::wide(k), detail::wide(v),
+                           AttentionResult<float, D>{detail::wide(forward.y), forward.log_sum}, heads, causal);
     return {cast<T>(out.q), cast<T>(out.k), cast<T>(out.v)};
   } else {
     AttentionGradient<T, D> out{Tensor<T, D>(q.shape()), Tensor<T, D>(k.shape()), Tensor<T, D>(v.shape())};

@@ -135,11 +135,13 @@ void attention_gradient(const Cpu&, const AttentionGeometry& g, const T* gy, con
                    const std::int64_t to_query = b * g.queries * channels + h * g.dim;
                    const std::int64_t to_key = b * g.keys * channels + h * g.dim;
                    const std::int64_t to_row = (b * g.heads + h) * g.queries;
-                   const AttentionHead<T> head{gy + to_query,    q + to_query,  k + to_key,  v + to_key,
-                                               log_sum + to_row, delta.data() + to_row, gq + to_query, gk + to_key,
-                                               gv + to_key};
-                   if (piece < query_pieces) attention_query_gradient(g, head, piece * lanes, memory.data());
-                   else attention_key_gradient(g, head, (piece - query_pieces) * lanes, memory.data());
+                   const AttentionHead<T> head{gy + to_query, q + to_query,     k + to_key,
+                                               v + to_key,    log_sum + to_row, delta.data() + to_row,
+                                               gq + to_query, gk + to_key,      gv + to_key};
+                   if (piece < query_pieces)
+                     attention_query_gradient(g, head, piece * lanes, memory.data());
+                   else
+                     attention_key_gradient(g, head, (piece - query_pieces) * lanes, memory.data());
                  }
                });
 }

@@ -19,7 +19,16 @@ inline Conv2dGeometry conv2d_geometry(const Shape& x, const Shape& w, Conv2dOpti
   require<OptionError>(o.stride >= 1 && o.pad >= 0, "conv2d: stride ", o.stride, ", pad ", o.pad);
   const std::int64_t both = o.pad + (o.pad_end < 0 ? o.pad : o.pad_end);
   require<ShapeError>(x[1] + both >= w[1] && x[2] + both >= w[2], "conv2d: input ", x, " is smaller than weight ", w);
-  return {x[0], x[1], x[2], x[3], w[0], w[1], w[2], o.stride, o.pad, (x[1] + both - w[1]) / o.stride + 1,
+  return {x[0],
+          x[1],
+          x[2],
+          x[3],
+          w[0],
+          w[1],
+          w[2],
+          o.stride,
+          o.pad,
+          (x[1] + both - w[1]) / o.stride + 1,
           (x[2] + both - w[2]) / o.stride + 1};
 }
 

@@ -44,7 +44,8 @@ void permute(const Cpu&, const PermuteGeometry& g, const T* in, T* out) {
     for (std::int64_t r = begin; r < end; ++r) {
       const T* from = in + offset;
       T* to = out + r * inner;
-      if (step == 1) std::copy_n(from, inner, to);
+      if (step == 1)
+        std::copy_n(from, inner, to);
       else
         for (std::int64_t i = 0; i < inner; ++i) to[i] = from[i * step];
       for (int i = last - 1; i >= 0; --i) {

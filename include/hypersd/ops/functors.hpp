@@ -12,28 +12,44 @@ namespace hypersd::ops {
 struct Identity {
   static constexpr bool unit_derivative = true;
   template <class T>
-  HYPERSD_HD T operator()(T x) const { return x; }
+  HYPERSD_HD T operator()(T x) const {
+    return x;
+  }
   template <int I, class T>
-  HYPERSD_HD T d(T) const { return T(1); }
+  HYPERSD_HD T d(T) const {
+    return T(1);
+  }
 };
 struct Add {
   static constexpr bool unit_derivative = true;
   template <class T>
-  HYPERSD_HD T operator()(T x, T y) const { return x + y; }
+  HYPERSD_HD T operator()(T x, T y) const {
+    return x + y;
+  }
   template <int I, class T>
-  HYPERSD_HD T d(T, T) const { return T(1); }
+  HYPERSD_HD T d(T, T) const {
+    return T(1);
+  }
 };
 struct Sub {
   template <class T>
-  HYPERSD_HD T operator()(T x, T y) const { return x - y; }
+  HYPERSD_HD T operator()(T x, T y) const {
+    return x - y;
+  }
   template <int I, class T>
-  HYPERSD_HD T d(T, T) const { return I == 0 ? T(1) : T(-1); }
+  HYPERSD_HD T d(T, T) const {
+    return I == 0 ? T(1) : T(-1);
+  }
 };
 struct Mul {
   template <class T>
-  HYPERSD_HD T operator()(T x, T y) const { return x * y; }
+  HYPERSD_HD T operator()(T x, T y) const {
+    return x * y;
+  }
   template <int I, class T>
-  HYPERSD_HD T d(T x, T y) const { return I == 0 ? y : x; }
+  HYPERSD_HD T d(T x, T y) const {
+    return I == 0 ? y : x;
+  }
 };
 /// a x + b.
 template <class S>
@@ -41,7 +57,9 @@ struct Affine {
   S a = 1, b = 0;
   HYPERSD_HD S operator()(S x) const { return a * x + b; }
   template <int I>
-  HYPERSD_HD S d(S) const { return a; }
+  HYPERSD_HD S d(S) const {
+    return a;
+  }
 };
 /// a x + b y.
 template <class S>
@@ -49,38 +67,58 @@ struct LinearCombination {
   S a = 1, b = 1;
   HYPERSD_HD S operator()(S x, S y) const { return a * x + b * y; }
   template <int I>
-  HYPERSD_HD S d(S, S) const { return I == 0 ? a : b; }
+  HYPERSD_HD S d(S, S) const {
+    return I == 0 ? a : b;
+  }
 };
 /// a x + b y with coefficients that are operands too (per sample, say): arguments (x, y, a, b).
 struct Combine {
   template <class T>
-  HYPERSD_HD T operator()(T x, T y, T a, T b) const { return a * x + b * y; }
+  HYPERSD_HD T operator()(T x, T y, T a, T b) const {
+    return a * x + b * y;
+  }
   template <int I, class T>
-  HYPERSD_HD T d(T x, T y, T a, T b) const { return I == 0 ? a : I == 1 ? b : I == 2 ? x : y; }
+  HYPERSD_HD T d(T x, T y, T a, T b) const {
+    return I == 0 ? a : I == 1 ? b : I == 2 ? x : y;
+  }
 };
 struct Square {
   template <class T>
-  HYPERSD_HD T operator()(T x) const { return x * x; }
+  HYPERSD_HD T operator()(T x) const {
+    return x * x;
+  }
   template <int I, class T>
-  HYPERSD_HD T d(T x) const { return T(2) * x; }
+  HYPERSD_HD T d(T x) const {
+    return T(2) * x;
+  }
 };
 struct Relu {
   template <class T>
-  HYPERSD_HD T operator()(T x) const { return x > T(0) ? x : T(0); }
+  HYPERSD_HD T operator()(T x) const {
+    return x > T(0) ? x : T(0);
+  }
   template <int I, class T>
-  HYPERSD_HD T d(T x) const { return x > T(0) ? T(1) : T(0); }
+  HYPERSD_HD T d(T x) const {
+    return x > T(0) ? T(1) : T(0);
+  }
 };
 struct LeakyRelu {
   double slope = 0.2;
   template <class T>
-  HYPERSD_HD T operator()(T x) const { return x > T(0) ? x : T(slope) * x; }
+  HYPERSD_HD T operator()(T x) const {
+    return x > T(0) ? x : T(slope) * x;
+  }
   template <int I, class T>
-  HYPERSD_HD T d(T x) const { return x > T(0) ? T(1) : T(slope); }
+  HYPERSD_HD T d(T x) const {
+    return x > T(0) ? T(1) : T(slope);
+  }
 };
 /// x sigmoid(x).
 struct Silu {
   template <class T>
-  HYPERSD_HD T operator()(T x) const { return x * math::sigmoid(x); }
+  HYPERSD_HD T operator()(T x) const {
+    return x * math::sigmoid(x);
+  }
   template <int I, class T>
   HYPERSD_HD T d(T x) const {
     const T s = math::sigmoid(x);
@@ -90,7 +128,9 @@ struct Silu {
 /// x Phi(x), the exact erf form.
 struct Gelu {
   template <class T>
-  HYPERSD_HD T operator()(T x) const { return T(0.5) * x * (T(1) + math::erf(x * T(0.70710678118654752))); }
+  HYPERSD_HD T operator()(T x) const {
+    return T(0.5) * x * (T(1) + math::erf(x * T(0.70710678118654752)));
+  }
   template <int I, class T>
   HYPERSD_HD T d(T x) const {
     return T(0.5) * (T(1) + math::erf(x * T(0.70710678118654752))) +
@@ -99,7 +139,9 @@ struct Gelu {
 };
 struct Tanh {
   template <class T>
-  HYPERSD_HD T operator()(T x) const { return math::tanh(x); }
+  HYPERSD_HD T operator()(T x) const {
+    return math::tanh(x);
+  }
   template <int I, class T>
   HYPERSD_HD T d(T x) const {
     const T y = math::tanh(x);
@@ -108,16 +150,24 @@ struct Tanh {
 };
 struct Exp {
   template <class T>
-  HYPERSD_HD T operator()(T x) const { return math::exp(x); }
+  HYPERSD_HD T operator()(T x) const {
+    return math::exp(x);
+  }
   template <int I, class T>
-  HYPERSD_HD T d(T x) const { return math::exp(x); }
+  HYPERSD_HD T d(T x) const {
+    return math::exp(x);
+  }
 };
 /// |x|; derivative 0 at 0.
 struct Abs {
   template <class T>
-  HYPERSD_HD T operator()(T x) const { return x < T(0) ? -x : x; }
+  HYPERSD_HD T operator()(T x) const {
+    return x < T(0) ? -x : x;
+  }
   template <int I, class T>
-  HYPERSD_HD T d(T x) const { return x > T(0) ? T(1) : x < T(0) ? T(-1) : T(0); }
+  HYPERSD_HD T d(T x) const {
+    return x > T(0) ? T(1) : x < T(0) ? T(-1) : T(0);
+  }
 };
 /// ln(1 + e^x), without overflow.
 struct Softplus {
@@ -127,15 +177,21 @@ struct Softplus {
     return (x > T(0) ? x : T(0)) + math::log(T(1) + math::exp(a));
   }
   template <int I, class T>
-  HYPERSD_HD T d(T x) const { return math::sigmoid(x); }
+  HYPERSD_HD T d(T x) const {
+    return math::sigmoid(x);
+  }
 };
 /// sqrt(x^2 + c^2) - c.
 struct PseudoHuber {
   double c = 1e-3;
   template <class T>
-  HYPERSD_HD T operator()(T x) const { return math::sqrt(x * x + T(c * c)) - T(c); }
+  HYPERSD_HD T operator()(T x) const {
+    return math::sqrt(x * x + T(c * c)) - T(c);
+  }
   template <int I, class T>
-  HYPERSD_HD T d(T x) const { return x / math::sqrt(x * x + T(c * c)); }
+  HYPERSD_HD T d(T x) const {
+    return x / math::sqrt(x * x + T(c * c));
+  }
 };
 
 }  // namespace hypersd::ops

@@ -128,8 +128,10 @@ void apply_scale_shift(const T* x, T* y, std::int64_t rows, std::int64_t stride,
   for (std::int64_t r = 0; r < rows; ++r, x += stride, y += stride) {
     for (int c = 0; c < width; ++c) {
       const T z = a[c] * x[c] + b[c];
-      if constexpr (activation == Activation::silu) y[c] = Silu{}(z);
-      else y[c] = z;
+      if constexpr (activation == Activation::silu)
+        y[c] = Silu{}(z);
+      else
+        y[c] = z;
     }
   }
 }
@@ -261,10 +263,14 @@ void spread_statistics(const GroupNormGeometry& g, const T* gamma, const T* beta
       to[channels + c] = m;
     }
   }
-  if (gamma) std::copy_n(gamma, channels, out + 2 * channels);
-  else std::fill_n(out + 2 * channels, channels, T(1));
-  if (beta) std::copy_n(beta, channels, out + 3 * channels);
-  else std::fill_n(out + 3 * channels, channels, T(0));
+  if (gamma)
+    std::copy_n(gamma, channels, out + 2 * channels);
+  else
+    std::fill_n(out + 2 * channels, channels, T(1));
+  if (beta)
+    std::copy_n(beta, channels, out + 3 * channels);
+  else
+    std::fill_n(out + 3 * channels, channels, T(0));
 }
 
 /// Coefficients of `apply_gradient` from the sums of each channel, which are overwritten.
@@ -300,9 +306,8 @@ void finish_gradient_sums(const GroupNormGeometry& g, double* sum, double* produ
 
 /// `gamma_parts` and `beta_parts` ([batch, channels], or null) receive each sample's share.
 template <class T>
-void group_norm_gradient(const Cpu&, const GroupNormGeometry& g, const T* gy, const T* x, const T* gamma,
-                         const T* beta, const T* mean, const T* rstd, Activation activation, T* gx, T* gamma_parts,
-                         T* beta_parts) {
+void group_norm_gradient(const Cpu&, const GroupNormGeometry& g, const T* gy, const T* x, const T* gamma, const T* beta,
+                         const T* mean, const T* rstd, Activation activation, T* gx, T* gamma_parts, T* beta_parts) {
   const std::int64_t channels = g.channels;
   const bool silu = activation == Activation::silu;
   two_passes<T>(
@@ -328,8 +333,8 @@ void group_norm_gradient(const Cpu&, const GroupNormGeometry& g, const T* gy, co
           std::transform(sum, sum + channels, beta_parts + b * channels, [](double v) { return static_cast<T>(v); });
         }
         with_group_width(g.per_group(), [&](auto width) {
-          finish_gradient_sums<decltype(width)::value>(g, sum, product, gamma, mean + b * g.groups,
-                                                       rstd + b * g.groups, coefficient);
+          finish_gradient_sums<decltype(width)::value>(g, sum, product, gamma, mean + b * g.groups, rstd + b * g.groups,
+                                                       coefficient);
         });
       },
       [&](std::int64_t b, std::int64_t begin, std::int64_t end, const T* coefficient) {

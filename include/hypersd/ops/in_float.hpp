@@ -12,7 +12,7 @@ namespace hypersd::ops::detail {
 
 /// True where an operation on tensors of T runs on float copies.
 template <class T, class D>
-inline constexpr bool in_float = Narrow<T> && std::derived_from<D, Cpu>;
+inline constexpr bool in_float = Narrow<T>&& std::derived_from<D, Cpu>;
 
 /// A float copy; undefined stays undefined.
 template <class T, class D>

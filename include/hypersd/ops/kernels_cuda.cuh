@@ -7,9 +7,9 @@
 
 namespace hypersd::ops::launch {
 
-/// A CUDA thread block of `count` threads as the bodies of ops/rows.hpp see it. All threads must reach every member, and
-/// every member but `alone`, `mma`, `load_matrices`, `copy_async` and `quad` ends with a barrier. The host side of each
-/// is empty: it only lets host-device bodies compile.
+/// A CUDA thread block of `count` threads as the bodies of ops/rows.hpp see it. All threads must reach every member,
+/// and every member but `alone`, `mma`, `load_matrices`, `copy_async` and `quad` ends with a barrier. The host side of
+/// each is empty: it only lets host-device bodies compile.
 template <int count>
 class CudaBlock {
  public:
@@ -109,7 +109,8 @@ class CudaBlock {
     X* slots = reinterpret_cast<X*>(scratch_);
     const int t = static_cast<int>(threadIdx.x);
     X value = f(t);
-    for (unsigned offset = 16; offset > 0; offset /= 2) value = join(value, __shfl_down_sync(0xffffffffU, value, offset));
+    for (unsigned offset = 16; offset > 0; offset /= 2)
+      value = join(value, __shfl_down_sync(0xffffffffU, value, offset));
     if (t % 32 == 0) slots[t / 32] = value;
     __syncthreads();
     X out = slots[0];

@@ -28,9 +28,8 @@ struct NativeVector {
 /// f(0), ..., f(n - 1) with compile-time numbers.
 template <int n, class F>
 inline void unroll(F&& f) {
-  [&]<int... i>(std::integer_sequence<int, i...>) {
-    (f(std::integral_constant<int, i>{}), ...);
-  }(std::make_integer_sequence<int, n>{});
+  [&]<int... i>(std::integer_sequence<int, i...>) { (f(std::integral_constant<int, i>{}), ...); }
+  (std::make_integer_sequence<int, n>{});
 }
 
 template <class T>

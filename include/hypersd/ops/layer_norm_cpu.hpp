@@ -41,9 +41,10 @@ void layer_norm(const Cpu&, std::int64_t rows, std::int64_t cols, const T* x, co
                  for (std::int64_t r = begin; r < end; ++r) {
                    const T* in = x + r * cols;
                    T* out = y + r * cols;
-                   const T center =
-                       sum_row<T>(cols, [=](std::int64_t c) { return V::load(in + c); },
-                                  [=](std::int64_t c) { return in[c]; }) * one_over;
+                   const T center = sum_row<T>(
+                                        cols, [=](std::int64_t c) { return V::load(in + c); },
+                                        [=](std::int64_t c) { return in[c]; }) *
+                                    one_over;
                    const V middle = V::splat(center);
                    const T variance = sum_row<T>(
                                           cols,
@@ -89,11 +90,13 @@ void layer_norm_row_gradient(std::int64_t cols, const T* g, const T* in, const T
   using V = Lanes<T>;
   const T one_over = T(1) / static_cast<T>(cols);
   const V middle = V::splat(center);
-  const T s = sum_row<T>(cols, [=](std::int64_t c) { return V::load(a + c) * V::load(g + c); },
-                         [=](std::int64_t c) { return a[c] * g[c]; }) * one_over;
-  const T p = sum_row<T>(cols,
-                         [=](std::int64_t c) { return V::load(a + c) * V::load(g + c) * (V::load(in + c) - middle); },
-                         [=](std::int64_t c) { return a[c] * g[c] * (in[c] - center); }) *
+  const T s = sum_row<T>(
+                  cols, [=](std::int64_t c) { return V::load(a + c) * V::load(g + c); },
+                  [=](std::int64_t c) { return a[c] * g[c]; }) *
+              one_over;
+  const T p = sum_row<T>(
+                  cols, [=](std::int64_t c) { return V::load(a + c) * V::load(g + c) * (V::load(in + c) - middle); },
+                  [=](std::int64_t c) { return a[c] * g[c] * (in[c] - center); }) *
               one_over * inverse * inverse;
   const V mean_gradient = V::splat(s), slope = V::splat(p), factor = V::splat(inverse);
   std::int64_t c = 0;

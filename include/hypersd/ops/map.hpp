@@ -25,8 +25,8 @@ void map_into(const Tensor<R, D>& out, const F& f, const X&... operands) {
 /// what `f` gives, or `first`'s 16-bit type in place of float.
 template <class F, class T, class D, class... X>
 auto map(const F& f, const Tensor<T, D>& first, const X&... rest) {
-  using R = std::remove_cvref_t<decltype(f(
-      widened(std::declval<T>()), widened(std::declval<typename detail::OperandTraits<X>::value_type>())...))>;
+  using R = std::remove_cvref_t<decltype(f(widened(std::declval<T>()),
+                                           widened(std::declval<typename detail::OperandTraits<X>::value_type>())...))>;
   Tensor<std::conditional_t<Narrow<T> && std::same_as<R, float>, T, R>, D> out(first.shape());
   map_into(out, f, first, rest...);
   return out;

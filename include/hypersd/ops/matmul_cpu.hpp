@@ -30,10 +30,14 @@ void gemm_serial(GemmShape s, T alpha, const T* a, std::int64_t lda, const T* b,
   if (!accumulate) out.setZero();
   const Const x(a, s.trans_a ? s.k : s.m, s.trans_a ? s.m : s.k, Stride(lda));
   const Const y(b, s.trans_b ? s.n : s.k, s.trans_b ? s.k : s.n, Stride(ldb));
-  if (s.trans_a && s.trans_b) out.noalias() += alpha * (x.transpose() * y.transpose());
-  else if (s.trans_a) out.noalias() += alpha * (x.transpose() * y);
-  else if (s.trans_b) out.noalias() += alpha * (x * y.transpose());
-  else out.noalias() += alpha * (x * y);
+  if (s.trans_a && s.trans_b)
+    out.noalias() += alpha * (x.transpose() * y.transpose());
+  else if (s.trans_a)
+    out.noalias() += alpha * (x.transpose() * y);
+  else if (s.trans_b)
+    out.noalias() += alpha * (x * y.transpose());
+  else
+    out.noalias() += alpha * (x * y);
 }
 
 /// Rows a task: a function of the shape alone, so that the thread count never changes a rounding.
@@ -125,8 +129,10 @@ void batched_gemm(const Cpu& cpu, std::int64_t batch, GemmShape s, float alpha, 
   const std::int64_t cols_a = s.trans_a ? s.m : s.k, cols_b = s.trans_b ? s.k : s.n;
   const auto x = wide_matrices(a, batch, rows_a, cols_a, lda), y = wide_matrices(b, batch, rows_b, cols_b, ldb);
   const auto z = beta != 0 ? wide_matrices(c, batch, s.m, s.n, ldc) : Tensor<float, Cpu>(Shape{batch, s.m, s.n});
-  if (batch == 1) gemm(cpu, s, alpha, x.data(), cols_a, y.data(), cols_b, beta, z.data(), s.n);
-  else batched_gemm(cpu, batch, s, alpha, x.data(), cols_a, y.data(), cols_b, beta, z.data(), s.n);
+  if (batch == 1)
+    gemm(cpu, s, alpha, x.data(), cols_a, y.data(), cols_b, beta, z.data(), s.n);
+  else
+    batched_gemm(cpu, batch, s, alpha, x.data(), cols_a, y.data(), cols_b, beta, z.data(), s.n);
   store_narrow(z, c, ldc);
 }
 template <Narrow T>

@@ -33,7 +33,8 @@ void normal(const Cpu&, T* out, std::int64_t n, Stream s, std::int64_t offset) {
 }
 
 template <class T>
-void uniform(const Cpu&, T* out, std::int64_t n, Stream s, std::int64_t offset, Accumulator<T> low, Accumulator<T> high) {
+void uniform(const Cpu&, T* out, std::int64_t n, Stream s, std::int64_t offset, Accumulator<T> low,
+             Accumulator<T> high) {
   parallel_for(n, 16384, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i)
       out[i] = converted<T>(

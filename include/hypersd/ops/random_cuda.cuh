@@ -28,8 +28,8 @@ template <class T>
 __global__ void uniform_kernel(T* out, std::int64_t n, Stream s, std::int64_t offset, Accumulator<T> low,
                                Accumulator<T> high) {
   for (std::int64_t i = launch::first(blockIdx.x, threadIdx.x); i < n; i += launch::stride(gridDim.x))
-    out[i] = converted<T>(
-        low + (high - low) * static_cast<Accumulator<T>>(uniform_at(s, static_cast<std::uint64_t>(offset + i))));
+    out[i] = converted<T>(low + (high - low) *
+                                    static_cast<Accumulator<T>>(uniform_at(s, static_cast<std::uint64_t>(offset + i))));
 }
 
 template <class T>
@@ -41,7 +41,7 @@ void normal(const Cuda&, T* out, std::int64_t n, Stream s, std::int64_t offset) 
 
 template <class T>
 void uniform(const Cuda&, T* out, std::int64_t n, Stream s, std::int64_t offset, Accumulator<T> low,
-                               Accumulator<T> high) {
+             Accumulator<T> high) {
   if (n == 0) return;
   const auto grid = static_cast<unsigned>(launch::blocks(n));
   hypersd::detail::launch("uniform", {grid, launch::threads}, uniform_kernel<T>, out, n, s, offset, low, high);

@@ -27,7 +27,8 @@ void map_sum(const Cpu&, T* out, detail::Layout layout, const F& f, const Args&.
       for (; c < to; ++c) acc[0] += static_cast<double>(f(widened(cursor[c])...));
       for (const double a : acc) total += a;
     };
-    if (flat) loop(begin, end, args.row(0, cols)...);
+    if (flat)
+      loop(begin, end, args.row(0, cols)...);
     else
       for (std::int64_t r = begin; r < end; ++r) loop(0, cols, args.row(r, cols)...);
     partial[static_cast<std::size_t>(begin / grain)] = total;

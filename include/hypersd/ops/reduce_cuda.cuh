@@ -65,16 +65,16 @@ void sum_rows(const Cuda& cuda, R* out, const T* in, std::int64_t groups, std::i
   for (std::int64_t g = 0; g < groups; g += most_groups) {
     const std::int64_t count = groups - g < most_groups ? groups - g : most_groups;
     const std::int64_t parts = rows > 1024 && groups == 1 ? 256 : 1;
-    const dim3 grid(static_cast<unsigned>((cols + launch::threads - 1) / launch::threads),
-                    static_cast<unsigned>(parts), static_cast<unsigned>(count));
+    const dim3 grid(static_cast<unsigned>((cols + launch::threads - 1) / launch::threads), static_cast<unsigned>(parts),
+                    static_cast<unsigned>(count));
     if (parts == 1) {
       hypersd::detail::launch("sum_rows", {grid, launch::threads}, sum_rows_kernel<R, T>, out + g * cols,
                               in + g * rows * cols, rows, cols, parts);
     } else {
       const auto scratch = Memory<Cuda>::allocate(sizeof(Accumulator<T>) * static_cast<std::size_t>(parts * cols));
       auto* partial = static_cast<Accumulator<T>*>(scratch.get());
-      hypersd::detail::launch("sum_rows", {grid, launch::threads}, sum_rows_kernel<Accumulator<T>, T>, partial, in, rows,
-                              cols, parts);
+      hypersd::detail::launch("sum_rows", {grid, launch::threads}, sum_rows_kernel<Accumulator<T>, T>, partial, in,
+                              rows, cols, parts);
       sum_rows(cuda, out, static_cast<const Accumulator<T>*>(partial), 1, parts, cols);
     }
   }

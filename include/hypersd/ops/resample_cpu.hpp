@@ -59,8 +59,7 @@ void downsample_mean2(const Cpu&, const ResampleGeometry& g, const T* x, T* y) {
     T* to = y + (b * g.height + row) * g.width * c;
     for (std::int64_t j = 0; j < g.width; ++j, from += 2 * c, to += c)
       for (std::int64_t k = 0; k < c; ++k)
-        to[k] = converted<T>(Accumulator<T>(0.25) *
-                             ((from[k] + from[c + k]) + (from[line + k] + from[line + c + k])));
+        to[k] = converted<T>(Accumulator<T>(0.25) * ((from[k] + from[c + k]) + (from[line + k] + from[line + c + k])));
   });
 }
 
@@ -71,8 +70,7 @@ void downsample_mean2_gradient(const Cpu&, const ResampleGeometry& g, const T* g
     const T* from = gy + (b * g.height + row / 2) * g.width * c;
     T* to = gx + (b * g.big_height + row) * g.big_width * c;
     for (std::int64_t j = 0; j < g.big_width; ++j)
-      for (std::int64_t k = 0; k < c; ++k) 
-        to[j * c + k] = converted<T>(Accumulator<T>(0.25) * from[j / 2 * c + k]);
+      for (std::int64_t k = 0; k < c; ++k) to[j * c + k] = converted<T>(Accumulator<T>(0.25) * from[j / 2 * c + k]);
   });
 }
 

@@ -236,7 +236,7 @@ struct LayerNormGradientRow {
     }) * one_over *
                 inverse * inverse;
     block.each([&](int t) {
-      for (std::int64_t c = t; c < cols; c += threads) 
+      for (std::int64_t c = t; c < cols; c += threads)
         out[c] = converted<T>(inverse * (slope(c) - s - (x[c] - center) * p));
     });
   }
@@ -326,8 +326,8 @@ void layer_norm(const D& device, std::int64_t rows, std::int64_t cols, const T* 
                 double eps, T* y, Accumulator<T>* mean, Accumulator<T>* rstd) {
   with_row_threads(cols, [&](auto threads) {
     run_blocks(device, "layer_norm",
-               launch::LayerNormRow<T, decltype(threads)::value>{rows, cols, x, gamma, beta, static_cast<Accumulator<T>>(eps), y,
-                                                                 mean, rstd});
+               launch::LayerNormRow<T, decltype(threads)::value>{rows, cols, x, gamma, beta,
+                                                                 static_cast<Accumulator<T>>(eps), y, mean, rstd});
   });
 }
 

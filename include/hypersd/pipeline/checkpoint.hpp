@@ -23,7 +23,9 @@ struct IgnoreTensor {
 };
 /// What shows its tensors by name: optimisers, averages.
 template <class Object>
-concept HasState = requires(const Object& object) { object.visit_state(IgnoreTensor{}, std::string()); };
+concept HasState = requires(const Object& object) {
+  object.visit_state(IgnoreTensor{}, std::string());
+};
 
 }  // namespace detail
 
@@ -51,7 +53,7 @@ class State {
   /// Adds all that `object.visit_state(f, prefix)` shows: an optimiser, an average. What learns within the step (a
   /// critic, a fake score: `average_by`) from now on averages its gradients over the processes of `together`.
   template <class Object>
-    requires detail::HasState<Object>
+  requires detail::HasState<Object>
   void add(const std::string& prefix, const Object& object) {
     if constexpr (requires { object.average_by([](const auto&) {}); }) {
       learners_ = true;

@@ -12,10 +12,9 @@ namespace hypersd::pipeline {
 /// table and one noise for each sample of x0 [B, ...], drawn from (seed, step, place of the sample in the whole batch);
 /// x0 begins with sample number `first_sample`.
 template <diffusion::Prediction P, class Net, class T, class D, class Condition>
-  requires diffusion::Denoiser<Net, T, D, Condition>
-Var<T, D> denoising_loss(const Net& net, const diffusion::NoiseTable& table, P, const Tensor<T, D>& x0,
-                         const Condition& condition, std::uint64_t seed, std::int64_t step,
-                         std::int64_t first_sample = 0) {
+requires diffusion::Denoiser<Net, T, D, Condition> Var<T, D> denoising_loss(
+    const Net& net, const diffusion::NoiseTable& table, P, const Tensor<T, D>& x0, const Condition& condition,
+    std::uint64_t seed, std::int64_t step, std::int64_t first_sample = 0) {
   const diffusion::Randomness random{seed, step, first_sample};
   const auto t = diffusion::uniform_times(table, x0.dim(0), random.stream("pretrain.t"), first_sample);
   const auto noise = diffusion::normals<T, D>(x0.shape(), random, "pretrain.noise");

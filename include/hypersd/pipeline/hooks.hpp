@@ -15,7 +15,7 @@ using Diagnostics = std::vector<std::pair<std::string, double>>;
 /// One line of a loss curve: means over the steps since the line before.
 struct LogRow {
   std::string phase;
-  std::int64_t step = 0;     ///< updates done, counted from 1
+  std::int64_t step = 0;  ///< updates done, counted from 1
   double loss = 0;
   double learning_rate = 0;  ///< of the last step
   double grad_norm = 0;      ///< before clipping

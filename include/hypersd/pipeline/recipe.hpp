@@ -56,9 +56,9 @@ class Recipe {
   /// for a name that no part has, and where the folder holds the run of another recipe, naming the first part that
   /// differs.
   template <nn::Module Net, class Done>
-    requires(RecipePart<Parts, Net> && ...)
-  RecipeState<Net> run(const Session& session, const Net& teacher, const std::set<std::string>& skip,
-                       Done&& done) const {
+  requires(RecipePart<Parts, Net>&&...) RecipeState<Net> run(const Session& session, const Net& teacher,
+                                                             const std::set<std::string>& skip, Done&& done)
+  const {
     const auto known = names();
     for (const auto& name : skip)
       require<OptionError>(std::find(known.begin(), known.end(), name) != known.end(), "recipe: no part called '", name,
@@ -75,8 +75,9 @@ class Recipe {
     return state;
   }
   template <nn::Module Net>
-    requires(RecipePart<Parts, Net> && ...)
-  RecipeState<Net> run(const Session& session, const Net& teacher, const std::set<std::string>& skip = {}) const {
+  requires(RecipePart<Parts, Net>&&...) RecipeState<Net> run(const Session& session, const Net& teacher,
+                                                             const std::set<std::string>& skip = {})
+  const {
     return run(session, teacher, skip, [](const std::string&, const RecipeState<Net>&) {});
   }
 

@@ -19,8 +19,8 @@ namespace hypersd::pipeline {
 /// What the parts of a recipe hand on.
 template <nn::Module Net>
 struct RecipeState {
-  Net teacher;                                   ///< frozen
-  Net student;                                   ///< the teacher with what has been trained so far
+  Net teacher;                                      ///< frozen
+  Net student;                                      ///< the teacher with what has been trained so far
   std::vector<std::pair<std::string, Net>> made{};  ///< what each part left behind, by its name
 
   /// Throws OptionError if no part of that name has run.
@@ -55,8 +55,8 @@ struct PartOptions {
 using ExtendState = std::function<void(State&)>;
 
 /// Trajectory segmented consistency distillation through the stages k of `Stages`. [Hyper-SD Eq. 11, 12, Algorithm 1]
-/// `Metric` is the distance, made anew for each k; `Batches` gives the batch of an iteration counted through the stages.
-/// `As` makes something else of the objective, `distill::KeepGuidance` say.
+/// `Metric` is the distance, made anew for each k; `Batches` gives the batch of an iteration counted through the
+/// stages. `As` makes something else of the objective, `distill::KeepGuidance` say.
 template <class Batches, class Stages = distill::HyperSdStages, class Metric = distill::Mse,
           distill::TeacherPolicy Policy = distill::OriginalTeacher, diffusion::Prediction P = diffusion::Epsilon,
           distill::SegmentRule Rule = distill::TrailingBoundary, template <class> class As = std::type_identity_t>
@@ -138,7 +138,7 @@ struct Tune {
     return out;
   }
   template <nn::Module Net>
-    requires Tuning<How, Net>
+  requires Tuning<How, Net>
   void run(const Session& session, RecipeState<Net>& state) const {
     Net student = how.prepare(state.student, session.seed);
     Trainer<typename Net::value_type, typename Net::device_type> trainer(session.placed(options.train(name)),
@@ -150,8 +150,10 @@ struct Tune {
       return objective.loss(student, state.teacher, state.student, batch, session.randomness(step, batch));
     });
     nn::set_requires_grad(student, false);
-    if (branch) state.made.emplace_back(name, student);
-    else state.student = std::move(student);
+    if (branch)
+      state.made.emplace_back(name, student);
+    else
+      state.student = std::move(student);
   }
 };
 

@@ -103,8 +103,10 @@ class RunDirectory {
   /// their files before. A phase marked again gets the new facts. All processes of a group call it.
   void mark_done(const std::string& phase, std::map<std::string, std::string> facts = {}) {
     const Phase* known = find(phase);
-    if (known == nullptr) done_.push_back({phase, std::move(facts)});
-    else done_[static_cast<std::size_t>(known - done_.data())].facts = std::move(facts);
+    if (known == nullptr)
+      done_.push_back({phase, std::move(facts)});
+    else
+      done_[static_cast<std::size_t>(known - done_.data())].facts = std::move(facts);
     group_.on_root([&] { save(); });
   }
   /// A fact of a finished phase, or `fallback`.
@@ -120,8 +122,10 @@ class RunDirectory {
     std::string out;
     for (const char c : phase) {
       const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '_';
-      if (plain && !(c == '.' && out.empty())) out += c;
-      else if (!out.empty() && out.back() != '-') out += '-';
+      if (plain && !(c == '.' && out.empty()))
+        out += c;
+      else if (!out.empty() && out.back() != '-')
+        out += '-';
     }
     while (!out.empty() && out.back() == '-') out.pop_back();
     require<OptionError>(!out.empty(), "phase ", io::in_quotes(phase), " has no letter or digit for a file name");
@@ -177,8 +181,8 @@ class RunDirectory {
       require<FormatError>(json.at("format") == 1, "run file ", io::in_quotes(path), " is of an unknown version");
       for (const auto& [name, value] : json.at("options").items()) then[name] = value.get<std::string>();
       for (const auto& entry : json.at("done"))
-        done_.push_back({entry.at("phase").get<std::string>(),
-                         entry.at("facts").get<std::map<std::string, std::string>>()});
+        done_.push_back(
+            {entry.at("phase").get<std::string>(), entry.at("facts").get<std::map<std::string, std::string>>()});
     } catch (const nlohmann::json::exception& error) {
       fail<FormatError>("run file ", io::in_quotes(path), " is damaged: ", error.what());
     }

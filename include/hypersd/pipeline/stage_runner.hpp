@@ -58,8 +58,9 @@ class StageRunner {
   template <class OptionsOf, class Train, class Loss, class Extend>
   void run(const std::vector<int>& segments, OptionsOf&& options, Train&& train, Loss&& loss, Extend&& extend) {
     for (std::size_t i = 1; i < segments.size(); ++i)
-      require<OptionError>(segments[i] < segments[i - 1], "stages must go from more segments to fewer, but k = ",
-                           segments[i], " follows k = ", segments[i - 1]);
+      require<OptionError>(segments[i] < segments[i - 1],
+                           "stages must go from more segments to fewer, but k = ", segments[i],
+                           " follows k = ", segments[i - 1]);
     std::int64_t before = 0;
     for (std::size_t stage = 0; stage < segments.size(); ++stage) {
       const int k = segments[stage];

@@ -273,8 +273,7 @@ class Trainer {
     step_ -= bad.undone;
     if (bad.failed >= 0) options_.group.rethrow(bad.failed, bad.error);
     if (std::isfinite(bad.loss)) stop_for("the gradient norm is " + io::number(bad.norm));
-    stop_for("the loss is " + io::number(bad.loss) +
-             (bad.rank < 0 ? "" : ", from rank " + std::to_string(bad.rank)));
+    stop_for("the loss is " + io::number(bad.loss) + (bad.rank < 0 ? "" : ", from rank " + std::to_string(bad.rank)));
   }
 
   void save_checkpoint(const Hooks& hooks) {

@@ -27,7 +27,9 @@ struct NewAdapter {
     return out;
   }
   template <nn::Module Net>
-  [[nodiscard]] auto parameters(Net& net) const { return optim::parameter_list(nn::lora_parameters(net, lora.name)); }
+  [[nodiscard]] auto parameters(Net& net) const {
+    return optim::parameter_list(nn::lora_parameters(net, lora.name));
+  }
 };
 
 /// The adapter `name` that the network has already, continued on a copy of its factors. (The unified LoRA, Sec. 3.3)
@@ -52,7 +54,9 @@ struct SameAdapter {
     return out;
   }
   template <nn::Module Net>
-  [[nodiscard]] auto parameters(Net& net) const { return optim::parameter_list(nn::lora_parameters(net, name)); }
+  [[nodiscard]] auto parameters(Net& net) const {
+    return optim::parameter_list(nn::lora_parameters(net, name));
+  }
 };
 
 /// All weights, of a copy into which the adapters are merged. (The one-step UNet, Table 1)
@@ -65,7 +69,9 @@ struct AllWeights {
     return out;
   }
   template <nn::Module Net>
-  [[nodiscard]] auto parameters(Net& net) const { return optim::parameter_list(nn::parameters(net)); }
+  [[nodiscard]] auto parameters(Net& net) const {
+    return optim::parameter_list(nn::parameters(net));
+  }
 };
 
 template <class P, class Net>

@@ -83,7 +83,9 @@ TEST_CASE("a graph that left a tensor behind and was never launched frees nothin
   const Clean clean;
   const auto x = Array::zeros({2});
   Array left;
-  { const Graph<Cuda> graph([&] { left = twice(x); }); }
+  {
+    const Graph<Cuda> graph([&] { left = twice(x); });
+  }
   left = {};
 }
 

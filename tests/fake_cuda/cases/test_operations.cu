@@ -67,43 +67,72 @@ TEST_CASE("every operation and its gradient enqueue without waiting") {
   const Clean clean;
   const V x = variable({2, 4, 4, 8}), same = variable({2, 4, 4, 8}), rows = variable({6, 16});
   const V channel = variable({8}), column = variable({16});
-  check_gradients("add", [](auto& a, auto& b) { return autograd::add(a, b); }, x, same);
-  check_gradients("mul", [](auto& a, auto& b) { return autograd::mul(a, b); }, x, same);
-  check_gradients("silu", [](auto& a) { return autograd::silu(a); }, x);
-  check_gradients("gelu", [](auto& a) { return autograd::gelu(a); }, x);
-  check_gradients("mse", [](auto& a, auto& b) { return autograd::mse(a, b); }, x, same);
-  check_gradients("mean", [](auto& a) { return autograd::mean(a); }, x);
-  check_gradients("sum_to_samples", [](auto& a) { return autograd::sum_to_samples(a); }, x);
-  check_gradients("mean_positions", [](auto& a) { return autograd::mean_positions(a); }, x);
+  check_gradients(
+      "add", [](auto& a, auto& b) { return autograd::add(a, b); }, x, same);
+  check_gradients(
+      "mul", [](auto& a, auto& b) { return autograd::mul(a, b); }, x, same);
+  check_gradients(
+      "silu", [](auto& a) { return autograd::silu(a); }, x);
+  check_gradients(
+      "gelu", [](auto& a) { return autograd::gelu(a); }, x);
+  check_gradients(
+      "mse", [](auto& a, auto& b) { return autograd::mse(a, b); }, x, same);
+  check_gradients(
+      "mean", [](auto& a) { return autograd::mean(a); }, x);
+  check_gradients(
+      "sum_to_samples", [](auto& a) { return autograd::sum_to_samples(a); }, x);
+  check_gradients(
+      "mean_positions", [](auto& a) { return autograd::mean_positions(a); }, x);
   const Array shares = Array::full({2}, 0.5F);
   check_gradients(
       "combine_samples", [&](auto& a, auto& b) { return autograd::combine_samples(shares, a, shares, b); }, x, same);
-  check_gradients("concat_channels", [](auto& a, auto& b) { return autograd::concat_channels(a, b); }, x, same);
-  check_gradients("slice_channels", [](auto& a) { return autograd::slice_channels(a, 2, 5); }, x);
-  check_gradients("concat_batch", [](auto& a, auto& b) { return autograd::concat_batch(a, b); }, x, same);
-  check_gradients("slice_batch", [](auto& a) { return autograd::slice_batch(a, 1, 2); }, x);
-  check_gradients("permute", [](auto& a) { return autograd::permute(a, {0, 3, 1, 2}); }, x);
-  check_gradients("geglu", [](auto& a) { return autograd::geglu(a); }, rows);
-  check_gradients("upsample_nearest", [](auto& a) { return autograd::upsample_nearest(a, 7, 8); }, x);
-  check_gradients("downsample_mean2", [](auto& a) { return autograd::downsample_mean2(a); }, x);
+  check_gradients(
+      "concat_channels", [](auto& a, auto& b) { return autograd::concat_channels(a, b); }, x, same);
+  check_gradients(
+      "slice_channels", [](auto& a) { return autograd::slice_channels(a, 2, 5); }, x);
+  check_gradients(
+      "concat_batch", [](auto& a, auto& b) { return autograd::concat_batch(a, b); }, x, same);
+  check_gradients(
+      "slice_batch", [](auto& a) { return autograd::slice_batch(a, 1, 2); }, x);
+  check_gradients(
+      "permute",
+      [](auto& a) {
+        return autograd::permute(a, {0, 3, 1, 2});
+      },
+      x);
+  check_gradients(
+      "geglu", [](auto& a) { return autograd::geglu(a); }, rows);
+  check_gradients(
+      "upsample_nearest", [](auto& a) { return autograd::upsample_nearest(a, 7, 8); }, x);
+  check_gradients(
+      "downsample_mean2", [](auto& a) { return autograd::downsample_mean2(a); }, x);
   check_gradients(
       "group_norm",
       [](auto& a, auto& g, auto& b) { return autograd::group_norm(a, g, b, 4, 1e-5, ops::Activation::silu); }, x,
       channel, variable({8}));
-  check_gradients("layer_norm", [](auto& a, auto& g, auto& b) { return autograd::layer_norm(a, g, b); }, rows, column,
-                  variable({16}));
-  check_gradients("softmax", [](auto& a) { return autograd::softmax(a); }, rows);
+  check_gradients(
+      "layer_norm", [](auto& a, auto& g, auto& b) { return autograd::layer_norm(a, g, b); }, rows, column,
+      variable({16}));
+  check_gradients(
+      "softmax", [](auto& a) { return autograd::softmax(a); }, rows);
   const auto labels = Tensor<std::int32_t, Cuda>::full({6}, 3);
-  check_gradients("cross_entropy", [&](auto& a) { return autograd::cross_entropy(a, labels, 0.1); }, rows);
-  check_gradients("embedding", [&](auto& table) { return autograd::embedding(table, labels); }, rows);
-  check_gradients("matmul", [](auto& a, auto& b) { return autograd::matmul(a, b, false, true); }, rows,
-                  variable({4, 16}));
-  check_gradients("linear", [](auto& a, auto& w, auto& b) { return autograd::linear(a, w, b); }, rows,
-                  variable({8, 16}), channel);
-  check_gradients("conv2d", [](auto& a, auto& w, auto& b) { return autograd::conv2d(a, w, b); }, x,
-                  variable({8, 3, 3, 8}), channel);
-  check_gradients("conv2d 1x1", [](auto& a, auto& w, auto& b) { return autograd::conv2d(a, w, b, {1, 0}); }, x,
-                  variable({8, 1, 1, 8}), channel);
+  check_gradients(
+      "cross_entropy", [&](auto& a) { return autograd::cross_entropy(a, labels, 0.1); }, rows);
+  check_gradients(
+      "embedding", [&](auto& table) { return autograd::embedding(table, labels); }, rows);
+  check_gradients(
+      "matmul", [](auto& a, auto& b) { return autograd::matmul(a, b, false, true); }, rows, variable({4, 16}));
+  check_gradients(
+      "linear", [](auto& a, auto& w, auto& b) { return autograd::linear(a, w, b); }, rows, variable({8, 16}), channel);
+  check_gradients(
+      "conv2d", [](auto& a, auto& w, auto& b) { return autograd::conv2d(a, w, b); }, x, variable({8, 3, 3, 8}),
+      channel);
+  check_gradients(
+      "conv2d 1x1",
+      [](auto& a, auto& w, auto& b) {
+        return autograd::conv2d(a, w, b, {1, 0});
+      },
+      x, variable({8, 1, 1, 8}), channel);
   check_gradients(
       "attention", [](auto& q, auto& k, auto& v) { return autograd::attention(q, k, v, 2); }, variable({2, 70, 16}),
       variable({2, 5, 16}), variable({2, 5, 16}));

@@ -77,8 +77,8 @@ struct PerFlow {
     // Numerator and denominator times alpha_s, which may be 0. tau is counted in steps.
     const double length = w.end - w.start, left = w.end - t;
     const double scale = 1 / (e.alpha * (t - w.start) + s.alpha * left);
-    const double eta = own ? -e.alpha * renoise(table, std::max(w.end, 0), w.start).noise
-                           : s.alpha * e.sigma - e.alpha * s.sigma;
+    const double eta =
+        own ? -e.alpha * renoise(table, std::max(w.end, 0), w.start).noise : s.alpha * e.sigma - e.alpha * s.sigma;
     const double noise = scale * eta * left;
     const Form eps = P::eps(at);
     return {scale * e.alpha * length + noise * eps.x, noise * eps.prediction};

@@ -9,15 +9,23 @@ namespace hypersd::distill {
 /// -x, and the hinges relu(1 - x), relu(1 + x).
 struct HingeReal {
   template <class T>
-  HYPERSD_HD T operator()(T x) const { return x < T(1) ? T(1) - x : T(0); }
+  HYPERSD_HD T operator()(T x) const {
+    return x < T(1) ? T(1) - x : T(0);
+  }
   template <int I, class T>
-  HYPERSD_HD T d(T x) const { return x < T(1) ? T(-1) : T(0); }
+  HYPERSD_HD T d(T x) const {
+    return x < T(1) ? T(-1) : T(0);
+  }
 };
 struct HingeFake {
   template <class T>
-  HYPERSD_HD T operator()(T x) const { return x > T(-1) ? T(1) + x : T(0); }
+  HYPERSD_HD T operator()(T x) const {
+    return x > T(-1) ? T(1) + x : T(0);
+  }
   template <int I, class T>
-  HYPERSD_HD T d(T x) const { return x > T(-1) ? T(1) : T(0); }
+  HYPERSD_HD T d(T x) const {
+    return x > T(-1) ? T(1) : T(0);
+  }
 };
 
 /// Loss of a critic on targets ("real") and the student's jumps ("fake"), hinge form: mean relu(1 - real) +
@@ -42,13 +50,19 @@ Var<T, D> non_saturating_critic_loss(const Var<T, D>& real, const Var<T, D>& fak
 /// The two sides of an adversarial loss, on logits. A critic names its own as `form`; without a name it is `Hinge`.
 struct Hinge {
   template <class T, class D>
-  static Var<T, D> student(const Var<T, D>& fake) { return autograd::affine(autograd::mean(fake), -1); }
+  static Var<T, D> student(const Var<T, D>& fake) {
+    return autograd::affine(autograd::mean(fake), -1);
+  }
   template <class T, class D>
-  static Var<T, D> critic(const Var<T, D>& real, const Var<T, D>& fake) { return critic_loss(real, fake); }
+  static Var<T, D> critic(const Var<T, D>& real, const Var<T, D>& fake) {
+    return critic_loss(real, fake);
+  }
 };
 struct NonSaturating {
   template <class T, class D>
-  static Var<T, D> student(const Var<T, D>& fake) { return non_saturating(fake); }
+  static Var<T, D> student(const Var<T, D>& fake) {
+    return non_saturating(fake);
+  }
   template <class T, class D>
   static Var<T, D> critic(const Var<T, D>& real, const Var<T, D>& fake) {
     return non_saturating_critic_loss(real, fake);
@@ -62,7 +76,7 @@ struct FormOf {
   using type = Hinge;
 };
 template <class Critic>
-  requires requires { typename Critic::form; }
+requires requires { typename Critic::form; }
 struct FormOf<Critic> {
   using type = typename Critic::form;
 };
@@ -77,7 +91,8 @@ concept LearningCritic = requires(C& critic, const Tensor<T, D>& x, const Condit
 
 /// Adversarial distance: what the logits of `critic(x, t, condition)` cost the student's x, minus their mean in the
 /// hinge form. The target enters only through the critic's training, in which both are judged at the same times; a
-/// `LearningCritic` is trained here, before it judges. The critic's weights must not require a gradient, its input does.
+/// `LearningCritic` is trained here, before it judges. The critic's weights must not require a gradient, its input
+/// does.
 template <class Critic>
 struct Adversarial {
   struct Options {};

@@ -41,9 +41,9 @@ struct Add {
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
-    requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
-  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
-                        Randomness random) const {
+  requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> LossResult<T, D> loss(
+      const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch, Randomness random)
+  const {
     const AddDraws d{choose_times(options.start, batch.x0.dim(0), random.stream("add.start"), random.first_sample),
                      diffusion::uniform_times(table, batch.x0.dim(0), random.stream("add.t"), random.first_sample)};
     return loss_at(student, teacher, batch, d, diffusion::normals<T, D>(batch.x0.shape(), random, "add.z"),
@@ -61,8 +61,8 @@ struct Add {
     const Where<T, D, C> clean{Numbers<T, D>::zeros(Shape{x.dim(0)}), condition, {}};
     const auto adversarial = Adversarial<Critic>{critic, {}}(x, batch.x0, clean);
     const auto x_t = diffusion::add_noise(table, x.value(), noise, d.t);
-    const auto teachers = predicted_x0(teacher, table, P{}, x_t, d.t, batch.condition,
-                                       std::vector<double>(d.t.size(), options.guidance));
+    const auto teachers =
+        predicted_x0(teacher, table, P{}, x_t, d.t, batch.condition, std::vector<double>(d.t.size(), options.guidance));
     std::vector<double> roots;
     for (const int t : d.t) {
       const diffusion::Level l = table.level(t);

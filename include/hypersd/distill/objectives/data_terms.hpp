@@ -53,8 +53,7 @@ struct DataAdversarial {
     const C& condition = batch.condition.conditional;
     const Var<T, D> x(diffusion::add_noise(table, batch.x0, noise, t));
     const auto end = diffusion::Times(t.size(), 0);
-    const auto jumped =
-        diffusion::jump(table, P{}, x, student(x, diffusion::time_tensor<T, D>(t), condition), t, end);
+    const auto jumped = diffusion::jump(table, P{}, x, student(x, diffusion::time_tensor<T, D>(t), condition), t, end);
     const Where<T, D, C> where{diffusion::time_tensor<T, D>(end), condition, {}};
     return {Adversarial<Critic>{critic, {}}(jumped, batch.x0, where), {}};
   }

@@ -12,7 +12,7 @@ struct DmdOptions {
   /// Times at which the student's evaluation may begin; empty: the table's last. The highest begins in pure noise, so
   /// {800} is a one-step student with the time input 800; the others begin in noised data.
   diffusion::Times start = {};
-  double guidance = 2;          ///< of the teacher's score (g form); the fake score is never guided
+  double guidance = 2;                ///< of the teacher's score (g form); the fake score is never guided
   double t_min = 0.02, t_max = 0.98;  ///< range of judged times, shares of T
   bool paper_alpha_weight = false;    ///< keep the factor alpha_t that published code drops
   int learn_per_update = 1;           ///< updates of the fake score for one of the student (DMD2: 5 to 10)
@@ -22,7 +22,9 @@ struct DmdOptions {
 
 /// A score of the student's own distribution that is trained on its samples.
 template <class F, class T, class D, class C>
-concept LearningScore = requires(F& fake, const Tensor<T, D>& x, const C& c) { fake.learn(x, c, Randomness{}); };
+concept LearningScore = requires(F& fake, const Tensor<T, D>& x, const C& c) {
+  fake.learn(x, c, Randomness{});
+};
 
 /// One iteration's draws.
 struct DmdDraws {
@@ -74,9 +76,9 @@ struct Dmd {
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
-    requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
-  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
-                        Randomness random) const {
+  requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> LossResult<T, D> loss(
+      const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch, Randomness random)
+  const {
     const DmdDraws d{choose_times(options.start, batch.x0.dim(0), random.stream("dmd.start"), random.first_sample),
                      times_within(table, options.t_min, options.t_max, batch.x0.dim(0), random.stream("dmd.t"),
                                   random.first_sample)};
@@ -99,8 +101,8 @@ struct Dmd {
     }
     const auto x_t = diffusion::add_noise(table, x.value(), noise, d.t);
     const auto t = diffusion::time_tensor<T, D>(d.t);
-    const auto real = diffusion::predict_guided(teacher, x_t, t, batch.condition,
-                                                std::vector<double>(d.t.size(), options.guidance));
+    const auto real =
+        diffusion::predict_guided(teacher, x_t, t, batch.condition, std::vector<double>(d.t.size(), options.guidance));
     const auto own = diffusion::predict(*fake, x_t, t, condition);
     LossResult<T, D> out{inject_gradient(x, direction(x.value(), x_t, real, own, d.t)), {}};
     out.diagnostics.emplace_back("matching", static_cast<double>(out.loss.item()));

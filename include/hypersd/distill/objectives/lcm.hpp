@@ -68,9 +68,8 @@ struct Lcm {
     } else {
       f = Var<T, D>(diffusion::predict(net, x.value(), t, condition));
     }
-    const auto form = diffusion::sample_forms<T, D>(x.dim(0), [&](std::size_t b) {
-      return boundary.template denoised<P>(table, times[b]);
-    });
+    const auto form = diffusion::sample_forms<T, D>(
+        x.dim(0), [&](std::size_t b) { return boundary.template denoised<P>(table, times[b]); });
     return diffusion::detail::apply(form, x, f);
   }
 };

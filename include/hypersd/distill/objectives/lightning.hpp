@@ -24,8 +24,8 @@ struct LightningDraws {
 };
 
 /// How the student of progressive adversarial distillation speaks.
-struct AsTeacher {};   ///< in the teacher's prediction type
-struct OneStepX0 {};   ///< as clean data: a noise prediction at T - 1 amplifies errors by sigma / alpha
+struct AsTeacher {};  ///< in the teacher's prediction type
+struct OneStepX0 {};  ///< as clean data: a noise prediction at T - 1 amplifies errors by sigma / alpha
 
 /// Progressive adversarial distillation (Lin et al. 2024, SDXL-Lightning): one jump of the student replaces several of
 /// its teacher, judged by a critic on the jump's end and beginning (`TrajectoryCritic`), or by MSE in the first stage.
@@ -40,8 +40,7 @@ struct Lightning {
   Critic* critic = nullptr;
   diffusion::NoiseTable table;
 
-  Lightning(diffusion::NoiseTable noise, Critic* c, Options o = {})
-      : options(o), critic(c), table(std::move(noise)) {
+  Lightning(diffusion::NoiseTable noise, Critic* c, Options o = {}) : options(o), critic(c), table(std::move(noise)) {
     (void)grid();
     require_signal<P>(table);
     require_signal<TeacherP>(table);
@@ -51,9 +50,9 @@ struct Lightning {
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
-    requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
-  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
-                        Randomness random) const {
+  requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> LossResult<T, D> loss(
+      const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch, Randomness random)
+  const {
     return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
                    diffusion::normals<T, D>(batch.x0.shape(), random, "lightning.noise"));
   }
@@ -63,9 +62,8 @@ struct Lightning {
   /// A uniform one of the jumps for each sample.
   [[nodiscard]] LightningDraws draw(std::int64_t batch, Randomness random) const {
     const JumpGrid jumps = grid();
-    const JumpDraws d =
-        draw_jumps(jumps, batch, options.guidance_min, options.guidance_max, random.stream("lightning.draw"),
-                   random.first_sample);
+    const JumpDraws d = draw_jumps(jumps, batch, options.guidance_min, options.guidance_max,
+                                   random.stream("lightning.draw"), random.first_sample);
     return {jumps.times(d.jumps, 0), jumps.times(d.jumps, jumps.stops()), d.guidance};
   }
 

@@ -24,7 +24,8 @@ struct ToSegmentStart : ToSegmentStarts<Rule> {
 
 /// Phased consistency model (Wang et al. 2024) with k phases: TSCD whose jumps always go to the segment's end, in one
 /// stage and by the Huber distance.
-template <int k, diffusion::Prediction P = diffusion::Epsilon, class Metric = Huber, SegmentRule Rule = TrailingBoundary>
+template <int k, diffusion::Prediction P = diffusion::Epsilon, class Metric = Huber,
+          SegmentRule Rule = TrailingBoundary>
 using Pcm = Consistency<ToSegmentStart<k, Rule>, P, Metric>;
 
 }  // namespace hypersd::distill

@@ -50,9 +50,9 @@ struct Pd {
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
-    requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
-  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
-                        Randomness random) const {
+  requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> LossResult<T, D> loss(
+      const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch, Randomness random)
+  const {
     return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
                    diffusion::normals<T, D>(batch.x0.shape(), random, "pd.noise"));
   }
@@ -62,9 +62,8 @@ struct Pd {
   /// A uniform one of the N jumps for each sample.
   [[nodiscard]] PdDraws draw(std::int64_t batch, Randomness random) const {
     const JumpGrid jumps = grid();
-    const JumpDraws d =
-        draw_jumps(jumps, batch, options.guidance_min, options.guidance_max, random.stream("pd.draw"),
-                   random.first_sample);
+    const JumpDraws d = draw_jumps(jumps, batch, options.guidance_min, options.guidance_max, random.stream("pd.draw"),
+                                   random.first_sample);
     return {jumps.times(d.jumps, 0), jumps.times(d.jumps, 1), jumps.times(d.jumps, 2), d.guidance};
   }
 
@@ -84,18 +83,21 @@ struct Pd {
     const auto f = student(x, diffusion::time_tensor<T, D>(d.t), batch.condition.conditional);
     if (options.space == PdSpace::x)  // [Hyper-SD Eq. 3]
       return {autograd::mse(diffusion::jump(table, prediction, x, f, d.t, d.end),
-                            diffusion::jump(table, prediction, x_m, second, d.middle, d.end)), {}};  // [Eq. 2]
+                            diffusion::jump(table, prediction, x_m, second, d.middle, d.end)),
+              {}};  // [Eq. 2]
     const auto clean = target(d, x_t, first, second);
     if (options.space == PdSpace::eps)
       return {autograd::mse(diffusion::eps_of(table, prediction, x, f, d.t),
-                            diffusion::eps_of(table, diffusion::X0{}, x_t, clean, d.t)), {}};
+                            diffusion::eps_of(table, diffusion::X0{}, x_t, clean, d.t)),
+              {}};
     const Where<T, D, C> where{{}, batch.condition.conditional, roots<T, D>(d)};
     return {Mse{}(diffusion::x0_of(table, prediction, x, f, d.t), clean, where), {}};
   }
 
  private:
-  /// Clean data x* = (x_r - sigma_r / sigma_t x_t) / (alpha_r - sigma_r / sigma_t alpha_t) for which one jump ends where
-  /// the teacher's two end, as a sum of x_t and both predictions: its small differences are of coefficients, in double.
+  /// Clean data x* = (x_r - sigma_r / sigma_t x_t) / (alpha_r - sigma_r / sigma_t alpha_t) for which one jump ends
+  /// where the teacher's two end, as a sum of x_t and both predictions: its small differences are of coefficients, in
+  /// double.
   template <class T, class D>
   Tensor<T, D> target(const PdDraws& d, const Tensor<T, D>& x_t, const Tensor<T, D>& first,
                       const Tensor<T, D>& second) const {

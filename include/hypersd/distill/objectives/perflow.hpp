@@ -50,9 +50,9 @@ struct PerFlow {
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
-    requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
-  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
-                        Randomness random) const {
+  requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> LossResult<T, D> loss(
+      const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch, Randomness random)
+  const {
     return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
                    diffusion::normals<T, D>(batch.x0.shape(), random, "perflow.noise"));
   }
@@ -83,8 +83,8 @@ struct PerFlow {
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const PerFlowDraws& d, const Tensor<T, D>& noise) const {
     const auto z_begin = diffusion::add_noise(table, batch.x0, noise, d.begin);
-    const auto z_end = walk_jumps(grid(), teacher, table, diffusion::Epsilon{}, z_begin, d.begin, batch.condition,
-                                  d.guidance);
+    const auto z_end =
+        walk_jumps(grid(), teacher, table, diffusion::Epsilon{}, z_begin, d.begin, batch.condition, d.guidance);
     const auto mix = [&](auto&& form) {
       return diffusion::detail::apply(diffusion::sample_forms<T, D>(z_begin.dim(0), form), z_begin, z_end);
     };
@@ -100,8 +100,9 @@ struct PerFlow {
       const PerFlowWindow w(table.level(d.begin[b]), table.level(std::max(0, d.end[b])));
       return diffusion::Form{-w.lambda / w.eta, 1 / w.eta};
     });
-    return {autograd::mse(student(Var<T, D>(z_t), diffusion::time_tensor<T, D>(d.t), batch.condition.conditional),
-                          goal), {}};
+    return {
+        autograd::mse(student(Var<T, D>(z_t), diffusion::time_tensor<T, D>(d.t), batch.condition.conditional), goal),
+        {}};
   }
 };
 

@@ -42,9 +42,9 @@ struct Preserve {
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
-    requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Target, T, D, C>
-  LossResult<T, D> loss(const Student& student, const Teacher&, const Target& target, const Batch<T, D, C>& batch,
-                        Randomness random) const {
+  requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Target, T, D, C> LossResult<T, D> loss(
+      const Student& student, const Teacher&, const Target& target, const Batch<T, D, C>& batch, Randomness random)
+  const {
     return loss_at(student, target, batch, draw(batch.x0.dim(0), random),
                    diffusion::normals<T, D>(batch.x0.shape(), random, "preserve.noise"));
   }

@@ -8,8 +8,8 @@ namespace hypersd::distill {
 
 /// Settings of score distillation sampling.
 struct SdsOptions {
-  int start = -1;          ///< time of the student's one evaluation; -1: the last of the table
-  double guidance = 2;     ///< the teacher's scale (g form)
+  int start = -1;                     ///< time of the student's one evaluation; -1: the last of the table
+  double guidance = 2;                ///< the teacher's scale (g form)
   double t_min = 0.02, t_max = 0.98;  ///< range of judged times, shares of T
   bool sigma_weight = true;           ///< w(t) = sigma_t^2, else 1
 };
@@ -27,11 +27,11 @@ struct Sds {
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
-    requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C>
-  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
-                        Randomness random) const {
-    const auto t = times_within(table, options.t_min, options.t_max, batch.x0.dim(0), random.stream("sds.t"),
-                                random.first_sample);
+  requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> LossResult<T, D> loss(
+      const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch, Randomness random)
+  const {
+    const auto t =
+        times_within(table, options.t_min, options.t_max, batch.x0.dim(0), random.stream("sds.t"), random.first_sample);
     return loss_at(student, teacher, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "sds.start"),
                    diffusion::normals<T, D>(batch.x0.shape(), random, "sds.noise"));
   }
@@ -42,8 +42,8 @@ struct Sds {
                            const diffusion::Times& t, const Tensor<T, D>& z, const Tensor<T, D>& noise) const {
     const P prediction;
     const auto size = static_cast<std::size_t>(z.dim(0));
-    const auto x = one_step(student, table, prediction, z, diffusion::Times(size, options.start),
-                            batch.condition.conditional);
+    const auto x =
+        one_step(student, table, prediction, z, diffusion::Times(size, options.start), batch.condition.conditional);
     const auto x_t = diffusion::add_noise(table, x.value(), noise, t);
     const auto f = diffusion::predict_guided(teacher, x_t, diffusion::time_tensor<T, D>(t), batch.condition,
                                              std::vector<double>(size, options.guidance));

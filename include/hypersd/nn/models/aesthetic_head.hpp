@@ -20,9 +20,13 @@ struct ScoreHeadConfig {
 /// 1 / sqrt(x), and 1 where x is 0.
 struct InverseRoot {
   template <class T>
-  HYPERSD_HD T operator()(T x) const { return x > T(0) ? T(1) / math::sqrt(x) : T(1); }
+  HYPERSD_HD T operator()(T x) const {
+    return x > T(0) ? T(1) / math::sqrt(x) : T(1);
+  }
   template <int I, class T>
-  HYPERSD_HD T d(T x) const { return x > T(0) ? T(-0.5) / (x * math::sqrt(x)) : T(0); }
+  HYPERSD_HD T d(T x) const {
+    return x > T(0) ? T(-0.5) / (x * math::sqrt(x)) : T(0);
+  }
 };
 
 /// Rows x [B, C] divided by their Euclidean lengths; a row of zeros stays.

@@ -17,8 +17,8 @@ struct AutoencoderConfig {
   bool mid_block = true;
   bool mid_attention = false;
   std::int64_t norm_num_groups = 8;
-  double norm_eps = 1e-6;             ///< of every norm in here
-  double scaling_factor = 1;          ///< latents of unit variance are `scaling_factor` times the encoder's mean
+  double norm_eps = 1e-6;     ///< of every norm in here
+  double scaling_factor = 1;  ///< latents of unit variance are `scaling_factor` times the encoder's mean
 
   /// The autoencoder of Stable Diffusion 1.x (`scaling_factor` 0.18215) and SDXL (0.13025): 83,653,863 parameters.
   static AutoencoderConfig stable_diffusion(double scaling_factor = 0.18215) {
@@ -85,8 +85,7 @@ struct AutoencoderBlock {
   std::optional<Resample> resample;
 
   AutoencoderBlock() = default;
-  AutoencoderBlock(ResnetOptions o, std::int64_t layers, std::optional<Resample> change)
-      : resample(std::move(change)) {
+  AutoencoderBlock(ResnetOptions o, std::int64_t layers, std::optional<Resample> change) : resample(std::move(change)) {
     for (std::int64_t i = 0; i < layers; ++i) {
       resnets.emplace_back(o);
       o.in = o.out;
@@ -95,8 +94,10 @@ struct AutoencoderBlock {
   Var<T, D> operator()(Var<T, D> h) const {
     for (const auto& resnet : resnets) h = resnet(h);
     if (!resample) return h;
-    if constexpr (std::same_as<Resample, Upsample2d<T, D>>) return (*resample)(h, 2 * h.dim(1), 2 * h.dim(2));
-    else return (*resample)(h);
+    if constexpr (std::same_as<Resample, Upsample2d<T, D>>)
+      return (*resample)(h, 2 * h.dim(1), 2 * h.dim(2));
+    else
+      return (*resample)(h);
   }
   template <class F>
   void visit(F&& f, const std::string& prefix = "") {
@@ -115,9 +116,13 @@ struct Posterior {
 struct Clamp {
   double low, high;
   template <class T>
-  HYPERSD_HD T operator()(T x) const { return x < T(low) ? T(low) : x > T(high) ? T(high) : x; }
+  HYPERSD_HD T operator()(T x) const {
+    return x < T(low) ? T(low) : x > T(high) ? T(high) : x;
+  }
   template <int I, class T>
-  HYPERSD_HD T d(T x) const { return x < T(low) || x > T(high) ? T(0) : T(1); }
+  HYPERSD_HD T d(T x) const {
+    return x < T(low) || x > T(high) ? T(0) : T(1);
+  }
 };
 
 /// One half of the autoencoder; `Resample` says which. The encoder goes down the levels, the decoder up.
@@ -139,16 +144,19 @@ struct AutoencoderHalf {
     const auto& width = c.block_out_channels;
     const std::size_t n = width.size();
     require<OptionError>(n > 0, "AutoencoderConfig: no levels");
-    const std::int64_t layers =
-        !decoder ? c.layers_per_block : c.decoder_layers > 0 ? c.decoder_layers : c.layers_per_block + 1;
+    const std::int64_t layers = !decoder               ? c.layers_per_block
+                                : c.decoder_layers > 0 ? c.decoder_layers
+                                                       : c.layers_per_block + 1;
     std::int64_t channels = decoder ? width.back() : width[0];
     conv_in = {decoder ? c.latent_channels : c.in_channels, channels};
     for (std::size_t i = 0; i < n; ++i) {
       const std::int64_t out = decoder ? width[n - 1 - i] : width[i];
       std::optional<Resample> change;
       if (i + 1 < n) {
-        if constexpr (decoder) change.emplace(out);
-        else change.emplace(out, true);
+        if constexpr (decoder)
+          change.emplace(out);
+        else
+          change.emplace(out, true);
       }
       blocks.emplace_back(ResnetOptions{channels, out, 0, c.norm_num_groups, c.norm_eps}, layers, std::move(change));
       channels = out;
@@ -195,8 +203,8 @@ struct Autoencoder {
   [[nodiscard]] Posterior<T, D> encode(const Var<T, D>& x) const {
     const auto moments = quant_conv(encoder(x));
     return {autograd::slice_channels(moments, 0, config.latent_channels),
-            autograd::map(Clamp{-30, 20}, autograd::slice_channels(moments, config.latent_channels,
-                                                                   2 * config.latent_channels))};
+            autograd::map(Clamp{-30, 20},
+                          autograd::slice_channels(moments, config.latent_channels, 2 * config.latent_channels))};
   }
   /// Unscaled latents [B, h, w, latent] -> images [B, H, W, out_channels].
   [[nodiscard]] Var<T, D> decode(const Var<T, D>& z) const { return decoder(post_quant_conv(z)); }

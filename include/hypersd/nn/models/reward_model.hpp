@@ -58,9 +58,9 @@ struct RewardModel {
   }
   /// The condition of a text-to-image network, whose `tokens` [B, L, caption] are the caption.
   template <class Condition>
-    requires requires(const Condition& c) {
-      { c.tokens } -> std::convertible_to<const Var<T, D>&>;
-    }
+  requires requires(const Condition& c) {
+    { c.tokens } -> std::convertible_to<const Var<T, D>&>;
+  }
   Var<T, D> operator()(const Var<T, D>& images, const Condition& condition) const {
     return (*this)(images, condition.tokens);
   }

@@ -30,7 +30,9 @@ struct TextEncoderConfig {
 /// x sigmoid(1.702 x).
 struct QuickGelu {
   template <class T>
-  HYPERSD_HD T operator()(T x) const { return x * math::sigmoid(T(1.702) * x); }
+  HYPERSD_HD T operator()(T x) const {
+    return x * math::sigmoid(T(1.702) * x);
+  }
   template <int I, class T>
   HYPERSD_HD T d(T x) const {
     const T s = math::sigmoid(T(1.702) * x);

@@ -14,18 +14,18 @@ struct UnetConfig {
   std::vector<bool> down_attention{true, true};  ///< whether a level of the down path has transformers
   std::vector<bool> up_attention{};              ///< the same for the up path, finest level first; empty: as down
   bool mid_attention = true;
-  std::int64_t layers_per_block = 1;                ///< resnets a level going down; one more going up
-  std::vector<std::int64_t> heads{4, 4};            ///< NUMBER of heads (`attention_head_dim` in SD's config files)
+  std::int64_t layers_per_block = 1;      ///< resnets a level going down; one more going up
+  std::vector<std::int64_t> heads{4, 4};  ///< NUMBER of heads (`attention_head_dim` in SD's config files)
   std::vector<std::int64_t> transformer_layers{1, 1};
-  std::int64_t cross_attention_dim = 64;            ///< width of the text tokens, 0: no cross-attention
+  std::int64_t cross_attention_dim = 64;  ///< width of the text tokens, 0: no cross-attention
   bool use_linear_projection = false;
   std::int64_t norm_num_groups = 8;
   double norm_eps = 1e-5;
-  std::int64_t time_embedding_dim = 0;              ///< 0: four times the first level's width
-  std::int64_t time_cond_proj_dim = 0;              ///< features of the guidance weight (LCM: 256), 0: no such input
-  std::int64_t addition_embedding_dim = 0;          ///< width of the pooled text and size features, 0: none
-  std::int64_t addition_time_embed_dim = 256;       ///< sinusoidal features for each of the six size numbers
-  bool flip_sin_to_cos = true;                      ///< cosines first
+  std::int64_t time_embedding_dim = 0;         ///< 0: four times the first level's width
+  std::int64_t time_cond_proj_dim = 0;         ///< features of the guidance weight (LCM: 256), 0: no such input
+  std::int64_t addition_embedding_dim = 0;     ///< width of the pooled text and size features, 0: none
+  std::int64_t addition_time_embed_dim = 256;  ///< sinusoidal features for each of the six size numbers
+  bool flip_sin_to_cos = true;                 ///< cosines first
   double freq_shift = 0;
 
   [[nodiscard]] std::size_t levels() const { return block_out_channels.size(); }
@@ -51,8 +51,8 @@ struct UnetConfig {
                            " norm groups do not divide ", c, " channels");
     require<OptionError>(in_channels > 0 && out_channels > 0 && layers_per_block > 0 && cross_attention_dim >= 0,
                          "UnetConfig: in_channels, out_channels and layers_per_block must be positive");
-    require<OptionError>(time_cond_proj_dim == 0 || time_cond_proj_dim >= 4, "UnetConfig: time_cond_proj_dim = ",
-                         time_cond_proj_dim, " is neither 0 nor at least 4");
+    require<OptionError>(time_cond_proj_dim == 0 || time_cond_proj_dim >= 4,
+                         "UnetConfig: time_cond_proj_dim = ", time_cond_proj_dim, " is neither 0 nor at least 4");
   }
 
   /// Stable Diffusion 1.5: 859,520,964 parameters.

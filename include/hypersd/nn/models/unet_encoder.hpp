@@ -51,10 +51,10 @@ Tensor<T, D> text_time_features(const Tensor<T, D>& pooled, const Numbers<T, D>&
 /// What the first half of a UNet hands to the second.
 template <Scalar T, Device D = Cpu>
 struct UnetEncoding {
-  Var<T, D> h;                     ///< result of the middle block
-  Var<T, D> embedding;             ///< silu(time embedding + additional embedding) [B, embedding_dim]
-  std::vector<Var<T, D>> skips;    ///< skip connections, the last taken first
-  std::vector<Var<T, D>> levels;   ///< last result of each level before its downsampling
+  Var<T, D> h;                    ///< result of the middle block
+  Var<T, D> embedding;            ///< silu(time embedding + additional embedding) [B, embedding_dim]
+  std::vector<Var<T, D>> skips;   ///< skip connections, the last taken first
+  std::vector<Var<T, D>> levels;  ///< last result of each level before its downsampling
 };
 
 /// Embeddings, down path and middle block: shared by `Unet` and `ControlNet`.
@@ -91,12 +91,9 @@ struct UnetEncoder {
   }
   /// Transformer sizes of a level; depth 0 if it has none.
   [[nodiscard]] Transformer2dOptions attention(std::size_t level, bool present) const {
-    return {config.block_out_channels[level],
-            config.heads[level],
-            present ? config.transformer_layers[level] : 0,
-            config.cross_attention_dim,
-            config.use_linear_projection,
-            config.norm_num_groups};
+    return {
+        config.block_out_channels[level], config.heads[level],          present ? config.transformer_layers[level] : 0,
+        config.cross_attention_dim,       config.use_linear_projection, config.norm_num_groups};
   }
   /// Channels of the skip connections in the order in which they are made.
   [[nodiscard]] std::vector<std::int64_t> skip_channels() const {
@@ -146,10 +143,10 @@ struct UnetEncoder {
     require<ShapeError>(t.rank() == 1 && t.dim(0) == x.dim(0), "UNet: times ", t.shape(), " for samples ", x.shape());
     if (config.cross_attention_dim > 0) {
       require<ShapeError>(c.tokens.defined(), "UNet: the condition has no tokens");
-      require<ShapeError>(c.tokens.rank() == 3 && c.tokens.dim(0) == x.dim(0) &&
-                              c.tokens.dim(2) == config.cross_attention_dim,
-                          "UNet: tokens ", c.tokens.shape(), " for samples ", x.shape(), " and cross_attention_dim ",
-                          config.cross_attention_dim);
+      require<ShapeError>(
+          c.tokens.rank() == 3 && c.tokens.dim(0) == x.dim(0) && c.tokens.dim(2) == config.cross_attention_dim,
+          "UNet: tokens ", c.tokens.shape(), " for samples ", x.shape(), " and cross_attention_dim ",
+          config.cross_attention_dim);
     }
     if (add_embedding) {
       require<ShapeError>(c.added.defined(), "UNet: the condition has no additional features");
