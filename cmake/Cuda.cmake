@@ -40,7 +40,7 @@ if(HYPERSD_HAS_CUDA)
     target_link_libraries(hypersd_cuda INTERFACE CUDA::cublasLt)
   endif()
 
-  # What hypersd/ops/conv2d_cudnn.cuh needs besides.
+  # What hypersd/ops/cuda/conv2d_cudnn.cuh needs besides.
   if(NOT HYPERSD_CUDNN STREQUAL "OFF")
     find_path(HYPERSD_CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
     find_library(HYPERSD_CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR})

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <hypersd/core/graph.hpp>
-#include <hypersd/ops/map_cpu.hpp>
-#include <hypersd/ops/matmul_cpu.hpp>
-#include <hypersd/ops/random_cpu.hpp>
-#include <hypersd/ops/reduce_cpu.hpp>
+#include <hypersd/ops/cpu/map.hpp>
+#include <hypersd/ops/cpu/matmul.hpp>
+#include <hypersd/ops/cpu/random.hpp>
+#include <hypersd/ops/cpu/reduce.hpp>
 //
 #include <utility>
 
@@ -74,13 +74,13 @@ void linear(const emulated::Kernels&, A&&... a) {
 
 }  // namespace hypersd::ops::backend
 
-#include <hypersd/ops/affine_step_elements.hpp>
-#include <hypersd/ops/attention_gradient_block.hpp>
-#include <hypersd/ops/elements.hpp>
-#include <hypersd/ops/group_norm_kernels.hpp>
-#include <hypersd/ops/mma.hpp>
-#include <hypersd/ops/patches.hpp>
-#include <hypersd/ops/rows.hpp>
+#include <hypersd/ops/cuda/affine_step.hpp>
+#include <hypersd/ops/cuda/attention_gradient.hpp>
+#include <hypersd/ops/cuda/elements.hpp>
+#include <hypersd/ops/cuda/group_norm_kernels.hpp>
+#include <hypersd/ops/cuda/mma.hpp>
+#include <hypersd/ops/cuda/patches.hpp>
+#include <hypersd/ops/cuda/rows.hpp>
 #include <hypersd/optim/multi_tensor_block.hpp>
 //
 #include <cstring>

@@ -3,7 +3,7 @@
 /// the one product that they contain; gradients beside them; and where cuDNN was found, the faster of both ways.
 
 #if defined(HYPERSD_HAS_CUDNN)
-#include <hypersd/ops/conv2d_cudnn.cuh>
+#include <hypersd/ops/cuda/conv2d_cudnn.cuh>
 #endif
 #include <hypersd/ops/conv2d.hpp>
 #include <hypersd/ops/linear.hpp>

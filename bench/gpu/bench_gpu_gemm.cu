@@ -4,8 +4,8 @@
 
 #include <cublasLt.h>
 
+#include <hypersd/ops/cuda/tf32.hpp>
 #include <hypersd/ops/linear.hpp>
-#include <hypersd/ops/tf32.hpp>
 #include <memory>
 #include <string>
 #include <type_traits>

@@ -3,7 +3,7 @@
 /// text tokens, in bfloat16 and float32, for one picture and for eight: as a graph, and launched kernel by kernel.
 
 #if defined(HYPERSD_HAS_CUDNN)
-#include <hypersd/ops/conv2d_cudnn.cuh>
+#include <hypersd/ops/cuda/conv2d_cudnn.cuh>
 #endif
 #include <hypersd/core/graph.hpp>
 #include <hypersd/nn/init.hpp>

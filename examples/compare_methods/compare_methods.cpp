@@ -18,7 +18,7 @@ void execute(const StudyOptions& o) {
     });
   std::vector<Description> described;
   for (const auto& m : methods) described.push_back(m.description());
-  io::TerminalProgress terminal;
+  report::TerminalProgress terminal;
   const Progress progress = [&](const ProgressEvent& e) { terminal(e); };
   Results results;
   for (int i = 0; i < o.seeds; ++i) {

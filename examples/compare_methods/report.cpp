@@ -2,10 +2,10 @@
 /// Tables, pictures and the page of a study.
 #include "report.hpp"
 
-#include <hypersd/io/image_grid.hpp>
 #include <hypersd/io/npy.hpp>
-#include <hypersd/io/plot.hpp>
 #include <hypersd/io/png.hpp>
+#include <hypersd/report/image_grid.hpp>
+#include <hypersd/report/plot.hpp>
 
 namespace compare {
 
@@ -33,22 +33,23 @@ std::string budget_text(const StudyOptions& o) {
 
 struct NamedTable {
   std::string title;
-  io::ReportTable table;
+  report::ReportTable table;
 };
 
 std::vector<NamedTable> tables(const StudyOptions& o, const std::vector<Description>& methods, const Results& results) {
   std::vector<NamedTable> out;
   out.push_back({"Methods and cost (Table 1 in small)", methods_table(methods, results)});
   out.push_back({"Frechet distance (Tables 2 and 3 in small)",
-                 measure_table(methods, results, o.steps, &Row::fd, io::Best::Lowest, 2)});
-  out.push_back({"Agreement, %", measure_table(methods, results, o.steps, &Row::agreement, io::Best::Highest, 1)});
-  out.push_back({"Trajectory error", measure_table(methods, results, o.steps, &Row::trajectory, io::Best::Lowest, 4)});
+                 measure_table(methods, results, o.steps, &Row::fd, report::Best::Lowest, 2)});
+  out.push_back({"Agreement, %", measure_table(methods, results, o.steps, &Row::agreement, report::Best::Highest, 1)});
+  out.push_back(
+      {"Trajectory error", measure_table(methods, results, o.steps, &Row::trajectory, report::Best::Lowest, 4)});
   std::vector<Description> pair;
   for (const Description& m : methods)
     if (m.name == "tcd" || m.name == "tscd") pair.push_back(m);
   if (pair.size() == 2) {
     out.push_back({"Segments or not: FD (Table 5 in small)",
-                   measure_table(pair, results, o.steps, &Row::fd, io::Best::Lowest, 2)});
+                   measure_table(pair, results, o.steps, &Row::fd, report::Best::Lowest, 2)});
   }
   const auto claims = claims_table(results, methods);
   if (!claims.rows.empty()) out.push_back({"The paper's orderings here", claims});
@@ -58,7 +59,7 @@ std::vector<NamedTable> tables(const StudyOptions& o, const std::vector<Descript
 /// Rows are methods, groups of columns numbers of steps; the same noise and classes everywhere.
 io::Image picture(const StudyOptions& o, const std::vector<Description>& methods) {
   std::vector<Tensor<float>> cells;
-  io::GridOptions grid;
+  report::GridOptions grid;
   const auto add = [&](const Tensor<float>& images, std::int64_t first, std::int64_t n) {
     for (std::int64_t i = first; i < first + n; ++i) cells.push_back(images.slice(i, i + 1));
   };
@@ -85,15 +86,15 @@ io::Image picture(const StudyOptions& o, const std::vector<Description>& methods
   grid.columns = static_cast<int>(cells.size() / grid.row_captions.size());
   grid.group = grid.columns / static_cast<int>(o.steps.size());
   grid.scale = 1;
-  return io::image_grid(all, grid);
+  return report::image_grid(all, grid);
 }
 
 std::string plot(const StudyOptions& o, const std::vector<Description>& methods, const Results& results, Measure m,
                  const std::string& title, bool log_y) {
-  std::vector<io::PlotSeries> series;
+  std::vector<report::PlotSeries> series;
   std::vector<double> ticks(o.steps.begin(), o.steps.end());
   for (const Description& method : methods) {
-    io::PlotSeries s{.name = method.name, .markers = true};
+    report::PlotSeries s{.name = method.name, .markers = true};
     s.dashed = !method.trained;
     bool intervals = true;
     for (const std::int64_t n : o.steps) {
@@ -109,8 +110,8 @@ std::string plot(const StudyOptions& o, const std::vector<Description>& methods,
     if (!s.x.empty()) series.push_back(std::move(s));
   }
   if (series.empty()) return {};
-  return io::line_plot(series,
-                       {.title = title, .x_label = "sampling steps", .log_x = true, .log_y = log_y, .x_ticks = ticks});
+  return report::line_plot(
+      series, {.title = title, .x_label = "sampling steps", .log_x = true, .log_y = log_y, .x_ticks = ticks});
 }
 
 }  // namespace
@@ -136,7 +137,7 @@ void write_study(const StudyOptions& o, const std::vector<Description>& methods,
   io::atomic_write(file("tables.md"),
                    budget_text(o) + "\n\n" + explanation(o) + "\n\n" + markdown_tables(o, methods, results));
 
-  io::HtmlReport page("Few-step methods on one bench", "Fashion-MNIST, one teacher a seed, equal budgets");
+  report::HtmlReport page("Few-step methods on one bench", "Fashion-MNIST, one teacher a seed, equal budgets");
   page.section("Pictures");
   const auto image = picture(o, methods);
   if (image.width > 0) {

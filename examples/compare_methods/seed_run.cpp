@@ -70,12 +70,12 @@ class Examiner {
     std::int64_t first = 0;
     return fashion::in_batches(noise, 250, [&](const Tensor<float>& part) {
       const std::int64_t next = first + part.dim(0);
-      if (!phase.empty()) report(s_.run.progress, {phase, first, noise.dim(0), {}, {}});
+      if (!phase.empty()) notify(s_.run.progress, {phase, first, noise.dim(0), {}, {}});
       auto x =
           sampler.draw(net, part.template to<D>(), fashion::condition_of(s_.teacher.text, captions.slice(first, next)),
                        steps, s_.seed(), first);
       first = next;
-      if (!phase.empty()) report(s_.run.progress, {phase, next, noise.dim(0), {}, {}});
+      if (!phase.empty()) notify(s_.run.progress, {phase, next, noise.dim(0), {}, {}});
       return x;
     });
   }
@@ -135,7 +135,7 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     // A resumed training counts only its rest, a whole one must cost what its plan says.
     if (trained.spent > 0 && std::abs(trained.spent - trained.planned) > 0.02 * trained.planned)
-      report(progress, {"",
+      notify(progress, {"",
                         0,
                         0,
                         {},

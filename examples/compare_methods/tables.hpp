@@ -4,21 +4,21 @@
 #include "description.hpp"
 #include "results.hpp"
 
-#include <hypersd/io/html_report.hpp>
+#include <hypersd/report/html_report.hpp>
 
 namespace compare {
 
 /// Mean over seeds and half of its interval as a cell; empty where nothing was measured.
-inline io::ReportCell cell(const metrics::Interval& v, int digits) {
-  if (!std::isfinite(v.estimate)) return io::ReportCell("");
+inline report::ReportCell cell(const metrics::Interval& v, int digits) {
+  if (!std::isfinite(v.estimate)) return report::ReportCell("");
   return {v.estimate, digits, std::isfinite(v.low) ? 0.5 * (v.high - v.low) : NAN};
 }
 
 inline const char* count_word(int n) { return n == 1 ? " step" : " steps"; }
 
 /// What each method is and what it cost. [Hyper-SD Table 1, in small]
-inline io::ReportTable methods_table(const std::vector<Description>& methods, const Results& results) {
-  io::ReportTable t;
+inline report::ReportTable methods_table(const std::vector<Description>& methods, const Results& results) {
+  report::ReportTable t;
   t.columns = {{"Method"},
                {"Source"},
                {"Trajectory"},
@@ -35,22 +35,24 @@ inline io::ReportTable methods_table(const std::vector<Description>& methods, co
           !m.trained          ? ""
           : m.model_per_count ? "one for each number of steps"
                               : "one for all",
-          m.trained ? "none" : "needed", m.trained ? io::ReportCell(io::fixed(iterations, 0)) : io::ReportCell(""),
-          m.trained ? io::ReportCell(io::fixed(evaluations / 1000, 0) + " k") : io::ReportCell("")},
+          m.trained ? "none" : "needed",
+          m.trained ? report::ReportCell(io::fixed(iterations, 0)) : report::ReportCell(""),
+          m.trained ? report::ReportCell(io::fixed(evaluations / 1000, 0) + " k") : report::ReportCell("")},
          !m.trained});
   }
   return t;
 }
 
 /// One measure by method and number of steps, each with its first sampler. [Hyper-SD Table 2, in small]
-inline io::ReportTable measure_table(const std::vector<Description>& methods, const Results& results,
-                                     const std::vector<std::int64_t>& steps, Measure m, io::Best best, int digits) {
-  io::ReportTable t;
+inline report::ReportTable measure_table(const std::vector<Description>& methods, const Results& results,
+                                         const std::vector<std::int64_t>& steps, Measure m, report::Best best,
+                                         int digits) {
+  report::ReportTable t;
   t.columns = {{"Method"}, {"Sampler"}};
   for (const std::int64_t n : steps) t.columns.push_back({std::to_string(n) + count_word(static_cast<int>(n)), best});
   for (const Description& method : methods)
     for (const std::string& sampler : method.samplers) {
-      io::ReportRow row{{method.title, sampler}, !method.trained};
+      report::ReportRow row{{method.title, sampler}, !method.trained};
       bool any = false;
       for (const std::int64_t n : steps) {
         const auto v = results.mean(method.name, sampler, static_cast<int>(n), m);
@@ -107,8 +109,8 @@ inline Verdict judge(const Results& results, const std::vector<Description>& met
   v.word = !std::isfinite(low) ? "one seed only" : high < 0 ? "holds" : low > 0 ? "does not hold" : "cannot be told";
   return v;
 }
-inline io::ReportTable claims_table(const Results& results, const std::vector<Description>& methods) {
-  io::ReportTable t;
+inline report::ReportTable claims_table(const Results& results, const std::vector<Description>& methods) {
+  report::ReportTable t;
   t.columns = {{"Paper's table"}, {"Claim"}, {"Steps"}, {"Measure"}, {"Difference here"}, {"Verdict"}};
   for (const Claim& c : paper_claims()) {
     const Verdict v = judge(results, methods, c);
@@ -125,7 +127,7 @@ inline io::ReportTable claims_table(const Results& results, const std::vector<De
 }
 
 /// A table as GitHub's Markdown.
-inline std::string markdown(const io::ReportTable& t) {
+inline std::string markdown(const report::ReportTable& t) {
   std::string out = "|", rule = "|";
   for (const auto& c : t.columns) out += " " + c.name + " |", rule += "---|";
   out += "\n" + rule + "\n";

@@ -64,7 +64,7 @@ struct Bench {
   const Dataset& data;
   const Latents<D>& latents;
   std::vector<Line> lines = {};
-  io::HtmlReport page;
+  report::HtmlReport page;
 
   [[nodiscard]] Tensor<float> noise(std::int64_t n) const {
     return ops::normal<float>(Shape{n, 8, 8, 4}, stream(base.options.seed, "compatibility.noise"));
@@ -191,18 +191,18 @@ void execute(const Settings& o) {
   settings.classifier_steps = o.classifier_steps;
   pipeline::RunDirectory directory(o.out.string(), kept(o),
                                    o.resume ? pipeline::Existing::resume : pipeline::Existing::refuse);
-  io::TerminalProgress terminal;
+  report::TerminalProgress terminal;
   const Run run{settings, directory, [&](const ProgressEvent& e) { terminal(e); }};
   const Dataset data(settings.data.string());
   const Latents<D> latents = encode_all(base.autoencoder, data.images.train.first(settings.latent_images));
   Bench<D> bench{
-      o, run, base, data, latents, {}, io::HtmlReport("What the adapter works with", "Run " + o.run.string())};
+      o, run, base, data, latents, {}, report::HtmlReport("What the adapter works with", "Run " + o.run.string())};
   control_experiment(bench);
   for (const Style& style : styles()) style_experiment(bench, style);
 
   io::MetricLog log(directory.file("compatibility"), {"what", "model", "steps", "value", "low", "high", "fd"});
-  io::ReportTable table;
-  table.columns = {{"Experiment"}, {"Model"}, {"Steps"}, {"Edge F1 or agreement"}, {"FD", io::Best::Lowest}};
+  report::ReportTable table;
+  table.columns = {{"Experiment"}, {"Model"}, {"Steps"}, {"Edge F1 or agreement"}, {"FD", report::Best::Lowest}};
   for (const Line& l : bench.lines) {
     log.append({{"what", l.what},
                 {"model", l.model},
@@ -212,7 +212,7 @@ void execute(const Settings& o) {
                 {"high", l.value.high},
                 {"fd", l.frechet > 0 ? l.frechet : std::nan("")}});
     table.rows.push_back({{l.what, l.model, l.steps > 0 ? std::to_string(l.steps) : "", cell(l.value, 3),
-                           l.frechet > 0 ? io::ReportCell(l.frechet, 2) : io::ReportCell("")},
+                           l.frechet > 0 ? report::ReportCell(l.frechet, 2) : report::ReportCell("")},
                           l.model != "base model + adapter" && l.model != "adapter + ControlNet"});
   }
   bench.page.section("Measures");

@@ -4,11 +4,11 @@
 #include "base.hpp"
 #include "sample.hpp"
 
-#include <hypersd/io/image_grid.hpp>
 #include <hypersd/io/png.hpp>
 #include <hypersd/metrics/agreement.hpp>
 #include <hypersd/metrics/frechet.hpp>
 #include <hypersd/metrics/trajectory.hpp>
+#include <hypersd/report/image_grid.hpp>
 
 namespace fashion {
 

@@ -55,7 +55,7 @@ void execute(const Options& o) {
   const Dataset data(o.data.string());
   pipeline::RunDirectory directory(o.out.string(), settings_of(o),
                                    o.resume ? pipeline::Existing::resume : pipeline::Existing::refuse);
-  io::TerminalProgress terminal;
+  report::TerminalProgress terminal;
   const Run run{o, directory, [&](const ProgressEvent& e) { terminal(e); }};
 
   const auto autoencoder = train_autoencoder<D>(run, data);

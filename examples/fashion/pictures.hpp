@@ -17,12 +17,12 @@ inline io::Image side_by_side(const std::vector<Tensor<float>>& groups, std::vec
       const std::int64_t to = row * columns + static_cast<std::int64_t>(g) * each;
       all.slice(to, to + each).copy_from(groups[g].slice(row * each, (row + 1) * each));
     }
-  io::GridOptions grid;
+  report::GridOptions grid;
   grid.columns = static_cast<int>(columns);
   grid.group = each > 1 ? static_cast<int>(each) : grid.group;
   grid.column_captions = std::move(captions);
   grid.row_captions = std::move(rows);
-  return io::image_grid(all, grid);
+  return report::image_grid(all, grid);
 }
 
 inline std::vector<std::string> class_names(const Dataset& data) {
@@ -87,10 +87,10 @@ io::Image reconstruction_grid(const Dataset& data, const nn::Autoencoder<float, 
   const auto real = data.images.test.images(0, std::min<std::int64_t>(16, data.images.test.size()));
   const auto kept =
       autoencoder.decode(autoencoder.encode(Var<float, D>(real.template to<D>())).mean).value().template to<Cpu>();
-  io::GridOptions grid;
+  report::GridOptions grid;
   grid.columns = static_cast<int>(real.dim(0));
   grid.row_captions = {"real", "kept"};
-  return io::image_grid(ops::concat_first(real, kept), grid);
+  return report::image_grid(ops::concat_first(real, kept), grid);
 }
 
 }  // namespace fashion

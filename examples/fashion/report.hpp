@@ -3,8 +3,8 @@
 
 #include "measure.hpp"
 
-#include <hypersd/io/html_report.hpp>
-#include <hypersd/io/plot.hpp>
+#include <hypersd/report/html_report.hpp>
+#include <hypersd/report/plot.hpp>
 
 #include <fstream>
 #include <sstream>
@@ -12,8 +12,8 @@
 namespace fashion {
 
 /// A loss curve read back from the run's CSV.
-inline io::PlotSeries loss_curve(const Run& run, const std::string& phase) {
-  io::PlotSeries series;
+inline report::PlotSeries loss_curve(const Run& run, const std::string& phase) {
+  report::PlotSeries series;
   series.name = phase;
   std::ifstream file(run.directory.loss_log(phase) + ".csv");
   std::string line;
@@ -44,7 +44,7 @@ struct Findings {
   std::vector<std::pair<std::string, std::string>> settings;
 };
 
-inline io::ReportCell cell(const metrics::Interval& v, int decimals, double factor = 1) {
+inline report::ReportCell cell(const metrics::Interval& v, int decimals, double factor = 1) {
   return {factor * v.estimate, decimals, factor * 0.5 * (v.high - v.low)};
 }
 
@@ -52,7 +52,8 @@ inline io::ReportCell cell(const metrics::Interval& v, int decimals, double fact
 inline void write_report(const Run& run, const Findings& found, const io::Image& samples, const io::Image& stages,
                          const io::Image& autoencoder) {
   const Options& o = run.options;
-  io::HtmlReport page("Hyper-SD in small: Fashion-MNIST", "Preset " + o.preset + ", seed " + std::to_string(o.seed));
+  report::HtmlReport page("Hyper-SD in small: Fashion-MNIST",
+                          "Preset " + o.preset + ", seed " + std::to_string(o.seed));
   auto find = [&](const std::string& method, std::int64_t steps) {
     for (const Result& r : found.results)
       if (r.method == method && r.steps == steps && r.eta == 0) return r;
@@ -86,17 +87,17 @@ inline void write_report(const Run& run, const Findings& found, const io::Image&
   page.picture(stages, {.caption = "After each part of the recipe, in one step and in four, from the same noise"});
 
   page.section("Measures");
-  io::ReportTable table;
+  report::ReportTable table;
   table.columns = {{"Sampler"},
-                   {"FD", io::Best::Lowest},
-                   {"Agreement, %", io::Best::Highest},
-                   {"Trajectory error", io::Best::Lowest},
-                   {"Judge", io::Best::Highest},
-                   {"Preference", io::Best::Highest},
-                   {"Aesthetic", io::Best::Highest}};
+                   {"FD", report::Best::Lowest},
+                   {"Agreement, %", report::Best::Highest},
+                   {"Trajectory error", report::Best::Lowest},
+                   {"Judge", report::Best::Highest},
+                   {"Preference", report::Best::Highest},
+                   {"Aesthetic", report::Best::Highest}};
   for (const Result& r : found.results) {
     const bool reference = r.method == "teacher" || r.method == "real, autoencoded";
-    io::ReportCell trajectory("");
+    report::ReportCell trajectory("");
     if (std::isfinite(r.trajectory.estimate)) trajectory = cell(r.trajectory, 4);
     table.rows.push_back(
         {{r.method == "real, autoencoded" ? r.method : label(r), cell(r.frechet, 2), cell(r.agreement, 1, 100),
@@ -116,24 +117,24 @@ inline void write_report(const Run& run, const Findings& found, const io::Image&
       " % (judge) of held-out pairs rightly. ± is half of a 95 % bootstrap interval over " +
       std::to_string(o.eval_samples) + " samples.");
   if (!found.sweep.empty()) {
-    io::PlotSeries judge{.name = "judge", .markers = true}, domain{.name = "FD to the teacher", .markers = true};
+    report::PlotSeries judge{.name = "judge", .markers = true}, domain{.name = "FD to the teacher", .markers = true};
     for (const SweepPoint& p : found.sweep) {
       judge.x.push_back(p.weight), judge.y.push_back(p.judge);
       domain.x.push_back(p.weight), domain.y.push_back(p.teacher_distance);
     }
     page.heading("Strength of the feedback adapter, 4 steps");
     page.begin_columns();
-    page.plot(io::line_plot({judge}, {.title = "Judge", .x_label = "merge weight"}));
-    page.plot(io::line_plot({domain}, {.title = "FD to the teacher's samples", .x_label = "merge weight"}));
+    page.plot(report::line_plot({judge}, {.title = "Judge", .x_label = "merge weight"}));
+    page.plot(report::line_plot({domain}, {.title = "FD to the teacher's samples", .x_label = "merge weight"}));
     page.end_columns();
   }
-  std::vector<io::PlotSeries> fd, agreement;
+  std::vector<report::PlotSeries> fd, agreement;
   for (const std::string method : {"TSCD", "TSCD + feedback", "unified", "TCD"}) {
-    io::PlotSeries a{.name = method, .markers = true}, b{.name = method, .markers = true};
+    report::PlotSeries a{.name = method, .markers = true}, b{.name = method, .markers = true};
     for (const Result& r : found.results) {
       if (r.method != method || r.eta > 0) continue;
       const auto x = static_cast<double>(r.steps);
-      auto add = [x](io::PlotSeries& series, const metrics::Interval& v, double factor) {
+      auto add = [x](report::PlotSeries& series, const metrics::Interval& v, double factor) {
         series.x.push_back(x);
         series.y.push_back(factor * v.estimate);
         series.low.push_back(factor * v.low);
@@ -153,9 +154,9 @@ inline void write_report(const Run& run, const Findings& found, const io::Image&
                          .y = {100 * teacher.agreement.estimate, 100 * teacher.agreement.estimate},
                          .dashed = true});
     page.begin_columns();
-    page.plot(io::line_plot(
+    page.plot(report::line_plot(
         fd, {.title = "Frechet distance", .x_label = "sampling steps", .log_x = true, .x_ticks = fd[0].x}));
-    page.plot(io::line_plot(
+    page.plot(report::line_plot(
         agreement,
         {.title = "Condition agreement, %", .x_label = "sampling steps", .log_x = true, .x_ticks = fd[0].x}));
     page.end_columns();
@@ -167,7 +168,7 @@ inline void write_report(const Run& run, const Findings& found, const io::Image&
     const auto curve = loss_curve(run, phase);
     if (!curve.x.empty())
       page.plot(
-          io::line_plot({curve}, {.title = phase, .x_label = "step", .log_y = true, .smooth = true, .width = 420}));
+          report::line_plot({curve}, {.title = phase, .x_label = "step", .log_y = true, .smooth = true, .width = 420}));
   }
   page.end_columns();
   page.heading("Autoencoder");

@@ -63,13 +63,13 @@ Tensor<float, D> sample_latents(const Denoiser& net, const nn::TextEncoder<float
   return in_batches(noise, 250, [&](const Tensor<float>& part) {
     const auto z = part.template to<D>();
     const std::int64_t first = options.first_sample, next = first + z.dim(0);
-    if (!phase.empty()) report(progress, {phase, first, noise.dim(0), {}, {}});
+    if (!phase.empty()) notify(progress, {phase, first, noise.dim(0), {}, {}});
     const auto against = o.negative.defined() ? o.negative.slice(first, next) : Tensor<std::int32_t>{};
     const auto condition = condition_of(text, captions.slice(first, next), against);
     auto x = o.times.empty() ? sampler(net, z, condition, static_cast<int>(o.steps), options)
                              : sampler(net, z, condition, o.times, options);
     options.first_sample = next;
-    if (!phase.empty()) report(progress, {phase, next, noise.dim(0), {}, {}});
+    if (!phase.empty()) notify(progress, {phase, next, noise.dim(0), {}, {}});
     return x;
   });
 }

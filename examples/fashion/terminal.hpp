@@ -3,7 +3,7 @@
 
 #include "report.hpp"
 
-#include <hypersd/io/progress.hpp>
+#include <hypersd/report/progress.hpp>
 
 #include <cstdio>
 

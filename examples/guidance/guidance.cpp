@@ -144,31 +144,31 @@ io::Image scale_grid(const Bench<D>& bench, const std::vector<Model<D>>& models)
 template <Device D>
 void write_page(const Bench<D>& bench, const std::vector<Model<D>>& models, const io::Image& grid,
                 const std::string& file) {
-  io::HtmlReport page("Guidance at few steps", "Run " + bench.options.run.string());
+  report::HtmlReport page("Guidance at few steps", "Run " + bench.options.run.string());
   page.section("Pictures");
   page.picture(grid, {.caption = "Rows: guidance scale. Groups: model and steps. The same noise everywhere."});
   page.section("Agreement with the caption against guidance scale");
   page.begin_columns();
   for (const Model<D>& m : models) {
-    std::vector<io::PlotSeries> curves;
+    std::vector<report::PlotSeries> curves;
     for (const std::int64_t steps : m.steps) {
-      io::PlotSeries s{.name = std::to_string(steps) + (steps == 1 ? " step" : " steps"), .markers = true};
+      report::PlotSeries s{.name = std::to_string(steps) + (steps == 1 ? " step" : " steps"), .markers = true};
       for (const Line& l : bench.lines)
         if (l.what == "scale" && l.model == m.name && l.steps == steps)
           s.x.push_back(l.scale), s.y.push_back(100 * l.value.estimate);
       curves.push_back(s);
     }
-    io::PlotOptions plot{.x_label = "guidance scale"};
+    report::PlotOptions plot{.x_label = "guidance scale"};
     plot.title = m.name;
-    page.plot(io::line_plot(curves, plot));
+    page.plot(report::line_plot(curves, plot));
   }
   page.end_columns();
   page.section("Measures");
-  io::ReportTable table;
+  report::ReportTable table;
   table.columns = {{"Experiment"}, {"Model"}, {"Steps"}, {"Scale"}, {"Share, %"}, {"FD"}};
   for (const Line& l : bench.lines)
     table.rows.push_back({{l.what, l.model, std::to_string(l.steps), io::number(l.scale), cell(l.value, 1, 100),
-                           std::isfinite(l.frechet) ? io::ReportCell(l.frechet, 2) : io::ReportCell("")},
+                           std::isfinite(l.frechet) ? report::ReportCell(l.frechet, 2) : report::ReportCell("")},
                           l.model == "teacher"});
   page.table(table);
   page.paragraph(
@@ -187,7 +187,7 @@ void execute(const Settings& o) {
   settings.eval_samples = o.samples;
   pipeline::RunDirectory directory(o.out.string(), kept(o),
                                    o.resume ? pipeline::Existing::resume : pipeline::Existing::refuse);
-  io::TerminalProgress terminal;
+  report::TerminalProgress terminal;
   const Run run{settings, directory, [&](const ProgressEvent& e) { terminal(e); }};
   const Dataset data(settings.data.string());
   const Latents<D> latents = encode_all(base.autoencoder, data.images.train.first(settings.latent_images));

@@ -4,11 +4,11 @@
 #include "measures.hpp"
 
 #include <hypersd/io/csv.hpp>
-#include <hypersd/io/html_report.hpp>
-#include <hypersd/io/image_grid.hpp>
-#include <hypersd/io/plot.hpp>
 #include <hypersd/io/png.hpp>
-#include <hypersd/io/progress.hpp>
+#include <hypersd/report/html_report.hpp>
+#include <hypersd/report/image_grid.hpp>
+#include <hypersd/report/plot.hpp>
+#include <hypersd/report/progress.hpp>
 
 #include <common/program.hpp>
 
@@ -72,7 +72,7 @@ io::Image trajectories(const World<D>& w, const std::vector<std::pair<std::strin
   const auto noise = ops::normal<float>(Shape{14, 2}, stream(w.seed, "trajectory.noise"));
   const auto fine = path(w.teacher, noise, 40);
   std::vector<Canvas> cells;
-  io::GridOptions grid;
+  report::GridOptions grid;
   for (const auto& [name, student] : students) {
     grid.row_captions.push_back(name);
     for (const int n : steps) {
@@ -89,7 +89,7 @@ io::Image trajectories(const World<D>& w, const std::vector<std::pair<std::strin
   for (const int n : steps) grid.column_captions.push_back(std::to_string(n) + (n == 1 ? " step" : " steps"));
   grid.columns = static_cast<int>(steps.size());
   grid.scale = 1;
-  return io::image_grid(stack(cells), grid);
+  return report::image_grid(stack(cells), grid);
 }
 
 template <Device D>
@@ -103,7 +103,7 @@ void execute(const Options& o) {
   io::ensure_writable_folder(o.out);
   require<OptionError>(o.force || !std::filesystem::exists(file("report.html")), "folder ", io::in_quotes(o.out),
                        " holds results already: choose another, or --force to replace them");
-  io::TerminalProgress terminal;
+  report::TerminalProgress terminal;
   const auto count = static_cast<std::int64_t>(methods.size());
   terminal({"training", 0, count + 1, {}, {}});
   const World<D> w(o.density, o.seed, o.teacher_updates, o.updates);
@@ -112,13 +112,13 @@ void execute(const Options& o) {
   const auto fine = path(w.teacher, noise, 40);
 
   std::vector<Canvas> cells;
-  io::GridOptions grid;
-  io::ReportTable distances, gaps;
+  report::GridOptions grid;
+  report::ReportTable distances, gaps;
   distances.columns = gaps.columns = {{"Method"}};
   for (const int n : o.steps) {
     const std::string caption = std::to_string(n) + (n == 1 ? " step" : " steps");
-    distances.columns.push_back({caption, io::Best::Lowest});
-    gaps.columns.push_back({caption, io::Best::Lowest});
+    distances.columns.push_back({caption, report::Best::Lowest});
+    gaps.columns.push_back({caption, report::Best::Lowest});
     grid.column_captions.push_back(caption);
   }
   std::string csv = io::csv_line({"method", "steps", "energy_distance", "trajectory_error"});
@@ -128,7 +128,7 @@ void execute(const Options& o) {
     const Method<D>& method = methods[static_cast<std::size_t>(m)];
     terminal({"training", m + 1, count + 1, {}, method.name});
     const Students<D> students = method.train(w);
-    io::ReportRow distance{{method.title}, method.name == "teacher"}, gap{{method.title}, method.name == "teacher"};
+    report::ReportRow distance{{method.title}, method.name == "teacher"}, gap{{method.title}, method.name == "teacher"};
     grid.row_captions.push_back(method.name);
     for (const int n : o.steps) {
       const bool can = method.name != "perflow" || n % 4 == 0;
@@ -139,8 +139,8 @@ void execute(const Options& o) {
       cells.push_back(c);
       const double e = energy_distance(x, data),
                    t = mean_gap(path(student_for(students, n), noise, n).back(), fine.back());
-      distance.cells.push_back(can ? io::ReportCell(e, 4) : io::ReportCell(""));
-      gap.cells.push_back(can ? io::ReportCell(t, 3) : io::ReportCell(""));
+      distance.cells.push_back(can ? report::ReportCell(e, 4) : report::ReportCell(""));
+      gap.cells.push_back(can ? report::ReportCell(t, 3) : report::ReportCell(""));
       const std::vector<std::string> fields{method.name, std::to_string(n), io::number(e), io::number(t)};
       if (can) csv += io::csv_line(fields);
     }
@@ -155,11 +155,12 @@ void execute(const Options& o) {
   terminal({"training", count + 1, count + 1, {}, {}});
   grid.columns = static_cast<int>(o.steps.size());
   grid.scale = 1;
-  const auto samples = io::image_grid(stack(cells), grid);
+  const auto samples = report::image_grid(stack(cells), grid);
   io::write_png(file("samples.png"), samples);
   io::atomic_write(file("playground.csv"), csv);
 
-  io::HtmlReport page("Few-step methods in the plane", "Density: " + o.density + ", seed " + std::to_string(o.seed));
+  report::HtmlReport page("Few-step methods in the plane",
+                          "Density: " + o.density + ", seed " + std::to_string(o.seed));
   page.section("Samples");
   page.paragraph("Grey: data. Blue: " + std::to_string(o.samples) +
                  " samples. A row is a method, a column a number of steps.");
@@ -174,14 +175,14 @@ void execute(const Options& o) {
     page.picture(lines);
   }
   if (!curves.empty()) {
-    std::vector<io::PlotSeries> series;
+    std::vector<report::PlotSeries> series;
     for (const ErrorCurve& c : curves) series.push_back({.name = c.name, .x = c.t, .y = c.error});
     page.section("Error along t");
     page.paragraph(
         "How far the end that one evaluation names is from where the trajectory ends, from a point of the "
         "trajectory at time t. A score-based model names the mean of all data that may have been noised to this "
         "point, a consistency model the end of this trajectory.");
-    page.plot(io::line_plot(series, {.title = "Error of the named end", .x_label = "t", .from_zero = true}));
+    page.plot(report::line_plot(series, {.title = "Error of the named end", .x_label = "t", .from_zero = true}));
   }
   page.section("Measures");
   page.heading("Energy distance to the data").table(distances);

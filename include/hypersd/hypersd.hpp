@@ -18,3 +18,4 @@
 #include <hypersd/ops.hpp>
 #include <hypersd/optim.hpp>
 #include <hypersd/pipeline.hpp>
+#include <hypersd/report.hpp>

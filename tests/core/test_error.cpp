@@ -15,10 +15,10 @@ TEST_CASE("Errors share one root and carry a joined message") {
 }
 
 TEST_CASE("An empty progress function means silence") {
-  CHECK_NOTHROW(report({}, {}));
+  CHECK_NOTHROW(notify({}, {}));
   int calls = 0;
   ProgressEvent event;
   event.phase = "teacher";
-  report([&](const ProgressEvent& e) { calls += e.phase == "teacher"; }, event);
+  notify([&](const ProgressEvent& e) { calls += e.phase == "teacher"; }, event);
   CHECK(calls == 1);
 }

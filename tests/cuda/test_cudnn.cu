@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <hypersd/ops/conv2d_cudnn.cuh>
+#include <hypersd/ops/cuda/conv2d_cudnn.cuh>
 //
 #include <hypersd/core/graph.hpp>
 #include <hypersd/nn/init.hpp>

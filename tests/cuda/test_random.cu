@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <hypersd/ops/kernels_cuda.cuh>
+#include <hypersd/ops/cuda/kernels.cuh>
 #include <hypersd/ops/random.hpp>
 
 #include <bit>

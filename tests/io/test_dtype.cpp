@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "temp_folder.hpp"
+#include <temp_folder.hpp>
 
 using namespace hypersd;
 using io::DType;

@@ -6,7 +6,7 @@
 
 #include <csignal>
 
-#include "temp_folder.hpp"
+#include <temp_folder.hpp>
 
 using namespace hypersd;
 using test::mentions;

@@ -3,8 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <temp_folder.hpp>
 #include "gzip_text.hpp"
-#include "temp_folder.hpp"
 
 using namespace hypersd;
 using test::mentions;

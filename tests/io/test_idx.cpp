@@ -7,8 +7,8 @@
 #include <hypersd/core/philox.hpp>
 #include <vector>
 
+#include <temp_folder.hpp>
 #include "gzip_text.hpp"
-#include "temp_folder.hpp"
 
 using namespace hypersd;
 using test::mentions;

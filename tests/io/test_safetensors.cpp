@@ -8,7 +8,7 @@
 #include <hypersd/io/safetensors_writer.hpp>
 #include <limits>
 
-#include "temp_folder.hpp"
+#include <temp_folder.hpp>
 
 using namespace hypersd;
 using test::mentions;

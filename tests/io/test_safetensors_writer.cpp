@@ -5,7 +5,7 @@
 
 #include <hypersd/io/safetensors.hpp>
 
-#include "temp_folder.hpp"
+#include <temp_folder.hpp>
 
 using namespace hypersd;
 using test::mentions;

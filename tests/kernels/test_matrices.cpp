@@ -3,7 +3,7 @@
 //
 #include <doctest/doctest.h>
 #include <cmath>
-#include <hypersd/ops/mma_rows.hpp>
+#include <hypersd/ops/cuda/mma_rows.hpp>
 #include <vector>
 
 using namespace hypersd::ops::launch;

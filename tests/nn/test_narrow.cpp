@@ -12,8 +12,8 @@
 #include <hypersd/nn/models/unet.hpp>
 #include <hypersd/ops/cast.hpp>
 
-#include <io/temp_folder.hpp>
 #include <network_runs.hpp>
+#include <temp_folder.hpp>
 
 using namespace hypersd;
 using network_runs::small;

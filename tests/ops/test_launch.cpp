@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <hypersd/ops/launch.hpp>
+#include <hypersd/ops/cuda/launch.hpp>
 
 #include <doctest/doctest.h>
 #include <algorithm>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <hypersd/ops/lt_problem.hpp>
+#include <hypersd/ops/cuda/lt_problem.hpp>
 //
 #include <doctest/doctest.h>
 

@@ -21,7 +21,7 @@ struct ProgressEvent {
 using Progress = std::function<void(const ProgressEvent&)>;
 
 /// Calls `progress` unless it is empty.
-inline void report(const Progress& progress, const ProgressEvent& event) {
+inline void notify(const Progress& progress, const ProgressEvent& event) {
   if (progress) progress(event);
 }
 

@@ -70,13 +70,13 @@ class Sampler {
     const std::int64_t batch = noise.dim(0), offset = options.first_sample * (noise.size() / batch);
     const auto run = prepare<T, D>(batch, steps, options);
     const auto count = static_cast<std::int64_t>(run.steps().size());
-    report(options.progress, {"sample", 0, count, {}, {}});
+    notify(options.progress, {"sample", 0, count, {}, {}});
     const auto from = [&](std::size_t i, std::size_t e, std::size_t) {
       return ops::StepNoise<D>{solver_noise(options.seed, i, e), offset, {}};
     };
     return sample(run, net, noise, condition, from, [&](std::size_t i, const Tensor<T, D>& x) {
       observer(static_cast<int>(i), run.steps()[i].times, x);
-      report(options.progress, {"sample", static_cast<std::int64_t>(i) + 1, count, {}, {}});
+      notify(options.progress, {"sample", static_cast<std::int64_t>(i) + 1, count, {}, {}});
     });
   }
 

@@ -3,9 +3,9 @@
 
 #include <array>
 #include <hypersd/core/tensor.hpp>
-#include <hypersd/ops/affine_step_elements.hpp>
+#include <hypersd/ops/cuda/affine_step.hpp>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/kernels_cuda.cuh>
+#include <hypersd/ops/cuda/kernels.cuh>
 #endif
 
 namespace hypersd::ops {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/ops/attention_cpu.hpp>
-#include <hypersd/ops/attention_gradient_cpu.hpp>
-#include <hypersd/ops/in_float.hpp>
+#include <hypersd/ops/cpu/attention.hpp>
+#include <hypersd/ops/cpu/attention_gradient.hpp>
+#include <hypersd/ops/cpu/in_float.hpp>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/attention_gradient_block.hpp>
-#include <hypersd/ops/kernels_cuda.cuh>
+#include <hypersd/ops/cuda/attention_gradient.hpp>
+#include <hypersd/ops/cuda/kernels.cuh>
 #endif
 
 /// \file

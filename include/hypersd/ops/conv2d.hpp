@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/ops/conv2d_cpu.hpp>
-#include <hypersd/ops/in_float.hpp>
+#include <hypersd/ops/cpu/conv2d.hpp>
+#include <hypersd/ops/cpu/in_float.hpp>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/kernels_cuda.cuh>
-#include <hypersd/ops/patches.hpp>
+#include <hypersd/ops/cuda/kernels.cuh>
+#include <hypersd/ops/cuda/patches.hpp>
 #endif
 
 namespace hypersd::ops {

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <array>
-#include <hypersd/ops/copy_cpu.hpp>
+#include <hypersd/ops/cpu/copy.hpp>
 #include <vector>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/elements.hpp>
-#include <hypersd/ops/kernels_cuda.cuh>
+#include <hypersd/ops/cuda/elements.hpp>
+#include <hypersd/ops/cuda/kernels.cuh>
 #endif
 
 /// \file

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/ops/cpu/gated.hpp>
 #include <hypersd/ops/functors.hpp>
-#include <hypersd/ops/gated_cpu.hpp>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/elements.hpp>
-#include <hypersd/ops/kernels_cuda.cuh>
+#include <hypersd/ops/cuda/elements.hpp>
+#include <hypersd/ops/cuda/kernels.cuh>
 #endif
 
 /// \file

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/ops/map_cpu.hpp>
+#include <hypersd/ops/cpu/map.hpp>
 #include <hypersd/ops/operand.hpp>
 #include <type_traits>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/map_cuda.cuh>
+#include <hypersd/ops/cuda/map.cuh>
 #endif
 
 namespace hypersd::ops {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/ops/matmul_cpu.hpp>
+#include <hypersd/ops/cpu/matmul.hpp>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/matmul_cuda.cuh>
+#include <hypersd/ops/cuda/matmul.cuh>
 #endif
 
 namespace hypersd::ops {

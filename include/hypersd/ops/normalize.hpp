@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/ops/group_norm_cpu.hpp>
-#include <hypersd/ops/in_float.hpp>
-#include <hypersd/ops/layer_norm_cpu.hpp>
+#include <hypersd/ops/cpu/group_norm.hpp>
+#include <hypersd/ops/cpu/in_float.hpp>
+#include <hypersd/ops/cpu/layer_norm.hpp>
 #include <hypersd/ops/reduce.hpp>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/group_norm_kernels.hpp>
-#include <hypersd/ops/kernels_cuda.cuh>
-#include <hypersd/ops/rows.hpp>
+#include <hypersd/ops/cuda/group_norm_kernels.hpp>
+#include <hypersd/ops/cuda/kernels.cuh>
+#include <hypersd/ops/cuda/rows.hpp>
 #endif
 
 /// \file

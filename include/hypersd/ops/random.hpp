@@ -2,9 +2,9 @@
 #pragma once
 
 #include <hypersd/core/math.hpp>
-#include <hypersd/ops/random_cpu.hpp>
+#include <hypersd/ops/cpu/random.hpp>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/random_cuda.cuh>
+#include <hypersd/ops/cuda/random.cuh>
 #endif
 
 namespace hypersd::ops {

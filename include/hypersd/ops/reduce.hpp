@@ -2,9 +2,9 @@
 #pragma once
 
 #include <hypersd/ops/cast.hpp>
-#include <hypersd/ops/reduce_cpu.hpp>
+#include <hypersd/ops/cpu/reduce.hpp>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/reduce_cuda.cuh>
+#include <hypersd/ops/cuda/reduce.cuh>
 #endif
 
 /// \file

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/ops/in_float.hpp>
-#include <hypersd/ops/resample_cpu.hpp>
+#include <hypersd/ops/cpu/in_float.hpp>
+#include <hypersd/ops/cpu/resample.hpp>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/elements.hpp>
-#include <hypersd/ops/kernels_cuda.cuh>
+#include <hypersd/ops/cuda/elements.hpp>
+#include <hypersd/ops/cuda/kernels.cuh>
 #endif
 
 namespace hypersd::ops {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/ops/in_float.hpp>
+#include <hypersd/ops/cpu/in_float.hpp>
+#include <hypersd/ops/cpu/softmax.hpp>
 #include <hypersd/ops/reduce.hpp>
-#include <hypersd/ops/softmax_cpu.hpp>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/kernels_cuda.cuh>
-#include <hypersd/ops/rows.hpp>
+#include <hypersd/ops/cuda/kernels.cuh>
+#include <hypersd/ops/cuda/rows.hpp>
 #endif
 
 namespace hypersd::ops {

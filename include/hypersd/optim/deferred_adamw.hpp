@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/kernels_cuda.cuh>
+#include <hypersd/ops/cuda/kernels.cuh>
 #endif
 
 namespace hypersd::optim {

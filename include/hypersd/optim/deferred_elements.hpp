@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/ops/launch.hpp>
+#include <hypersd/ops/cuda/launch.hpp>
 #include <hypersd/optim/adamw.hpp>
 #include <hypersd/optim/ema.hpp>
 

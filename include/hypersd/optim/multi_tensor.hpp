@@ -4,7 +4,7 @@
 #include <hypersd/core/tensor.hpp>
 #include <hypersd/optim/multi_tensor_cpu.hpp>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/kernels_cuda.cuh>
+#include <hypersd/ops/cuda/kernels.cuh>
 #include <hypersd/optim/multi_tensor_block.hpp>
 #endif
 

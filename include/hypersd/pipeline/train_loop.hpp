@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <hypersd/core/progress.hpp>
 #include <hypersd/dist/gradients.hpp>
-#include <hypersd/ops/launch.hpp>
+#include <hypersd/ops/cuda/launch.hpp>
 #include <hypersd/optim/adamw.hpp>
 #include <hypersd/optim/clip.hpp>
 #include <hypersd/optim/ema.hpp>
@@ -126,7 +126,7 @@ class Trainer {
     share_state();
     TrainReport out{step_, step_, std::nan(""), 0, false};
     const auto begin = std::chrono::steady_clock::now();
-    if (group.root()) report(progress, {options_.phase, step_, options_.steps, {}, {}});
+    if (group.root()) notify(progress, {options_.phase, step_, options_.steps, {}, {}});
     LogWindow window;
     double smooth = 0, weight = 0;  // of the loss shown in progress: a mean over about 20 steps
     const auto finished = [&](double loss, double rate, double norm, const Diagnostics& diagnostics) {
@@ -169,7 +169,7 @@ class Trainer {
         });
       }
       if (save) save_checkpoint(hooks);
-      if (known && group.root()) report(progress, {options_.phase, step_, options_.steps, smooth / weight, {}});
+      if (known && group.root()) notify(progress, {options_.phase, step_, options_.steps, smooth / weight, {}});
     }
     optim::zero_grad(parameters_);
     out.step = step_;
