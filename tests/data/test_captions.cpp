@@ -5,7 +5,7 @@
 
 #include <hypersd/data/fashion_mnist.hpp>
 
-#include "io/temp_folder.hpp"
+#include <temp_folder.hpp>
 
 using namespace hypersd;
 using test::mentions;

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "io/gzip_text.hpp"
-#include "io/temp_folder.hpp"
+#include <temp_folder.hpp>
 
 using namespace hypersd;
 using test::mentions;

@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#include "io/temp_folder.hpp"
+#include <temp_folder.hpp>
 
 using namespace hypersd;
 using test::mentions;
