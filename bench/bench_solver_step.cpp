@@ -2,7 +2,7 @@
 /// One TCD step, its noise drawn inside, against a copy of the same tensor; prints one JSON line.
 
 #include <hypersd/diffusion/apply_step.hpp>
-#include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
 #include <hypersd/ops/random.hpp>
 
@@ -48,9 +48,8 @@ int main(int argc, char** argv) {
   }
   set_num_threads(threads);
 
-  const diffusion::NoiseTable table = diffusion::noise_table(diffusion::ScaledLinear{});
   const diffusion::Tcd solver{{.eta = eta}};
-  const auto c = solver.step<diffusion::Epsilon>(table, {999, 749, false});
+  const auto c = solver.step(diffusion::StableDiffusion(), {999, 749, false});
   const Shape shape{1, elements};
   const auto x = ops::normal<float>(shape, stream(1, "x")), prediction = ops::normal<float>(shape, stream(1, "e"));
   const Tensor<float> out(shape), destination(shape);

@@ -55,27 +55,27 @@ struct State {
 /// One pass an evaluation, and one where something is remembered.
 void fused(const State& s, const std::vector<Evaluation>& evaluations, Stream z) {
   for (const Evaluation& e : evaluations) {
-    if (e.remember) apply_step_into(s.remembered, {{e.remember->x, e.remember->prediction}}, s.x, s.prediction, {});
+    for (const StepCoefficients& m : e.remember) apply_step_into(s.remembered, {m}, s.x, s.prediction, {});
     apply_step_into(s.out, {e.update}, s.x, s.prediction, z, 0, s.memory);
   }
 }
 
 /// The textbook's order, a pass for each line: clean data, the update, the memory, the noise.
-template <class P>
-void unfused(const State& s, const NoiseTable& table, const std::vector<Evaluation>& evaluations, Stream z) {
+template <class Process>
+void unfused(const State& s, const Process& process, const std::vector<Evaluation>& evaluations, Stream z) {
   const auto combine = [](const Tensor<float>& out, double a, const Tensor<float>& x, double b,
                           const Tensor<float>& y) {
     ops::map_into(out, ops::LinearCombination<float>{static_cast<float>(a), static_cast<float>(b)}, x, y);
   };
   for (const Evaluation& e : evaluations) {
-    const Tensor<float>& x0 = std::same_as<P, X0> ? s.prediction : s.converted;
-    if constexpr (!std::same_as<P, X0>) {
-      const Form form = P::x0(table.level(e.time));
+    const Tensor<float>& x0 = std::same_as<typename Process::Prediction, X0> ? s.prediction : s.converted;
+    if constexpr (!std::same_as<typename Process::Prediction, X0>) {
+      const Form form = process.x0(e.time);
       combine(s.converted, form.x, s.x, form.prediction, s.prediction);
     }
-    if (e.remember) combine(s.remembered, e.remember->x, s.x, e.remember->prediction, x0);
+    for (const StepCoefficients& m : e.remember) combine(s.remembered, m.x, s.x, m.prediction, x0);
     combine(s.out, e.update.x, s.x, e.update.prediction, x0);
-    if (e.update.memory != 0) combine(s.out, 1, s.out, e.update.memory, s.memory);
+    if (e.update.memory[0] != 0) combine(s.out, 1, s.out, e.update.memory[0], s.memory);
     if (e.update.noise != 0) {
       ops::normal_into(s.noise, z);
       combine(s.out, 1, s.out, e.update.noise, s.noise);
@@ -85,16 +85,17 @@ void unfused(const State& s, const NoiseTable& table, const std::vector<Evaluati
 
 template <class S, class P>
 void measure(const Run& run, const State& s, std::vector<Row>& rows, std::vector<double>& copies) {
-  const NoiseTable table = noise_table<ScaledLinear>();
-  const auto evaluations = evaluations_of<P>(S{}, table, now, &before);
-  const auto on_data = evaluations_of<X0>(S{}, table, now, &before);
+  const Process<ScaledLinear, P> process;
+  const auto evaluations = evaluations_of(S{}, process, now, {&before, 1});
+  const auto on_data = evaluations_of(S{}, process.template with<X0>(), now, {&before, 1});
   int streams = 0;
-  for (const Evaluation& e : evaluations) streams += 3 + (e.update.memory != 0 ? 1 : 0) + (e.remember ? 3 : 0);
+  for (const Evaluation& e : evaluations)
+    streams += 3 + (e.update.memory[0] != 0 ? 1 : 0) + (e.remember.empty() ? 0 : 3);
   std::vector<double> together, apart;
   for (int i = 0; i < run.warmup + run.iterations; ++i) {
     const Stream z = stream(1, "noise", static_cast<std::uint64_t>(i));
     const double a = milliseconds([&] { fused(s, evaluations, z); });
-    const double b = milliseconds([&] { unfused<P>(s, table, on_data, z); });
+    const double b = milliseconds([&] { unfused(s, process, on_data, z); });
     const double copy = milliseconds([&] {
       parallel_for(run.elements, (run.elements + run.threads - 1) / run.threads,
                    [&](std::int64_t begin, std::int64_t end) {

@@ -8,7 +8,7 @@ using namespace hypersd;
 
 /// The objective: jumps always end half-way down the grid, between Eq 4 (the end) and Eq 12 (the segment).
 struct HalfWay {
-  distill::EndRange range(const distill::SolverGrid&, int n) const { return {n / 2, n / 2, 0}; }
+  distill::EndRange range(const distill::SolverGrid& grid, int n) const { return {n / 2, n / 2, grid[0]}; }
 };
 /// The solver: DDPM's ancestral step, as scalar arithmetic on noise levels.
 struct Ancestral {
@@ -16,18 +16,18 @@ struct Ancestral {
   } options{};
   static constexpr const char* name = "ancestral";
   static constexpr bool stochastic = true;
-  template <diffusion::Prediction P>
-  diffusion::StepCoefficients step(const diffusion::NoiseTable& table, diffusion::StepTimes t) const {
-    const double a = table.alphas_cumprod(t.from), b = table.alphas_cumprod(t.to);
-    const auto x0 = P::x0(table.level(t.from));
+  template <diffusion::DiffusionProcess Process>
+  diffusion::StepCoefficients step(const Process& process, diffusion::StepTimes t) const {
+    const double a = std::pow(process.alpha(t.from), 2), b = std::pow(process.alpha(t.to), 2);
+    const auto x0 = process.x0(t.from);
     const double clean = std::sqrt(b) * (1 - a / b) / (1 - a), keep = std::sqrt(a / b) * (1 - b) / (1 - a);
     return {clean * x0.x + keep, clean * x0.prediction, t.last ? 0 : std::sqrt((1 - b) / (1 - a) * (1 - a / b))};
   }
 };
 /// Teacher for data N(0, 1): the exact noise prediction is sigma_t x. The student is a sigma_t x with one parameter a.
-const auto table = diffusion::noise_table<diffusion::ScaledLinear>();
+const diffusion::StableDiffusion sd;
 auto sigmas(const Tensor<float>& t) {  // every sample of a batch here has its own time
-  const auto form = [&](std::size_t b) { return diffusion::Form{table.sigma(static_cast<int>(t.data()[b])), 0}; };
+  const auto form = [&](std::size_t b) { return diffusion::Form{sd.sigma(static_cast<double>(t.data()[b])), 0}; };
   return diffusion::sample_forms<float, Cpu>(t.size(), form).x;
 }
 struct Teacher {
@@ -44,7 +44,7 @@ struct Student {
 int main() {
   const Student student;
   optim::AdamW<float> optimizer({{"a", student.a}}, {.weight_decay = 0});
-  const distill::Consistency<HalfWay> objective(table);
+  const distill::Consistency<HalfWay, diffusion::StableDiffusion> objective(sd);
   using Data = distill::Batch<float, Cpu, diffusion::Unconditional>;
   const Data data{ops::normal<float>(Shape{256, 2}, stream(0, "data")), {}};
   for (int step = 0; step < 200; ++step) {
@@ -52,7 +52,7 @@ int main() {
     autograd::backward(objective.loss(student, Teacher{}, student, data, {0, step}).loss);
     optimizer.step(0.01);
   }
-  const auto x = diffusion::Sampler<Ancestral, diffusion::ScaledLinear, diffusion::Epsilon>{}(
+  const auto x = diffusion::Sampler<Ancestral, diffusion::StableDiffusion>{}(
       student, ops::normal<float>(Shape{4096, 2}, stream(1, "noise")), diffusion::Unconditional{}, 25);
   const double variance = static_cast<double>(ops::map_sum(ops::Square{}, x).item()) / static_cast<double>(x.size());
   std::printf("factor %.3f (1 is exact), variance %.3f (data: 1)\n", static_cast<double>(student.a.item()), variance);

@@ -25,7 +25,7 @@ struct Painter {
 };
 
 int main() {
-  const feedback::Refl refl(diffusion::noise_table<diffusion::ScaledLinear>(), diffusion::X0{}, feedback::NoDecoder{},
+  const feedback::Refl refl(diffusion::Process<diffusion::ScaledLinear, diffusion::X0>(), feedback::NoDecoder{},
                             feedback::Hinge{Tint{}, -0.01, 1.0, "tint"}, {.steps = {1, 2, 4}});
   const Painter student;
   optim::AdamW<double> optimizer({{"colour", student.colour}}, {.weight_decay = 0});

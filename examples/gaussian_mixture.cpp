@@ -6,12 +6,12 @@ using namespace hypersd;
 using namespace hypersd::diffusion;
 
 int main() {
-  const NoiseTable table = noise_table<ScaledLinear>();
-  const AnalyticDenoiser<> teacher(table, Mixture({{2, {1.5, 0}, 0.2}, {1, {-1, 1}, 0.4}, {1, {-0.5, -1.5}, 0.3}}));
+  const StableDiffusion process;
+  const AnalyticDenoiser teacher(process, Mixture({{2, {1.5, 0}, 0.2}, {1, {-1, 1}, 0.4}, {1, {-0.5, -1.5}, 0.3}}));
   const int samples = 256;
   const auto noise = ops::normal<double>(Shape{samples, 2}, stream(0, "noise"));
   // Where the probability flow really ends: Eq 17 by a fourth-order method, one step for each interval of the table.
-  const VpSde sde(table);
+  const VpSde sde(process.schedule());
   const auto score = [&](const auto& x, Level l, auto& out) { teacher.mixture().score(x, l, out); };
   std::vector<std::vector<double>> ends;
   for (int i = 0; i < samples; ++i)
@@ -25,7 +25,7 @@ int main() {
   };
   std::printf("mean distance to the end of the exact flow\nsteps  DDIM    TCD, eta 0  TCD, eta 0.3\n");
   for (const int n : {1, 2, 4, 8, 16, 32, 64, 128})
-    std::printf("%5d  %.4f  %.4f      %.4f\n", n, error(Sampler<Ddim, ScaledLinear, Epsilon>{}, n),
-                error(Sampler<Tcd, ScaledLinear, Epsilon>({.eta = 0}), n),
-                error(Sampler<Tcd, ScaledLinear, Epsilon>({.eta = 0.3}), n));
+    std::printf("%5d  %.4f  %.4f      %.4f\n", n, error(Sampler<Ddim, StableDiffusion>{}, n),
+                error(Sampler<Tcd, StableDiffusion>({.eta = 0}), n),
+                error(Sampler<Tcd, StableDiffusion>({.eta = 0.3}), n));
 }

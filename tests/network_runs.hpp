@@ -108,7 +108,7 @@ std::vector<Tensor<float>> trained(int steps) {
 template <class D, class T = float, class Stored = T>
 std::vector<Tensor<float>> sampled() {
   const auto net = unet<D, T, Stored>();
-  const diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Epsilon> sampler({.eta = 0.3});
+  const diffusion::Sampler<diffusion::Tcd, diffusion::StableDiffusion> sampler({.eta = 0.3});
   return {result(sampler(net, normal<D, T, Stored>({2, 4, 4, 4}, "noise"), tokens<D, T, Stored>(2), 4))};
 }
 
@@ -116,7 +116,7 @@ std::vector<Tensor<float>> sampled() {
 template <class D>
 std::vector<Tensor<float>> replayed() {
   const auto net = unet<D>();
-  const diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Epsilon> sampler({.eta = 0.3});
+  const diffusion::Sampler<diffusion::Tcd, diffusion::StableDiffusion> sampler({.eta = 0.3});
   auto other = tokens<D>(2);
   other.tokens.value().fill(0.25F);
   const diffusion::GraphSampler recorded(sampler, net, normal<D>({2, 4, 4, 4}, "other"), other, 4);
@@ -127,10 +127,11 @@ std::vector<Tensor<float>> replayed() {
 /// Four stochastic steps whose kernels evaluate an exact denoiser themselves.
 template <class D>
 std::vector<Tensor<float>> computed_in_steps() {
-  const diffusion::IndependentDenoiser<diffusion::Velocity> net(
+  const diffusion::IndependentDenoiser<diffusion::Discrete<diffusion::Velocity>> net(
       diffusion::noise_table<diffusion::ScaledLinear>(),
       diffusion::Mixture({{0.7, {-1.0}, 0.3, 0}, {0.3, {0.8}, 0.5, 0}}));
-  const diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Velocity> sampler({.eta = 0.3});
+  const diffusion::Sampler<diffusion::Tcd, diffusion::Process<diffusion::ScaledLinear, diffusion::Velocity>> sampler(
+      {.eta = 0.3});
   return {sampler(net, normal<D>({3, 333}, "noise"), diffusion::Unconditional{}, 4).template to<Cpu>()};
 }
 

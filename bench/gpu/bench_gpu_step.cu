@@ -4,7 +4,7 @@
 /// elements as one graph, against a graph of four copies.
 
 #include <hypersd/diffusion/graph_sampler.hpp>
-#include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
 #include <string>
 
@@ -14,18 +14,17 @@ using namespace hypersd;
 
 namespace {
 
-using Exact = diffusion::IndependentDenoiser<diffusion::Epsilon>;
-using Sampler = diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Epsilon>;
+using Exact = diffusion::IndependentDenoiser<diffusion::StableDiffusion>;
+using Sampler = diffusion::Sampler<diffusion::Tcd, diffusion::StableDiffusion>;
 
 const Exact& exact() {
-  static const Exact net(diffusion::noise_table<diffusion::ScaledLinear>(), diffusion::Mixture({{1, {0.1}, 0.5, 0}}));
+  static const Exact net(diffusion::StableDiffusion(), diffusion::Mixture({{1, {0.1}, 0.5, 0}}));
   return net;
 }
 
 template <class T>
 void measure_step(const std::string& name) {
   const std::int64_t n = std::int64_t{64} << 20;
-  const auto table = diffusion::noise_table<diffusion::ScaledLinear>();
   const double bytes = static_cast<double>(n) * sizeof(T);
   const auto x = Tensor<T, Cuda>::full(Shape{1, n}, T(0.5F)), prediction = Tensor<T, Cuda>::full(Shape{1, n}, T(0.25F));
   const Tensor<T, Cuda> out(Shape{1, n});
@@ -34,7 +33,7 @@ void measure_step(const std::string& name) {
   const ops::StepNoise<Cuda> noise{stream(1, "noise"), 0, {}};
   for (const bool noisy : {true, false}) {
     const diffusion::Tcd solver{{.eta = noisy ? 0.3 : 0.0}};
-    const auto c = solver.step<diffusion::Epsilon>(table, {999, 749, false});
+    const auto c = solver.step(diffusion::StableDiffusion(), {999, 749, false});
     ops::AffineStep<T, Cuda> step{x, scale(c.x), prediction, scale(c.prediction)};
     if (noisy) step.noise_scale = scale(c.noise);
     const auto f = exact().element<float>(999);
@@ -59,7 +58,7 @@ void measure_loop() {
     return ops::StepNoise<Cuda>{diffusion::solver_noise(1, i, e), 0, {}};
   };
   const auto nothing = [](std::size_t, const Tensor<float, Cuda>&) {};
-  const auto loop = [&] { (void)sampler.sample(run, exact(), noise, diffusion::Unconditional{}, from, nothing); };
+  const auto loop = [&] { (void)sampler.sample(run, exact(), noise, diffusion::Unconditional{}, {}, from, nothing); };
   loop();
   const Graph<Cuda> recorded(loop), copies([&] {
     for (int i = 0; i < 4; ++i) out.copy_from(noise);

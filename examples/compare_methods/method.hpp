@@ -25,7 +25,7 @@ template <class S, Device D>
 SamplerChoice<D> sampler_choice(std::string name, bool deterministic, typename S::Options options = {},
                                 double scale = 1, diffusion::EndPoint end = diffusion::EndPoint::first_entry,
                                 int at_least = 1) {
-  using Sampler = diffusion::Sampler<S, diffusion::ScaledLinear, diffusion::Epsilon, diffusion::ClassifierFree>;
+  using Sampler = diffusion::Sampler<S, fashion::Process, diffusion::ClassifierFree>;
   return {
       std::move(name), deterministic,
       [=](const Net<D>& net, const Tensor<float, D>& noise, const diffusion::GuidedCondition<Condition<D>>& condition,

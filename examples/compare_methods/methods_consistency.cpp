@@ -39,25 +39,25 @@ Trained<D> train_with(const Seed<D>& s, const std::string& name, const Plan& pla
 // An iteration costs 6 a sample: the student's pass with gradient 3, the guided teacher 2, the target 1.
 template <Device D>
 Trained<D> train_cd(const Seed<D>& s) {
-  return train_with(s, "cd", {}, [&](int) { return distill::Cd<>(fashion::noise_table(), guided(s)); });
+  return train_with(s, "cd", {}, [&](int) { return distill::Cd<>(fashion::Process{}, guided(s)); });
 }
 template <Device D>
 Trained<D> train_lcm(const Seed<D>& s) {
-  return train_with(s, "lcm", {}, [&](int) { return distill::Lcm<>(fashion::noise_table(), guided(s)); });
+  return train_with(s, "lcm", {}, [&](int) { return distill::Lcm<>(fashion::Process{}, guided(s)); });
 }
 template <Device D>
 Trained<D> train_tcd(const Seed<D>& s) {
-  return train_with(s, "tcd", {}, [&](int) { return distill::Ctm<>(fashion::noise_table(), guided(s)); });
+  return train_with(s, "tcd", {}, [&](int) { return distill::Ctm<>(fashion::Process{}, guided(s)); });
 }
 template <Device D>
 Trained<D> train_pcm(const Seed<D>& s) {
-  return train_with(s, "pcm", {}, [&](int) { return distill::Pcm<4>(fashion::noise_table(), guided(s)); });
+  return train_with(s, "pcm", {}, [&](int) { return distill::Pcm<4>(fashion::Process{}, guided(s)); });
 }
 template <Device D>
 Trained<D> train_tscd(const Seed<D>& s) {
   return train_with(s, "tscd", {.stages = {8, 4, 2, 1}}, [&](int k) {
     using Rule = distill::WithinSegments<>;
-    return distill::Consistency<Rule>(fashion::noise_table(), guided(s), {}, Rule{k});
+    return distill::Consistency<Rule>(fashion::Process{}, guided(s), {}, Rule{k});
   });
 }
 
@@ -78,12 +78,12 @@ Trained<D> train_with_terms(const Seed<D>& s, const std::string& name, const std
       s, name, plan, teacher,
       [&](const Step<D>& step, const Batch<D>& batch) {
         const auto rule = rule_of(step.k);
-        const distill::Consistency<std::remove_const_t<decltype(rule)>> consistency(fashion::noise_table(), guided(s),
-                                                                                    {}, rule);
+        const distill::Consistency<std::remove_const_t<decltype(rule)>> consistency(fashion::Process{}, guided(s), {},
+                                                                                    rule);
         const auto objective =
             distill::sum_of(weighted(1.0, consistency, "consistency"),
-                            weighted(0.1, distill::Denoising<>(fashion::noise_table()), "denoising"),
-                            weighted(1e-3, distill::DataAdversarial<Critic>(fashion::noise_table(), &critic), "gan"));
+                            weighted(0.1, distill::Denoising<>(fashion::Process{}), "denoising"),
+                            weighted(1e-3, distill::DataAdversarial<Critic>(fashion::Process{}, &critic), "gan"));
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       },
       [&](pipeline::Trainer<float, D>& trainer) { trainer.state().add("critic.", critic); });

@@ -44,9 +44,9 @@ Trained<D> train_pd(const Seed<D>& s) {
   const fashion::Options& o = s.run.options;
   return train_stages<PreviousStageTeacher>(
       s, "pd", plan, Model<D>{s.teacher.unet}, [&](const Step<D>& step, const Batch<D>& batch) {
-        const distill::Pd<> objective(fashion::noise_table(), {.steps = step.k,
-                                                               .guidance_min = step.guided ? o.guidance_min : 1,
-                                                               .guidance_max = step.guided ? o.guidance_max : 1});
+        const distill::Pd<> objective(fashion::Process{}, {.steps = step.k,
+                                                           .guidance_min = step.guided ? o.guidance_min : 1,
+                                                           .guidance_max = step.guided ? o.guidance_max : 1});
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       });
 }
@@ -63,7 +63,7 @@ Trained<D> train_lightning(const Seed<D>& s) {
   return train_stages<PreviousStageTeacher>(
       s, "lightning", plan, teacher,
       [&](const Step<D>& step, const Batch<D>& batch) {
-        const distill::Lightning<Critic> objective(fashion::noise_table(), &critic,
+        const distill::Lightning<Critic> objective(fashion::Process{}, &critic,
                                                    {.steps = step.k,
                                                     .teacher_steps = 2,
                                                     .guidance_min = step.guided ? o.guidance_min : 1,
@@ -82,7 +82,7 @@ Trained<D> train_perflow(const Seed<D>& s) {
   return train_stages<OriginalTeacher>(
       s, "perflow", plan, Model<D>{s.teacher.unet}, [&](const Step<D>& step, const Batch<D>& batch) {
         const distill::PerFlow objective(
-            fashion::noise_table(),
+            fashion::Process{},
             {.windows = 4, .teacher_steps = 5, .guidance_min = o.guidance_min, .guidance_max = o.guidance_max});
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       });
@@ -97,7 +97,7 @@ Trained<D> train_add(const Seed<D>& s) {
   return train_stages<OriginalTeacher>(
       s, "add", plan, teacher,
       [&](const Step<D>& step, const Batch<D>& batch) {
-        const distill::Add<Critic> objective(fashion::noise_table(), &critic, {.guidance = s.run.options.guidance});
+        const distill::Add<Critic> objective(fashion::Process{}, &critic, {.guidance = s.run.options.guidance});
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       },
       [&](pipeline::Trainer<float, D>& trainer) { trainer.state().add("critic.", critic); });
@@ -108,7 +108,7 @@ Trained<D> train_sds(const Seed<D>& s) {
   const Plan plan{.cost = [](int) { return 5.0; }, .learning_rate = 3e-4};
   return train_stages<OriginalTeacher>(
       s, "sds", plan, Model<D>{s.teacher.unet}, [&](const Step<D>& step, const Batch<D>& batch) {
-        const distill::Sds<> objective(fashion::noise_table(), {.guidance = s.run.options.guidance});
+        const distill::Sds<> objective(fashion::Process{}, {.guidance = s.run.options.guidance});
         return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
       });
 }
@@ -121,9 +121,9 @@ Trained<D> train_dmd(const Seed<D>& s) {
   Plan plan{.cost = [](int) { return 12.0; }, .learning_rate = 3e-4};
   plan.before = teacher.count->cost();
   using Fake = distill::FakeScore<Model<D>>;
-  Fake fake(nn::deep_copy(teacher), fashion::noise_table(), 3e-4);
+  Fake fake(nn::deep_copy(teacher), fashion::Process{}, 3e-4);
   const data::Batches batches(s.options.pairs, s.run.options.distill_batch, s.seed() + 2);
-  const distill::Dmd<Fake> objective(fashion::noise_table(), &fake, {.guidance = s.run.options.guidance});
+  const distill::Dmd<Fake> objective(fashion::Process{}, &fake, {.guidance = s.run.options.guidance});
   return train_stages<OriginalTeacher>(
       s, "dmd", plan, teacher,
       [&](const Step<D>& step, const Batch<D>&) {

@@ -95,8 +95,7 @@ void control_experiment(Bench<D>& bench) {
   const auto captions = data.captions(data.images.test.labels(ids));
   const auto noise = bench.noise(n);
   const auto draw = [&](const Net<D>& net, std::int64_t steps, double guidance, bool controlled) {
-    using Sampler =
-        diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Epsilon, diffusion::ClassifierFree>;
+    using Sampler = diffusion::Sampler<diffusion::Tcd, Process, diffusion::ClassifierFree>;
     const Sampler sampler({.eta = 0}, {}, {.scale = guidance});
     std::int64_t first = 0;
     const auto z = in_batches(noise, 100, [&](const Tensor<float>& host) {

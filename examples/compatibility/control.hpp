@@ -52,7 +52,6 @@ Control<D> train_control(const Run& run, const Dataset& data, const Latents<D>& 
   t.steps = steps;
   t.learning_rate = optim::WarmUp{optim::Cosine{1e-3, steps}, 50};
   t.ema = optim::EmaOptions{0.995, true};
-  const auto table = noise_table();
   const data::Batches batches(latents.values.dim(0), o.teacher_batch, o.seed + 7);
   run.train(t, trainable(net), [&](std::int64_t step) {
     const auto ids = batches(step);
@@ -60,7 +59,7 @@ Control<D> train_control(const Run& run, const Dataset& data, const Latents<D>& 
     const auto captions = diffusion::drop_condition(full, data::Captions::null(full.dim(1)), o.condition_dropout,
                                                     stream(o.seed, "control.drop", static_cast<std::uint64_t>(step)));
     const Controlled<D> controlled{teacher.unet, net, data::canny(data.images.train.images(ids)).template to<D>()};
-    return pipeline::denoising_loss(controlled, table, diffusion::Epsilon{}, take(latents.values, ids),
+    return pipeline::denoising_loss(controlled, Process{}, take(latents.values, ids),
                                     Condition<D>{teacher.text(captions.template to<D>()), {}}, o.seed, step);
   });
   nn::set_requires_grad(net, false);

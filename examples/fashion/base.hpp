@@ -6,7 +6,7 @@
 
 #include <hypersd/autograd/grad_softmax.hpp>
 #include <hypersd/diffusion/condition_dropout.hpp>
-#include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/nn/init.hpp>
 #include <hypersd/nn/models/autoencoder.hpp>
 #include <hypersd/nn/models/classifier.hpp>
@@ -25,7 +25,8 @@ using Net = nn::Unet<float, D>;
 template <Device D>
 using Condition = typename Net<D>::Condition;
 
-inline diffusion::NoiseTable noise_table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
+/// The diffusion process of the whole job: Stable Diffusion's.
+using Process = diffusion::StableDiffusion;
 
 /// Caption width, and the share of the training set that the evaluation classifier sees.
 inline constexpr std::int64_t text_width = 64, classifier_images = 30000;
@@ -175,8 +176,8 @@ Teacher<D> train_denoiser(const Run& run, const Dataset& dataset, const Latents<
   };
   // In two parts, so that the step becomes one graph on a GPU.
   run.train(t, trainable(net),
-            pipeline::denoising_step<float, D>(noise_table(), diffusion::Epsilon{},
-                                               latents.values.shape().with(0, o.teacher_batch), o.seed, load, predict));
+            pipeline::denoising_step<float, D>(Process{}, latents.values.shape().with(0, o.teacher_batch), o.seed, load,
+                                               predict));
   nn::set_requires_grad(net, false);
   return net;
 }

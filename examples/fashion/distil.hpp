@@ -83,7 +83,7 @@ auto tscd_part(const Run& run, const RealBatches<D>& batches, Critic<D>& critic,
                const std::vector<int>& segments, const std::vector<std::int64_t>& iterations) {
   const Options& o = run.options;
   pipeline::TscdStages<RealBatches<D>, distill::HyperSdStages, ChosenDistance<D>, Policy> part{
-      .name = name, .batches = batches, .table = noise_table()};
+      .name = name, .batches = batches, .process = {}};
   part.consistency = {40, o.guidance_min, o.guidance_max, o.noise_offset, o.jump_exponent};
   part.steps = iterations;
   part.segments = segments;

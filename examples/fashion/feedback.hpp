@@ -33,11 +33,11 @@ auto feedback_part(const Run& run, const RealBatches<D>& batches, const nn::Auto
   const feedback::Hinges hinges(
       feedback::Hinge<RewardModel<D>>{rewards.preference, rewards.preference_alpha, 1, "preference"},
       feedback::Hinge<Aesthetic<D>>{rewards.aesthetic, rewards.aesthetic_alpha, 1, "aesthetic"});
-  const feedback::InstanceFeedback instance(noise_table(), decode, rewards.segmenter);
-  const feedback::Refl refl(noise_table(), diffusion::Epsilon{}, decode, hinges, rollout);
+  const feedback::InstanceFeedback instance(Process{}, decode, rewards.segmenter);
+  const feedback::Refl refl(Process{}, decode, hinges, rollout);
   const auto objective = distill::sum_of(  // [Hyper-SD Eq. 15]
       weighted(1, refl), weighted(o.instance_weight, instance, "instance"),
-      weighted(o.stay_close_weight, feedback::StayClose<>(noise_table(), {}, rollout), "stay"));
+      weighted(o.stay_close_weight, feedback::StayClose<Process>({}, rollout), "stay"));
   pipeline::Feedback<std::remove_const_t<decltype(objective)>, RealBatches<D>> part{"feedback", objective, batches};
   part.options = {.steps = o.feedback_steps, .learning_rate = o.feedback_lr};
   part.how.lora.rank = o.rank;

@@ -51,7 +51,7 @@ struct PairBatches {
 
 template <Device D>
 Fake<D> make_fake(const Run& run, const Teacher<D>& teacher) {
-  return Fake<D>(nn::deep_copy(teacher.unet), noise_table(), run.options.one_step_lr);
+  return Fake<D>(nn::deep_copy(teacher.unet), Process{}, run.options.one_step_lr);
 }
 
 /// The unified adapter: Eq 8 from pure noise at the last time, the student's own jumps everywhere else.
@@ -60,8 +60,9 @@ auto unified_part(const Run& run, const PairBatches<D>& batches, Fake<D>& fake) 
   using distill::weighted;
   const Options& o = run.options;
   const distill::DmdOptions dmd{.guidance = o.guidance, .regression_weight = o.regression_weight};
-  const auto objective = distill::sum_of(weighted(1, distill::Dmd<Fake<D>>(noise_table(), &fake, dmd)),
-                                         weighted(o.preserve_weight, distill::Preserve<>(noise_table()), "preserve"));
+  const auto objective = distill::sum_of(
+      weighted(1, distill::Dmd<Fake<D>>(Process{}, &fake, dmd)),
+      weighted(o.preserve_weight, distill::Preserve<distill::Anywhere, Process>(Process{}), "preserve"));
   pipeline::OneStep<decltype(objective), PairBatches<D>> part{"one-step", objective, batches};
   part.options = {.steps = o.one_step_steps, .learning_rate = o.one_step_lr};
   part.extend = [&fake](pipeline::State& state) { state.add("fake.", fake); };
@@ -74,7 +75,7 @@ auto dmd_part(const Run& run, const PairBatches<D>& batches, Fake<D>& fake, cons
               double learning_rate) {
   const Options& o = run.options;
   const distill::Dmd<Fake<D>> objective(
-      noise_table(), &fake, {.start = {time}, .guidance = o.guidance, .regression_weight = o.regression_weight});
+      Process{}, &fake, {.start = {time}, .guidance = o.guidance, .regression_weight = o.regression_weight});
   pipeline::OneStep<distill::Dmd<Fake<D>>, PairBatches<D>, How> part{name, objective, batches};
   part.options = {.steps = o.one_step_steps, .learning_rate = learning_rate};
   part.how = how;

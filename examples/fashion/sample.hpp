@@ -55,8 +55,7 @@ template <class Denoiser, Device D>
 Tensor<float, D> sample_latents(const Denoiser& net, const nn::TextEncoder<float, D>& text,
                                 const Tensor<std::int32_t>& captions, const Tensor<float>& noise,
                                 const SampleOptions& o, const Progress& progress = {}, const std::string& phase = {}) {
-  using Sampler =
-      diffusion::Sampler<diffusion::Tcd, diffusion::ScaledLinear, diffusion::Epsilon, diffusion::ClassifierFree>;
+  using Sampler = diffusion::Sampler<diffusion::Tcd, Process, diffusion::ClassifierFree>;
   const Sampler sampler({.eta = o.eta}, {}, {.scale = o.guidance});
   diffusion::SampleOptions options;
   options.seed = o.seed;

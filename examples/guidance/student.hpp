@@ -48,9 +48,9 @@ struct NegativeBatches {
 template <Device D>
 Net<D> train_student(const Run& run, const NegativeBatches<D>& batches, const Teacher<D>& teacher, std::int64_t steps,
                      double scale_max) {
-  pipeline::TscdStages<NegativeBatches<D>, distill::HyperSdStages, distill::Huber, distill::OriginalTeacher,
-                       diffusion::Epsilon, distill::TrailingBoundary, distill::KeepGuidance>
-      part{.name = "student", .batches = batches, .table = noise_table()};
+  pipeline::TscdStages<NegativeBatches<D>, distill::HyperSdStages, distill::Huber, distill::OriginalTeacher, Process,
+                       distill::TrailingBoundary, distill::KeepGuidance>
+      part{.name = "student", .batches = batches, .process = {}};
   part.consistency = {.guidance_min = 1, .guidance_max = scale_max};
   part.steps.assign(part.segments.size(), steps);
   part.learning_rate = run.options.distill_lr;

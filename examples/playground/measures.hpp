@@ -34,20 +34,19 @@ struct ErrorCurve {
   std::string name;
   std::vector<double> t, error;
 };
-template <Device D>
-ErrorCurve error_along_t(const std::string& name, const Net<D>& net, const std::vector<Tensor<float>>& trajectory) {
-  const auto noise_table = table();
+template <Device D, diffusion::DiffusionProcess Pr>
+ErrorCurve error_along_t(const World<D, Pr>& w, const std::string& name, const Net<D>& net,
+                         const std::vector<Tensor<float>>& trajectory) {
   const auto steps = static_cast<int>(trajectory.size()) - 1;
   ErrorCurve out{name, {}, {}};
   for (int i = 0; i < steps; ++i) {
-    const int time = diffusion::trailing(noise_table.size(), steps)[static_cast<std::size_t>(i)];
+    const diffusion::Time time = w.process().grid(steps)[static_cast<std::size_t>(i)];
     const Tensor<float>& x = trajectory[static_cast<std::size_t>(i)];
-    const diffusion::Times t(static_cast<std::size_t>(x.dim(0)), time), end(t.size(), 0);
+    const diffusion::Times t(static_cast<std::size_t>(x.dim(0)), time), end(t.size(), w.process().first());
     const auto on_device = x.template to<D>();
-    const auto f =
-        diffusion::predict(net, on_device, diffusion::time_tensor<float, D>(t), Unconditional{}).template to<Cpu>();
-    out.t.push_back(time);
-    out.error.push_back(mean_gap(diffusion::jump(noise_table, diffusion::Epsilon{}, x, f, t, end), trajectory.back()));
+    const auto f = diffusion::predict(w.process(), net, on_device, t, Unconditional{}).template to<Cpu>();
+    out.t.push_back(w.process().network_time(time));
+    out.error.push_back(mean_gap(diffusion::jump(w.process(), x, f, t, end), trajectory.back()));
   }
   return out;
 }

@@ -25,10 +25,10 @@ namespace playground {
 
 namespace {
 
-template <class Solver, Device D>
+template <class Solver, Device D, diffusion::DiffusionProcess Pr>
 Draw<D> with(typename Solver::Options options = {}, diffusion::EndPoint end = diffusion::EndPoint::first_entry) {
   return [=](const Net<D>& net, const Tensor<float>& noise, int steps) {
-    const diffusion::Sampler<Solver, diffusion::ScaledLinear, diffusion::Epsilon> sampler(options);
+    const diffusion::Sampler<Solver, Pr> sampler(options, make_process<Pr>());
     diffusion::SampleOptions o;
     o.seed = 5, o.end = end;
     return sampler(net, noise.template to<D>(), Unconditional{}, steps, o).template to<Cpu>();
@@ -36,101 +36,114 @@ Draw<D> with(typename Solver::Options options = {}, diffusion::EndPoint end = di
 }
 
 /// Stages with k = 8, 4, 2, 1, each from the one before; `net_of(k, before)` trains one.
-template <Device D, class NetOf>
-Students<D> stages(const World<D>& w, NetOf&& net_of) {
+template <Device D, diffusion::DiffusionProcess Pr, class NetOf>
+Students<D> stages(const World<D, Pr>& w, NetOf&& net_of) {
   Students<D> out;
   Net<D> net = w.teacher;
   for (const int k : {8, 4, 2, 1}) out.insert_or_assign(k, net = net_of(k, net));
   return out;
 }
 
-template <Device D>
-Students<D> tscd(const World<D>& w) {
+template <Device D, diffusion::DiffusionProcess Pr>
+Students<D> tscd(const World<D, Pr>& w) {
   Students<D> last;
   auto all = stages(w, [&](int k, const Net<D>& before) {
     using Rule = distill::WithinSegments<>;
-    return w.distil(distill::Consistency<Rule>(table(), {}, {}, Rule{k}), before, w.teacher, w.steps / 4);
+    return w.distil(distill::Consistency<Rule, Pr>(w.process(), {}, {}, Rule{k}), before, w.teacher, w.steps / 4);
   });
   last.emplace(1, all.at(1));
   return last;
 }
-template <Device D>
-Students<D> pd(const World<D>& w) {
+template <Device D, diffusion::DiffusionProcess Pr>
+Students<D> pd(const World<D, Pr>& w) {
   return stages(w, [&](int k, const Net<D>& before) {
-    return w.distil(distill::Pd<>(table(), {.steps = k}), before, before, w.steps / 4);
+    return w.distil(distill::Pd<Pr>(w.process(), {.steps = k}), before, before, w.steps / 4);
   });
 }
-template <Device D>
-Students<D> lightning(const World<D>& w) {
+template <Device D, diffusion::DiffusionProcess Pr>
+Students<D> lightning(const World<D, Pr>& w) {
   Critic<D> critic(w.seed);
   return stages(w, [&](int k, const Net<D>& before) {
-    const distill::Lightning<Critic<D>> o(table(), &critic, {.steps = k, .adversarial_weight = k == 8 ? 0 : 0.02});
+    const distill::Lightning<Critic<D>, Pr> o(w.process(), &critic,
+                                              {.steps = k, .adversarial_weight = k == 8 ? 0 : 0.02});
     return w.distil(o, before, before, w.steps / 4);
   });
 }
-template <Device D>
-Students<D> ctm(const World<D>& w) {
-  return {{1, w.distil(distill::sum_of(distill::weighted(1, distill::Ctm<>(table())),
-                                       distill::weighted(0.01, distill::Denoising<>(table()))))}};
+template <Device D, diffusion::DiffusionProcess Pr>
+Students<D> ctm(const World<D, Pr>& w) {
+  return {{1, w.distil(distill::sum_of(distill::weighted(1, distill::Ctm<Pr>(w.process())),
+                                       distill::weighted(0.01, distill::Denoising<Pr>(w.process()))))}};
 }
-template <Device D>
-Students<D> add(const World<D>& w) {
+template <Device D, diffusion::DiffusionProcess Pr>
+Students<D> add(const World<D, Pr>& w) {
   Critic<D> critic(w.seed);
-  return {{1, w.distil(distill::Add<Critic<D>>(table(), &critic, {.distillation = 0.25, .guidance = 1}), 1e-3)}};
+  return {
+      {1, w.distil(distill::Add<Critic<D>, Pr>(w.process(), &critic, {.distillation = 0.25, .guidance = 1}), 1e-3)}};
 }
-template <Device D>
-Students<D> dmd(const World<D>& w) {
-  distill::FakeScore<Net<D>> fake(nn::deep_copy(w.teacher), table(), 2e-3);
-  const distill::Dmd<distill::FakeScore<Net<D>>> o(table(), &fake, {.guidance = 1, .learn_per_update = 2});
+template <Device D, diffusion::DiffusionProcess Pr>
+Students<D> dmd(const World<D, Pr>& w) {
+  using Fake = distill::FakeScore<Net<D>, Pr>;
+  Fake fake(nn::deep_copy(w.teacher), w.process(), 2e-3);
+  const distill::Dmd<Fake, Pr> o(w.process(), &fake, {.guidance = 1, .learn_per_update = 2});
   return {{1, w.distil(o, 1e-3)}};
 }
 /// An objective that needs nothing beside the three networks.
-template <Device D, class Objective>
-std::function<Students<D>(const World<D>&)> plain(Objective o) {
-  return [=](const World<D>& w) { return Students<D>{{1, w.distil(o)}}; };
+template <Device D, diffusion::DiffusionProcess Pr, class Objective>
+std::function<Students<D>(const World<D, Pr>&)> plain(Objective o) {
+  return [=](const World<D, Pr>& w) { return Students<D>{{1, w.distil(o)}}; };
 }
 
 }  // namespace
 
-template <Device D>
-std::vector<Method<D>> all_methods() {
-  const Draw<D> ode = with<diffusion::DdimOde, D>(), renoise = with<diffusion::Tcd, D>({.eta = 1});
-  return {
+template <Device D, diffusion::DiffusionProcess Pr>
+std::vector<Method<D, Pr>> all_methods() {
+  const Draw<D> ode = with<diffusion::DdimOde, D, Pr>(), renoise = with<diffusion::Tcd, D, Pr>({.eta = 1});
+  const Pr p = make_process<Pr>();
+  std::vector<Method<D, Pr>> all{
       {"teacher", "Teacher (DDIM)",
-       [](const World<D>& w) {
+       [](const World<D, Pr>& w) {
          return Students<D>{{1, w.teacher}};
        },
        ode},
-      {"pd", "Progressive", pd<D>, ode},
-      {"cd", "Consistency", plain<D>(distill::Cd<>(table())), ode},
-      {"lcm", "Latent consistency", plain<D>(distill::Lcm<>(table())), with<diffusion::Lcm, D>()},
-      {"ctm", "Consistency trajectory", ctm<D>, ode},
-      {"tcd", "TCD (Eq 5)", plain<D>(distill::Ctm<>(table())), ode},
-      {"pcm", "Phased consistency", plain<D>(distill::Pcm<4>(table())), ode},
-      {"tscd", "TSCD (Hyper-SD)", tscd<D>, ode},
-      {"perflow", "Rectified flow, 4", plain<D>(distill::PerFlow(table())), ode},
-      {"lightning", "Lightning", lightning<D>, ode},
-      {"add", "Adversarial", add<D>, with<diffusion::EulerAncestral, D>({}, diffusion::EndPoint::clean)},
-      {"sds", "Score (SDS)", plain<D>(distill::Sds<>(table(), {.guidance = 1, .t_max = 0.5})), renoise},
-      {"dmd", "Distribution (DMD)", dmd<D>, renoise},
+      {"pd", "Progressive", pd<D, Pr>, ode},
+      {"cd", "Consistency", plain<D, Pr>(distill::Cd<Pr>(p)), ode},
+      {"lcm", "Latent consistency", plain<D, Pr>(distill::Lcm<Pr>(p)), with<diffusion::Lcm, D, Pr>()},
+      {"ctm", "Consistency trajectory", ctm<D, Pr>, ode},
+      {"tcd", "TCD (Eq 5)", plain<D, Pr>(distill::Ctm<Pr>(p)), ode},
+      {"pcm", "Phased consistency", plain<D, Pr>(distill::Pcm<4, Pr>(p)), ode},
+      {"tscd", "TSCD (Hyper-SD)", tscd<D, Pr>, ode},
+      {"lightning", "Lightning", lightning<D, Pr>, ode},
+      {"add", "Adversarial", add<D, Pr>, with<diffusion::EulerAncestral, D, Pr>({}, diffusion::EndPoint::clean)},
+      {"sds", "Score (SDS)", plain<D, Pr>(distill::Sds<Pr>(p, {.guidance = 1, .t_max = 0.5})), renoise},
+      {"dmd", "Distribution (DMD)", dmd<D, Pr>, renoise},
   };
+  // It straightens the windows of a table.
+  if constexpr (Pr::discrete)
+    all.insert(all.begin() + 8, {"perflow", "Rectified flow, 4", plain<D, Pr>(distill::PerFlow<Pr>(p)), ode});
+  return all;
 }
 
-template <Device D>
-std::vector<Tensor<float>> path(const Net<D>& net, const Tensor<float>& noise, int steps) {
+template <Device D, diffusion::DiffusionProcess Pr>
+std::vector<Tensor<float>> path(const World<D, Pr>& w, const Net<D>& net, const Tensor<float>& noise, int steps) {
   std::vector<Tensor<float>> out{noise};
-  const diffusion::Sampler<diffusion::DdimOde, diffusion::ScaledLinear, diffusion::Epsilon> sampler;
+  const diffusion::Sampler<diffusion::DdimOde, Pr> sampler({}, w.process());
   (void)sampler(
       net, noise.template to<D>(), Unconditional{}, steps, {},
       [&](int, diffusion::StepTimes, const Tensor<float, D>& x) { out.push_back(x.clone().template to<Cpu>()); });
   return out;
 }
 
-template std::vector<Method<Cpu>> all_methods();
-template std::vector<Tensor<float>> path(const Net<Cpu>&, const Tensor<float>&, int);
+// clang-format off
+template std::vector<Method<Cpu, diffusion::StableDiffusion>> all_methods();
+template std::vector<Method<Cpu, diffusion::Flow>> all_methods();
+template std::vector<Tensor<float>> path(const World<Cpu, diffusion::StableDiffusion>&, const Net<Cpu>&, const Tensor<float>&, int);
+template std::vector<Tensor<float>> path(const World<Cpu, diffusion::Flow>&, const Net<Cpu>&, const Tensor<float>&, int);
 #if HYPERSD_HAS_CUDA
-template std::vector<Method<Cuda>> all_methods();
-template std::vector<Tensor<float>> path(const Net<Cuda>&, const Tensor<float>&, int);
+template std::vector<Method<Cuda, diffusion::StableDiffusion>> all_methods();
+template std::vector<Method<Cuda, diffusion::Flow>> all_methods();
+template std::vector<Tensor<float>> path(const World<Cuda, diffusion::StableDiffusion>&, const Net<Cuda>&, const Tensor<float>&, int);
+template std::vector<Tensor<float>> path(const World<Cuda, diffusion::Flow>&, const Net<Cuda>&, const Tensor<float>&, int);
 #endif
+// clang-format on
 
 }  // namespace playground

@@ -16,10 +16,10 @@ using Students = std::map<int, Net<D>>;
 template <Device D>
 using Draw = std::function<Tensor<float>(const Net<D>&, const Tensor<float>& noise, int steps)>;
 
-template <Device D>
+template <Device D, diffusion::DiffusionProcess Pr>
 struct Method {
   std::string name, title;
-  std::function<Students<D>(const World<D>&)> train;
+  std::function<Students<D>(const World<D, Pr>&)> train;
   Draw<D> draw;
 };
 
@@ -33,11 +33,11 @@ const Net<D>& student_for(const Students<D>& s, int steps) {
 }
 
 /// Every method of the library, the teacher first.
-template <Device D>
-std::vector<Method<D>> all_methods();
+template <Device D, diffusion::DiffusionProcess Pr>
+std::vector<Method<D, Pr>> all_methods();
 
 /// Positions x at each of `steps` + 1 times of deterministic sampling, beginning with the noise.
-template <Device D>
-std::vector<Tensor<float>> path(const Net<D>& net, const Tensor<float>& noise, int steps);
+template <Device D, diffusion::DiffusionProcess Pr>
+std::vector<Tensor<float>> path(const World<D, Pr>& w, const Net<D>& net, const Tensor<float>& noise, int steps);
 
 }  // namespace playground

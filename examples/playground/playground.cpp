@@ -21,7 +21,7 @@ namespace {
 using namespace playground;
 
 struct Options {
-  std::string density = "ring", out = "runs/playground", device = "cpu";
+  std::string density = "ring", process = "ddpm", out = "runs/playground", device = "cpu";
   std::vector<std::string> methods;
   std::vector<int> steps = {1, 2, 4, 8};
   std::uint64_t seed = 0;
@@ -37,6 +37,9 @@ Options parse(int argc, char** argv, const std::vector<std::string>& known) {
       "hypersd_playground"};
   app.add_option("--density", o.density, "what the data look like")
       ->check(CLI::IsMember({"blobs", "ring", "moons"}))
+      ->capture_default_str();
+  app.add_option("--process", o.process, "ddpm: Stable Diffusion's noise table; flow: a rectified flow")
+      ->check(CLI::IsMember({"ddpm", "flow"}))
       ->capture_default_str();
   app.add_option("--methods", o.methods, "which, by name (default: all)")->delimiter(',')->check(CLI::IsMember(known));
   app.add_option("--steps", o.steps, "numbers of sampling steps")
@@ -66,11 +69,11 @@ Tensor<float> stack(const std::vector<Canvas>& canvases) {
 
 /// Trajectories of a few points: the teacher's fine path in grey below a student's k jumps. [Hyper-SD Figure 2,
 /// redrawn]
-template <Device D>
-io::Image trajectories(const World<D>& w, const std::vector<std::pair<std::string, Students<D>>>& students,
+template <Device D, diffusion::DiffusionProcess Pr>
+io::Image trajectories(const World<D, Pr>& w, const std::vector<std::pair<std::string, Students<D>>>& students,
                        const std::vector<int>& steps) {
   const auto noise = ops::normal<float>(Shape{14, 2}, stream(w.seed, "trajectory.noise"));
-  const auto fine = path(w.teacher, noise, 40);
+  const auto fine = path(w, w.teacher, noise, 40);
   std::vector<Canvas> cells;
   report::GridOptions grid;
   for (const auto& [name, student] : students) {
@@ -79,7 +82,7 @@ io::Image trajectories(const World<D>& w, const std::vector<std::pair<std::strin
       Canvas c(180);
       c.dots(w.data(600, 1u << 20), Canvas::grey, 0.12);
       for (std::size_t i = 0; i + 1 < fine.size(); ++i) c.lines(fine[i], fine[i + 1], Canvas::grey, 0.5);
-      const auto coarse = path(student_for(student, n), noise, n);
+      const auto coarse = path(w, student_for(student, n), noise, n);
       for (std::size_t i = 0; i + 1 < coarse.size(); ++i) c.lines(coarse[i], coarse[i + 1], Canvas::blue, 0.5);
       for (std::size_t i = 1; i < coarse.size(); ++i) c.dots(coarse[i], Canvas::blue, 0.9, 1.6);
       c.dots(fine.back(), Canvas::orange, 0.9, 1.6);
@@ -92,13 +95,14 @@ io::Image trajectories(const World<D>& w, const std::vector<std::pair<std::strin
   return report::image_grid(stack(cells), grid);
 }
 
-template <Device D>
+template <Device D, diffusion::DiffusionProcess Pr>
 void execute(const Options& o) {
-  std::vector<Method<D>> methods = all_methods<D>();
+  std::vector<Method<D, Pr>> methods = all_methods<D, Pr>();
   if (!o.methods.empty())
-    std::erase_if(methods, [&](const Method<D>& m) {
+    std::erase_if(methods, [&](const Method<D, Pr>& m) {
       return std::find(o.methods.begin(), o.methods.end(), m.name) == o.methods.end();
     });
+  require<OptionError>(!methods.empty(), "none of these methods runs on process '", o.process, "'");
   const auto file = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
   io::ensure_writable_folder(o.out);
   require<OptionError>(o.force || !std::filesystem::exists(file("report.html")), "folder ", io::in_quotes(o.out),
@@ -106,10 +110,10 @@ void execute(const Options& o) {
   report::TerminalProgress terminal;
   const auto count = static_cast<std::int64_t>(methods.size());
   terminal({"training", 0, count + 1, {}, {}});
-  const World<D> w(o.density, o.seed, o.teacher_updates, o.updates);
+  const World<D, Pr> w(o.density, o.seed, o.teacher_updates, o.updates);
   const auto data = w.data(o.samples, 1u << 21);
   const auto noise = ops::normal<float>(Shape{o.samples, 2}, stream(o.seed, "evaluation.noise"));
-  const auto fine = path(w.teacher, noise, 40);
+  const auto fine = path(w, w.teacher, noise, 40);
 
   std::vector<Canvas> cells;
   report::GridOptions grid;
@@ -125,7 +129,7 @@ void execute(const Options& o) {
   std::vector<std::pair<std::string, Students<D>>> followed;
   std::vector<ErrorCurve> curves;
   for (std::int64_t m = 0; m < count; ++m) {
-    const Method<D>& method = methods[static_cast<std::size_t>(m)];
+    const Method<D, Pr>& method = methods[static_cast<std::size_t>(m)];
     terminal({"training", m + 1, count + 1, {}, method.name});
     const Students<D> students = method.train(w);
     report::ReportRow distance{{method.title}, method.name == "teacher"}, gap{{method.title}, method.name == "teacher"};
@@ -138,7 +142,7 @@ void execute(const Options& o) {
       if (can) c.dots(x, Canvas::blue, 0.28);
       cells.push_back(c);
       const double e = energy_distance(x, data),
-                   t = mean_gap(path(student_for(students, n), noise, n).back(), fine.back());
+                   t = mean_gap(path(w, student_for(students, n), noise, n).back(), fine.back());
       distance.cells.push_back(can ? report::ReportCell(e, 4) : report::ReportCell(""));
       gap.cells.push_back(can ? report::ReportCell(t, 3) : report::ReportCell(""));
       const std::vector<std::string> fields{method.name, std::to_string(n), io::number(e), io::number(t)};
@@ -149,7 +153,7 @@ void execute(const Options& o) {
     if (method.name == "teacher" || method.name == "tcd" || method.name == "tscd" || method.name == "pd")
       followed.emplace_back(method.name, students);
     if (method.name == "teacher" || method.name == "cd" || method.name == "tcd" || method.name == "tscd")
-      curves.push_back(error_along_t(method.name == "teacher" ? "score-based (teacher)" : method.name,
+      curves.push_back(error_along_t(w, method.name == "teacher" ? "score-based (teacher)" : method.name,
                                      student_for(students, 1), fine));
   }
   terminal({"training", count + 1, count + 1, {}, {}});
@@ -160,7 +164,7 @@ void execute(const Options& o) {
   io::atomic_write(file("playground.csv"), csv);
 
   report::HtmlReport page("Few-step methods in the plane",
-                          "Density: " + o.density + ", seed " + std::to_string(o.seed));
+                          "Density: " + o.density + ", process: " + Pr::name() + ", seed " + std::to_string(o.seed));
   page.section("Samples");
   page.paragraph("Grey: data. Blue: " + std::to_string(o.samples) +
                  " samples. A row is a method, a column a number of steps.");
@@ -197,8 +201,13 @@ void execute(const Options& o) {
 int main(int argc, char** argv) {
   return program::run("hypersd_playground", [&] {
     std::vector<std::string> names;
-    for (const auto& m : all_methods<Cpu>()) names.push_back(m.name);
+    for (const auto& m : all_methods<Cpu, diffusion::StableDiffusion>()) names.push_back(m.name);
     const Options o = parse(argc, argv, names);
-    program::on_device(o.device, [&]<Device D>(D) { execute<D>(o); });
+    program::on_device(o.device, [&]<Device D>(D) {
+      if (o.process == "flow")
+        execute<D, diffusion::Flow>(o);
+      else
+        execute<D, diffusion::StableDiffusion>(o);
+    });
   });
 }

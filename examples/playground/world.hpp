@@ -4,8 +4,9 @@
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/autograd/grad_copy.hpp>
 #include <hypersd/diffusion/analytic.hpp>
+#include <hypersd/diffusion/evaluate.hpp>
 #include <hypersd/diffusion/forward_process.hpp>
-#include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/distill/distances/adversarial.hpp>
 #include <hypersd/distill/objective.hpp>
 #include <hypersd/distill/trajectory_critic.hpp>
@@ -32,7 +33,15 @@ using diffusion::Unconditional;
 template <Device D>
 using Batch = distill::Batch<float, D, Unconditional>;
 
-inline diffusion::NoiseTable table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
+/// The processes on which every method runs: Stable Diffusion's table, and a rectified flow whose network is told times
+/// of the same range.
+template <diffusion::DiffusionProcess Pr>
+Pr make_process() {
+  if constexpr (std::same_as<Pr, diffusion::Flow>)
+    return diffusion::RectifiedFlow{{.time_scale = 999}};
+  else
+    return {};
+}
 
 /// Densities by name: `blobs`, `ring`, `moons`. Throws OptionError for another.
 inline diffusion::Mixture density(const std::string& name) {
@@ -54,7 +63,7 @@ inline diffusion::Mixture density(const std::string& name) {
   return diffusion::Mixture(c);
 }
 
-/// A noise prediction for points: three linear layers on x and waves of t, fast ones too, since some methods learn
+/// A denoiser of points: three linear layers on x and waves of t, fast ones too, since some methods learn
 /// functions that jump in t.
 template <Device D>
 struct Net {
@@ -153,29 +162,30 @@ void train(Net<D>& net, std::int64_t steps, double rate, Loss&& loss) {
 }
 
 /// What all methods start from: the density, its exact denoiser (on the host), and a network that imitates that.
-template <Device D>
+template <Device D, diffusion::DiffusionProcess Pr>
 struct World {
-  diffusion::AnalyticDenoiser<> exact;
+  diffusion::AnalyticDenoiser<Pr> exact;
   std::uint64_t seed = 0;
   std::int64_t steps = 600;
   Net<D> teacher{};
 
   World(const std::string& name, std::uint64_t s, std::int64_t teacher_steps, std::int64_t n)
-      : exact(table(), density(name)), seed(s), steps(n) {
+      : exact(make_process<Pr>(), density(name)), seed(s), steps(n) {
     nn::init_parameters(teacher, seed, "teacher");
     train(teacher, teacher_steps, 3e-3, [&](std::int64_t i) {
       const auto sub = static_cast<std::uint64_t>(i);
       const auto x0 = data(256, sub);
       const auto noise = ops::normal<float>(x0.shape(), stream(seed, "teacher.noise", sub));
-      const auto times = diffusion::uniform_times(exact.table(), 256, stream(seed, "teacher.t", sub));
-      const auto t = diffusion::time_tensor<float>(times);
-      const auto x = diffusion::add_noise(exact.table(), x0, noise, times);
-      return autograd::mse(teacher(Var<float, D>(x.template to<D>()), t.template to<D>(), Unconditional{}),
-                           exact(x, t, Unconditional{}).template to<D>());
+      const auto times = diffusion::uniform_times(process(), 256, stream(seed, "teacher.t", sub));
+      const auto x = diffusion::add_noise(process(), x0, noise, times);
+      return autograd::mse(
+          diffusion::evaluate(process(), teacher, Var<float, D>(x.template to<D>()), times, Unconditional{}),
+          diffusion::predict(process(), exact, x, times, Unconditional{}).template to<D>());
     });
   }
+  [[nodiscard]] const Pr& process() const { return exact.process_value(); }
   [[nodiscard]] Tensor<float> data(std::int64_t n, std::uint64_t sub) const {
-    return exact.data<float>(n, stream(seed, "data", sub));
+    return exact.template data<float>(n, stream(seed, "data", sub));
   }
   /// A student that starts from `from` and learns by `objective` from the network `teacher`.
   template <class Objective>

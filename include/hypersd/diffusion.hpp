@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// Noise schedules, predictions, solvers, samplers, exact denoisers.
+/// Processes, schedules, predictions, solvers, samplers, exact denoisers.
 
 #include <hypersd/diffusion/analytic.hpp>
 #include <hypersd/diffusion/apply_step.hpp>
@@ -10,13 +10,24 @@
 #include <hypersd/diffusion/denoiser.hpp>
 #include <hypersd/diffusion/elementwise.hpp>
 #include <hypersd/diffusion/embedded_guidance.hpp>
+#include <hypersd/diffusion/evaluate.hpp>
 #include <hypersd/diffusion/forward_process.hpp>
 #include <hypersd/diffusion/graph_sampler.hpp>
 #include <hypersd/diffusion/guidance.hpp>
 #include <hypersd/diffusion/jump.hpp>
+#include <hypersd/diffusion/level.hpp>
 #include <hypersd/diffusion/mixture.hpp>
+#include <hypersd/diffusion/noise_table.hpp>
 #include <hypersd/diffusion/objective.hpp>
 #include <hypersd/diffusion/prediction.hpp>
+#include <hypersd/diffusion/predictions/epsilon.hpp>
+#include <hypersd/diffusion/predictions/flow_velocity.hpp>
+#include <hypersd/diffusion/predictions/preconditioned.hpp>
+#include <hypersd/diffusion/predictions/trig_velocity.hpp>
+#include <hypersd/diffusion/predictions/velocity.hpp>
+#include <hypersd/diffusion/predictions/x0.hpp>
+#include <hypersd/diffusion/process.hpp>
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/sample_run.hpp>
 #include <hypersd/diffusion/sample_scales.hpp>
 #include <hypersd/diffusion/sample_table.hpp>
@@ -24,12 +35,17 @@
 #include <hypersd/diffusion/schedule.hpp>
 #include <hypersd/diffusion/schedules/cosine.hpp>
 #include <hypersd/diffusion/schedules/linear.hpp>
+#include <hypersd/diffusion/schedules/rectified_flow.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/diffusion/schedules/trig_flow.hpp>
+#include <hypersd/diffusion/schedules/variance_exploding.hpp>
+#include <hypersd/diffusion/schedules/zero_terminal_snr.hpp>
 #include <hypersd/diffusion/sde.hpp>
 #include <hypersd/diffusion/solver.hpp>
 #include <hypersd/diffusion/solvers/ddim.hpp>
 #include <hypersd/diffusion/solvers/ddim_ode.hpp>
 #include <hypersd/diffusion/solvers/dpmpp_2m.hpp>
+#include <hypersd/diffusion/solvers/dpmpp_3m.hpp>
 #include <hypersd/diffusion/solvers/euler.hpp>
 #include <hypersd/diffusion/solvers/euler_ancestral.hpp>
 #include <hypersd/diffusion/solvers/heun.hpp>
@@ -38,4 +54,3 @@
 #include <hypersd/diffusion/solvers/tcd.hpp>
 #include <hypersd/diffusion/step.hpp>
 #include <hypersd/diffusion/timesteps.hpp>
-#include <hypersd/diffusion/zero_terminal_snr.hpp>

@@ -35,7 +35,6 @@
 #include <hypersd/distill/objectives/sds.hpp>
 #include <hypersd/distill/objectives/tscd.hpp>
 #include <hypersd/distill/one_step.hpp>
-#include <hypersd/distill/require_signal.hpp>
 #include <hypersd/distill/segments.hpp>
 #include <hypersd/distill/stage.hpp>
 #include <hypersd/distill/sum.hpp>

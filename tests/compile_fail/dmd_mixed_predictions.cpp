@@ -5,4 +5,4 @@ using namespace hypersd;
 struct Fake {
   using prediction = diffusion::Velocity;
 };
-template struct distill::Dmd<Fake, diffusion::Epsilon>;
+template struct distill::Dmd<Fake, diffusion::Discrete<>>;

@@ -9,6 +9,6 @@ struct Net {
   Tensor<float> operator()(const Tensor<float>& x, const Tensor<float>&, const Unconditional&) const { return x; }
 };
 int main() {
-  const Sampler<Lcm, ScaledLinear, Epsilon, EmbeddedGuidance> sampler;
+  const Sampler<Lcm, StableDiffusion, EmbeddedGuidance> sampler;
   sampler(Net{}, Tensor<float>::zeros(Shape{1, 2}), Unconditional{}, 4);
 }

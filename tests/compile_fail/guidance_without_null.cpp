@@ -9,6 +9,6 @@ struct Net {
   Tensor<float> operator()(const Tensor<float>& x, const Tensor<float>&, const Tensor<float>&) const { return x; }
 };
 int main() {
-  const Sampler<Ddim, ScaledLinear, Epsilon, ClassifierFree> sampler;
+  const Sampler<Ddim, StableDiffusion, ClassifierFree> sampler;
   sampler(Net{}, Tensor<float>::zeros(Shape{1, 2}), Tensor<float>::zeros(Shape{1}), 4);
 }

@@ -2,4 +2,4 @@
 // EXPECT: Lightning's one-step mode predicts clean data: use the X0 prediction
 #include <hypersd/distill/objectives/lightning.hpp>
 using namespace hypersd;
-template struct distill::Lightning<int, diffusion::Epsilon, distill::OneStepX0>;
+template struct distill::Lightning<int, diffusion::Discrete<>, distill::OneStepX0>;

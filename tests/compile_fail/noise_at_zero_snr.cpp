@@ -3,4 +3,4 @@
 #include <hypersd/diffusion.hpp>
 
 using namespace hypersd::diffusion;
-int main() { Sampler<Ddim, ZeroTerminalSnr<ScaledLinear>, Epsilon> sampler; }
+int main() { Sampler<Ddim, Process<ZeroTerminalSnr<ScaledLinear>, Epsilon>> sampler; }

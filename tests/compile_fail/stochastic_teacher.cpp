@@ -3,4 +3,4 @@
 #include <hypersd/diffusion/solvers/tcd.hpp>
 #include <hypersd/distill/consistency.hpp>
 using namespace hypersd;
-template struct distill::Consistency<distill::Anywhere, diffusion::Epsilon, distill::Mse, diffusion::Tcd>;
+template struct distill::Consistency<distill::Anywhere, diffusion::Discrete<>, distill::Mse, diffusion::Tcd>;

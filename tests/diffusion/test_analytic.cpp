@@ -25,7 +25,7 @@ template <class S>
 double flow_error(int steps) {
   const AnalyticDenoiser<> teacher(table, three());
   const auto noise = numbers::normal<double>(Shape{64, 2}, "mixture");
-  const Sampler<S, ScaledLinear, Epsilon> sampler({.eta = 0});
+  const Sampler<S, StableDiffusion> sampler({.eta = 0});
   const auto got = sampler(teacher, noise, Unconditional{}, steps);
   const VpSde sde(table);
   auto score = [&](const std::vector<double>& x, Level l, std::vector<double>& out) {
@@ -80,7 +80,7 @@ TEST_CASE("the density is that of the noised samples") {
 TEST_CASE("the clean end has no noise, and a class conditions on its components only") {
   std::vector<double> x0(2), eps(2), alone(2);
   const std::vector<double> x{0.2, 0.4};
-  three().eps(x, table.level(kOrigin), eps);
+  three().eps(x, table.level(-1), eps);
   CHECK(eps == std::vector<double>{0, 0});
   three().x0(x, table.level(499), x0, 0);
   Mixture({{1, {1.5, 0}, 0.2, 0}}).x0(x, table.level(499), alone);
@@ -109,7 +109,7 @@ TEST_CASE("Bayes: the class conditions average to the whole, weighted by their p
 
 TEST_CASE("unit Gaussian data: one DDIM step is the cosine of the angle, and chains are the known products") {
   const AnalyticDenoiser<> net = gaussian(1);
-  const Sampler<Ddim, ScaledLinear, Epsilon> sampler;
+  const Sampler<Ddim, StableDiffusion> sampler;
   const auto one = Tensor<double>::ones(Shape{1, 1});
   const std::pair<int, double> known[] = {{1, 0.0973226436}, {4, 0.7202211704}, {8, 0.8490598819}, {40, 0.9664056630}};
   for (const auto& [steps, value] : known)
@@ -119,10 +119,11 @@ TEST_CASE("unit Gaussian data: one DDIM step is the cosine of the angle, and cha
 TEST_CASE("all prediction types sample alike") {
   const auto noise = numbers::normal<double>(Shape{16, 2}, "noise");
   const auto eps =
-      Sampler<Ddim, ScaledLinear, Epsilon>{}(AnalyticDenoiser<Epsilon>(table, three()), noise, Unconditional{}, 8);
-  const auto v =
-      Sampler<Ddim, ScaledLinear, Velocity>{}(AnalyticDenoiser<Velocity>(table, three()), noise, Unconditional{}, 8);
-  const auto x0 = Sampler<Ddim, ScaledLinear, X0>{}(AnalyticDenoiser<X0>(table, three()), noise, Unconditional{}, 8);
+      Sampler<Ddim, StableDiffusion>{}(AnalyticDenoiser<Discrete<>>(table, three()), noise, Unconditional{}, 8);
+  const auto v = Sampler<Ddim, Process<ScaledLinear, Velocity>>{}(AnalyticDenoiser<Discrete<Velocity>>(table, three()),
+                                                                  noise, Unconditional{}, 8);
+  const auto x0 = Sampler<Ddim, Process<ScaledLinear, X0>>{}(AnalyticDenoiser<Discrete<X0>>(table, three()), noise,
+                                                             Unconditional{}, 8);
   CHECK(numbers::distance(eps, v) < 1e-11);
   CHECK(numbers::distance(eps, x0) < 1e-11);
 }

@@ -26,13 +26,13 @@ const Mixture three({{0.5, {-1.5}, 0.2, 0}, {0.2, {0.3}, 0.5, 0}, {0.3, {2}, 0.0
 /// Data of independent elements as `AnalyticDenoiser` sees it: each element a sample of one dimension.
 template <Prediction P>
 Tensor<double> reference(const Mixture& mixture, const Tensor<double>& x, int time) {
-  const AnalyticDenoiser<P> net(table, mixture);
+  const AnalyticDenoiser<Discrete<P>> net(table, mixture);
   return net(x.reshape({x.size(), 1}), Tensor<double>::full({x.size()}, time), Unconditional{}).reshape(x.shape());
 }
 
 template <Prediction P>
 void check_prediction(const Mixture& mixture) {
-  const IndependentDenoiser<P> net(table, mixture);
+  const IndependentDenoiser<Discrete<P>> net(table, mixture);
   const auto x = numbers::normal<double>({3, 40}, "x");
   for (const int time : {0, 250, 999}) {
     const auto expected = reference<P>(mixture, x, time);
@@ -54,10 +54,11 @@ struct Hidden {
 
 template <class S, Prediction P, class T>
 double difference(const Mixture& mixture, typename S::Options options, std::uint64_t seed) {
-  const IndependentDenoiser<P> net(table, mixture);
-  static_assert(ElementwiseDenoiser<IndependentDenoiser<P>, T> && !ElementwiseDenoiser<Hidden<decltype(net)>, T>);
+  const IndependentDenoiser<Discrete<P>> net(table, mixture);
+  static_assert(ElementwiseDenoiser<IndependentDenoiser<Discrete<P>>, T> &&
+                !ElementwiseDenoiser<Hidden<decltype(net)>, T>);
   const auto noise = numbers::normal<T>({3, 700}, "noise");
-  const Sampler<S, ScaledLinear, P> sampler(options);
+  const Sampler<S, Process<ScaledLinear, P>> sampler(options);
   SampleOptions o;
   o.seed = seed;
   o.first_sample = 2;

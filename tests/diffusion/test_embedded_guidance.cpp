@@ -45,7 +45,7 @@ struct Fixed {
 };
 
 template <class S>
-using Embedded = Sampler<S, ScaledLinear, Epsilon, EmbeddedGuidance>;
+using Embedded = Sampler<S, StableDiffusion, EmbeddedGuidance>;
 
 const Batch noise = numbers::normal<double>(Shape{3, 8}, "noise");
 
@@ -76,7 +76,7 @@ TEST_CASE_TEMPLATE("the student gets scale - 1", S, Lcm, DpmPp2M) {
   const Student student;
   const auto x = Embedded<S>({}, {}, {.scale = 4})(student, noise, Unconditional{}, 3);
   CHECK(student.seen == std::vector<std::vector<double>>(3, {3, 3, 3}));
-  const Sampler<S, ScaledLinear, Epsilon> plain;
+  const Sampler<S, StableDiffusion> plain;
   CHECK(numbers::distance(x, plain(Fixed{3}, noise, Unconditional{}, 3)) < 1e-12);
   CHECK(numbers::distance(x, Embedded<S>({}, {}, {4})(VariableStudent{}, noise, Unconditional{}, 3)) < 1e-12);
 }
@@ -86,7 +86,7 @@ TEST_CASE("every sample may have its own scale, and scales of at most 1 mean non
   const SampleOptions options{.seed = 5, .guidance = {0, 1, 2.5}};
   const auto x = Embedded<Lcm>()(student, noise, Unconditional{}, 2, options);
   CHECK(student.seen == std::vector<std::vector<double>>(2, {0, 0, 1.5}));
-  const Sampler<Lcm, ScaledLinear, Epsilon> plain;
+  const Sampler<Lcm, StableDiffusion> plain;
   const auto last = plain(Fixed{1.5}, noise.slice(2, 3), Unconditional{}, 2, {.seed = 5, .first_sample = 2});
   CHECK(numbers::distance(x.slice(2, 3), last) < 1e-12);
   CHECK(EmbeddedGuidance{}.options.scale == 7.5);
@@ -114,7 +114,7 @@ TEST_CASE("a UNet with time_cond_proj_dim is such a student") {
   const auto x = numbers::normal<double>(Shape{2, 4, 4, 4}, "x");
   const nn::UnetCondition<double> condition{Var<double>(numbers::normal<double>(Shape{2, 3, 4}, "tokens")), {}};
   const SampleOptions options{.seed = 2, .guidance = {1, 6}};
-  const Sampler<Lcm, ScaledLinear, Epsilon> plain;
+  const Sampler<Lcm, StableDiffusion> plain;
   const auto without = plain(net, x, condition, 2, {.seed = 2});
   CHECK(Embedded<Lcm>()(net, x, condition, 2, options).to_vector() == without.to_vector());  // before any training
   auto& weight = net.encoder.time_embedding.cond_proj->weight;
@@ -122,7 +122,7 @@ TEST_CASE("a UNet with time_cond_proj_dim is such a student") {
   const auto with = Embedded<Lcm>()(net, x, condition, 2, options);
   CHECK(numbers::distance(with.slice(0, 1), without.slice(0, 1)) > 1e-6);  // w = 0 has features too
   CHECK(numbers::distance(with.slice(1, 2), without.slice(1, 2)) > 1e-6);
-  const Sampler<DpmPp2M, ScaledLinear, Epsilon, EmbeddedGuidance> other;
+  const Sampler<DpmPp2M, StableDiffusion, EmbeddedGuidance> other;
   CHECK(other(net, x, condition, 2, options).shape() == x.shape());
 }
 

@@ -42,20 +42,20 @@ Moments moments(const Tensor<float>& z) {
 TEST_CASE("every sample is noised to its own time") {
   const auto x0 = numbers::normal<double>(Shape{3, 2, 2, 4}, "x0"), eps = numbers::normal<double>(x0.shape(), "eps");
   const Times t{0, 499, 999};
-  const auto x = add_noise(table, x0, eps, t);
+  const auto x = add_noise(Discrete<>(table), x0, eps, t);
   // Published values of the table.
   const double alpha[] = {0.99957491, 0.52694369, 0.06826491}, sigma[] = {0.02915476, 0.84990020, 0.99766723};
   for (std::int64_t i = 0; i < x.size(); ++i) {
     const auto b = i / 16;
     CHECK(x[i] == doctest::Approx(alpha[b] * x0[i] + sigma[b] * eps[i]).epsilon(1e-7));
   }
-  CHECK(numbers::distance(add_noise(table, x0, eps, Times(3, kOrigin)), x0) == 0);
+  CHECK(numbers::distance(add_noise(Discrete<>(table), x0, eps, Times(3, -1)), x0) == 0);
 }
 
 TEST_CASE("the training target is what gives back data and noise") {
   const auto x0 = numbers::normal<double>(Shape{2, 8}, "x0"), eps = numbers::normal<double>(x0.shape(), "eps");
   const Times t{24, 749};
-  const auto x = add_noise(table, x0, eps, t);
+  const auto x = add_noise(Discrete<>(table), x0, eps, t);
   auto check = [&](auto prediction) {
     const auto target = training_target(table, prediction, x0, eps, t);
     CHECK(numbers::distance(x0_of(table, prediction, x, target, t), x0) < 1e-12);
@@ -67,7 +67,7 @@ TEST_CASE("the training target is what gives back data and noise") {
 }
 
 TEST_CASE("uniform times hit the whole table evenly") {
-  const Times t = uniform_times(table, 100000, stream(0, "t"));
+  const Times t = uniform_times(Discrete<>(table), 100000, stream(0, "t"));
   std::vector<int> tenths(10);
   for (const int v : t) {
     REQUIRE(v >= 0);
@@ -93,11 +93,11 @@ TEST_CASE("a noise offset of 0 changes no bit, and 0.1 adds its variance to what
 
 TEST_CASE("shapes, times and offsets that do not fit are named") {
   const Tensor<float> x0(Shape{2, 4});
-  CHECK_THROWS_WITH_AS(add_noise(table, x0, Tensor<float>(Shape{2, 5}), Times{1, 2}), doctest::Contains("[2, 5]"),
-                       ShapeError);
-  CHECK_THROWS_AS(add_noise(table, x0, x0, Times{1}), ShapeError);
-  CHECK_THROWS_WITH_AS(add_noise(table, x0, x0, Times{1, 1000}), doctest::Contains("1000"), OptionError);
-  CHECK_THROWS_WITH_AS(training_target(table, Epsilon{}, x0, x0, Times{1, -2}), doctest::Contains("-2"), OptionError);
+  CHECK_THROWS_WITH_AS(add_noise(Discrete<>(table), x0, Tensor<float>(Shape{2, 5}), Times{1, 2}),
+                       doctest::Contains("[2, 5]"), ShapeError);
+  CHECK_THROWS_AS(add_noise(Discrete<>(table), x0, x0, Times{1}), ShapeError);
+  CHECK_THROWS_WITH_AS(add_noise(Discrete<>(table), x0, x0, Times{1, 1000}), doctest::Contains("1000"), OptionError);
+  CHECK_THROWS_WITH_AS(training_target(Discrete<>(table), x0, x0, Times{1, -2}), doctest::Contains("-2"), OptionError);
   CHECK_THROWS_WITH_AS(offset_noise<float>(x0.shape(), -0.1, {}, {}), doctest::Contains("-0.1"), OptionError);
   CHECK_THROWS_AS(offset_noise<float>(Shape{4}, 0.1, {}, {}), ShapeError);
 }

@@ -65,29 +65,28 @@ void check_replays(const S& sampler, const C& first, const C& second, const Step
 }  // namespace
 
 TEST_CASE("replayed runs of any solver are the sampler's") {
-  check_replays(Sampler<Tcd, ScaledLinear, Epsilon>({.eta = 0.4}), condition, other, 4);
-  check_replays(Sampler<Ddim, ScaledLinear, Velocity>{}, condition, other, {999, 500, 20});
-  check_replays(Sampler<DpmPp2M, ScaledLinear, Epsilon>{}, condition, other, 5);
-  check_replays(Sampler<Heun, ScaledLinear, X0>{}, condition, other, 3);
+  check_replays(Sampler<Tcd, StableDiffusion>({.eta = 0.4}), condition, other, 4);
+  check_replays(Sampler<Ddim, Process<ScaledLinear, Velocity>>{}, condition, other, {999, 500, 20});
+  check_replays(Sampler<DpmPp2M, StableDiffusion>{}, condition, other, 5);
+  check_replays(Sampler<Heun, Process<ScaledLinear, X0>>{}, condition, other, 3);
 }
 
 TEST_CASE("replayed runs with guidance are the sampler's") {
   const GuidedCondition both{condition, null}, both_others{other, null};
-  check_replays(Sampler<Tcd, ScaledLinear, Epsilon, ClassifierFree>({.eta = 0.4}, {}, {.scale = 3}), both, both_others,
-                4);
-  check_replays(Sampler<DpmPp2M, ScaledLinear, Epsilon, ClassifierFree>({}, {}, {.scale = 3, .rescale = 0.7}), both,
+  check_replays(Sampler<Tcd, StableDiffusion, ClassifierFree>({.eta = 0.4}, {}, {.scale = 3}), both, both_others, 4);
+  check_replays(Sampler<DpmPp2M, StableDiffusion, ClassifierFree>({}, {}, {.scale = 3, .rescale = 0.7}), both,
                 both_others, 4);
   SampleOptions options;
   options.guidance = {1, 5, 7.5};
-  check_replays(Sampler<Ddim, ScaledLinear, Epsilon, ClassifierFree>({}, {}, {.rescale = 0.5}), both, both_others, 4,
+  check_replays(Sampler<Ddim, StableDiffusion, ClassifierFree>({}, {}, {.rescale = 0.5}), both, both_others, 4,
                 options);
-  check_replays(Sampler<Ddim, ScaledLinear, Epsilon, EmbeddedGuidance>({}, {}, {.scale = 2.5}), condition, other, 4);
+  check_replays(Sampler<Ddim, StableDiffusion, EmbeddedGuidance>({}, {}, {.scale = 2.5}), condition, other, 4);
 }
 
 TEST_CASE("the seed of a replay matters to stochastic solvers") {
   const auto noise = numbers::normal<float>(shape, "a");
   const Net net;
-  const GraphSampler recorded(Sampler<Tcd, ScaledLinear, Epsilon>({.eta = 0.4}), net, noise, condition, 4);
+  const GraphSampler recorded(Sampler<Tcd, StableDiffusion>({.eta = 0.4}), net, noise, condition, 4);
   CHECK(recorded(noise, condition, 1).to_vector() != recorded(noise, condition, 2).to_vector());
   CHECK(recorded(noise, condition, 1).to_vector() == recorded(noise, condition, 1).to_vector());
 }
@@ -95,7 +94,7 @@ TEST_CASE("the seed of a replay matters to stochastic solvers") {
 TEST_CASE("other shapes and options than a recorded run has are refused") {
   const auto noise = numbers::normal<float>(shape, "a");
   const Net net;
-  const Sampler<Ddim, ScaledLinear, Epsilon> sampler;
+  const Sampler<Ddim, StableDiffusion> sampler;
   const GraphSampler recorded(sampler, net, noise, condition, 2);
   CHECK_THROWS_WITH_AS(recorded(noise.slice(0, 2), condition), doctest::Contains("[2, 5, 7]"), ShapeError);
   CHECK_THROWS_WITH_AS(recorded(noise, condition.slice(0, 2)), doctest::Contains("[2]"), ShapeError);

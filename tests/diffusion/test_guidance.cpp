@@ -178,8 +178,8 @@ TEST_CASE("guidance commutes with conversion between prediction types") {
   const Times times{999, 499, 24};
   const std::vector<double> scales{7.5, 3, 1.25};
   const auto c = conditional(), u = unconditional();
-  const auto as_v = [&](const Batch& e) { return convert(table, Epsilon{}, Velocity{}, x, e, times); };
-  const auto as_x0 = [&](const Batch& e) { return convert(table, Epsilon{}, X0{}, x, e, times); };
+  const auto as_v = [&](const Batch& e) { return convert(Discrete<>(table), Velocity{}, x, e, times); };
+  const auto as_x0 = [&](const Batch& e) { return convert(Discrete<>(table), X0{}, x, e, times); };
   const auto e = predict_guided(Linear{}, x, t, condition, scales);
   CHECK(distance(as_v(e), guided(as_v(c), as_v(u), scales)) < 1e-10);
   CHECK(distance(as_x0(e), guided(as_x0(c), as_x0(u), scales)) < 1e-10);

@@ -40,8 +40,8 @@ struct NullNet : Net {
   [[nodiscard]] Batch null_condition(const Batch& c) const { return Batch::full(c.shape(), -0.5); }
 };
 
-using Plain = Sampler<Ddim, ScaledLinear, Epsilon>;
-using Guided = Sampler<Ddim, ScaledLinear, Epsilon, ClassifierFree>;
+using Plain = Sampler<Ddim, StableDiffusion>;
+using Guided = Sampler<Ddim, StableDiffusion, ClassifierFree>;
 
 const Batch noise = numbers::normal<double>(Shape{3, 8}, "noise");
 const GuidedCondition<Batch> condition{Batch::from(Shape{3}, {1, 2, 0.5}), Batch::full(Shape{3}, -0.5)};
@@ -137,7 +137,7 @@ TEST_CASE("without a guidance policy a guided condition counts as its condition"
 }
 
 TEST_CASE("a guided batch drawn in parts gives the same numbers") {
-  const Sampler<Tcd, ScaledLinear, Epsilon, ClassifierFree> sampler({.eta = 0.8}, {}, {.rescale = 0.5});
+  const Sampler<Tcd, StableDiffusion, ClassifierFree> sampler({.eta = 0.8}, {}, {.rescale = 0.5});
   const std::vector<double> scales{2, 1.5, 6};
   const auto whole = sampler(Net{}, noise, condition, 4, {.seed = 9, .guidance = scales});
   for (std::int64_t b = 0; b < 3; ++b) {

@@ -3,7 +3,7 @@
 
 #include <hypersd/diffusion/schedules/linear.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
-#include <hypersd/diffusion/zero_terminal_snr.hpp>
+#include <hypersd/diffusion/schedules/zero_terminal_snr.hpp>
 
 #include "numbers.hpp"
 
@@ -59,8 +59,8 @@ TEST_CASE("one jump has its known coefficients and is a rotation") {
     CAPTURE(r.t);
     CAPTURE(r.s);
     const double turn = angle(r.t) - angle(r.s);
-    const Form e = jump_form<Epsilon>(table, r.t, r.s), d = jump_form<X0>(table, r.t, r.s);
-    const Form v = jump_form<Velocity>(table, r.t, r.s);
+    const Form e = Discrete<>(table).jump(r.t, r.s), d = Discrete<X0>(table).jump(r.t, r.s);
+    const Form v = Discrete<Velocity>(table).jump(r.t, r.s);
     CHECK(std::abs(e.prediction - r.eps) < 2e-8);
     CHECK(std::abs(d.prediction - r.x0) < 2e-8);
     CHECK(std::abs(e.prediction + std::sin(turn) / table.alpha(r.t)) < 1e-12);
@@ -68,47 +68,47 @@ TEST_CASE("one jump has its known coefficients and is a rotation") {
     CHECK(std::abs(v.x - std::cos(turn)) < 1e-12);
     CHECK(std::abs(v.prediction + std::sin(turn)) < 1e-12);
   }
-  const Form f = jump_form<Epsilon>(table, 999, 499);
+  const Form f = Discrete<>(table).jump(999, 499);
   CHECK(std::abs(f.x + 0.5 * f.prediction - 4.2935034605) < 1e-9);
 }
 
 TEST_CASE_TEMPLATE("a jump from a time to itself changes no bit", P, Epsilon, Velocity, X0) {
   const auto x = numbers::normal<float>(Shape{4, 5}, "x"), f = numbers::normal<float>(x.shape(), "f");
-  const Times t{0, 499, 999, kOrigin};
-  CHECK(jump(table, P{}, x, f, t, t).to_vector() == x.to_vector());
+  const Times t{0, 499, 999, -1};
+  CHECK(jump(Discrete<P>(table), x, f, t, t).to_vector() == x.to_vector());
   // Even where the prediction says nothing.
   const NoiseTable zero = noise_table<ZeroTerminalSnr<>>();
-  CHECK(jump(zero, P{}, x, f, Times(4, 999), Times(4, 999)).to_vector() == x.to_vector());
+  CHECK(jump(Discrete<P>(zero), x, f, Times(4, 999), Times(4, 999)).to_vector() == x.to_vector());
 }
 
 TEST_CASE_TEMPLATE("a jump to the origin is the data that the prediction stands for", P, Epsilon, Velocity, X0) {
   const Exact<P> e(Shape{3, 2, 2, 4});
   const Times t{0, 624, 999};
   const auto x = e.x(t), f = e.prediction(t);
-  CHECK(distance(jump(table, P{}, x, f, t, Times(3, kOrigin)), e.x0) < 1e-12);
-  CHECK(distance(x0_of(table, P{}, x, f, t), e.x0) < 1e-12);
-  CHECK(distance(eps_of(table, P{}, x, f, t), e.eps) < 1e-12);
+  CHECK(distance(jump(Discrete<P>(table), x, f, t, Times(3, -1)), e.x0) < 1e-12);
+  CHECK(distance(x0_of(Discrete<P>(table), x, f, t), e.x0) < 1e-12);
+  CHECK(distance(eps_of(Discrete<P>(table), x, f, t), e.eps) < 1e-12);
 }
 
 TEST_CASE_TEMPLATE("jumps along an exact trajectory compose, each sample at its own times", P, Epsilon, Velocity, X0) {
   const Exact<P> e(Shape{4, 3});
-  const Times t{999, 999, 874, 24}, s{499, 998, 873, 0}, u{0, 249, kOrigin, kOrigin};
-  const auto at_s = jump(table, P{}, e.x(t), e.prediction(t), t, s);
+  const Times t{999, 999, 874, 24}, s{499, 998, 873, 0}, u{0, 249, -1, -1};
+  const auto at_s = jump(Discrete<P>(table), e.x(t), e.prediction(t), t, s);
   CHECK(distance(at_s, e.x(s)) < 1e-12);
-  const auto at_u = jump(table, P{}, at_s, e.prediction(s), s, u);
+  const auto at_u = jump(Discrete<P>(table), at_s, e.prediction(s), s, u);
   CHECK(distance(at_u, e.x(u)) < 1e-12);
-  CHECK(distance(at_u, jump(table, P{}, e.x(t), e.prediction(t), t, u)) < 1e-12);
+  CHECK(distance(at_u, jump(Discrete<P>(table), e.x(t), e.prediction(t), t, u)) < 1e-12);
   // And back up again.
-  CHECK(distance(jump(table, P{}, at_s, e.prediction(s), s, t), e.x(t)) < 1e-12);
+  CHECK(distance(jump(Discrete<P>(table), at_s, e.prediction(s), s, t), e.x(t)) < 1e-12);
 }
 
 TEST_CASE("a batch is its samples jumped one by one") {
   const auto x = numbers::normal<float>(Shape{3, 5}, "x"), f = numbers::normal<float>(x.shape(), "f");
   const Times t{999, 499, 24}, s{874, 0, 24};
-  const auto all = jump(table, Velocity{}, x, f, t, s);
+  const auto all = jump(Discrete<Velocity>(table), x, f, t, s);
   for (std::size_t b = 0; b < 3; ++b) {
     const auto i = static_cast<std::int64_t>(b);
-    const auto one = jump(table, Velocity{}, x.slice(i, i + 1), f.slice(i, i + 1), Times{t[b]}, Times{s[b]});
+    const auto one = jump(Discrete<Velocity>(table), x.slice(i, i + 1), f.slice(i, i + 1), Times{t[b]}, Times{s[b]});
     CHECK(one.to_vector() == all.slice(i, i + 1).to_vector());
   }
 }
@@ -117,10 +117,10 @@ TEST_CASE_TEMPLATE("converting a batch equals the target of the other type", P, 
   const Exact<P> e(Shape{2, 6});
   const Times t{124, 999};
   const auto x = e.x(t), f = e.prediction(t);
-  CHECK(distance(convert(table, P{}, Epsilon{}, x, f, t), e.eps) < 1e-12);
-  CHECK(distance(convert(table, P{}, X0{}, x, f, t), e.x0) < 1e-12);
-  CHECK(distance(convert(table, P{}, Velocity{}, x, f, t), e.mix(t, Velocity::target)) < 1e-12);
-  CHECK(convert(table, P{}, P{}, x, f, t).to_vector() == f.to_vector());
+  CHECK(distance(convert(Discrete<P>(table), Epsilon{}, x, f, t), e.eps) < 1e-12);
+  CHECK(distance(convert(Discrete<P>(table), X0{}, x, f, t), e.x0) < 1e-12);
+  CHECK(distance(convert(Discrete<P>(table), Velocity{}, x, f, t), e.mix(t, Velocity::target)) < 1e-12);
+  CHECK(convert(Discrete<P>(table), P{}, x, f, t).to_vector() == f.to_vector());
 }
 
 TEST_CASE("on variables jump, x0 and eps have the tensors' values and the coefficients as gradients") {
@@ -140,25 +140,25 @@ TEST_CASE("on variables jump, x0 and eps have the tensors' values and the coeffi
   };
   const auto alpha = [&](const Times& of, std::size_t b) { return table.alpha(of[b]); };
   const auto sigma = [&](const Times& of, std::size_t b) { return table.sigma(of[b]); };
-  check([&](auto&& a, auto&& b) { return jump(table, Epsilon{}, a, b, t, s); },
+  check([&](auto&& a, auto&& b) { return jump(Discrete<>(table), a, b, t, s); },
         [&](std::size_t b) { return alpha(s, b) / alpha(t, b); },
         [&](std::size_t b) { return sigma(s, b) - alpha(s, b) / alpha(t, b) * sigma(t, b); });
-  check([&](auto&& a, auto&& b) { return x0_of(table, Velocity{}, a, b, t); },
+  check([&](auto&& a, auto&& b) { return x0_of(Discrete<Velocity>(table), a, b, t); },
         [&](std::size_t b) { return alpha(t, b); }, [&](std::size_t b) { return -sigma(t, b); });
-  check([&](auto&& a, auto&& b) { return eps_of(table, X0{}, a, b, t); },
+  check([&](auto&& a, auto&& b) { return eps_of(Discrete<X0>(table), a, b, t); },
         [&](std::size_t b) { return 1 / sigma(t, b); }, [&](std::size_t b) { return -alpha(t, b) / sigma(t, b); });
-  check([&](auto&& a, auto&& b) { return convert(table, X0{}, Velocity{}, a, b, t); },
+  check([&](auto&& a, auto&& b) { return convert(Discrete<X0>(table), Velocity{}, a, b, t); },
         [&](std::size_t b) { return alpha(t, b) / sigma(t, b); }, [&](std::size_t b) { return -1 / sigma(t, b); });
 }
 
 TEST_CASE("re-noising turns the marginal at s into the marginal at t") {
   for (const NoiseTable& levels : {noise_table<ScaledLinear>(), noise_table<Linear>()})
-    for (const int s : {kOrigin, 0, 1, 249, 531, 998})
+    for (const int s : {-1, 0, 1, 249, 531, 998})
       for (const int t : {0, 1, 2, 250, 759, 999}) {
         if (t < s) continue;
         CAPTURE(s);
         CAPTURE(t);
-        const StepCoefficients c = renoise(levels, s, t);
+        const StepCoefficients c = Discrete<>(levels).renoise(s, t);
         const Level from = levels.level(s), to = levels.level(t);
         CHECK(c.prediction == 0);
         CHECK(std::abs(c.x * from.alpha - to.alpha) < 1e-14);
@@ -169,39 +169,41 @@ TEST_CASE("re-noising turns the marginal at s into the marginal at t") {
         }
       }
   // Worked out in Python.
-  const StepCoefficients c = renoise(table, 531, 759);
+  const StepCoefficients c = Discrete<>(table).renoise(531, 759);
   CHECK(std::abs(c.x * c.x - 0.2206854483) < 1e-9);
   CHECK(std::abs(c.noise - 0.8827879427) < 1e-9);
 }
 
 TEST_CASE("re-noising to the same time does nothing, to zero SNR leaves noise alone, downward is refused") {
-  const StepCoefficients same = renoise(table, 499, 499);
+  const StepCoefficients same = Discrete<>(table).renoise(499, 499);
   CHECK(same.x == 1);
   CHECK(same.noise == 0);
   const StepCoefficients pure = renoise(noise_table<ZeroTerminalSnr<>>(), 499, 999);
   CHECK(pure.x == 0);
   CHECK(pure.noise == 1);
-  CHECK_THROWS_WITH_AS(renoise(table, 500, 499), doctest::Contains("from time 500 down to 499"), OptionError);
-  CHECK_THROWS_WITH_AS(renoise(table, 500, 1000), doctest::Contains("1000"), OptionError);
+  CHECK_THROWS_WITH_AS(Discrete<>(table).renoise(500, 499), doctest::Contains("from time 500 down to 499"),
+                       OptionError);
+  CHECK_THROWS_WITH_AS(Discrete<>(table).renoise(500, 1000), doctest::Contains("1000"), OptionError);
 }
 
 TEST_CASE("shapes and times that do not fit are named") {
   const Tensor<float> x = Tensor<float>::zeros(Shape{2, 3}), other = Tensor<float>::zeros(Shape{2, 4});
   const Times t{999, 499};
-  CHECK_THROWS_WITH_AS(jump(table, Epsilon{}, x, other, t, t), doctest::Contains("[2, 4]"), ShapeError);
-  CHECK_THROWS_WITH_AS(jump(table, Epsilon{}, x, x, t, Times{1}), doctest::Contains("jump: 1 times"), ShapeError);
-  CHECK_THROWS_WITH_AS(x0_of(table, Epsilon{}, x, x, Times{1, 2, 3}), doctest::Contains("x0_of: 3 times"), ShapeError);
-  CHECK_THROWS_WITH_AS(eps_of(table, X0{}, x, x, Times{}), doctest::Contains("eps_of: 0 times"), ShapeError);
-  CHECK_THROWS_WITH_AS(convert(table, X0{}, Epsilon{}, x, x, Times{1}), doctest::Contains("convert"), ShapeError);
-  CHECK_THROWS_WITH_AS(jump(table, Epsilon{}, x, x, t, Times{0, -2}), doctest::Contains("time -2"), OptionError);
-  CHECK_THROWS_WITH_AS(jump(table, Epsilon{}, x, x, Times{0, 1000}, t), doctest::Contains("time 1000"), OptionError);
+  CHECK_THROWS_WITH_AS(jump(Discrete<>(table), x, other, t, t), doctest::Contains("[2, 4]"), ShapeError);
+  CHECK_THROWS_WITH_AS(jump(Discrete<>(table), x, x, t, Times{1}), doctest::Contains("jump: 1 times"), ShapeError);
+  CHECK_THROWS_WITH_AS(x0_of(Discrete<>(table), x, x, Times{1, 2, 3}), doctest::Contains("x0_of: 3 times"), ShapeError);
+  CHECK_THROWS_WITH_AS(eps_of(Discrete<X0>(table), x, x, Times{}), doctest::Contains("eps_of: 0 times"), ShapeError);
+  CHECK_THROWS_WITH_AS(convert(Discrete<X0>(table), Epsilon{}, x, x, Times{1}), doctest::Contains("convert"),
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(jump(Discrete<>(table), x, x, t, Times{0, -2}), doctest::Contains("time -2"), OptionError);
+  CHECK_THROWS_WITH_AS(jump(Discrete<>(table), x, x, Times{0, 1000}, t), doctest::Contains("time 1000"), OptionError);
   // From a time off the table to itself, too.
-  CHECK_THROWS_AS(jump(table, Epsilon{}, x, x, Times(2, 1000), Times(2, 1000)), OptionError);
+  CHECK_THROWS_AS(jump(Discrete<>(table), x, x, Times(2, 1000), Times(2, 1000)), OptionError);
   const NoiseTable zero = noise_table<ZeroTerminalSnr<>>();
-  CHECK_THROWS_AS(jump(zero, Epsilon{}, x, x, Times(2, 999), Times(2, 0)), NumericError);
-  CHECK_THROWS_AS(jump(table, X0{}, x, x, Times(2, kOrigin), Times(2, 0)), NumericError);
+  CHECK_THROWS_AS(jump(Discrete<>(zero), x, x, Times(2, 999), Times(2, 0)), NumericError);
+  CHECK_THROWS_AS(jump(Discrete<X0>(table), x, x, Times(2, -1), Times(2, 0)), NumericError);
   const auto scalar = Tensor<float>::zeros(Shape{});
-  CHECK_THROWS_AS(jump(table, Epsilon{}, scalar, scalar, Times{1}, Times{0}), ShapeError);
+  CHECK_THROWS_AS(jump(Discrete<>(table), scalar, scalar, Times{1}, Times{0}), ShapeError);
 }
 
 TEST_CASE("times become the numbers that a network takes") {

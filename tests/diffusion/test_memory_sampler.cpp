@@ -3,11 +3,11 @@
 #include <hypersd/diffusion/apply_step.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/diffusion/schedules/zero_terminal_snr.hpp>
 #include <hypersd/diffusion/solvers/dpmpp_2m.hpp>
 #include <hypersd/diffusion/solvers/euler.hpp>
 #include <hypersd/diffusion/solvers/heun.hpp>
 #include <hypersd/diffusion/solvers/lcm.hpp>
-#include <hypersd/diffusion/zero_terminal_snr.hpp>
 
 #include "numbers.hpp"
 
@@ -78,14 +78,14 @@ const GuidedCondition<Batch> condition{Batch::from(Shape{3}, {1, 2, 0.5}), Batch
 }  // namespace
 
 TEST_CASE_TEMPLATE("guidance joins the branches before they are remembered", S, Heun, DpmPp2M, Euler) {
-  const Sampler<S, ScaledLinear, Epsilon, ClassifierFree> guided({}, {}, {.rescale = 0.7});
-  const Sampler<S, ScaledLinear, Epsilon> plain;
+  const Sampler<S, StableDiffusion, ClassifierFree> guided({}, {}, {.rescale = 0.7});
+  const Sampler<S, StableDiffusion> plain;
   const std::vector<double> scales{1, 4, 2.5};
   const auto x = guided(Net{}, noise, condition, {999, 499, 249}, {.guidance = scales});
   const Whole whole{{scales, 0.7}, condition};
   CHECK(numbers::distance(x, plain(whole, noise, Unconditional{}, {999, 499, 249})) < 1e-9);
   // Scales of at most 1 ask for the condition alone.
-  const Sampler<S, ScaledLinear, Epsilon, ClassifierFree> none({}, {}, {.scale = 1, .rescale = 0.7});
+  const Sampler<S, StableDiffusion, ClassifierFree> none({}, {}, {.scale = 1, .rescale = 0.7});
   CHECK(none(Net{}, noise, condition, 4).to_vector() == plain(Net{}, noise, condition.conditional, 4).to_vector());
 }
 
@@ -108,16 +108,16 @@ TEST_CASE("Heun asks twice a step, DPM-Solver++ once, and a step is observed and
     CHECK(noise.to_vector() == before);
     CHECK(x.to_vector() == last);
   };
-  check(Sampler<Heun, ScaledLinear, Epsilon>(), {999, 666, 666, 332, 332});
-  check(Sampler<DpmPp2M, ScaledLinear, Epsilon>(), {999, 666, 332});
-  const auto planned = Sampler<Heun, ScaledLinear, Epsilon>().plan(2);
+  check(Sampler<Heun, StableDiffusion>(), {999, 666, 666, 332, 332});
+  check(Sampler<DpmPp2M, StableDiffusion>(), {999, 666, 332});
+  const auto planned = Sampler<Heun, StableDiffusion>().plan(2);
   CHECK(planned[0].evaluations.size() == 2);
   CHECK(planned[1].evaluations.size() == 2);  // the end is the first level, where a slope is defined
   CHECK(planned[1].evaluations[1].time == 0);
 }
 
 TEST_CASE_TEMPLATE("a batch drawn in parts or by other threads gives the same numbers", S, Heun, DpmPp2M, Lcm) {
-  const Sampler<S, ScaledLinear, Epsilon> sampler;
+  const Sampler<S, StableDiffusion> sampler;
   const auto& c = condition.conditional;
   const auto whole = sampler(Net{}, noise, c, 4, {.seed = 3});
   for (std::int64_t b = 0; b < 3; ++b) {
@@ -148,22 +148,22 @@ TEST_CASE_TEMPLATE("on data that is one point every list of times lands on its l
     return ops::map(ops::Affine<double>{l.alpha / l.sigma, -0.7 / l.sigma}, x);
   };
   for (const Steps& steps : {Steps(1), Steps(4), Steps({800}), Steps({980, 700, 333, 10, 9}), Steps({500, 0})}) {
-    check(Sampler<S, ScaledLinear, X0>(), point, steps);
-    check(Sampler<S, ZeroTerminalSnr<>, Velocity>(), velocity, steps);
+    check(Sampler<S, Process<ScaledLinear, X0>>(), point, steps);
+    check(Sampler<S, Process<ZeroTerminalSnr<>, Velocity>>(), velocity, steps);
   }
 }
 
 TEST_CASE("evaluations of one step have noise of their own") {
   const Net net;
   // The first noise is remembered; x becomes the second less the first.
-  const auto x = Sampler<Noisy, ScaledLinear, Epsilon>()(net, noise, condition.conditional, 1, {.seed = 7});
+  const auto x = Sampler<Noisy, StableDiffusion>()(net, noise, condition.conditional, 1, {.seed = 7});
   double squares = 0;
   for (const double v : x.to_vector()) squares += v * v;
   CHECK(squares > 1);
 }
 
 TEST_CASE("a memory that no step has written is refused") {
-  const Sampler<Forgetful, ScaledLinear, Epsilon> sampler;
+  const Sampler<Forgetful, StableDiffusion> sampler;
   CHECK_THROWS_WITH_AS(sampler(Net{}, noise, condition.conditional, 2),
                        doctest::Contains("forgetful reads a memory that no step has written"), OptionError);
   const Batch out(noise.shape());

@@ -3,8 +3,8 @@
 
 #include <hypersd/diffusion/schedules/linear.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/diffusion/schedules/zero_terminal_snr.hpp>
 #include <hypersd/diffusion/step.hpp>
-#include <hypersd/diffusion/zero_terminal_snr.hpp>
 
 #include <doctest/doctest.h>
 
@@ -77,18 +77,18 @@ TEST_CASE("every conversion is the textbook formula and its round trip is the id
     CAPTURE(t);
     const Level l = table.level(t);
     const double x = 0.7, f = -1.3, a = l.alpha, s = l.sigma;
-    CHECK(near(at(convert_form<Epsilon, X0>(l), x, f), (x - s * f) / a));
-    CHECK(near(at(convert_form<Epsilon, Velocity>(l), x, f), (f - s * x) / a));
-    CHECK(near(at(convert_form<X0, Epsilon>(l), x, f), (x - a * f) / s));
-    CHECK(near(at(convert_form<X0, Velocity>(l), x, f), (a * x - f) / s));
-    CHECK(near(at(convert_form<Velocity, X0>(l), x, f), a * x - s * f));
-    CHECK(near(at(convert_form<Velocity, Epsilon>(l), x, f), s * x + a * f));
+    CHECK(near(at(convert_form(Epsilon{}, X0{}, l), x, f), (x - s * f) / a));
+    CHECK(near(at(convert_form(Epsilon{}, Velocity{}, l), x, f), (f - s * x) / a));
+    CHECK(near(at(convert_form(X0{}, Epsilon{}, l), x, f), (x - a * f) / s));
+    CHECK(near(at(convert_form(X0{}, Velocity{}, l), x, f), (a * x - f) / s));
+    CHECK(near(at(convert_form(Velocity{}, X0{}, l), x, f), a * x - s * f));
+    CHECK(near(at(convert_form(Velocity{}, Epsilon{}, l), x, f), s * x + a * f));
     each([&](auto from) {
       each([&](auto to) {
         using From = decltype(from);
         using To = decltype(to);
-        const double there = at(convert_form<From, To>(l), x, f);
-        CHECK(near(at(convert_form<To, From>(l), x, there), f));
+        const double there = at(convert_form(From{}, To{}, l), x, f);
+        CHECK(near(at(convert_form(To{}, From{}, l), x, there), f));
         if constexpr (std::same_as<From, To>) CHECK(there == f);
       });
     });
@@ -99,8 +99,8 @@ TEST_CASE("an error of the prediction grows by the roots of SNR and SNR + 1") {
   for (const int t : {0, 24, 399, 800, 999}) {
     const Level l = table.level(t);
     const double snr = table.snr(t);
-    CHECK(std::pow(convert_form<X0, Epsilon>(l).prediction, 2) == doctest::Approx(snr).epsilon(1e-10));
-    CHECK(std::pow(convert_form<X0, Velocity>(l).prediction, 2) == doctest::Approx(snr + 1).epsilon(1e-10));
+    CHECK(std::pow(convert_form(X0{}, Epsilon{}, l).prediction, 2) == doctest::Approx(snr).epsilon(1e-10));
+    CHECK(std::pow(convert_form(X0{}, Velocity{}, l).prediction, 2) == doctest::Approx(snr + 1).epsilon(1e-10));
   }
   // sigma / alpha, the gain of a noise prediction's error.
   CHECK(-Epsilon::x0(table.level(999)).prediction == doctest::Approx(14.614641).epsilon(1e-7));
@@ -110,13 +110,13 @@ TEST_CASE("an error of the prediction grows by the roots of SNR and SNR + 1") {
 
 TEST_CASE("a jump with any prediction type lands on the same point") {
   const double x0 = 0.3, eps = -0.8;
-  for (const auto& [t, s] : {std::pair{999, 874}, {999, 499}, {499, 0}, {24, 0}, {24, kOrigin}, {0, 700}}) {
+  for (const auto& [t, s] : {std::pair{999, 874}, {999, 499}, {499, 0}, {24, 0}, {24, -1}, {0, 700}}) {
     const Level from = table.level(t), to = table.level(s);
     const double x = from.alpha * x0 + from.sigma * eps, expected = to.alpha * x0 + to.sigma * eps;
     each([&](auto p) {
       using P = decltype(p);
       const Target w = P::target(from);
-      CHECK(near(at(jump_form<P>(from, to), x, w.x0 * x0 + w.eps * eps), expected));
+      CHECK(near(at(jump_form(P{}, from, to), x, w.x0 * x0 + w.eps * eps), expected));
     });
   }
 }
@@ -124,40 +124,40 @@ TEST_CASE("a jump with any prediction type lands on the same point") {
 TEST_CASE("a prediction type of one's own converts and jumps like the others") {
   const Level l = table.level(499), to = table.level(249);
   const double x = 0.7, eps = -1.3, score = -eps / l.sigma;
-  CHECK(near(at(convert_form<Score, Epsilon>(l), x, score), eps));
-  CHECK(near(at(convert_form<Epsilon, Score>(l), x, eps), score));
-  CHECK(near(at(convert_form<Score, Velocity>(l), x, score), at(convert_form<Epsilon, Velocity>(l), x, eps)));
-  CHECK(near(at(jump_form<Score>(l, to), x, score), at(jump_form<Epsilon>(l, to), x, eps)));
+  CHECK(near(at(convert_form(Score{}, Epsilon{}, l), x, score), eps));
+  CHECK(near(at(convert_form(Epsilon{}, Score{}, l), x, eps), score));
+  CHECK(near(at(convert_form(Score{}, Velocity{}, l), x, score), at(convert_form(Epsilon{}, Velocity{}, l), x, eps)));
+  CHECK(near(at(jump_form(Score{}, l, to), x, score), at(jump_form(Epsilon{}, l, to), x, eps)));
 }
 
 TEST_CASE("at zero SNR a noise prediction gives no data, the others do") {
   const Level end = noise_table<ZeroTerminalSnr<>>().level(999);
   CHECK_THROWS_WITH_AS(Epsilon::x0(end), doctest::Contains("zero terminal SNR"), NumericError);
-  CHECK_THROWS_AS((convert_form<Epsilon, X0>(end)), NumericError);
-  CHECK_THROWS_AS((convert_form<Epsilon, Velocity>(end)), NumericError);
-  CHECK_THROWS_AS(jump_form<Epsilon>(end, table.level(0)), NumericError);
+  CHECK_THROWS_AS((convert_form(Epsilon{}, X0{}, end)), NumericError);
+  CHECK_THROWS_AS((convert_form(Epsilon{}, Velocity{}, end)), NumericError);
+  CHECK_THROWS_AS(jump_form(Epsilon{}, end, table.level(0)), NumericError);
   const double x = 0.7, f = -1.3;
-  CHECK(at(convert_form<Epsilon, Epsilon>(end), x, f) == f);
+  CHECK(at(convert_form(Epsilon{}, Epsilon{}, end), x, f) == f);
   CHECK(at(Velocity::x0(end), x, f) == -f);
   CHECK(at(Velocity::eps(end), x, f) == x);
   CHECK(at(X0::x0(end), x, f) == f);
   CHECK(at(X0::eps(end), x, f) == x);
-  CHECK(at(convert_form<Velocity, X0>(end), x, f) == -f);
+  CHECK(at(convert_form(Velocity{}, X0{}, end), x, f) == -f);
 }
 
 TEST_CASE("at the origin a data prediction gives no noise, the others do") {
-  const Level origin = table.level(kOrigin);
+  const Level origin = table.level(-1);
   CHECK_THROWS_WITH_AS(X0::eps(origin), doctest::Contains("origin"), NumericError);
-  CHECK_THROWS_AS((convert_form<X0, Epsilon>(origin)), NumericError);
-  CHECK_THROWS_AS((convert_form<X0, Velocity>(origin)), NumericError);
+  CHECK_THROWS_AS((convert_form(X0{}, Epsilon{}, origin)), NumericError);
+  CHECK_THROWS_AS((convert_form(X0{}, Velocity{}, origin)), NumericError);
   const double x = 0.7, f = -1.3;
   CHECK(at(Epsilon::x0(origin), x, f) == x);
   CHECK(at(Epsilon::eps(origin), x, f) == f);
   CHECK(at(Velocity::x0(origin), x, f) == x);
   CHECK(at(Velocity::eps(origin), x, f) == f);
-  CHECK(at(convert_form<Velocity, X0>(origin), x, f) == x);
+  CHECK(at(convert_form(Velocity{}, X0{}, origin), x, f) == x);
   // No noise is left there, so none is asked for.
-  CHECK(at(jump_form<X0>(origin, origin), x, f) == f);
+  CHECK(at(jump_form(X0{}, origin, origin), x, f) == f);
 }
 
 TEST_CASE("the names are those of diffusers' prediction types") {

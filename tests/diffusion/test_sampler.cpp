@@ -3,11 +3,11 @@
 
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/diffusion/schedules/zero_terminal_snr.hpp>
 #include <hypersd/diffusion/solvers/ddim.hpp>
 #include <hypersd/diffusion/solvers/euler_ancestral.hpp>
 #include <hypersd/diffusion/solvers/lcm.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
-#include <hypersd/diffusion/zero_terminal_snr.hpp>
 
 #include "numbers.hpp"
 
@@ -51,8 +51,8 @@ struct Wrong {
   }
 };
 
-using DdimSampler = Sampler<Ddim, ScaledLinear, Epsilon>;
-using TcdSampler = Sampler<Tcd, ScaledLinear, Epsilon>;
+using DdimSampler = Sampler<Ddim, StableDiffusion>;
+using TcdSampler = Sampler<Tcd, StableDiffusion>;
 const Unconditional none;
 
 double angle(int t) { return std::atan2(table.sigma(t), table.alpha(t)); }
@@ -79,7 +79,7 @@ TEST_CASE("the variance of a stochastic chain is that of independent noise in ev
   const auto noise = numbers::normal<float>(Shape{64, 1024}, "noise");
   const auto check = [&](const auto& sampler) {
     sampler(UnitGaussian{}, noise, none, 4, {.seed = 5}, [&, expected = 1.0](int, StepTimes t, const auto& x) mutable {
-      const StepCoefficients c = sampler.solver().template step<Epsilon>(table, t);
+      const StepCoefficients c = sampler.solver().step(Discrete<>(table), t);
       expected = std::pow(c.x + c.prediction * table.sigma(t.from), 2) * expected + c.noise * c.noise;
       double sum = 0;
       for (std::int64_t i = 0; i < x.size(); ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
@@ -90,9 +90,9 @@ TEST_CASE("the variance of a stochastic chain is that of independent noise in ev
   check(TcdSampler({.eta = 0.3}));
   check(TcdSampler({.eta = 1}));
   check(DdimSampler({.eta = 1}));
-  check(Sampler<Lcm, ScaledLinear, Epsilon>());
-  check(Sampler<EulerAncestral, ScaledLinear, Epsilon>());
-  check(Sampler<EulerAncestral, ScaledLinear, Epsilon>({.eta = 0.5}));
+  check(Sampler<Lcm, StableDiffusion>());
+  check(Sampler<EulerAncestral, StableDiffusion>());
+  check(Sampler<EulerAncestral, StableDiffusion>({.eta = 0.5}));
 }
 
 TEST_CASE("one step lands on clean data or on the first level") {
@@ -118,17 +118,17 @@ TEST_CASE("a plan asks at the listed times and steps to the next one, the last t
   using Pairs = std::vector<std::pair<int, int>>;
   const DdimSampler sampler({.eta = 0.5});
   CHECK(times_of(sampler.plan(3)) == Pairs{{999, 666}, {666, 332}, {332, 0}});
-  CHECK(times_of(sampler.plan(3, {.end = EndPoint::clean})) == Pairs{{999, 666}, {666, 332}, {332, kOrigin}});
+  CHECK(times_of(sampler.plan(3, {.end = EndPoint::clean})) == Pairs{{999, 666}, {666, 332}, {332, -1}});
   CHECK(times_of(sampler.plan({800})) == Pairs{{800, 0}});
   // diffusers' next time is t - floor(T / n), whatever the list says.
   CHECK(times_of(sampler.plan(3, {.diffusers_prev = true})) == Pairs{{999, 666}, {666, 333}, {332, 0}});
   CHECK(times_of(sampler.plan(6, {.end = EndPoint::clean, .diffusers_prev = true})).back() == std::pair{166, 0});
   CHECK(times_of(sampler.plan(linspace(1000, 4), {.end = EndPoint::clean, .diffusers_prev = true})) ==
-        Pairs{{999, 749}, {666, 416}, {333, 83}, {0, kOrigin}});
+        Pairs{{999, 749}, {666, 416}, {333, 83}, {0, -1}});
   const auto planned = sampler.plan(2);
   CHECK(!planned[0].times.last);
   CHECK(planned[1].times.last);
-  const StepCoefficients c = Ddim{{0.5}}.step<Epsilon>(table, {999, 499});
+  const StepCoefficients c = Ddim{{0.5}}.step(Discrete<>(table), {999, 499});
   REQUIRE(planned[0].evaluations.size() == 1);
   const Evaluation& e = planned[0].evaluations[0];
   CHECK(e.time == 999);
@@ -207,7 +207,7 @@ TEST_CASE("at zero terminal SNR a velocity model starts from pure noise") {
     return ops::map(ops::Affine<double>{l.alpha / l.sigma, -0.7 / l.sigma}, x);
   };
   const auto noise = numbers::normal<double>(Shape{2, 3}, "noise");
-  const Sampler<Ddim, ZeroTerminalSnr<>, Velocity> sampler;
+  const Sampler<Ddim, Process<ZeroTerminalSnr<>, Velocity>> sampler;
   sampler(net, noise, none, 4, {}, [&](int, StepTimes t, const auto& x) {
     for (std::int64_t i = 0; i < 6; ++i)
       CHECK(std::abs(x[i] - zero.alpha(t.to) * 0.7 - zero.sigma(t.to) * noise[i]) < 1e-12);

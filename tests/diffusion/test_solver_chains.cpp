@@ -60,7 +60,7 @@ struct Check {
       const bool last = i + 1 == n;
       const StepTimes times{chain.times[i], last ? time_of(chain.end) : chain.times[i + 1], last};
       const auto at = static_cast<std::int64_t>(i);
-      for (const Evaluation& e : evaluations_of<P>(solver, table, times, previous ? &*previous : nullptr)) {
+      for (const Evaluation& e : evaluations_of(solver, Discrete<P>(table), times, previous ? &*previous : nullptr)) {
         const auto f = oracle(x, Tensor<T>::full(Shape{x.dim(0)}, static_cast<T>(e.time)), Unconditional{});
         const auto z = chain.entry(chain.noise, at);
         Tensor<T> next(x.shape()), remembered(x.shape());
@@ -86,7 +86,7 @@ struct Check {
     const Chain<T> chain(file, name);
     double worst = 0;
     int seen = 0;
-    const Sampler<S, ScaledLinear, P> sampler(options);
+    const Sampler<S, Process<ScaledLinear, P>> sampler(options);
     sampler(oracle, chain.entry(chain.x, 0), Unconditional{}, chain.times, {.end = chain.end},
             [&](int i, StepTimes, const auto& x) {
               worst = std::max(worst, numbers::distance(x, chain.entry(chain.x, i + 1)));

@@ -46,10 +46,10 @@ double error_at_199(int n) {
   Times times;
   for (int i = 0; i <= n; ++i) times.push_back(999 - 800 * i / n);
   double error = -1;
-  Sampler<S, ScaledLinear, P>()(AnalyticDenoiser<P>(table, mixture), noise, Unconditional{}, times, {},
-                                [&](int i, StepTimes, const auto& x) {
-                                  if (i + 1 == n) error = numbers::distance(x, exact);
-                                });
+  Sampler<S, Process<ScaledLinear, P>>()(AnalyticDenoiser<Discrete<P>>(table, mixture), noise, Unconditional{}, times,
+                                         {}, [&](int i, StepTimes, const auto& x) {
+                                           if (i + 1 == n) error = numbers::distance(x, exact);
+                                         });
   return error;
 }
 
@@ -80,7 +80,7 @@ struct Karras {
 /// follows, so that none of those measured is the last.
 template <class S>
 double karras_error(int n) {
-  const Sampler<S, Karras, Epsilon> sampler({}, {n});
+  const Sampler<S, Process<Karras, Epsilon>> sampler({}, {n});
   const NoiseTable& levels = sampler.table();
   Times times;
   for (int t = n + 1; t >= 1; --t) times.push_back(t);
@@ -134,8 +134,8 @@ TEST_CASE("Euler draws what DDIM draws") {
   const AnalyticDenoiser<> net(table, mixture);
   for (const Steps& steps : {Steps(1), Steps(4), Steps(50), Steps({800}), Steps({980, 700, 333, 10})})
     for (const EndPoint end : {EndPoint::first_entry, EndPoint::clean}) {
-      const auto a = Sampler<Euler, ScaledLinear, Epsilon>()(net, noise, Unconditional{}, steps, {.end = end});
-      const auto b = Sampler<Ddim, ScaledLinear, Epsilon>()(net, noise, Unconditional{}, steps, {.end = end});
+      const auto a = Sampler<Euler, StableDiffusion>()(net, noise, Unconditional{}, steps, {.end = end});
+      const auto b = Sampler<Ddim, StableDiffusion>()(net, noise, Unconditional{}, steps, {.end = end});
       CHECK(numbers::distance(a, b) < 1e-12);
     }
 }
@@ -146,8 +146,8 @@ TEST_CASE("PeRFlow with a window a step is DDIM, and its error falls with their 
   double before = 10;
   for (const int n : {2, 4, 8, 20, 40, 100}) {
     CAPTURE(n);
-    const auto x = Sampler<PerFlow, ScaledLinear, Epsilon>({n})(net, noise, Unconditional{}, n);
-    CHECK(numbers::distance(x, Sampler<Ddim, ScaledLinear, Epsilon>()(net, noise, Unconditional{}, n)) < 1e-12);
+    const auto x = Sampler<PerFlow, StableDiffusion>({n})(net, noise, Unconditional{}, n);
+    CHECK(numbers::distance(x, Sampler<Ddim, StableDiffusion>()(net, noise, Unconditional{}, n)) < 1e-12);
     const double error = numbers::distance(x, exact);
     CHECK(error < before);
     before = error;

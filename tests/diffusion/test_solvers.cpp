@@ -3,9 +3,9 @@
 #include <hypersd/diffusion/apply_step.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/diffusion/schedules/zero_terminal_snr.hpp>
 #include <hypersd/diffusion/solvers/ddim.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
-#include <hypersd/diffusion/zero_terminal_snr.hpp>
 #include <hypersd/io/safetensors.hpp>
 
 #include "diffusion/gaussian_oracle.hpp"
@@ -102,7 +102,7 @@ template <class S, class C, class P>
 void check_chain(const io::SafetensorsFile& file, const std::string& name, const SampleOptions& options) {
   CAPTURE(name);
   const Run<float> run(file, name);
-  const Sampler<S, C, P> sampler({.eta = run.eta});
+  const Sampler<S, Process<C, P>> sampler({.eta = run.eta});
   const GaussianOracle<P> oracle{sampler.table(), file.get<double>("mean"), file.get<double>("deviation").item()};
   int seen = 0;
   sampler(oracle, run.entry(run.x, 0), Unconditional{}, run.t, options, [&](int i, StepTimes, const auto& x) {

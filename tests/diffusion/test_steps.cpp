@@ -3,9 +3,9 @@
 #include <hypersd/diffusion/apply_step.hpp>
 #include <hypersd/diffusion/schedules/linear.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/diffusion/schedules/zero_terminal_snr.hpp>
 #include <hypersd/diffusion/solvers/ddim.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
-#include <hypersd/diffusion/zero_terminal_snr.hpp>
 
 #include "numbers.hpp"
 
@@ -31,8 +31,8 @@ std::pair<double, double> marginal(const NoiseTable& levels, StepCoefficients c,
 template <class S>
 void refuses_eta() {
   for (const double eta : {-0.01, 1.01, std::nan("")}) {
-    for (const StepTimes t : {StepTimes{999, 499}, {999, 0, true}, {999, kOrigin, true}})
-      CHECK_THROWS_WITH_AS((void)S{{eta}}.template step<Epsilon>(table, t), doctest::Contains("eta = "), OptionError);
+    for (const StepTimes t : {StepTimes{999, 499}, {999, 0, true}, {999, -1, true}})
+      CHECK_THROWS_WITH_AS((void)S{{eta}}.step(Discrete<>(table), t), doctest::Contains("eta = "), OptionError);
   }
 }
 
@@ -45,7 +45,8 @@ TEST_CASE_TEMPLATE("steps of any eta end on the marginal of their end time", P, 
         CAPTURE(eta);
         CAPTURE(t);
         CAPTURE(s);
-        for (const StepCoefficients& c : {Ddim{{eta}}.step<P>(levels, {t, s}), Tcd{{eta}}.step<P>(levels, {t, s})}) {
+        for (const StepCoefficients& c :
+             {Ddim{{eta}}.step(Discrete<P>(levels), {t, s}), Tcd{{eta}}.step(Discrete<P>(levels), {t, s})}) {
           const auto [deviation, signal] = marginal<P>(levels, c, t);
           CHECK(deviation == doctest::Approx(levels.sigma(s)).epsilon(1e-10));
           CHECK(signal == doctest::Approx(levels.alpha(s)).epsilon(1e-10));
@@ -54,9 +55,9 @@ TEST_CASE_TEMPLATE("steps of any eta end on the marginal of their end time", P, 
 }
 
 TEST_CASE("DDIM with eta 0 is the jump, bit for bit") {
-  for (const auto& [t, s] : {std::pair{999, 749}, {24, 0}, {24, kOrigin}, {499, 499}}) {
-    const StepCoefficients c = Ddim{}.step<Velocity>(table, {t, s});
-    const Form f = jump_form<Velocity>(table, t, s);
+  for (const auto& [t, s] : {std::pair{999, 749}, {24, 0}, {24, -1}, {499, 499}}) {
+    const StepCoefficients c = Ddim{}.step(Discrete<Velocity>(table), {t, s});
+    const Form f = Discrete<Velocity>(table).jump(t, s);
     CHECK(c.x == f.x);
     CHECK(c.prediction == f.prediction);
     CHECK(c.noise == 0);
@@ -66,7 +67,7 @@ TEST_CASE("DDIM with eta 0 is the jump, bit for bit") {
 TEST_CASE("DDIM with eta 1 draws from the posterior of Ho et al., Eq 7") {
   for (const auto& [t, s] : {std::pair{999, 499}, {999, 998}, {500, 499}, {249, 0}}) {
     const double a = table.alphas_cumprod(t), p = table.alphas_cumprod(s), ratio = a / p;
-    const StepCoefficients c = Ddim{{1}}.step<X0>(table, {t, s});
+    const StepCoefficients c = Ddim{{1}}.step(Discrete<X0>(table), {t, s});
     CHECK(c.x == doctest::Approx(std::sqrt(ratio) * (1 - p) / (1 - a)).epsilon(1e-9));
     CHECK(c.prediction == doctest::Approx(std::sqrt(p) * (1 - ratio) / (1 - a)).epsilon(1e-9));
     CHECK(c.noise * c.noise == doctest::Approx((1 - p) / (1 - a) * (1 - ratio)).epsilon(1e-9));
@@ -76,7 +77,7 @@ TEST_CASE("DDIM with eta 1 draws from the posterior of Ho et al., Eq 7") {
   CHECK(std::abs(v - 0.7135326932) < 1e-9);
   CHECK(std::abs(std::sqrt(std::pow(table.sigma(499), 2) - v) - 0.0937958228) < 1e-9);
   CHECK(Ddim{{0.5}}.variance(table, 999, 499) == doctest::Approx(v / 4).epsilon(1e-14));
-  CHECK(Ddim{{1}}.variance(table, 499, kOrigin) == 0);
+  CHECK(Ddim{{1}}.variance(table, 499, -1) == 0);
   CHECK(Ddim{{1}}.variance(table, 499, 499) == 0);
 }
 
@@ -84,9 +85,10 @@ TEST_CASE("steps with eta 1 stay finite at zero terminal SNR and between neighbo
   const NoiseTable zero = noise_table<ZeroTerminalSnr<>>();
   for (const NoiseTable& levels : {zero, table})
     for (int t = 1; t < 1000; ++t)
-      for (const int s : {t - 1, t / 2, 0, kOrigin}) {
+      for (const int s : {t - 1, t / 2, 0, -1}) {
         const StepTimes times{t, s};
-        const StepCoefficients a = Ddim{{1}}.step<Velocity>(levels, times), b = Tcd{{1}}.step<Velocity>(levels, times);
+        const StepCoefficients a = Ddim{{1}}.step(Discrete<Velocity>(levels), times),
+                               b = Tcd{{1}}.step(Discrete<Velocity>(levels), times);
         REQUIRE(std::isfinite(a.x + a.prediction + a.noise));
         REQUIRE(std::isfinite(b.x + b.prediction + b.noise));
         const auto [deviation, signal] = marginal<Velocity>(levels, a, t);
@@ -94,7 +96,7 @@ TEST_CASE("steps with eta 1 stay finite at zero terminal SNR and between neighbo
         REQUIRE(std::abs(signal - levels.alpha(s)) < 1e-9);
       }
   // From pure noise v has nothing but the data in it: x0 = -v.
-  const StepCoefficients c = Ddim{}.step<Velocity>(zero, {999, kOrigin});
+  const StepCoefficients c = Ddim{}.step(Discrete<Velocity>(zero), {999, -1});
   CHECK(c.x == 0);
   CHECK(c.prediction == -1);
 }
@@ -104,14 +106,14 @@ TEST_CASE("TCD has its known numbers") {
   CHECK(tcd.options.eta == 0.3);
   const auto lands = [&](int p, int s, double jumped, double renoised) {
     CHECK(tcd.landing(p) == s);
-    const Form f = jump_form<Epsilon>(table, 999, s);
+    const Form f = Discrete<>(table).jump(999, s);
     CHECK(std::abs(f.x + 0.5 * f.prediction - jumped) < 1e-9);
-    const StepCoefficients c = tcd.step<Epsilon>(table, {999, p});
+    const StepCoefficients c = tcd.step(Discrete<>(table), {999, p});
     CHECK(std::abs(c.x + 0.5 * c.prediction - renoised) < 1e-9);
   };
   lands(759, 531, 4.0078384020, 1.8827690515);
   lands(749, 524, 4.0702473954, 1.9556670695);
-  CHECK(std::abs(tcd.step<Epsilon>(table, {999, 759}).noise - 0.8827879427) < 1e-9);
+  CHECK(std::abs(tcd.step(Discrete<>(table), {999, 759}).noise - 0.8827879427) < 1e-9);
   CHECK(tcd.landing(499) == 349);
   CHECK(tcd.landing(249) == 174);
   CHECK(tcd.landing(259) == 181);
@@ -119,14 +121,15 @@ TEST_CASE("TCD has its known numbers") {
 
 TEST_CASE("TCD with eta 0 is DDIM, its last step is for any eta") {
   for (const auto& [t, s] : {std::pair{999, 749}, {749, 10}, {10, 0}}) {
-    const StepCoefficients a = Tcd{{0}}.step<Epsilon>(table, {t, s}), b = Ddim{}.step<Epsilon>(table, {t, s});
+    const StepCoefficients a = Tcd{{0}}.step(Discrete<>(table), {t, s}), b = Ddim{}.step(Discrete<>(table), {t, s});
     CHECK(a.x == b.x);
     CHECK(a.prediction == b.prediction);
     CHECK(a.noise == 0);
   }
   for (const double eta : {0.0, 0.3, 1.0})
-    for (const int end : {0, 24, kOrigin}) {
-      const StepCoefficients a = Tcd{{eta}}.step<X0>(table, {249, end, true}), b = Ddim{}.step<X0>(table, {249, end});
+    for (const int end : {0, 24, -1}) {
+      const StepCoefficients a = Tcd{{eta}}.step(Discrete<X0>(table), {249, end, true}),
+                             b = Ddim{}.step(Discrete<X0>(table), {249, end});
       CHECK(a.x == b.x);
       CHECK(a.prediction == b.prediction);
       CHECK(a.noise == 0);
@@ -137,7 +140,7 @@ TEST_CASE("TCD with eta 1 jumps to time 0 and re-noises everything") {
   for (const int p : {1, 249, 759}) {
     CHECK(Tcd{{1}}.landing(p) == 0);
     const double fresh = 1 - table.alphas_cumprod(p) / table.alphas_cumprod(0);
-    CHECK(std::pow(Tcd{{1}}.step<X0>(table, {999, p}).noise, 2) == doctest::Approx(fresh).epsilon(1e-10));
+    CHECK(std::pow(Tcd{{1}}.step(Discrete<X0>(table), {999, p}).noise, 2) == doctest::Approx(fresh).epsilon(1e-10));
   }
 }
 
@@ -167,10 +170,10 @@ TEST_CASE("eta outside [0, 1] is named, in every step") {
 }
 
 TEST_CASE("steps between times off the table are refused") {
-  CHECK_THROWS_AS((void)Ddim{}.step<Epsilon>(table, {1000, 0}), OptionError);
-  CHECK_THROWS_AS((void)Ddim{{1}}.step<Epsilon>(table, {999, -2}), OptionError);
-  CHECK_THROWS_AS((void)Tcd{}.step<Epsilon>(table, {1000, 0, true}), OptionError);
-  CHECK_THROWS_AS((void)Tcd{}.step<Epsilon>(table, {999, 1000}), OptionError);
+  CHECK_THROWS_AS((void)Ddim{}.step(Discrete<>(table), {1000, 0}), OptionError);
+  CHECK_THROWS_AS((void)Ddim{{1}}.step(Discrete<>(table), {999, -2}), OptionError);
+  CHECK_THROWS_AS((void)Tcd{}.step(Discrete<>(table), {1000, 0, true}), OptionError);
+  CHECK_THROWS_AS((void)Tcd{}.step(Discrete<>(table), {999, 1000}), OptionError);
 }
 
 TEST_CASE_TEMPLATE("a step applied to a batch is its formula, each sample with its own", T, float, double) {

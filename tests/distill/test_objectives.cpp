@@ -75,8 +75,8 @@ TEST_CASE("Eq 4, 5 and 12: loss and gradient equal PyTorch's") {
   check_golden(Tscd<2>(table()), "tscd2", "mse");
   check_golden(Tscd<1>(table()), "tscd1", "mse");
   check_golden(Tscd<4>(table()), "tscd4_unguided", "mse");
-  check_golden(Cd<diffusion::Epsilon, Huber>(table()), "cd", "huber");
-  check_golden(Tscd<8, diffusion::Epsilon, Huber>(table()), "tscd8", "huber");
+  check_golden(Cd<diffusion::Discrete<>, Huber>(table()), "cd", "huber");
+  check_golden(Tscd<8, diffusion::Discrete<>, Huber>(table()), "tscd8", "huber");
 }
 
 TEST_CASE("A student equal to an unguided teacher has no loss when each segment is one grid step, and one else") {
@@ -117,6 +117,6 @@ TEST_CASE("A noise prediction at zero terminal SNR and a grid that does not divi
   std::vector<double> zero(1000);
   for (int t = 0; t < 1000; ++t) zero[static_cast<std::size_t>(t)] = 1.0 - (t + 1) / 1000.0;
   CHECK_THROWS_AS(Tscd<8>(diffusion::NoiseTable(zero)), OptionError);
-  CHECK_NOTHROW(Tscd<8, diffusion::Velocity>(diffusion::NoiseTable(zero)));
+  CHECK_NOTHROW(Tscd<8, diffusion::Discrete<diffusion::Velocity>>(diffusion::NoiseTable(zero)));
   CHECK_THROWS_AS(Tscd<8>(table(), {.grid_points = 33}), OptionError);
 }

@@ -139,7 +139,7 @@ TEST_CASE("Progressive distillation: two steps of a teacher of clean data 0.2 an
   const Batch<double, Cpu, diffusion::Unconditional> batch{x0, {}};
   const PdDraws d{{999}, {749}, {499}, {1.0}};
   const auto loss = [&](PdSpace space, double x0) {
-    return Pd<diffusion::X0>(table(), {.steps = 2, .space = space, .weight = PdWeight::one})
+    return Pd<diffusion::Discrete<diffusion::X0>>(table(), {.steps = 2, .space = space, .weight = PdWeight::one})
         .loss_at(Student{x0}, Clean{}, batch, d, one)
         .loss.item();
   };
@@ -226,7 +226,7 @@ TEST_CASE("Score distillation and distribution matching, Eq 8: loss and gradient
     const DmdDraws at{c.golden.times("dmd.start"), t};
     const decltype(critic) net{c.critic};
     const DmdOptions o{.start = {499, 800}, .adversarial_weight = weight};
-    c.check(name, Dmd<toy::Mlp, diffusion::Epsilon, const decltype(critic)>(table(), &c.fake, o, &net)
+    c.check(name, Dmd<toy::Mlp, diffusion::Discrete<>, const decltype(critic)>(table(), &c.fake, o, &net)
                       .loss_at(c.student, c.teacher, c.batch, at, c.z, c.judge));
   };
   several("dmd.several", toy::Mlp{}, 0);
@@ -239,7 +239,8 @@ TEST_CASE("Distribution matching moves x = [1, -1] by g = [0.6, -0.8], and down 
     const Parameter student{Var<double>(Tensor<double>::from(Shape{1, 2}, {1.0, -1.0}), true)};
     const auto zero = Tensor<double>::zeros(Shape{1, 2});
     const Batch<double, Cpu, Condition> batch{zero, {Tensor<double>::zeros(Shape{1}), Tensor<double>::zeros(Shape{1})}};
-    const Dmd<Constant, diffusion::X0> dmd(table(), &fake, {.guidance = 1, .paper_alpha_weight = alpha_weight != 0});
+    const Dmd<Constant, diffusion::Discrete<diffusion::X0>> dmd(
+        table(), &fake, {.guidance = 1, .paper_alpha_weight = alpha_weight != 0});
     const auto result = dmd.loss_at(student, real, batch, {{999}, {500}}, zero, zero);
     autograd::backward(result.loss);
     return std::pair{result.loss.item(), student.value.grad().to_vector()};
@@ -309,8 +310,9 @@ TEST_CASE("Progressive adversarial distillation: loss and gradient equal PyTorch
   c.check("lightning", Lightning<const PairCritic>(table(), &pair, {.mse_weight = 0.5, .adversarial_weight = 0.3})
                            .loss_at(c.student, c.teacher, c.batch, d, c.noise));
   const Case x0;
-  x0.check("lightning.x0", Lightning<int, diffusion::X0, OneStepX0, diffusion::Epsilon>(table(), nullptr)
-                               .loss_at(x0.student, x0.teacher, x0.batch, d, x0.noise));
+  x0.check("lightning.x0",
+           Lightning<int, diffusion::Discrete<diffusion::X0>, OneStepX0, diffusion::Epsilon>(table(), nullptr)
+               .loss_at(x0.student, x0.teacher, x0.batch, d, x0.noise));
 }
 
 TEST_CASE("The hinge losses at a logit of 0 are 0 and 2, and have no gradient outside the margin") {
@@ -420,10 +422,10 @@ TEST_CASE("A noise prediction at zero terminal SNR is refused by every objective
   CHECK_THROWS_AS(Add<toy::Mlp>(dark, &net), OptionError);
   CHECK_THROWS_AS(Dmd<toy::Mlp>(dark, &net), OptionError);
   CHECK_THROWS_AS((Lightning<int>(dark, nullptr)), OptionError);
-  CHECK_NOTHROW(Pd<Velocity>{dark});
+  CHECK_NOTHROW(Pd<diffusion::Discrete<diffusion::Velocity>>{dark});
   CHECK_NOTHROW(Sds<>(dark, {.start = 800}));
   CHECK_NOTHROW(Dmd<toy::Mlp>(dark, &net, {.start = {800}}));
-  CHECK_NOTHROW(Dmd<toy::Mlp, Velocity>(dark, &net));
+  CHECK_NOTHROW(Dmd<toy::Mlp, diffusion::Discrete<diffusion::Velocity>>(dark, &net));
 }
 
 TEST_CASE("Holding the student to its jumps before: loss and gradient equal PyTorch's, no draw is of the last time") {

@@ -64,9 +64,9 @@ TEST_CASE("a batch in parts is drawn as in one piece: the mean of the parts' los
   const auto table = toy::table();
   check_objective("tscd", distill::Tscd<4>(table, {.noise_offset = 0.2}));
   check_objective("ctm", distill::Ctm<>(table, {.guidance_min = 1, .guidance_max = 1}));
-  check_objective("lcm", distill::Lcm<diffusion::Epsilon, distill::Mse>(table));
+  check_objective("lcm", distill::Lcm<diffusion::Discrete<>, distill::Mse>(table));
   check_objective("pd", distill::Pd<>(table));
-  check_objective("perflow", distill::PerFlow(table));
+  check_objective("perflow", distill::PerFlow<>(table));
   check_objective("lightning", distill::Lightning<int>(table, nullptr));
   check_objective("preserve", distill::Preserve<>(table));
   check_objective("sds", distill::Sds<>(table));

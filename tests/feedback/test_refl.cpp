@@ -181,7 +181,7 @@ TEST_CASE("The walk is the sampler's, step by step") {
       return ops::map(ops::Affine<double>{0.3 + t[0] / 2000, 0.1}, x);
     }
   };
-  const diffusion::Sampler<diffusion::DdimOde, diffusion::ScaledLinear, diffusion::Epsilon> sampler;
+  const diffusion::Sampler<diffusion::DdimOde, diffusion::StableDiffusion> sampler;
   const Rollout<diffusion::Epsilon> rollout(table(), {.steps = {4}});
   const auto z = rollout.start<double, Cpu>(Shape{3, 4}, {1, 0});
   const auto c = Tensor<double>::zeros(Shape{3});

@@ -14,7 +14,7 @@ using diffusion::Unconditional;
 
 namespace {
 
-using Exact = diffusion::AnalyticDenoiser<diffusion::X0>;
+using Exact = diffusion::AnalyticDenoiser<diffusion::Discrete<diffusion::X0>>;
 using Data = diffusion::Batch<double, Cpu, Unconditional>;
 
 diffusion::NoiseTable table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }

@@ -45,7 +45,7 @@ auto one_step(Fake& fake, std::int64_t steps, double keep = 0.5) {
 Fake fake_score() { return Fake(nn::deep_copy(toy::teacher()), toy::table(), 2e-3); }
 
 Tensor<double> draw(const Net& net, int steps) {
-  const diffusion::Sampler<diffusion::DdimOde, diffusion::ScaledLinear, diffusion::Epsilon> sampler;
+  const diffusion::Sampler<diffusion::DdimOde, diffusion::StableDiffusion> sampler;
   return sampler(net, ops::normal<double>(Shape{512, 2}, stream(99, "evaluation")), diffusion::Unconditional{}, steps);
 }
 std::vector<double> factors(const Net& net, const std::string& name = "default") {

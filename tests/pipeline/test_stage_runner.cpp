@@ -75,7 +75,7 @@ struct Toy {
 
 /// Mean distance of end points from those of the teacher's own 40 grid steps, from the same noise.
 double trajectory_error(const Net& net, int steps) {
-  const diffusion::Sampler<diffusion::Ddim, diffusion::ScaledLinear, diffusion::Epsilon> sampler;
+  const diffusion::Sampler<diffusion::Ddim, diffusion::StableDiffusion> sampler;
   const auto noise = ops::normal<double>(Shape{512, 2}, stream(99, "evaluation"));
   const auto goal = sampler(toy::teacher(), noise, diffusion::Unconditional{}, 40);
   const auto got = sampler(net, noise, diffusion::Unconditional{}, steps);

@@ -96,7 +96,7 @@ Net train(const Objective& objective, std::int64_t steps = 300, double rate = 2e
 }
 
 Tensor<double> draw(const Net& net, int steps, std::int64_t n = 512) {
-  const diffusion::Sampler<diffusion::DdimOde, diffusion::ScaledLinear, diffusion::Epsilon> sampler;
+  const diffusion::Sampler<diffusion::DdimOde, diffusion::StableDiffusion> sampler;
   return sampler(net, ops::normal<double>(Shape{n, 2}, stream(99, "evaluation")), Unconditional{}, steps);
 }
 

@@ -4,7 +4,7 @@
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/diffusion/denoiser.hpp>
 #include <hypersd/diffusion/mixture.hpp>
-#include <hypersd/diffusion/prediction.hpp>
+#include <hypersd/diffusion/process.hpp>
 #include <span>
 #include <utility>
 #include <vector>
@@ -15,15 +15,16 @@
 
 namespace hypersd::diffusion {
 
-/// The optimal denoiser of a mixture as a network: predictions of type `P` for x [B, ...] of as many elements a sample
-/// as the mixture has dimensions. The condition is `Unconditional`, or a tensor [B] of class numbers, negative ones
-/// standing for no class.
-template <Prediction P = Epsilon>
+/// The optimal denoiser of a mixture as a network of process `Pr`: its predictions for x [B, ...] of as many elements a
+/// sample as the mixture has dimensions. The condition is `Unconditional`, or a tensor [B] of class numbers, negative
+/// ones standing for no class.
+template <DiffusionProcess Pr = Discrete<>>
 class AnalyticDenoiser {
  public:
-  AnalyticDenoiser(NoiseTable table, Mixture mixture) : table_(std::move(table)), mixture_(std::move(mixture)) {}
+  using process = Pr;
+  AnalyticDenoiser(Pr of, Mixture mixture) : process_(std::move(of)), mixture_(std::move(mixture)) {}
 
-  [[nodiscard]] const NoiseTable& table() const { return table_; }
+  [[nodiscard]] const Pr& process_value() const { return process_; }
   [[nodiscard]] const Mixture& mixture() const { return mixture_; }
 
   template <class T>
@@ -63,9 +64,10 @@ class AnalyticDenoiser {
     parallel_for(t.size(), 256, [&](std::int64_t begin, std::int64_t end) {
       std::vector<double> x0(d), eps(d);
       for (std::int64_t b = begin; b < end; ++b) {
-        const Level l = table_.level(static_cast<int>(t[b]));
-        const Target w = P::target(l);
-        const std::span<const T> from(x.data() + b * static_cast<std::int64_t>(d), d);
+        const Level l = process_.level(process_.process_time(static_cast<double>(t[b])));
+        const Target w = process_.prediction().target(l);
+        const T* first = x.data() + b * static_cast<std::int64_t>(d);
+        const Unscaled<T> from{first, unscale(l)};
         if (w.x0 != 0) mixture_.x0(from, l, x0, label(b));
         if (w.eps != 0) mixture_.eps(from, l, eps, label(b));
         T* to = out.data() + b * static_cast<std::int64_t>(d);
@@ -75,7 +77,21 @@ class AnalyticDenoiser {
     return out;
   }
 
-  NoiseTable table_;
+  /// x_t from the input of a network.
+  template <class T>
+  struct Unscaled {
+    const T* x;
+    double factor;
+    double operator[](std::size_t j) const { return static_cast<double>(x[j]) * factor; }
+  };
+  [[nodiscard]] double unscale(const Level& l) const {
+    if constexpr (Pr::scales_input)
+      return 1 / process_.prediction().input_scale(l);
+    else
+      return 1;
+  }
+
+  Pr process_;
   Mixture mixture_;
 };
 

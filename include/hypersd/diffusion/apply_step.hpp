@@ -19,7 +19,7 @@ void apply_step_into(const Tensor<T, D>& out, const std::vector<StepCoefficients
     a.push_back(k.x);
     b.push_back(k.prediction);
     n.push_back(k.noise);
-    m.push_back(k.memory);
+    m.push_back(k.memory[0]);
   }
   const auto any = [](const std::vector<double>& v) {
     return std::any_of(v.begin(), v.end(), [](double k) { return k != 0; });

@@ -4,7 +4,7 @@
 #include <hypersd/core/math.hpp>
 #include <hypersd/diffusion/denoiser.hpp>
 #include <hypersd/diffusion/mixture.hpp>
-#include <hypersd/diffusion/prediction.hpp>
+#include <hypersd/diffusion/process.hpp>
 #include <hypersd/ops/affine_step.hpp>
 #include <utility>
 
@@ -14,9 +14,10 @@
 
 namespace hypersd::diffusion {
 
-/// `net.element<A>(time)` is a host-device functor from an element of x_t to its prediction in A, float or double.
+/// `net.element<A>(time)` is a host-device functor from an element of x_t at a process time to its prediction in A,
+/// float or double. It takes x_t itself, without input scaling.
 template <class N, class A>
-concept ElementwiseDenoiser = requires(const N& net, int time, A x) {
+concept ElementwiseDenoiser = requires(const N& net, Time time, A x) {
   { net.template element<A>(time)(x) } -> std::convertible_to<A>;
 }
 &&std::is_trivially_copyable_v<decltype(std::declval<const N&>().template element<A>(0))>;
@@ -54,11 +55,12 @@ struct MixturePrediction {
 
 /// The optimal denoiser of data whose elements are independent draws from one scalar mixture (of one component: normal
 /// data), for x of any shape: the closed form of `AnalyticDenoiser`, element by element.
-template <Prediction P = Epsilon>
+template <DiffusionProcess Pr = Discrete<>>
 class IndependentDenoiser {
  public:
+  using process = Pr;
   /// Throws OptionError unless the mixture has one dimension and at most 8 components.
-  IndependentDenoiser(NoiseTable table, Mixture mixture) : table_(std::move(table)), mixture_(std::move(mixture)) {
+  IndependentDenoiser(Pr of, Mixture mixture) : process_(std::move(of)), mixture_(std::move(mixture)) {
     require<OptionError>(mixture_.dimensions() == 1 && mixture_.components().size() <= MixturePrediction<float>::most,
                          "independent denoiser: a mixture of ", mixture_.components().size(), " components in ",
                          mixture_.dimensions(), " dimensions; needed are at most ", MixturePrediction<float>::most,
@@ -68,9 +70,9 @@ class IndependentDenoiser {
   /// Prediction of an element at a time: with S_i = alpha^2 c_i^2 + sigma^2, component i says
   /// eps = sigma (x - alpha m_i) / S_i and x0 = m_i + alpha c_i^2 (x - alpha m_i) / S_i.
   template <Real A>
-  [[nodiscard]] MixturePrediction<A> element(int time) const {
-    const Level l = table_.level(time);
-    const Target w = P::target(l);
+  [[nodiscard]] MixturePrediction<A> element(Time time) const {
+    const Level l = process_.level(time);
+    const Target w = process_.prediction().target(l);
     MixturePrediction<A> out{};
     for (const Component& c : mixture_.components()) {
       const double variance = l.alpha * l.alpha * c.deviation * c.deviation + l.sigma * l.sigma;
@@ -94,14 +96,19 @@ class IndependentDenoiser {
     Tensor<T> out(x.shape());
     const std::int64_t inner = t.size() == 0 ? 0 : x.size() / t.size();
     for (std::int64_t b = 0; b < t.size(); ++b) {
-      const auto f = element<A>(static_cast<int>(t[b]));
-      for (std::int64_t i = b * inner; i < (b + 1) * inner; ++i) out[i] = static_cast<T>(f(static_cast<A>(x[i])));
+      const Time time = process_.process_time(static_cast<double>(t[b]));
+      const auto f = element<A>(time);
+      const A unscale = static_cast<A>(1 / process_.input_scale(time));
+      for (std::int64_t i = b * inner; i < (b + 1) * inner; ++i)
+        out[i] = static_cast<T>(f(Pr::scales_input ? unscale * static_cast<A>(x[i]) : static_cast<A>(x[i])));
     }
     return out;
   }
 
+  [[nodiscard]] const Pr& process_value() const { return process_; }
+
  private:
-  NoiseTable table_;
+  Pr process_;
   Mixture mixture_;
 };
 

@@ -9,42 +9,64 @@
 
 namespace hypersd::diffusion {
 
-/// x_t for x0 and noise [B, ...] at times t, sample by sample (the closed form of Eq 16). `kOrigin` gives x0 back.
-/// Throws ShapeError, and OptionError for a time off the table.
-template <class T, class D>
-Tensor<T, D> add_noise(const NoiseTable& table, const Tensor<T, D>& x0, const Tensor<T, D>& noise, const Times& t) {
+/// x_t for x0 and noise [B, ...] at times t, sample by sample (the closed form of Eq 16). The time of clean
+/// data gives x0 back. Throws ShapeError, and OptionError for a time out of range.
+template <DiffusionProcess Process, class T, class D>
+Tensor<T, D> add_noise(const Process& process, const Tensor<T, D>& x0, const Tensor<T, D>& noise, const Times& t) {
   detail::check_batch("add_noise", x0.shape(), noise.shape(), t);
-  return detail::apply(sample_forms<T, D>(x0.dim(0),
-                                          [&](std::size_t b) {
-                                            const Level l = table.level(t[b]);
-                                            return Form{l.alpha, l.sigma};
-                                          }),
-                       x0, noise);
+  return combine(sample_forms<T, D>(x0.dim(0),
+                                    [&](std::size_t b) {
+                                      const Level l = process.level(t[b]);
+                                      return Form{l.alpha, l.sigma};
+                                    }),
+                 x0, noise);
 }
 
-/// What a network of prediction type `P` is trained to say at x_t: eps, v or x0 of the same x0 and noise.
-template <Prediction P, class T, class D>
-Tensor<T, D> training_target(const NoiseTable& table, P, const Tensor<T, D>& x0, const Tensor<T, D>& noise,
+/// What a network is trained to say at x_t: eps, v or x0 of the same x0 and noise.
+template <DiffusionProcess Process, class T, class D>
+Tensor<T, D> training_target(const Process& process, const Tensor<T, D>& x0, const Tensor<T, D>& noise,
                              const Times& t) {
   detail::check_batch("training_target", x0.shape(), noise.shape(), t);
-  return detail::apply(sample_forms<T, D>(x0.dim(0),
-                                          [&](std::size_t b) {
-                                            const Target w = P::target(table.level(t[b]));
-                                            return Form{w.x0, w.eps};
-                                          }),
-                       x0, noise);
+  return combine(sample_forms<T, D>(x0.dim(0),
+                                    [&](std::size_t b) {
+                                      const Target w = process.target(t[b]);
+                                      return Form{w.x0, w.eps};
+                                    }),
+                 x0, noise);
 }
 
-/// One uniform time in [low, high] for each of `batch` samples: sample b's is element `first + b` of stream `s`.
-inline Times uniform_times(int low, int high, std::int64_t batch, Stream s, std::int64_t first = 0) {
+/// One time for each of `batch` samples, uniform among a table's, or uniform on the way from `first()` to `last()` of a
+/// continuous process (`at(u)` of its schedule): between the shares `low` and `high` of them. Sample b's is element
+/// `begin + b` of stream `s`. Throws OptionError for shares outside [0, 1].
+template <DiffusionProcess Process>
+Times uniform_times(const Process& process, std::int64_t batch, Stream s, std::int64_t begin = 0, double low = 0,
+                    double high = 1) {
+  require<OptionError>(0 <= low && low <= high && high <= 1, "times within [", low, ", ", high, "] of the process");
   Times t;
-  for (std::int64_t b = first; b < first + batch; ++b)
-    t.push_back(low + static_cast<int>(integer_at(s, static_cast<std::uint64_t>(b), high - low + 1)));
+  for (std::int64_t b = begin; b < begin + batch; ++b) {
+    const auto at = static_cast<std::uint64_t>(b);
+    if constexpr (Process::discrete) {
+      const int size = process.schedule().size();
+      const int first = static_cast<int>(low * size), last = std::min(size - 1, static_cast<int>(high * size));
+      t.push_back(first + static_cast<int>(integer_at(s, at, last - first + 1)));
+    } else {
+      t.push_back(process.schedule().at(low + (high - low) * static_cast<double>(uniform_at(s, at))));
+    }
+  }
   return t;
 }
-/// The same in [0, T-1].
-inline Times uniform_times(const NoiseTable& table, std::int64_t batch, Stream s, std::int64_t first = 0) {
-  return uniform_times(0, table.size() - 1, batch, s, first);
+
+/// One time for each of `batch` samples, uniform in [low, high], among the integers for a table.
+template <DiffusionProcess Process>
+Times times_between(const Process&, Time low, Time high, std::int64_t batch, Stream s, std::int64_t begin = 0) {
+  Times t;
+  for (std::int64_t b = begin; b < begin + batch; ++b) {
+    const auto at = static_cast<std::uint64_t>(b);
+    t.push_back(Process::discrete
+                    ? low + static_cast<Time>(integer_at(s, at, static_cast<std::int64_t>(high - low) + 1))
+                    : low + (high - low) * static_cast<double>(uniform_at(s, at)));
+  }
+  return t;
 }
 
 /// Standard normals of `shape` [B, ..., C] plus `offset` times one more normal for each sample and channel, common to

@@ -96,6 +96,7 @@ class GraphSampler {
     S sampler;
     const Net* net;
     SampleRun<T, D> plan;
+    SampleOptions options;
     Tensor<T, D> noise;
     Condition condition;
     Tensor<std::int64_t, D> keys;  // [evaluations, 3]
@@ -106,7 +107,7 @@ class GraphSampler {
         const auto row = static_cast<std::int64_t>(n);
         return ops::StepNoise<D>{{}, 0, keys.slice(row, row + 1)};
       };
-      result = sampler.sample(plan, *net, noise, condition, from, [](std::size_t, const Tensor<T, D>&) {});
+      result = sampler.sample(plan, *net, noise, condition, options, from, [](std::size_t, const Tensor<T, D>&) {});
     }
     /// Sets the noise of the next launch.
     void draw(std::uint64_t seed, std::int64_t first_sample) const {
@@ -130,7 +131,8 @@ class GraphSampler {
     require<ShapeError>(noise.rank() > 0 && noise.size() > 0, "graph sampler: noise of shape ", noise.shape());
     auto plan = sampler.template prepare<T, D>(noise.dim(0), steps, options);
     const auto evaluations = static_cast<std::int64_t>(plan.size());
-    return std::make_shared<Run>(Run{sampler, &net, std::move(plan), noise.clone(), detail::clone_condition(condition),
+    return std::make_shared<Run>(Run{sampler, &net, std::move(plan), options, noise.clone(),
+                                     detail::clone_condition(condition),
                                      Tensor<std::int64_t, D>::zeros(Shape{evaluations, 3})});
   }
 

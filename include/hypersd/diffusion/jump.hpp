@@ -29,10 +29,16 @@ SampleForms<T, D> sample_forms(std::int64_t batch, F&& form) {
   return {sample_scales<T, D>(a), sample_scales<T, D>(b)};
 }
 
-/// Times as the tensor [B] that a denoiser takes.
-template <class T, class D = Cpu>
-Numbers<T, D> time_tensor(const Times& t) {
-  return sample_scales<T, D>(t);
+/// What a denoiser of `process` is given as its times [B].
+template <class T, class D = Cpu, DiffusionProcess Process>
+Numbers<T, D> time_tensor(const Process& process, const Times& t) {
+  if constexpr (Process::maps_time) {
+    Times mapped;
+    for (const Time one : t) mapped.push_back(process.network_time(one));
+    return sample_scales<T, D>(mapped);
+  } else {
+    return sample_scales<T, D>(t);
+  }
 }
 
 namespace detail {
@@ -43,68 +49,65 @@ inline void check_batch(const char* op, const Shape& x, const Shape& prediction,
                       " times for a batch of shape ", x);
 }
 
+}  // namespace detail
+
+/// a x + b prediction with the coefficients of each sample.
 template <class T, class D>
-Tensor<T, D> apply(const SampleForms<T, D>& f, const Tensor<T, D>& x, const Tensor<T, D>& prediction) {
+Tensor<T, D> combine(const SampleForms<T, D>& f, const Tensor<T, D>& x, const Tensor<T, D>& prediction) {
   return ops::map(ops::Combine{}, x, prediction, ops::per_sample(f.x), ops::per_sample(f.prediction));
 }
 template <class T, class D>
-Var<T, D> apply(const SampleForms<T, D>& f, const Var<T, D>& x, const Var<T, D>& prediction) {
+Var<T, D> combine(const SampleForms<T, D>& f, const Var<T, D>& x, const Var<T, D>& prediction) {
   return autograd::combine_samples(f.x, x, f.prediction, prediction);
 }
 
-}  // namespace detail
-
 /// Psi: x [B, ...] at times `from` moved to times `to` along the direction of `prediction`, sample by sample.
-/// `Batch` is Tensor or Var. `to[b] == from[b]` returns sample b unchanged; `kOrigin` gives clean data.
-/// Throws ShapeError, OptionError (a time off the table), NumericError (noise prediction at zero SNR).
-template <Prediction P, template <Scalar, Device> class Batch, Scalar T, Device D>
-Batch<T, D> jump(const NoiseTable& table, P, const Batch<T, D>& x, const Batch<T, D>& prediction, const Times& from,
+/// `Batch` is Tensor or Var. `to[b] == from[b]` returns sample b unchanged; the process's `clean()` gives clean data.
+/// Throws ShapeError, OptionError (a time out of range), NumericError (an epsilon prediction at zero SNR).
+template <DiffusionProcess Process, template <Scalar, Device> class Batch, Scalar T, Device D>
+Batch<T, D> jump(const Process& process, const Batch<T, D>& x, const Batch<T, D>& prediction, const Times& from,
                  const Times& to) {
   detail::check_batch("jump", x.shape(), prediction.shape(), from);
   detail::check_batch("jump", x.shape(), prediction.shape(), to);
-  return detail::apply(sample_forms<T, D>(x.dim(0), [&](std::size_t b) { return jump_form<P>(table, from[b], to[b]); }),
-                       x, prediction);
+  return combine(sample_forms<T, D>(x.dim(0), [&](std::size_t b) { return process.jump(from[b], to[b]); }), x,
+                 prediction);
 }
 
 /// One step of a deterministic solver from times `from` to times `to`, sample by sample. For `DdimOde` it is `jump`.
-template <AffineSolver S, Prediction P, template <Scalar, Device> class Batch, Scalar T, Device D>
-requires DeterministicSolver<S> Batch<T, D> ode_step(const S& solver, const NoiseTable& table, P, const Batch<T, D>& x,
-                                                     const Batch<T, D>& prediction, const Times& from,
-                                                     const Times& to) {
+template <class S, DiffusionProcess Process, template <Scalar, Device> class Batch, Scalar T, Device D>
+requires AffineSolver<S, Process> && DeterministicSolver<S, Process> Batch<T, D> ode_step(
+    const S& solver, const Process& process, const Batch<T, D>& x, const Batch<T, D>& prediction, const Times& from,
+    const Times& to) {
   detail::check_batch("ode_step", x.shape(), prediction.shape(), from);
   detail::check_batch("ode_step", x.shape(), prediction.shape(), to);
-  return detail::apply(sample_forms<T, D>(x.dim(0),
-                                          [&](std::size_t b) {
-                                            const auto c = solver.template step<P>(table, {from[b], to[b], false});
-                                            return Form{c.x, c.prediction};
-                                          }),
-                       x, prediction);
+  return combine(sample_forms<T, D>(x.dim(0),
+                                    [&](std::size_t b) {
+                                      const auto c = solver.step(process, {from[b], to[b], false});
+                                      return Form{c.x, c.prediction};
+                                    }),
+                 x, prediction);
 }
 
 /// Clean data that `prediction` at times t stands for.
-template <Prediction P, template <Scalar, Device> class Batch, Scalar T, Device D>
-Batch<T, D> x0_of(const NoiseTable& table, P, const Batch<T, D>& x, const Batch<T, D>& prediction, const Times& t) {
+template <DiffusionProcess Process, template <Scalar, Device> class Batch, Scalar T, Device D>
+Batch<T, D> x0_of(const Process& process, const Batch<T, D>& x, const Batch<T, D>& prediction, const Times& t) {
   detail::check_batch("x0_of", x.shape(), prediction.shape(), t);
-  return detail::apply(sample_forms<T, D>(x.dim(0), [&](std::size_t b) { return P::x0(table.level(t[b])); }), x,
-                       prediction);
+  return combine(sample_forms<T, D>(x.dim(0), [&](std::size_t b) { return process.x0(t[b]); }), x, prediction);
 }
 
 /// Noise that `prediction` at times t stands for.
-template <Prediction P, template <Scalar, Device> class Batch, Scalar T, Device D>
-Batch<T, D> eps_of(const NoiseTable& table, P, const Batch<T, D>& x, const Batch<T, D>& prediction, const Times& t) {
+template <DiffusionProcess Process, template <Scalar, Device> class Batch, Scalar T, Device D>
+Batch<T, D> eps_of(const Process& process, const Batch<T, D>& x, const Batch<T, D>& prediction, const Times& t) {
   detail::check_batch("eps_of", x.shape(), prediction.shape(), t);
-  return detail::apply(sample_forms<T, D>(x.dim(0), [&](std::size_t b) { return P::eps(table.level(t[b])); }), x,
-                       prediction);
+  return combine(sample_forms<T, D>(x.dim(0), [&](std::size_t b) { return process.eps(t[b]); }), x, prediction);
 }
 
-/// The same prediction as another type: `convert(table, Epsilon{}, Velocity{}, x, eps, t)` is v.
-template <Prediction From, Prediction To, template <Scalar, Device> class Batch, Scalar T, Device D>
-Batch<T, D> convert(const NoiseTable& table, From, To, const Batch<T, D>& x, const Batch<T, D>& prediction,
+/// The same prediction as another type: `convert(process, Velocity{}, x, eps, t)` is v.
+template <Prediction To, DiffusionProcess Process, template <Scalar, Device> class Batch, Scalar T, Device D>
+Batch<T, D> convert(const Process& process, const To& to, const Batch<T, D>& x, const Batch<T, D>& prediction,
                     const Times& t) {
   detail::check_batch("convert", x.shape(), prediction.shape(), t);
-  return detail::apply(
-      sample_forms<T, D>(x.dim(0), [&](std::size_t b) { return convert_form<From, To>(table.level(t[b])); }), x,
-      prediction);
+  return combine(sample_forms<T, D>(x.dim(0), [&](std::size_t b) { return process.convert(to, t[b]); }), x, prediction);
 }
 
 }  // namespace hypersd::diffusion

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <hypersd/core/error.hpp>
 #include <hypersd/core/math.hpp>
-#include <hypersd/diffusion/schedule.hpp>
+#include <hypersd/core/philox.hpp>
+#include <hypersd/diffusion/level.hpp>
 #include <limits>
 #include <numbers>
 #include <type_traits>

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <hypersd/core/progress.hpp>
 #include <hypersd/diffusion/elementwise.hpp>
 #include <hypersd/diffusion/embedded_guidance.hpp>
 #include <hypersd/diffusion/sample_run.hpp>
 #include <hypersd/diffusion/solver.hpp>
 #include <hypersd/diffusion/timesteps.hpp>
+#include <hypersd/ops/functors.hpp>
 #include <utility>
 #include <vector>
 
@@ -20,6 +23,10 @@ struct SampleOptions {
   std::vector<double> guidance{};        ///< scale of each sample; empty: the guidance policy's for all
   std::int64_t first_sample = 0;         ///< number of the first sample when a batch is drawn in parts
   bool diffusers_prev = false;           ///< t - floor(T / n) as the next time, for comparison with diffusers' DDIM
+  int stop_after = 0;                    ///< steps to take before sampling stops, 0: all
+  double clip_x0 = 0;                    ///< clean data are clipped to [-clip_x0, clip_x0] before each update; 0: not
+  /// Whether the noise is multiplied by the process's starting scale at the first time. Not for noised data.
+  bool scale_noise = true;
 };
 
 /// Called after every step as `observer(step, times, x)`; does nothing. x is overwritten by the next step: `clone()`
@@ -29,40 +36,48 @@ struct NoObserver {
   void operator()(int, StepTimes, const X&) const {}
 };
 
-/// Takes a denoiser from noise to data. Solver, schedule, prediction type and guidance are policies; each update is
-/// one fused pass over the tensor, which holds the denoiser as well where that is an `ElementwiseDenoiser`. All
+/// Takes a denoiser of a process from noise to data. Solver, process and guidance are policies; each update is one
+/// fused pass over the tensor, which holds the denoiser as well where that is an `ElementwiseDenoiser`. All
 /// coefficients of a run are copied to the device before its first step. The same numbers come out for any thread count
 /// and batch split.
-template <Solver S, NoiseSchedule C, Prediction P, Guidance G = NoGuidance>
+template <class S, DiffusionProcess Process, Guidance G = NoGuidance>
 class Sampler {
-  static_assert(PredictableOn<P, C>,
-                "a noise prediction says nothing about data at zero terminal SNR: use Velocity or X0");
+  static_assert((require_solver<S, Process>(), true));
 
  public:
-  /// Throws OptionError for a schedule that is none.
-  Sampler(typename S::Options solver = {}, typename C::Options schedule = {}, typename G::Options guidance = {})
-      : solver_{solver}, guidance_{guidance}, table_(noise_table(C{schedule})) {}
+  /// Throws OptionError for a process whose options are out of range.
+  Sampler(typename S::Options solver = {}, Process process = {}, typename G::Options guidance = {})
+      : solver_{solver}, guidance_{guidance}, process_(std::move(process)) {}
 
-  [[nodiscard]] const NoiseTable& table() const { return table_; }
+  [[nodiscard]] const Process& process() const { return process_; }
   [[nodiscard]] const S& solver() const { return solver_; }
 
   /// The evaluations and coefficients of a run: time i to time i + 1, the last to the end point. Throws OptionError for
-  /// a list that is empty, does not descend or leaves the table.
+  /// a list that is empty, does not descend or leaves the process.
   [[nodiscard]] std::vector<PlannedStep> plan(const Steps& steps, const SampleOptions& options = {}) const {
-    const Times times = steps.times(table_.size());
-    const int end = time_of(options.end), stride = table_.size() / static_cast<int>(times.size());
+    const Times times = steps.times(process_);
+    const Time end = process_.time(options.end);
     std::vector<PlannedStep> out;
-    for (std::size_t i = 0; i < times.size(); ++i) {
+    std::vector<StepTimes> before;
+    require<OptionError>(options.stop_after >= 0, "sampler: stop_after = ", options.stop_after, " is negative");
+    const auto count = options.stop_after == 0
+                           ? times.size()
+                           : std::min<std::size_t>(times.size(), static_cast<std::size_t>(options.stop_after));
+    for (std::size_t i = 0; i < count; ++i) {
       StepTimes t{times[i], i + 1 < times.size() ? times[i + 1] : end, i + 1 == times.size()};
-      if (options.diffusers_prev) t.to = times[i] < stride ? end : times[i] - stride;
-      out.push_back({t, evaluations_of<P>(solver_, table_, t, out.empty() ? nullptr : &out.back().times)});
+      if constexpr (Process::discrete) {
+        const Time stride = process_.schedule().size() / static_cast<int>(times.size());
+        if (options.diffusers_prev) t.to = times[i] < stride ? end : times[i] - stride;
+      }
+      out.push_back({t, evaluations_of(solver_, process_, t, before)});
+      before.push_back(t);
     }
     return out;
   }
 
-  /// Samples from `noise` [B, ...] (standard normal) at the times `steps`: a number (trailing grid) or a list. With
-  /// guidance, `condition` is a `GuidedCondition`, or the denoiser has `null_condition(condition)`.
-  /// Throws OptionError (steps, options), ShapeError (prediction of another shape), and what the denoiser throws.
+  /// Samples from `noise` [B, ...] (standard normal) at the times `steps`: a number (the process's grid) or a list.
+  /// With guidance, `condition` is a `GuidedCondition`, or the denoiser has `null_condition(condition)`. Throws
+  /// OptionError (steps, options), ShapeError (prediction of another shape), and what the denoiser throws.
   template <class Net, class T, class D, class Condition, class Observer = NoObserver>
   Tensor<T, D> operator()(const Net& net, const Tensor<T, D>& noise, const Condition& condition, const Steps& steps,
                           const SampleOptions& options = {}, Observer&& observer = {}) const {
@@ -74,25 +89,51 @@ class Sampler {
     const auto from = [&](std::size_t i, std::size_t e, std::size_t) {
       return ops::StepNoise<D>{solver_noise(options.seed, i, e), offset, {}};
     };
-    return sample(run, net, noise, condition, from, [&](std::size_t i, const Tensor<T, D>& x) {
+    return sample(run, net, noise, condition, options, from, [&](std::size_t i, const Tensor<T, D>& x) {
       observer(static_cast<int>(i), run.steps()[i].times, x);
       notify(options.progress, {"sample", static_cast<std::int64_t>(i) + 1, count, {}, {}});
     });
   }
 
+  /// The same with the solver's noise given: tensor [B, ...] number n for evaluation n of the run; those of evaluations
+  /// that inject none are not read. Throws OptionError where there are too few.
+  template <class Net, class T, class D, class Condition>
+  Tensor<T, D> with_noise(const Net& net, const Tensor<T, D>& noise, const std::vector<Tensor<T, D>>& given,
+                          const Condition& condition, const Steps& steps, const SampleOptions& options = {}) const {
+    require<ShapeError>(noise.rank() > 0 && noise.size() > 0, "sampler: noise of shape ", noise.shape());
+    const auto run = prepare<T, D>(noise.dim(0), steps, options);
+    const auto from = [&](std::size_t i, std::size_t e, std::size_t n) {
+      if (run.steps()[i].evaluations[e].update.noise == 0) return Tensor<T, D>{};
+      require<OptionError>(n < given.size(), "sampler: ", given.size(), " tensors of noise are given; step ", i + 1,
+                           " needs another");
+      require_same_shape("sampler: given noise", noise.shape(), given[n].shape());
+      return given[n];
+    };
+    return sample(run, net, noise, condition, options, from, [](std::size_t, const Tensor<T, D>&) {});
+  }
+
   /// The plan of a batch with its coefficients on the device, for `sample`. Throws OptionError (steps, options).
   template <class T, class D>
   [[nodiscard]] SampleRun<T, D> prepare(std::int64_t batch, const Steps& steps, const SampleOptions& options) const {
-    return {plan(steps, options), batch, guidance_of(batch, options), detail::EmbedsGuidance<G>};
+    require<OptionError>(options.clip_x0 >= 0, "sampler: clip_x0 = ", options.clip_x0, " is negative");
+    return {process_,           plan(steps, options), batch, guidance_of(batch, options), detail::EmbedsGuidance<G>,
+            options.clip_x0 > 0};
   }
 
   /// A prepared run, which only enqueues work: wrappers record it. Evaluation e of step i, number n of all, draws its
-  /// noise from the `ops::StepNoise` that `from(i, e, n)` gives; `finished(i, x)` is called after each step.
+  /// noise from the `ops::StepNoise` that `from(i, e, n)` gives, or takes the tensor that it gives; `finished(i, x)` is
+  /// called after each step. Of `options`, `clip_x0` and `scale_noise` are read.
   template <class Net, class T, class D, class Condition, class From, class Finished>
   Tensor<T, D> sample(const SampleRun<T, D>& run, const Net& net, const Tensor<T, D>& noise, const Condition& condition,
-                      From&& from, Finished&& finished) const {
+                      const SampleOptions& options, From&& from, Finished&& finished) const {
+    detail::require_same_process(process_, "network", net);
     const auto& told = conditions(net, condition);
     State<T, D> state{noise};
+    const double scale = options.scale_noise ? process_.starting_scale(run.steps().front().times.from) : 1.0;
+    if (scale != 1) {
+      state.x = ops::map(ops::Affine<Accumulator<T>>{static_cast<Accumulator<T>>(scale), 0}, noise);
+      state.ours = true;
+    }
     std::size_t n = 0;
     for (std::size_t i = 0; i < run.steps().size(); ++i) {
       const auto& evaluations = run.steps()[i].evaluations;
@@ -100,9 +141,10 @@ class Sampler {
         const auto at = run.operands(n);
         if constexpr (computed_in_step<Net, T, Condition>) {
           const auto f = net.template element<Accumulator<T>>(evaluations[k].time);
-          advance(state, Branches<T, D>{}, evaluations[k], at, run, from(i, k, n), f);
+          advance(state, Branches<T, D>{}, evaluations[k], at, run, options, from(i, k, n), f);
         } else {
-          advance(state, evaluate(net, state.x, at.time, told, run), evaluations[k], at, run, from(i, k, n));
+          const auto input = Process::scales_input ? ops::map(ops::Mul{}, state.x, ops::per_sample(at.input)) : state.x;
+          advance(state, evaluate(net, input, at.time, told, run), evaluations[k], at, run, options, from(i, k, n));
         }
       }
       finished(i, state.x);
@@ -115,7 +157,7 @@ class Sampler {
   template <class T, class D>
   struct State {
     Tensor<T, D> x;
-    Tensor<T, D> memory{}, spare{};
+    std::array<Tensor<T, D>, kMemories> memory{};
     bool ours = false;  // the caller's noise stays; after the first update x is ours to overwrite
   };
 
@@ -170,34 +212,91 @@ class Sampler {
     }
   }
 
-  /// One update with the predictions of its evaluation, or with the functor `f` that computes them.
-  template <class T, class D, class... F>
+  /// One update with the predictions of its evaluation, or with the functor `f` that computes them. `noise` says which
+  /// noise is drawn, or is the noise.
+  template <class T, class D, class Noise, class... F>
   void advance(State<T, D>& s, const Branches<T, D>& e, const Evaluation& step,
-               const typename SampleRun<T, D>::Operands& at, const SampleRun<T, D>& run, const ops::StepNoise<D>& noise,
-               const F&... f) const {
-    ops::AffineStep<T, D> update{s.x, at.x, e.conditional, at.prediction, {}, {}, at.noise};
-    if (step.remember || step.update.memory != 0) {
+               const typename SampleRun<T, D>::Operands& at, const SampleRun<T, D>& run, const SampleOptions& options,
+               const Noise& noise, const F&... f) const {
+    constexpr bool given = std::same_as<Noise, Tensor<T, D>>;
+    ops::AffineStep<T, D> update{s.x, at.x, e.conditional, at.prediction, {}, {}, {}};
+    const bool remembers = !step.remember.empty() || step.update.memory != decltype(step.update.memory){};
+    if (remembers || given || options.clip_x0 > 0) {
       // An update has one operand beside x and the prediction: the branches must be joined first.
       if constexpr (G::guided) update.first = combine_branches(e, run.weights(), guidance_.options.rescale);
-      if (step.update.memory != 0) {
-        require<OptionError>(s.memory.defined(), "sampler: ", S::name, " reads a memory that no step has written");
-        update.second = s.memory;
-        update.second_scale = at.memory;
-      }
-      if (step.remember) {
-        // Into the spare buffer: the update is still to read the old memory.
-        if (!s.spare.defined()) s.spare = Tensor<T, D>(s.x.shape());
-        ops::affine_step_into(s.spare, {s.x, at.remember_x, update.first, at.remember_prediction}, ops::StepNoise<D>{},
-                              f...);
-        std::swap(s.memory, s.spare);
-      }
+      if constexpr (sizeof...(F) == 0)
+        if (options.clip_x0 > 0) update.first = clipped(s.x, update.first, at, options.clip_x0);
+      add_operands(update, s, step.update, at.memory, run);
+      if constexpr (given)
+        if (noise.defined()) add_operand(update, noise, at.noise, run);
+      remember(s, step, at, run, update.first, f...);
     } else if constexpr (G::guided) {
       guide(update, e, at, run);
     }
     const Tensor<T, D> out = s.ours ? s.x : Tensor<T, D>(s.x.shape());
-    ops::affine_step_into(out, update, noise, f...);
+    if constexpr (given) {
+      ops::affine_step_into(out, update, ops::StepNoise<D>{}, f...);
+    } else {
+      update.noise_scale = at.noise;
+      ops::affine_step_into(out, update, noise, f...);
+    }
     s.x = out;
     s.ours = true;
+  }
+
+  /// Another operand of an update; a second one is joined with the first.
+  template <class T, class D>
+  static void add_operand(ops::AffineStep<T, D>& update, const Tensor<T, D>& tensor, const Numbers<T, D>& scale,
+                          const SampleRun<T, D>& run) {
+    if (update.second.defined()) {
+      const Tensor<T, D> sum(tensor.shape());
+      ops::affine_step_into(sum, {update.second, update.second_scale, tensor, scale}, ops::StepNoise<D>{});
+      update.second = sum;
+      update.second_scale = run.one();
+    } else {
+      update.second = tensor;
+      update.second_scale = scale;
+    }
+  }
+  /// The memories with their coefficients as operands of an update.
+  template <class T, class D>
+  static void add_operands(ops::AffineStep<T, D>& update, const State<T, D>& s, const StepCoefficients& c,
+                           const std::array<Numbers<T, D>, kMemories>& scales, const SampleRun<T, D>& run) {
+    for (std::size_t i = 0; i < kMemories; ++i) {
+      if (c.memory[i] == 0) continue;
+      require<OptionError>(s.memory[i].defined(), "sampler: ", S::name, " reads a memory that no step has written");
+      add_operand(update, s.memory[i], scales[i], run);
+    }
+  }
+  /// The memories after an evaluation, where it remembers. What is only kept is handed on.
+  template <class T, class D, class... F>
+  static void remember(State<T, D>& s, const Evaluation& step, const typename SampleRun<T, D>::Operands& at,
+                       const SampleRun<T, D>& run, const Tensor<T, D>& prediction, const F&... f) {
+    if (step.remember.empty()) return;
+    std::array<Tensor<T, D>, kMemories> next{};
+    for (std::size_t i = 0; i < step.remember.size(); ++i) {
+      const StepCoefficients& c = step.remember[i];
+      ops::AffineStep<T, D> sum{s.x, at.remember[i].x, prediction, at.remember[i].prediction};
+      add_operands(sum, s, c, at.remember[i].memory, run);
+      const bool kept = c.x == 0 && c.prediction == 0 && sum.second.defined();
+      const bool whole = std::count(c.memory.begin(), c.memory.end(), 1.0) == 1;
+      if (kept && whole) {
+        next[i] = sum.second;
+        continue;
+      }
+      next[i] = Tensor<T, D>(s.x.shape());
+      ops::affine_step_into(next[i], sum, ops::StepNoise<D>{}, f...);
+    }
+    s.memory = next;
+  }
+  /// The prediction whose clean data are those of `prediction`, clipped to [-limit, limit].
+  template <class T, class D>
+  static Tensor<T, D> clipped(const Tensor<T, D>& x, const Tensor<T, D>& prediction,
+                              const typename SampleRun<T, D>::Operands& at, double limit) {
+    const auto x0 = ops::map(ops::Combine{}, x, prediction, ops::per_sample(at.x0_x), ops::per_sample(at.x0_f));
+    const auto inside = ops::map(
+        ops::Clamp<Accumulator<T>>{static_cast<Accumulator<T>>(-limit), static_cast<Accumulator<T>>(limit)}, x0);
+    return ops::map(ops::Combine{}, x, inside, ops::per_sample(at.back_x), ops::per_sample(at.back_f));
   }
 
   /// The branches as the operands of an update, their weights in the scales.
@@ -216,7 +315,7 @@ class Sampler {
 
   S solver_;
   G guidance_;
-  NoiseTable table_;
+  Process process_;
 };
 
 }  // namespace hypersd::diffusion

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cmath>
-#include <hypersd/diffusion/schedule.hpp>
+#include <hypersd/diffusion/noise_table.hpp>
 
 /// \file
 /// The variance-preserving process in continuous time (Song et al., "Score-based generative modeling through stochastic
@@ -22,7 +22,7 @@ class VpSde {
   /// value below it. Throws OptionError for other times, NumericError where the last level holds no signal.
   [[nodiscard]] double beta(double t) const {
     const auto [lower, share] = split(t);
-    const int below = share == 0 && lower > kOrigin ? lower - 1 : lower;
+    const int below = share == 0 && lower > -1 ? lower - 1 : lower;
     const double b = table_.log_alphas_cumprod(below) - table_.log_alphas_cumprod(below + 1);
     require<NumericError>(std::isfinite(b), "beta(", t, ") is infinite: zero terminal SNR");
     return b;
@@ -45,7 +45,7 @@ class VpSde {
 
   /// Score of a noise prediction at a level: -eps / sigma.
   static double score(double eps, Level level) {
-    require<NumericError>(level.sigma > 0, "the score is infinite at the origin, where sigma is 0");
+    require<NumericError>(level.sigma > 0, "the score is infinite at clean data, where sigma is 0");
     return -eps / level.sigma;
   }
 
@@ -55,8 +55,7 @@ class VpSde {
     double share;
   };
   [[nodiscard]] Split split(double t) const {
-    require<OptionError>(t >= kOrigin && t <= table_.size() - 1, "time ", t, " is not in [-1, ", table_.size() - 1,
-                         "]");
+    require<OptionError>(t >= -1 && t <= table_.size() - 1, "time ", t, " is not in [-1, ", table_.size() - 1, "]");
     const double lower = std::floor(t);
     return {static_cast<int>(lower), t - lower};
   }

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <cmath>
-#include <hypersd/diffusion/schedule.hpp>
+#include <hypersd/diffusion/process.hpp>
 #include <initializer_list>
 #include <utility>
 
 /// \file
-/// Time grids: strictly descending lists of training times at which a sampler asks for a prediction. T is the table's
-/// length, n the number of steps. Divisions are exact and halves round to even, as NumPy rounds.
+/// Time grids: strictly descending lists of times at which a sampler asks for a prediction. T is a table's length, n
+/// the number of steps. Divisions are exact and halves round to even, as NumPy rounds.
 
 namespace hypersd::diffusion {
 
@@ -27,18 +27,20 @@ inline void check_steps(int train_steps, int n) {
 
 }  // namespace detail
 
-/// Throws OptionError unless `times` is a non-empty, strictly descending list within [0, train_steps - 1].
-inline void check_times(int train_steps, const Times& times) {
+/// Throws OptionError unless `times` is a non-empty, strictly descending list within [first, last] of the process.
+template <DiffusionProcess Process>
+void check_times(const Process& process, const Times& times) {
   require<OptionError>(!times.empty(), "empty list of time steps");
   for (std::size_t i = 0; i < times.size(); ++i) {
-    require<OptionError>(times[i] >= 0 && times[i] < train_steps, "time step ", times[i], " is not in [0, ",
-                         train_steps - 1, "]");
-    const int before = i == 0 ? train_steps : times[i - 1];
-    require<OptionError>(times[i] < before, "time steps must descend, but ", times[i], " follows ", before);
+    require<OptionError>(times[i] >= process.first() && times[i] <= process.last(), "time step ", times[i],
+                         " is not in [", process.first(), ", ", process.last(), "]");
+    if (i > 0)
+      require<OptionError>(times[i] < times[i - 1], "time steps must descend, but ", times[i], " follows ",
+                           times[i - 1]);
   }
 }
 
-/// round(T - i T / n) - 1: starts at T - 1, where inference starts. The grid for few-step models.
+/// The trailing grid of a table of T entries: `NoiseTable::grid`. The grid for few-step models.
 inline Times trailing(int train_steps, int n) {
   detail::check_steps(train_steps, n);
   Times out;
@@ -52,7 +54,9 @@ inline Times leading(int train_steps, int n, int offset = 0) {
   detail::check_steps(train_steps, n);
   Times out;
   for (int i = n - 1; i >= 0; --i) out.push_back(i * (train_steps / n) + offset);
-  check_times(train_steps, out);
+  require<OptionError>(out.front() < train_steps && out.back() >= 0, "leading grid: with an offset of ", offset,
+                       " time ", out.front() < train_steps ? out.back() : out.front(), " is not in [0, ",
+                       train_steps - 1, "]");
   return out;
 }
 
@@ -93,18 +97,39 @@ inline Times with_strength(const Times& times, double strength) {
   return {times.end() - kept, times.end()};
 }
 
-/// What a sampler takes as its steps: a number n, the trailing grid; or a list of times in braces or as `Times`, such
-/// as `{800}` or `leading(1000, 25, 1)`.
+/// The grid of Karras et al. (Eq 5) on any process: n times from `last()` down to `first()`, both included, evenly
+/// spaced in (sigma / alpha)^(1 / rho). On a table they are fractional (diffusers' `use_karras_sigmas`). Throws
+/// OptionError, and for zero terminal SNR NumericError.
+template <DiffusionProcess Process>
+Times karras_grid(const Process& process, int n, double rho = 7) {
+  require<OptionError>(n >= 1 && rho > 0, "Karras grid: ", n, " steps, rho = ", rho);
+  const double top = std::exp(-process.lambda(process.last()) / rho);
+  const double bottom = std::exp(-process.lambda(process.first()) / rho);
+  require<NumericError>(std::isfinite(top) && bottom > 0,
+                        "Karras grid: sigma / alpha must be finite and positive at both ends of the process");
+  Times out;
+  for (int i = 0; i < n; ++i) {
+    const double share = n == 1 ? 0 : static_cast<double>(i) / (n - 1);
+    const bool end = i == 0 || i == n - 1;
+    const double eta = std::pow(top + share * (bottom - top), rho);
+    out.push_back(end ? (i == 0 ? process.last() : process.first()) : process.time_at(-std::log(eta)));
+  }
+  return out;
+}
+
+/// What a sampler takes as its steps: a number n, the process's grid (trailing on a table); or a list of times in
+/// braces or as `Times`, such as `{800}` or `leading(1000, 25, 1)`.
 class Steps {
  public:
   Steps(int n) : count_(n) {}                                      // NOLINT(google-explicit-constructor)
   Steps(Times times) : times_(std::move(times)), listed_(true) {}  // NOLINT(google-explicit-constructor)
-  Steps(std::initializer_list<int> times) : times_(times), listed_(true) {}
+  Steps(std::initializer_list<Time> times) : times_(times), listed_(true) {}
 
-  /// The checked list for a table of T entries. Throws OptionError.
-  [[nodiscard]] Times times(int train_steps) const {
-    if (!listed_) return trailing(train_steps, count_);
-    check_times(train_steps, times_);
+  /// The checked list for a process. Throws OptionError.
+  template <DiffusionProcess Process>
+  [[nodiscard]] Times times(const Process& process) const {
+    if (!listed_) return process.grid(count_);
+    check_times(process, times_);
     return times_;
   }
 

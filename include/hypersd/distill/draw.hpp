@@ -2,7 +2,6 @@
 #pragma once
 
 #include <hypersd/core/philox.hpp>
-#include <hypersd/diffusion/schedule.hpp>
 #include <hypersd/distill/ends.hpp>
 #include <hypersd/distill/jump_grid.hpp>
 #include <vector>
@@ -24,7 +23,7 @@ struct Draws {
 };
 
 /// A uniform one of the times at which a jump may end: number `at` of stream s.
-inline int draw_end(const SolverGrid& grid, const EndRange& ends, Stream s, std::uint64_t at) {
+inline diffusion::Time draw_end(const SolverGrid& grid, const EndRange& ends, Stream s, std::uint64_t at) {
   const int e = ends.first + static_cast<int>(integer_at(s, at, ends.last - ends.first + 1));
   return std::max(grid[e], ends.floor);
 }
@@ -42,7 +41,7 @@ Draws draw(const Rule& rule, const SolverGrid& grid, std::int64_t batch, double 
     const auto at = static_cast<std::uint64_t>(4 * b);
     const int n = 1 + static_cast<int>(integer_at(s, at, grid.points()));
     const EndRange ends = rule.range(grid, n);
-    const int previous = std::max(grid[n - 1], ends.floor);
+    const diffusion::Time previous = std::max(grid[n - 1], ends.floor);
     out.t.push_back(grid[n]);
     out.previous.push_back(previous);
     out.end.push_back(std::min(draw_end(grid, ends, s, at + 1), previous));

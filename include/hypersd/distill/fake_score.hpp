@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hypersd/autograd/functions.hpp>
+#include <hypersd/diffusion/evaluate.hpp>
 #include <hypersd/diffusion/forward_process.hpp>
 #include <hypersd/distill/learner.hpp>
 #include <hypersd/distill/objective.hpp>
@@ -11,17 +12,18 @@ namespace hypersd::distill {
 
 /// The network of distribution matching that knows the student's distribution: a diffusion model trained on the
 /// student's samples, with an optimiser of its own. It starts from the teacher's weights.
-template <nn::Module Network, diffusion::Prediction P = diffusion::Epsilon>
+template <nn::Module Network, diffusion::DiffusionProcess Process = diffusion::Discrete<>>
 class FakeScore {
   using T = typename Network::value_type;
   using D = typename Network::device_type;
 
  public:
-  using prediction = P;
+  using process = Process;
   /// `network` must not share weights with teacher or student (`nn::deep_copy`).
-  FakeScore(Network network, diffusion::NoiseTable table, double learning_rate = 1e-3)
-      : score_(std::move(network), {.weight_decay = 0}, learning_rate, 1.0), table_(std::move(table)) {}
+  FakeScore(Network network, Process p, double learning_rate = 1e-3)
+      : score_(std::move(network), {.weight_decay = 0}, learning_rate, 1.0), process_(std::move(p)) {}
 
+  [[nodiscard]] const Process& process_value() const { return process_; }
   /// Prediction at x [B, ...] and times t [B]. No gradient reaches the weights.
   template <class Condition>
   Var<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const Condition& condition) const {
@@ -30,12 +32,12 @@ class FakeScore {
   /// One step of diffusion training on samples x0 [B, ...]: uniform times, fresh noise, no guidance.
   template <class Condition>
   void learn(const Tensor<T, D>& x0, const Condition& condition, Randomness random) {
-    const auto t = diffusion::uniform_times(table_, x0.dim(0), random.stream("fake.t"), random.first_sample);
+    const auto t = diffusion::uniform_times(process_, x0.dim(0), random.stream("fake.t"), random.first_sample);
     const auto noise = diffusion::normals<T, D>(x0.shape(), random, "fake.noise");
-    const Var<T, D> x(diffusion::add_noise(table_, x0, noise, t));
+    const Var<T, D> x(diffusion::add_noise(process_, x0, noise, t));
     score_.learn([&] {
-      return autograd::mse((*this)(x, diffusion::time_tensor<T, D>(t), condition),
-                           diffusion::training_target(table_, P{}, x0, noise, t));
+      return autograd::mse(diffusion::evaluate(process_, score_.network(), x, t, condition),
+                           diffusion::training_target(process_, x0, noise, t));
     });
   }
   /// Weights and moments, for checkpoints.
@@ -51,7 +53,7 @@ class FakeScore {
 
  private:
   Learner<Network> score_;
-  diffusion::NoiseTable table_;
+  Process process_;
 };
 
 }  // namespace hypersd::distill

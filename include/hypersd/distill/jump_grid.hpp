@@ -2,29 +2,34 @@
 #pragma once
 
 #include <algorithm>
-#include <hypersd/diffusion/timesteps.hpp>
+#include <hypersd/diffusion/process.hpp>
+#include <limits>
 #include <vector>
 
 namespace hypersd::distill {
 
-/// The jumps of an N-step student on the sampler's trailing grid, and the steps that its teacher takes within each. The
-/// teacher stops at the trailing grid of N * stops steps, on which a student of so many steps was trained and sampled.
+/// The jumps of an N-step student on the process's grid (the trailing one on a table), and the steps that its teacher
+/// takes within each. The teacher stops at the grid of N * stops steps, on which a student of so many steps was trained
+/// and sampled.
 class JumpGrid {
  public:
-  /// Throws OptionError unless 1 <= N, 1 <= stops and N * stops <= T.
-  JumpGrid(int train_steps, int jumps, int stops) : jumps_(jumps), stops_(stops) {
-    require<OptionError>(jumps >= 1 && stops >= 1 && std::int64_t{jumps} * stops <= train_steps, "jumps: ", jumps,
-                         " steps of the student with ", stops, " of the teacher in each do not fit in ", train_steps,
+  /// Throws OptionError unless 1 <= N, 1 <= stops and, on a table, N * stops <= T.
+  template <diffusion::DiffusionProcess Process>
+  JumpGrid(const Process& process, int jumps, int stops) : jumps_(jumps), stops_(stops), end_(process.first()) {
+    int most = std::numeric_limits<int>::max();
+    if constexpr (Process::discrete) most = process.schedule().size();
+    require<OptionError>(jumps >= 1 && stops >= 1 && std::int64_t{jumps} * stops <= most, "jumps: ", jumps,
+                         " steps of the student with ", stops, " of the teacher in each do not fit in ", most,
                          " training times");
-    times_ = diffusion::trailing(train_steps, jumps * stops);
+    times_ = process.grid(jumps * stops);
   }
   [[nodiscard]] int jumps() const { return jumps_; }
   [[nodiscard]] int stops() const { return stops_; }
   /// Time at which the teacher has taken `stop` of its steps in jump n, counted from the noise: time(n, 0) starts the
-  /// jump and time(n, stops()) ends it. The last jump ends at 0.
-  [[nodiscard]] int time(int n, int stop) const {
+  /// jump and time(n, stops()) ends it. The last jump ends at the process's first time.
+  [[nodiscard]] diffusion::Time time(int n, int stop) const {
     const auto i = static_cast<std::size_t>(n * stops_ + stop);
-    return i < times_.size() ? times_[i] : 0;
+    return i < times_.size() ? times_[i] : end_;
   }
   /// The same for a list of jumps.
   [[nodiscard]] diffusion::Times times(const std::vector<int>& jumps, int stop) const {
@@ -33,14 +38,15 @@ class JumpGrid {
     return out;
   }
   /// The jump that starts at t. Throws OptionError where none does.
-  [[nodiscard]] int jump_at(int t) const {
+  [[nodiscard]] int jump_at(diffusion::Time t) const {
     for (int n = 0; n < jumps_; ++n)
       if (time(n, 0) == t) return n;
-    throw OptionError("jumps: none of " + std::to_string(jumps_) + " starts at time " + std::to_string(t));
+    fail<OptionError>("jumps: none of ", jumps_, " starts at time ", t);
   }
 
  private:
   int jumps_, stops_;
+  diffusion::Time end_;
   diffusion::Times times_;
 };
 

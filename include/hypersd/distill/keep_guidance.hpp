@@ -2,7 +2,7 @@
 #pragma once
 
 #include <hypersd/autograd/functions.hpp>
-#include <hypersd/diffusion/denoiser.hpp>
+#include <hypersd/diffusion/evaluate.hpp>
 #include <hypersd/diffusion/guidance.hpp>
 #include <hypersd/distill/consistency.hpp>
 #include <utility>
@@ -66,7 +66,7 @@ struct KeepGuidance {
   LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target,
                         const Batch<T, D, C>& batch, Randomness random) const {
     return loss_at(student, teacher, target, batch,
-                   draw(objective.rule, objective.table, objective.options, batch.x0.dim(0), random),
+                   draw(objective.rule, objective.process, objective.options, batch.x0.dim(0), random),
                    draw_noise<T, D>(objective.options, batch.x0.shape(), random));
   }
   /// The same for given draws and noise [B, ...].

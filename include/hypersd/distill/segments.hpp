@@ -6,7 +6,8 @@
 #include <hypersd/core/error.hpp>
 
 /// \file
-/// Where the segment of a training time begins: t_b of Eq 11, for k segments of T times.
+/// Where the segment of a training time begins: t_b of Eq 11, for k segments of T times, or k equal parts of a
+/// continuous process's own time.
 
 namespace hypersd::distill {
 
@@ -20,10 +21,12 @@ inline void check_segment(int t, int k, int train_steps) {
 
 }  // namespace detail
 
-/// A rule for t_b: `start(t, k, T)` <= t for t in [0, T-1].
+/// A rule for t_b: `start(t, k, T)` <= t for t in [0, T-1] of a table; in continuous time `segment(n, k, N)` is the
+/// number of the segment, from 0 at clean data, that the share n / N of the way to noise belongs to.
 template <class R>
 concept SegmentRule = requires(int t) {
   { R::start(t, t, t) } -> std::same_as<int>;
+  { R::segment(t, t, t) } -> std::same_as<int>;
 };
 
 /// The rule as printed, with Algorithm 1's floor: t_b = floor(t / floor(T/k)) floor(T/k). A time on a boundary begins
@@ -35,6 +38,9 @@ struct PaperBoundary {
     detail::check_segment(t, k, train_steps);
     const int length = train_steps / k;
     return t / length * length;  // [Hyper-SD Eq. 11]
+  }
+  static int segment(int n, int k, int points) {
+    return static_cast<int>(std::min<std::int64_t>(std::int64_t{n} * k / points, k - 1));
   }
 };
 
@@ -48,6 +54,9 @@ struct TrailingBoundary {
     const int length = train_steps / k;
     const int segment = std::min(t / length, k - 1);  // a remainder of T / k joins the last segment
     return std::max(0, segment * length - 1);         // [Hyper-SD Eq. 11], one step down: t_b < t but at 0
+  }
+  static int segment(int n, int k, int points) {
+    return n <= 0 ? 0 : static_cast<int>((std::int64_t{n} * k - 1) / points);  // ceil(n k / N) - 1
   }
 };
 

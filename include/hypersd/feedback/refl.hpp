@@ -16,16 +16,16 @@ namespace hypersd::feedback {
 /// Gradients pass the reward, the decoder and that one evaluation. The networks behind `decoder` and `hinges` have to
 /// be frozen (see `frozen`); teacher and target are not used. `Score` is `Hinges`, a `Hinge`, or anything that gives a
 /// LossResult for (images, condition). Of the batch, only the shape of x0 and the conditional condition are read.
-template <diffusion::Prediction P, class Decode, class Score, diffusion::AffineSolver S = diffusion::Tcd>
+template <diffusion::DiffusionProcess Process, class Decode, class Score, class S = diffusion::Tcd>
 struct Refl {
   using Options = RolloutOptions;
-  Rollout<P, S> rollout;
+  Rollout<Process, S> rollout;
   Decode decoder;
   Score hinges;
 
   /// Throws what `Rollout` throws.
-  Refl(diffusion::NoiseTable noise, P, Decode decode, Score score, Options o = {}, S = {})
-      : rollout(std::move(noise), std::move(o)), decoder(std::move(decode)), hinges(std::move(score)) {}
+  Refl(Process p, Decode decode, Score score, Options o = {}, S = {})
+      : rollout(std::move(p), std::move(o)), decoder(std::move(decode)), hinges(std::move(score)) {}
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
   requires diffusion::Denoiser<Student, T, D, C> diffusion::LossResult<T, D> loss(
@@ -46,12 +46,11 @@ struct Refl {
     static_assert(Decoder<Decode, T, D>, "Refl needs a Decoder: decoder(latents) const gives a Var of pictures");
     const C& condition = batch.condition.conditional;
     const Var<T, D> x(rollout.walk(student, d, z, noise, condition));
-    const int t = d.times[static_cast<std::size_t>(d.position)];
-    const auto f = student(x, Rollout<P, S>::times_of(x.value(), t), condition);
-    const diffusion::Times times(static_cast<std::size_t>(x.dim(0)), t);
-    const auto x0 = diffusion::x0_of(rollout.table(), P{}, x, f, times);
+    const diffusion::Times t = rollout.times_of(x.value(), d);
+    const auto f = diffusion::evaluate(rollout.process(), student, x, t, condition);
+    const auto x0 = diffusion::x0_of(rollout.process(), x, f, t);
     diffusion::LossResult<T, D> out = hinges(decoder(x0), condition);
-    out.diagnostics.emplace_back("refl.time", t);
+    out.diagnostics.emplace_back("refl.time", t.front());
     return out;
   }
 };

@@ -3,12 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <hypersd/diffusion/apply_step.hpp>
-#include <hypersd/diffusion/denoiser.hpp>
-#include <hypersd/diffusion/jump.hpp>
+#include <hypersd/diffusion/evaluate.hpp>
 #include <hypersd/diffusion/objective.hpp>
+#include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
-#include <hypersd/diffusion/timesteps.hpp>
 #include <hypersd/ops/random.hpp>
 #include <string>
 #include <utility>
@@ -40,17 +38,19 @@ constexpr int last_quarter(int n) { return n - (n + 3) / 4; }
 
 /// The walk from pure noise to the evaluation that is trained. `S` is a solver with one evaluation a step: TCD's
 /// (DDIM's for eta = 0), `Ddim` for the ancestral steps of the original ReFL.
-template <diffusion::Prediction P, diffusion::AffineSolver S = diffusion::Tcd>
+template <diffusion::DiffusionProcess Process, class S = diffusion::Tcd>
 class Rollout {
+  static_assert(diffusion::AffineSolver<S, Process>, "feedback needs a solver with one evaluation a step");
+
  public:
   /// Throws OptionError for a list of times that is none, positions outside it, eta outside [0, 1], and for a noise
   /// prediction asked at zero SNR.
-  Rollout(diffusion::NoiseTable table, RolloutOptions options)
-      : table_(std::move(table)), options_(std::move(options)), solver_(solver_of(options_.eta)) {
+  Rollout(Process p, RolloutOptions options)
+      : process_(std::move(p)), options_(std::move(options)), sampler_(solver_of(options_.eta), process_) {
     if (!options_.times.empty()) {
-      lists_.push_back(diffusion::Steps(options_.times).times(table_.size()));
+      lists_.push_back(diffusion::Steps(options_.times).times(process_));
     } else {
-      for (const int n : options_.steps) lists_.push_back(diffusion::trailing(table_.size(), n));
+      for (const int n : options_.steps) lists_.push_back(process_.grid(n));
     }
     require<OptionError>(!lists_.empty(), "feedback: no numbers of steps and no times");
     for (const auto& times : lists_) {
@@ -58,12 +58,11 @@ class Rollout {
       const int n = static_cast<int>(times.size());
       require<OptionError>(0 <= left && left <= right && right < n, "feedback: positions [", left, ", ", right,
                            "] of a list of ", n, " times");
-      require<OptionError>(!P::needs_signal || table_.level(times[0]).alpha > 0,
-                           "a noise prediction cannot be asked at zero terminal SNR; use Velocity or X0");
+      process_.require_signal(times[0]);
     }
   }
 
-  [[nodiscard]] const diffusion::NoiseTable& table() const { return table_; }
+  [[nodiscard]] const Process& process() const { return process_; }
   [[nodiscard]] const RolloutOptions& options() const { return options_; }
 
   /// The draws of one iteration: a list, then a position of it, both uniform. A function of (seed, step) alone.
@@ -94,38 +93,33 @@ class Rollout {
   template <class Net, class T, class D, class C>
   [[nodiscard]] Tensor<T, D> walk(const Net& net, const RolloutDraws& d, const Tensor<T, D>& z,
                                   const std::vector<Tensor<T, D>>& noise, const C& condition) const {
-    diffusion::check_times(table_.size(), d.times);
     require<OptionError>(d.position >= 0 && static_cast<std::size_t>(d.position) < d.times.size(),
                          "feedback: position ", d.position, " of a list of ", d.times.size(), " times");
-    Tensor<T, D> x = z;
-    for (std::size_t i = 0; i < static_cast<std::size_t>(d.position); ++i) {
-      const auto f = diffusion::predict(net, x, times_of<T, D>(x, d.times[i]), condition);
-      auto c = solver_.template step<P>(table_, {d.times[i], d.times[i + 1], false});
-      Tensor<T, D> given;
-      if (c.noise != 0) {
-        require<OptionError>(i < noise.size(), "feedback: step ", i, " injects noise, but none is given");
-        given = noise[i];
-        c.memory = std::exchange(c.noise, 0);  // the operand by which a step takes a tensor that is there already
-      }
-      const Tensor<T, D> next(x.shape());
-      diffusion::apply_step_into(next, std::vector(static_cast<std::size_t>(x.dim(0)), c), x, f, {}, 0, given);
-      x = next;
-    }
-    return x;
+    diffusion::check_times(process_, d.times);
+    if (d.position == 0) return starting(z, d);
+    diffusion::SampleOptions options;
+    options.stop_after = d.position;
+    return sampler_.with_noise(net, z, noise, condition, d.times, options);
   }
-
-  /// One time for the whole batch, as a network takes it.
+  /// The time of the evaluation with gradient, for each sample of x.
   template <class T, class D>
-  static Numbers<T, D> times_of(const Tensor<T, D>& x, int t) {
-    return Numbers<T, D>::full(Shape{x.dim(0)}, static_cast<Accumulator<T>>(t));
+  static diffusion::Times times_of(const Tensor<T, D>& x, const RolloutDraws& d) {
+    return diffusion::Times(static_cast<std::size_t>(x.dim(0)), d.times[static_cast<std::size_t>(d.position)]);
   }
 
  private:
-  static S solver_of(double eta) {
+  /// Noise at the scale from which sampling starts.
+  template <class T, class D>
+  [[nodiscard]] Tensor<T, D> starting(const Tensor<T, D>& z, const RolloutDraws& d) const {
+    using A = Accumulator<T>;
+    const double scale = process_.starting_scale(d.times.front());
+    return scale == 1 ? z : ops::map(ops::Affine<A>{static_cast<A>(scale), A(0)}, z);
+  }
+  static typename S::Options solver_of(double eta) {
     require<OptionError>(eta >= 0 && eta <= 1, "feedback: eta = ", eta, " is not in [0, 1]");
-    S solver{};
-    if constexpr (requires { solver.options.eta; }) {
-      solver.options.eta = eta;
+    typename S::Options solver{};
+    if constexpr (requires { solver.eta; }) {
+      solver.eta = eta;
     } else {
       require<OptionError>(eta == 0, "feedback: ", S::name, " has no eta");
     }
@@ -136,9 +130,9 @@ class Rollout {
     return {options_.left < 0 ? last_quarter(n) : options_.left, options_.right < 0 ? n - 1 : options_.right};
   }
 
-  diffusion::NoiseTable table_;
+  Process process_;
   RolloutOptions options_;
-  S solver_;
+  diffusion::Sampler<S, Process> sampler_;
   std::vector<diffusion::Times> lists_;
 };
 

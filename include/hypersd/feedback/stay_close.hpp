@@ -11,14 +11,13 @@ namespace hypersd::feedback {
 ///   loss = mean (x0(x_t, student) - x0(x_t, reference))^2, x_t from the student's own sampler, without gradient.
 ///
 /// The reference is the target network, in a recipe the student as it was before feedback; it is not guided.
-template <diffusion::Prediction P = diffusion::Epsilon, diffusion::AffineSolver S = diffusion::Tcd>
+template <diffusion::DiffusionProcess Process = diffusion::Discrete<>, class S = diffusion::Tcd>
 struct StayClose {
   using Options = RolloutOptions;
-  Rollout<P, S> rollout;
+  Rollout<Process, S> rollout;
 
   /// Throws what `Rollout` throws.
-  explicit StayClose(diffusion::NoiseTable noise, P = {}, Options o = {}, S = {})
-      : rollout(std::move(noise), std::move(o)) {}
+  explicit StayClose(Process p, Options o = {}, S = {}) : rollout(std::move(p), std::move(o)) {}
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
   requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Target, T, D, C> diffusion::LossResult<T, D>
@@ -38,11 +37,11 @@ struct StayClose {
                                       const Tensor<T, D>& z, const std::vector<Tensor<T, D>>& noise = {}) const {
     const C& condition = batch.condition.conditional;
     const Var<T, D> x(rollout.walk(student, d, z, noise, condition));
-    const int t = d.times[static_cast<std::size_t>(d.position)];
-    const auto at = Rollout<P, S>::times_of(x.value(), t);
-    const auto gap = autograd::sub(student(x, at, condition), diffusion::predict(reference, x.value(), at, condition));
+    const diffusion::Times t = rollout.times_of(x.value(), d);
+    const auto gap = autograd::sub(diffusion::evaluate(rollout.process(), student, x, t, condition),
+                                   diffusion::predict(rollout.process(), reference, x.value(), t, condition));
     // x_t is the same in both: the difference is taken before it is brought to x0, where x_t would cancel.
-    const auto scale = static_cast<Accumulator<T>>(P::x0(rollout.table().level(t)).prediction);
+    const auto scale = static_cast<Accumulator<T>>(rollout.process().x0(t.front()).prediction);
     return {autograd::map_mean(ops::Square{}, autograd::affine(gap, scale)), {}};
   }
 };

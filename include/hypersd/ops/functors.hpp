@@ -169,6 +169,19 @@ struct Abs {
     return x > T(0) ? T(1) : x < T(0) ? T(-1) : T(0);
   }
 };
+/// x limited to [low, high]; derivative 0 outside.
+template <Real A>
+struct Clamp {
+  A low, high;
+  template <class T>
+  HYPERSD_HD T operator()(T x) const {
+    return x < T(low) ? T(low) : x > T(high) ? T(high) : x;
+  }
+  template <int I, class T>
+  HYPERSD_HD T d(T x) const {
+    return x < T(low) || x > T(high) ? T(0) : T(1);
+  }
+};
 /// ln(1 + e^x), without overflow.
 struct Softplus {
   template <class T>

@@ -58,16 +58,17 @@ using ExtendState = std::function<void(State&)>;
 /// `Metric` is the distance, made anew for each k; `Batches` gives the batch of an iteration counted through the
 /// stages. `As` makes something else of the objective, `distill::KeepGuidance` say.
 template <class Batches, class Stages = distill::HyperSdStages, class Metric = distill::Mse,
-          distill::TeacherPolicy Policy = distill::OriginalTeacher, diffusion::Prediction P = diffusion::Epsilon,
+          distill::TeacherPolicy Policy = distill::OriginalTeacher,
+          diffusion::DiffusionProcess Process = diffusion::Discrete<>,
           distill::SegmentRule Rule = distill::TrailingBoundary, template <class> class As = std::type_identity_t>
 struct TscdStages {
-  using Objective = As<distill::Consistency<distill::WithinSegments<Rule>, P, Metric>>;
+  using Objective = As<distill::Consistency<distill::WithinSegments<Rule>, Process, Metric>>;
   /// Whether a student's guidance is in its weights.
   static constexpr bool absorbs_guidance = !requires { Objective::keeps_guidance; };
 
   std::string name = "tscd";
   Batches batches;
-  diffusion::NoiseTable table;
+  Process process;
   distill::ConsistencyOptions consistency{};
   std::vector<std::int64_t> steps = std::vector<std::int64_t>(Stages::size, 240);  ///< of each stage
   double learning_rate = 1e-3;
@@ -108,7 +109,7 @@ struct TscdStages {
           auto c = consistency;
           // A student of the stage before has guidance in its weights.
           if (absorbs_guidance && !step.guided) c.guidance_min = c.guidance_max = 1;
-          const Objective objective(table, c, metric(step.k), distill::WithinSegments<Rule>{step.k});
+          const Objective objective(process, c, metric(step.k), distill::WithinSegments<Rule>{step.k});
           const auto batch = batches(step.iteration);
           return objective.loss(step.student, step.teacher, step.target, batch,
                                 session.randomness(step.iteration, batch));

@@ -4,7 +4,7 @@
 #include <concepts>
 #include <cstdint>
 #include <hypersd/autograd/functions.hpp>
-#include <hypersd/diffusion/denoiser.hpp>
+#include <hypersd/diffusion/evaluate.hpp>
 #include <hypersd/diffusion/forward_process.hpp>
 #include <hypersd/diffusion/objective.hpp>
 #include <utility>
@@ -24,15 +24,15 @@ concept TwoPartStep = requires(F& f, std::int64_t step) {
 /// `denoising_loss` in two parts, with the same numbers. `load(step, x0)` writes the step's data into x0 and what else
 /// the network needs into tensors of its own; `predict(x, t)` is the network with those as its condition: x a variable
 /// [B, ...], t [B].
-template <diffusion::Prediction P, class T, class D, class Load, class Predict>
+template <diffusion::DiffusionProcess Process, class T, class D, class Load, class Predict>
 class DenoisingStep {
-  using Times = decltype(diffusion::time_tensor<T, D>(diffusion::Times{}));
+  using Times = Numbers<T, D>;
 
  public:
   /// `shape` is that of the data [B, ...]; x0 begins with sample number `first_sample` of the whole batch.
-  DenoisingStep(diffusion::NoiseTable table, P, const Shape& shape, std::uint64_t seed, Load load, Predict predict,
+  DenoisingStep(Process process, const Shape& shape, std::uint64_t seed, Load load, Predict predict,
                 std::int64_t first_sample = 0)
-      : table_(std::move(table)),
+      : process_(std::move(process)),
         seed_(seed),
         first_sample_(first_sample),
         load_(std::move(load)),
@@ -45,16 +45,16 @@ class DenoisingStep {
   void prepare(std::int64_t step) {
     load_(step, x0_);
     const diffusion::Randomness random{seed_, step, first_sample_};
-    const auto t = diffusion::uniform_times(table_, x0_.dim(0), random.stream("pretrain.t"), first_sample_);
+    const auto t = diffusion::uniform_times(process_, x0_.dim(0), random.stream("pretrain.t"), first_sample_);
     const auto noise = diffusion::normals<T, D>(x0_.shape(), random, "pretrain.noise");
-    x_t_.copy_from(diffusion::add_noise(table_, x0_, noise, t));
-    target_.copy_from(diffusion::training_target(table_, P{}, x0_, noise, t));
-    t_.copy_from(diffusion::time_tensor<T, D>(t));
+    x_t_.copy_from(diffusion::network_input(process_, diffusion::add_noise(process_, x0_, noise, t), t));
+    target_.copy_from(diffusion::training_target(process_, x0_, noise, t));
+    t_.copy_from(diffusion::time_tensor<T, D>(process_, t));
   }
   Var<T, D> loss() const { return autograd::mse(predict_(Var<T, D>(x_t_), t_), target_); }
 
  private:
-  diffusion::NoiseTable table_;
+  Process process_;
   std::uint64_t seed_;
   std::int64_t first_sample_;
   Load load_;
@@ -63,12 +63,11 @@ class DenoisingStep {
   Times t_;
 };
 
-/// Deduces everything but the element type and device: `denoising_step<float, D>(table, Epsilon{}, shape, ...)`.
-template <class T, class D, diffusion::Prediction P, class Load, class Predict>
-DenoisingStep<P, T, D, Load, Predict> denoising_step(diffusion::NoiseTable table, P prediction, const Shape& shape,
-                                                     std::uint64_t seed, Load load, Predict predict,
-                                                     std::int64_t first_sample = 0) {
-  return {std::move(table), prediction, shape, seed, std::move(load), std::move(predict), first_sample};
+/// Deduces everything but the element type and device: `denoising_step<float, D>(process, Epsilon{}, shape, ...)`.
+template <class T, class D, diffusion::DiffusionProcess Process, class Load, class Predict>
+DenoisingStep<Process, T, D, Load, Predict> denoising_step(Process process, const Shape& shape, std::uint64_t seed,
+                                                           Load load, Predict predict, std::int64_t first_sample = 0) {
+  return {std::move(process), shape, seed, std::move(load), std::move(predict), first_sample};
 }
 
 }  // namespace hypersd::pipeline

@@ -81,7 +81,7 @@ TEST_CASE_TEMPLATE("A solver step moves whole sectors", T, float, bfloat16) {
   const auto x = in<T>({1, n}, "x"), prediction = in<T>({1, n}, "p");
   const Tensor<T, Cuda> out(Shape{1, n});
   const auto scale = [](double v) { return Tensor<float, Cuda>::full(Shape{1}, static_cast<float>(v)); };
-  const auto c = diffusion::Tcd{{.eta = 0.3}}.step<diffusion::Epsilon>(table, {999, 749, false});
+  const auto c = diffusion::Tcd{{.eta = 0.3}}.step(diffusion::Discrete<>(table), {999, 749, false});
   ops::AffineStep<T, Cuda> step{x, scale(c.x), prediction, scale(c.prediction)};
   step.noise_scale = scale(c.noise);
   CHECK(shares([&] {

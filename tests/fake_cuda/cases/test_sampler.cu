@@ -47,19 +47,19 @@ TEST_CASE("loops over a UNet copy once, wait for nothing and can be recorded") {
   const auto net = network_runs::unet<Cuda>();
   const auto told = network_runs::tokens<Cuda>(2);
   const GuidedCondition both{told, network_runs::tokens<Cuda>(2)};
-  check_loop(Sampler<Tcd, ScaledLinear, Epsilon>({.eta = 0.3}), net, told);
-  check_loop(Sampler<DpmPp2M, ScaledLinear, Epsilon>{}, net, told);
-  check_loop(Sampler<Heun, ScaledLinear, Velocity>{}, net, told);
-  check_loop(Sampler<Tcd, ScaledLinear, Epsilon, ClassifierFree>{}, net, both);
-  check_loop(Sampler<Ddim, ScaledLinear, Epsilon, ClassifierFree>({}, {}, {.rescale = 0.7}), net, both);
-  check_loop(Sampler<DpmPp2M, ScaledLinear, Epsilon, ClassifierFree>({}, {}, {.rescale = 0.7}), net, both);
+  check_loop(Sampler<Tcd, StableDiffusion>({.eta = 0.3}), net, told);
+  check_loop(Sampler<DpmPp2M, StableDiffusion>{}, net, told);
+  check_loop(Sampler<Heun, Process<ScaledLinear, Velocity>>{}, net, told);
+  check_loop(Sampler<Tcd, StableDiffusion, ClassifierFree>{}, net, both);
+  check_loop(Sampler<Ddim, StableDiffusion, ClassifierFree>({}, {}, {.rescale = 0.7}), net, both);
+  check_loop(Sampler<DpmPp2M, StableDiffusion, ClassifierFree>({}, {}, {.rescale = 0.7}), net, both);
 }
 
 TEST_CASE("four steps with an exact teacher of an element are four kernels in one graph") {
   const Clean clean;
-  const IndependentDenoiser<Epsilon> net(noise_table<ScaledLinear>(), Mixture({{1, {0.4}, 0.7, 0}}));
+  const IndependentDenoiser<Discrete<>> net(noise_table<ScaledLinear>(), Mixture({{1, {0.4}, 0.7, 0}}));
   const Array noise = Array::zeros({1, 1 << 14});
-  const Sampler<Tcd, ScaledLinear, Epsilon> sampler({.eta = 0.3});
+  const Sampler<Tcd, StableDiffusion> sampler({.eta = 0.3});
   fake_cuda::reset();
   (void)sampler(net, noise, Unconditional{}, 4);
   CHECK(fake_cuda::counts().kernels == 4);
@@ -81,7 +81,7 @@ TEST_CASE("a network that waits cannot be recorded, and the error says what it d
   };
   const Waits net;
   const Array noise = Array::zeros({1, 8});
-  const Sampler<Ddim, ScaledLinear, Epsilon> sampler;
+  const Sampler<Ddim, StableDiffusion> sampler;
   CHECK(fake_cuda::device_error([&] { (void)GraphSampler(sampler, net, noise, Unconditional{}, 4); }) ==
         "copy to host: waits for the GPU, which the work of a graph must not");
 }

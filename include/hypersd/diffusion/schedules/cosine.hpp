@@ -2,7 +2,7 @@
 #pragma once
 
 #include <algorithm>
-#include <hypersd/diffusion/schedule.hpp>
+#include <hypersd/diffusion/noise_table.hpp>
 
 namespace hypersd::diffusion {
 
@@ -13,6 +13,7 @@ struct Cosine {
     int train_steps = 1000;
     double offset = 0.008, max_beta = 0.999;
   };
+  static constexpr const char* name = "cosine";
   static constexpr bool zero_terminal_snr = false;
   Options options{};
 
@@ -28,6 +29,6 @@ struct Cosine {
     });
   }
 };
-static_assert(NoiseSchedule<Cosine>);
+static_assert(TableSchedule<Cosine>);
 
 }  // namespace hypersd::diffusion

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/diffusion/schedule.hpp>
+#include <hypersd/diffusion/noise_table.hpp>
 
 namespace hypersd::diffusion {
 
@@ -11,6 +11,7 @@ struct Linear {
     int train_steps = 1000;
     double beta_start = 1e-4, beta_end = 2e-2;
   };
+  static constexpr const char* name = "linear";
   static constexpr bool zero_terminal_snr = false;
   Options options{};
 
@@ -21,6 +22,6 @@ struct Linear {
     });
   }
 };
-static_assert(NoiseSchedule<Linear>);
+static_assert(TableSchedule<Linear>);
 
 }  // namespace hypersd::diffusion

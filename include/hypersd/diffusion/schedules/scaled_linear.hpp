@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/diffusion/schedule.hpp>
+#include <hypersd/diffusion/noise_table.hpp>
 
 namespace hypersd::diffusion {
 
@@ -11,6 +11,7 @@ struct ScaledLinear {
     int train_steps = 1000;
     double beta_start = 0.00085, beta_end = 0.012;
   };
+  static constexpr const char* name = "scaled_linear";
   static constexpr bool zero_terminal_snr = false;
   Options options{};
 
@@ -25,6 +26,6 @@ struct ScaledLinear {
     });
   }
 };
-static_assert(NoiseSchedule<ScaledLinear>);
+static_assert(TableSchedule<ScaledLinear>);
 
 }  // namespace hypersd::diffusion

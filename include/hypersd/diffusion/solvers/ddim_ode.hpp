@@ -13,12 +13,11 @@ struct DdimOde {
   static constexpr bool stochastic = false;
   Options options{};
 
-  template <Prediction P>
-  [[nodiscard]] StepCoefficients step(const NoiseTable& table, StepTimes t) const {
-    const Form f = jump_form<P>(table, t.from, t.to);
-    return {f.x, f.prediction, 0};
+  template <DiffusionProcess Process>
+  [[nodiscard]] StepCoefficients step(const Process& process, StepTimes t) const {
+    return step_of(process.jump(t.from, t.to));
   }
 };
-static_assert(Solver<DdimOde>);
+static_assert(DeterministicSolver<DdimOde>);
 
 }  // namespace hypersd::diffusion

@@ -17,21 +17,20 @@ struct DpmPp2M {
   static constexpr bool stochastic = false;
   Options options{};
 
-  template <Prediction P>
-  [[nodiscard]] std::vector<Evaluation> evaluations(const NoiseTable& table, StepTimes t,
-                                                    const StepTimes* previous) const {
-    table.check(t.to);
-    const Level from = table.level(t.from), to = table.level(t.to);
-    const Form x0 = P::x0(from);
-    const double lambda = table.lambda(t.from), h = table.lambda(t.to) - lambda;
+  template <DiffusionProcess Process>
+  [[nodiscard]] std::vector<Evaluation> evaluations(const Process& process, StepTimes t,
+                                                    std::span<const StepTimes> before) const {
+    const Level from = process.level(t.from), to = process.level(t.to);
+    const Form x0 = process.x0(t.from);
+    const double lambda = log_snr(from), h = log_snr(to) - lambda;
     // 1 / 2r; the step before is infinitely long from zero terminal SNR, and then its prediction has no weight.
-    double before = 0;
-    const bool second = previous && !t.last && t.from != t.to && to.sigma > 0;
-    if (second) before = 0.5 * h / (lambda - table.lambda(previous->from));
-    const double weight = t.from == t.to ? 0 : -to.alpha * std::expm1(-h), now = weight * (1 + before);
+    double half_ratio = 0;
+    const bool second = !before.empty() && !t.last && t.from != t.to && to.sigma > 0;
+    if (second) half_ratio = 0.5 * h / (lambda - process.lambda(before.back().from));
+    const double weight = t.from == t.to ? 0 : -to.alpha * std::expm1(-h), now = weight * (1 + half_ratio);
     const double keep = t.from == t.to ? 1 : to.sigma / from.sigma;
-    Evaluation e{t.from, {keep + now * x0.x, now * x0.prediction, 0, -weight * before}, {}};
-    if (!t.last) e.remember = x0;
+    Evaluation e{t.from, {keep + now * x0.x, now * x0.prediction, 0, {{-weight * half_ratio}}}, {}};
+    if (!t.last) e.remember = {step_of(x0)};
     return {e};
   }
 };

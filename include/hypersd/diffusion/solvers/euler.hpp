@@ -14,20 +14,18 @@ struct Euler {
   static constexpr bool stochastic = false;
   Options options{};
 
-  template <Prediction P>
-  [[nodiscard]] StepCoefficients step(const NoiseTable& table, StepTimes t) const {
-    const Form f = form<P>(table, t.from, t.to);
-    return {f.x, f.prediction, 0};
+  template <DiffusionProcess Process>
+  [[nodiscard]] StepCoefficients step(const Process& process, StepTimes t) const {
+    return step_of(form(process, t.from, t.to));
   }
 
   /// y + (s' - s) epshat, back in x. At zero terminal SNR s is infinite, and the limit is the DDIM jump.
-  template <Prediction P>
-  static Form form(const NoiseTable& table, int from, int to) {
-    table.check(to);
-    const Level a = table.level(from), b = table.level(to);
+  template <DiffusionProcess Process>
+  static Form form(const Process& process, Time from, Time to) {
+    const Level a = process.level(from), b = process.level(to);
     if (from == to) return {1, 0};
-    if (a.alpha == 0) return jump_form<P>(a, b);
-    const Form eps = P::eps(a);
+    if (a.alpha == 0) return process.jump(from, to);
+    const Form eps = process.eps(from);
     const double advance = b.alpha * (b.sigma / b.alpha - a.sigma / a.alpha);
     return {b.alpha / a.alpha + advance * eps.x, advance * eps.prediction};
   }

@@ -18,18 +18,16 @@ struct EulerAncestral {
   static constexpr bool stochastic = true;
   Options options{};
 
-  template <Prediction P>
-  [[nodiscard]] StepCoefficients step(const NoiseTable& table, StepTimes t) const {
+  template <DiffusionProcess Process>
+  [[nodiscard]] StepCoefficients step(const Process& process, StepTimes t) const {
     const double eta = options.eta;
     require<OptionError>(eta >= 0 && eta <= 1, "euler_ancestral: eta = ", eta, " is not in [0, 1]");
-    table.check(t.from);
-    table.check(t.to);
+    const Level from = process.level(t.from), to = process.level(t.to);
     if (t.from == t.to) return {};
-    const Level from = table.level(t.from), to = table.level(t.to);
     // s' / s, finite also where s is not. All else is this ratio times sigma' = alpha' s'.
     const double ratio = to.sigma * from.alpha / (to.alpha * from.sigma);
     const double up = eta * std::sqrt((1 - ratio) * (1 + ratio));
-    const Form f = jump_form<P>(from, {to.alpha, to.sigma * std::sqrt((1 - up) * (1 + up))});
+    const Form f = jump_form(process.prediction(), from, {to.alpha, to.sigma * std::sqrt((1 - up) * (1 + up))});
     return {f.x, f.prediction, to.sigma * up};
   }
 };

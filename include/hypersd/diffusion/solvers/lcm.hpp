@@ -8,8 +8,9 @@ namespace hypersd::diffusion {
 
 /// Multistep sampling of latent consistency models (Luo et al., "Latent consistency models", Algorithm 3): denoise,
 /// then noise the result afresh, x_p = alpha_p d + sigma_p z with d = c_skip x_t + c_out x0hat. The last step returns d
-/// itself, whatever the end point. c_skip = s^2 / ((k t)^2 + s^2) and c_out = k t / sqrt((k t)^2 + s^2) make d the
-/// identity at t = 0; with the default k they part from 0 and 1 nowhere else.
+/// itself, whatever the end point. On a table, c_skip = s^2 / ((k t)^2 + s^2) and c_out = k t / sqrt((k t)^2 + s^2)
+/// make d the identity at t = 0; with the default k they differ from 0 and 1 nowhere else. In continuous time, where t
+/// = 0 is clean data, d is x0hat.
 struct Lcm {
   struct Options {
     double timestep_scaling = 10;  ///< k, at least 0
@@ -19,25 +20,26 @@ struct Lcm {
   static constexpr bool stochastic = true;
   Options options{};
 
-  /// d at time t. Throws OptionError for options out of range and for the origin.
-  template <Prediction P>
-  [[nodiscard]] Form denoised(const NoiseTable& table, int t) const {
+  /// d at time t. Throws OptionError for options out of range and for clean data.
+  template <DiffusionProcess Process>
+  [[nodiscard]] Form denoised(const Process& process, Time t) const {
     const auto [k, s] = options;
     require<OptionError>(k >= 0 && std::isfinite(k), "lcm: timestep_scaling = ", k, " is not in [0, infinity)");
     require<OptionError>(s > 0 && std::isfinite(s), "lcm: sigma_data = ", s, " is not in (0, infinity)");
-    table.check(t, false);
+    process.check(t, false);
+    if constexpr (!Process::discrete) return process.x0(t);
     const double length = std::hypot(k * t, s), skip = s / length, out = k * t / length;
     if (out == 0) return {1, 0};  // x0hat may not exist there
-    const Form x0 = P::x0(table.level(t));
+    const Form x0 = process.x0(t);
     return {skip * skip + out * x0.x, out * x0.prediction};
   }
 
-  template <Prediction P>
-  [[nodiscard]] StepCoefficients step(const NoiseTable& table, StepTimes t) const {
-    table.check(t.to);
-    const Form d = denoised<P>(table, t.from);
-    if (t.last) return {d.x, d.prediction, 0};
-    const Level to = table.level(t.to);
+  template <DiffusionProcess Process>
+  [[nodiscard]] StepCoefficients step(const Process& process, StepTimes t) const {
+    process.check(t.to);
+    const Form d = denoised(process, t.from);
+    if (t.last) return step_of(d);
+    const Level to = process.level(t.to);
     return {to.alpha * d.x, to.alpha * d.prediction, to.sigma};
   }
 };

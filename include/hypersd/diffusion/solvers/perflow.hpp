@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <hypersd/diffusion/solver.hpp>
-#include <hypersd/diffusion/timesteps.hpp>
 
 namespace hypersd::diffusion {
 
@@ -31,56 +30,60 @@ struct PerFlow {
   static constexpr bool stochastic = false;
   Options options{};
 
-  /// The times on which the window of time t starts and ends; `kOrigin`, tau = 0, ends the lowest. Throws OptionError
+  /// The times on which the window of time t starts and ends; -1, tau = 0, ends the lowest. Throws OptionError
   /// for K or t out of range.
   struct Window {
-    int start = 0, end = 0;
+    Time start = 0, end = 0;
   };
-  [[nodiscard]] Window window(const NoiseTable& table, int t) const {
+  template <DiffusionProcess Process>
+  [[nodiscard]] Window window(const Process& process, Time t) const {
+    static_assert(Process::discrete, "PeRFlow's windows are those of a discrete table");
+    const NoiseTable& table = process.schedule();
     require<OptionError>(options.windows >= 1 && options.windows <= table.size(),
                          "perflow: windows = ", options.windows, " is not in [1, ", table.size(), "]");
     table.check(t, false);
-    const Times starts = trailing(table.size(), options.windows);
+    const Times starts = table.grid(options.windows);
     std::size_t i = 0;
     while (i + 1 < starts.size() && t <= starts[i + 1]) ++i;
-    return {starts[i], i + 1 < starts.size() ? starts[i + 1] : kOrigin};
+    return {starts[i], i + 1 < starts.size() ? starts[i + 1] : table.clean()};
   }
 
   /// Throws OptionError for a step across the end of a window, for one to clean data, which no window reaches, and for
   /// a window's noise from a prediction of another type; NumericError where that noise says nothing (alpha_s = 0).
-  template <Prediction P>
-  [[nodiscard]] StepCoefficients step(const NoiseTable& table, StepTimes t) const {
-    const Window w = window(table, t.from);
-    table.check(t.to);
-    require<OptionError>(t.to != kOrigin, "perflow: the lowest window ends at time 0, not on clean data");
+  template <DiffusionProcess Process>
+  [[nodiscard]] StepCoefficients step(const Process& process, StepTimes t) const {
+    const Window w = window(process, t.from);
+    process.check(t.to);
+    require<OptionError>(t.to != process.clean(), "perflow: the lowest window ends at time 0, not on clean data");
     if (t.from == t.to) return {};
-    const int to = t.last && t.to == 0 ? kOrigin : t.to;  // the run's end is tau = 0, that of the lowest window
+    const Time to =
+        t.last && t.to == 0 ? process.clean() : t.to;  // the run's end is tau = 0, that of the lowest window
     require<OptionError>(to >= w.end, "perflow: the step from time ", t.from, " to ", t.to,
                          " crosses the end of a window, time ", w.end);
-    const Form end = window_end<P>(table, t.from, w);
-    const double share = static_cast<double>(t.from - to) / (t.from - w.end);
+    const Form end = window_end(process, t.from, w);
+    const double share = (t.from - to) / (t.from - w.end);
     return {1 - share + share * end.x, share * end.prediction, 0};
   }
 
  private:
-  template <Prediction P>
-  [[nodiscard]] Form window_end(const NoiseTable& table, int t, Window w) const {
-    const Level s = table.level(w.start), e = table.level(std::max(w.end, 0)), at = table.level(t);
+  template <DiffusionProcess Process>
+  [[nodiscard]] Form window_end(const Process& process, Time t, Window w) const {
+    const Level s = process.level(w.start), e = process.level(std::max(w.end, 0.0)), at = process.level(t);
     const bool own = options.noise == PerFlowNoise::window;
     if (own) {
-      constexpr bool noise = std::same_as<P, Epsilon>;
+      constexpr bool noise = std::same_as<typename Process::Prediction, Epsilon>;
       require<OptionError>(noise, "perflow: only a noise prediction can name a window's noise");
       require<NumericError>(s.alpha > 0 || t != w.start, "perflow: no signal at time ", t, " to tell the noise from");
     } else if (t == w.start) {
-      return jump_form<P>(at, e);
+      return jump_form(process.prediction(), at, e);
     }
     // Numerator and denominator times alpha_s, which may be 0. tau is counted in steps.
     const double length = w.end - w.start, left = w.end - t;
     const double scale = 1 / (e.alpha * (t - w.start) + s.alpha * left);
     const double eta =
-        own ? -e.alpha * renoise(table, std::max(w.end, 0), w.start).noise : s.alpha * e.sigma - e.alpha * s.sigma;
+        own ? -e.alpha * process.renoise(std::max(w.end, 0.0), w.start).noise : s.alpha * e.sigma - e.alpha * s.sigma;
     const double noise = scale * eta * left;
-    const Form eps = P::eps(at);
+    const Form eps = process.eps(t);
     return {scale * e.alpha * length + noise * eps.x, noise * eps.prediction};
   }
 };

@@ -27,17 +27,16 @@ struct AddDraws {
 
 /// Adversarial diffusion distillation (Sauer et al. 2023): the student's one-step data must pass a critic that knows
 /// real data, and agree with what the teacher makes of them after they are noised again. [Hyper-SD Eq. 6, 7]
-template <class Critic, diffusion::Prediction P = diffusion::Epsilon>
+template <class Critic, diffusion::DiffusionProcess Process = diffusion::Discrete<>>
 struct Add {
   using Options = AddOptions;
   Options options{};
   Critic* critic = nullptr;
-  diffusion::NoiseTable table;
+  Process process;
 
-  Add(diffusion::NoiseTable noise, Critic* c, Options o = {})
-      : options(std::move(o)), critic(c), table(std::move(noise)) {
+  Add(Process p, Critic* c, Options o = {}) : options(std::move(o)), critic(c), process(std::move(p)) {
     require<OptionError>(critic != nullptr, "Add without a critic");
-    require_signal<P>(table, highest(table, options.start));
+    process.require_signal(highest(process, options.start));
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
@@ -45,7 +44,7 @@ struct Add {
       const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch, Randomness random)
   const {
     const AddDraws d{choose_times(options.start, batch.x0.dim(0), random.stream("add.start"), random.first_sample),
-                     diffusion::uniform_times(table, batch.x0.dim(0), random.stream("add.t"), random.first_sample)};
+                     diffusion::uniform_times(process, batch.x0.dim(0), random.stream("add.t"), random.first_sample)};
     return loss_at(student, teacher, batch, d, diffusion::normals<T, D>(batch.x0.shape(), random, "add.z"),
                    diffusion::normals<T, D>(batch.x0.shape(), random, "add.noise"));
   }
@@ -55,17 +54,18 @@ struct Add {
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const AddDraws& d, const Tensor<T, D>& start_noise, const Tensor<T, D>& noise) const {
     const C& condition = batch.condition.conditional;
-    const auto begin = start_states(table, batch.x0, start_noise, d.start, highest(table, options.start));
-    const auto x = one_step(student, table, P{}, begin, d.start, condition);
-    // The critic judges clean data, so at time 0. [Hyper-SD Eq. 6]
-    const Where<T, D, C> clean{Numbers<T, D>::zeros(Shape{x.dim(0)}), condition, {}};
+    const auto begin = start_states(process, batch.x0, start_noise, d.start, highest(process, options.start));
+    const auto x = one_step(student, process, begin, d.start, condition);
+    // The critic judges clean data, so at the first time. [Hyper-SD Eq. 6]
+    const diffusion::Times first(d.t.size(), process.first());
+    const Where<T, D, C> clean{diffusion::time_tensor<T, D>(process, first), condition, {}};
     const auto adversarial = Adversarial<Critic>{critic, {}}(x, batch.x0, clean);
-    const auto x_t = diffusion::add_noise(table, x.value(), noise, d.t);
+    const auto x_t = diffusion::add_noise(process, x.value(), noise, d.t);
     const auto teachers =
-        predicted_x0(teacher, table, P{}, x_t, d.t, batch.condition, std::vector<double>(d.t.size(), options.guidance));
+        predicted_x0(teacher, process, x_t, d.t, batch.condition, std::vector<double>(d.t.size(), options.guidance));
     std::vector<double> roots;
-    for (const int t : d.t) {
-      const diffusion::Level l = table.level(t);
+    for (const diffusion::Time t : d.t) {
+      const diffusion::Level l = process.level(t);
       const double c = options.weight == AddWeight::exponential ? l.alpha : 0.5 * l.sigma * l.alpha;
       roots.push_back(std::sqrt(c));
     }

@@ -6,44 +6,42 @@
 
 /// \file
 /// Terms that compare the student with data rather than with the teacher. The consistency trajectory model adds both to
-/// Eq 5 (Kim et al. 2024, Eq 14): `sum_of(weighted(1, Ctm<>(table)), weighted(w, Denoising<>(table)), ...)`.
+/// Eq 5 (Kim et al. 2024, Eq 14): `sum_of(weighted(1, Ctm<>(process)), weighted(w, Denoising<>(process)), ...)`.
 
 namespace hypersd::distill {
 
 /// mean |x0hat(x_t) - x0|^2 at uniform times: denoising of data, which keeps the student's small jumps right.
-template <diffusion::Prediction P = diffusion::Epsilon>
+template <diffusion::DiffusionProcess Process = diffusion::Discrete<>>
 struct Denoising {
-  diffusion::NoiseTable table;
-  explicit Denoising(diffusion::NoiseTable noise) : table(std::move(noise)) { require_signal<P>(table); }
+  Process process;
+  explicit Denoising(Process p) : process(std::move(p)) { process.require_signal(); }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto t = diffusion::uniform_times(table, batch.x0.dim(0), random.stream("dsm.t"), random.first_sample);
+    const auto t = diffusion::uniform_times(process, batch.x0.dim(0), random.stream("dsm.t"), random.first_sample);
     return loss_at(student, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "dsm.noise"));
   }
   /// The same for given times and noise [B, ...].
   template <class Student, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& t,
                            const Tensor<T, D>& noise) const {
-    const auto x_t = diffusion::add_noise(table, batch.x0, noise, t);
-    return {autograd::mse(one_step(student, table, P{}, x_t, t, batch.condition.conditional), batch.x0), {}};
+    const auto x_t = diffusion::add_noise(process, batch.x0, noise, t);
+    return {autograd::mse(one_step(student, process, x_t, t, batch.condition.conditional), batch.x0), {}};
   }
 };
 
 /// The judgement of a critic that knows data on the student's jumps from uniform times to the end.
-template <class Critic, diffusion::Prediction P = diffusion::Epsilon>
+template <class Critic, diffusion::DiffusionProcess Process = diffusion::Discrete<>>
 struct DataAdversarial {
   Critic* critic = nullptr;
-  diffusion::NoiseTable table;
-  DataAdversarial(diffusion::NoiseTable noise, Critic* c) : critic(c), table(std::move(noise)) {
-    require_signal<P>(table);
-  }
+  Process process;
+  DataAdversarial(Process p, Critic* c) : critic(c), process(std::move(p)) { process.require_signal(); }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
-    const auto t = diffusion::uniform_times(table, batch.x0.dim(0), random.stream("gan.t"), random.first_sample);
+    const auto t = diffusion::uniform_times(process, batch.x0.dim(0), random.stream("gan.t"), random.first_sample);
     return loss_at(student, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "gan.noise"));
   }
   /// The same for given times and noise [B, ...].
@@ -51,10 +49,10 @@ struct DataAdversarial {
   LossResult<T, D> loss_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& t,
                            const Tensor<T, D>& noise) const {
     const C& condition = batch.condition.conditional;
-    const Var<T, D> x(diffusion::add_noise(table, batch.x0, noise, t));
-    const auto end = diffusion::Times(t.size(), 0);
-    const auto jumped = diffusion::jump(table, P{}, x, student(x, diffusion::time_tensor<T, D>(t), condition), t, end);
-    const Where<T, D, C> where{diffusion::time_tensor<T, D>(end), condition, {}};
+    const Var<T, D> x(diffusion::add_noise(process, batch.x0, noise, t));
+    const auto end = diffusion::Times(t.size(), process.first());
+    const auto jumped = diffusion::jump(process, x, diffusion::evaluate(process, student, x, t, condition), t, end);
+    const Where<T, D, C> where{diffusion::time_tensor<T, D>(process, end), condition, {}};
     return {Adversarial<Critic>{critic, {}}(jumped, batch.x0, where), {}};
   }
 };

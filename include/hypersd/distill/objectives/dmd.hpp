@@ -31,19 +31,6 @@ struct DmdDraws {
   diffusion::Times start, t;
 };
 
-namespace detail {
-
-/// Whether a score that says what it predicts predicts `P`.
-template <class Fake, class P>
-constexpr bool predicts() {
-  if constexpr (requires { typename Fake::prediction; })
-    return std::same_as<typename Fake::prediction, P>;
-  else
-    return true;
-}
-
-}  // namespace detail
-
 /// Stands for "no fake score"; `Dmd` refuses it.
 struct NoFakeScore {};
 
@@ -54,22 +41,23 @@ struct NoFakeScore {};
 ///
 /// plus a regression on paired data and, as DMD2 has it, a critic. A `LearningScore` is trained here on the detached
 /// samples, before it judges. [Hyper-SD Eq. 8]
-template <class Fake = NoFakeScore, diffusion::Prediction P = diffusion::Epsilon, class Critic = int>
+template <class Fake = NoFakeScore, diffusion::DiffusionProcess Process = diffusion::Discrete<>, class Critic = int>
 struct Dmd {
   static_assert(!std::same_as<Fake, NoFakeScore>,
                 "Dmd needs a fake-score model of the student's distribution: Dmd<FakeScore<Network>>");
-  static_assert(detail::predicts<Fake, P>(), "Dmd and its fake score must have the same prediction type");
+  static_assert(diffusion::SameProcess<typename diffusion::detail::ProcessOf<Fake, Process>::type, Process>,
+                "Dmd and its fake score must belong to the same process: schedule and prediction");
   using Options = DmdOptions;
   Options options{};
   Fake* fake = nullptr;
   Critic* critic = nullptr;
-  diffusion::NoiseTable table;
+  Process process;
 
-  Dmd(diffusion::NoiseTable noise, Fake* f, Options o = {}, Critic* c = nullptr)
-      : options(std::move(o)), fake(f), critic(c), table(std::move(noise)) {
+  Dmd(Process p, Fake* f, Options o = {}, Critic* c = nullptr)
+      : options(std::move(o)), fake(f), critic(c), process(std::move(p)) {
     require<OptionError>(fake != nullptr, "Dmd without a fake score");
-    if (options.start.empty()) options.start = {table.size() - 1};
-    require_signal<P>(table, highest(table, options.start));
+    if (options.start.empty()) options.start = {process.last()};
+    process.require_signal(highest(process, options.start));
     require<OptionError>(options.learn_per_update >= 1, "Dmd: learn_per_update = ", options.learn_per_update);
     require<OptionError>(options.adversarial_weight == 0 || critic != nullptr, "Dmd: an adversarial weight of ",
                          options.adversarial_weight, " without a critic");
@@ -80,8 +68,8 @@ struct Dmd {
       const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch, Randomness random)
   const {
     const DmdDraws d{choose_times(options.start, batch.x0.dim(0), random.stream("dmd.start"), random.first_sample),
-                     times_within(table, options.t_min, options.t_max, batch.x0.dim(0), random.stream("dmd.t"),
-                                  random.first_sample)};
+                     diffusion::uniform_times(process, batch.x0.dim(0), random.stream("dmd.t"), random.first_sample,
+                                              options.t_min, options.t_max)};
     return loss_at(student, teacher, batch, d, diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.z"),
                    diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.noise"), random);
   }
@@ -92,18 +80,17 @@ struct Dmd {
                            const DmdDraws& d, const Tensor<T, D>& z, const Tensor<T, D>& noise,
                            Randomness random = {}) const {
     const C& condition = batch.condition.conditional;
-    const int first = highest(table, options.start);
-    const auto x = one_step(student, table, P{}, start_states(table, batch.x0, z, d.start, first), d.start, condition);
+    const diffusion::Time first = highest(process, options.start);
+    const auto x = one_step(student, process, start_states(process, batch.x0, z, d.start, first), d.start, condition);
     if constexpr (LearningScore<Fake, T, D, C>) {
       for (int i = 0; i < options.learn_per_update; ++i)
         fake->learn(x.value(), condition,
                     {random.seed, random.step * options.learn_per_update + i, random.first_sample});
     }
-    const auto x_t = diffusion::add_noise(table, x.value(), noise, d.t);
-    const auto t = diffusion::time_tensor<T, D>(d.t);
-    const auto real =
-        diffusion::predict_guided(teacher, x_t, t, batch.condition, std::vector<double>(d.t.size(), options.guidance));
-    const auto own = diffusion::predict(*fake, x_t, t, condition);
+    const auto x_t = diffusion::add_noise(process, x.value(), noise, d.t);
+    const auto real = diffusion::predict_guided(process, teacher, x_t, d.t, batch.condition,
+                                                std::vector<double>(d.t.size(), options.guidance));
+    const auto own = diffusion::predict(process, *fake, x_t, d.t, condition);
     LossResult<T, D> out{inject_gradient(x, direction(x.value(), x_t, real, own, d.t)), {}};
     out.diagnostics.emplace_back("matching", static_cast<double>(out.loss.item()));
     const auto add = [&](const char* name, double weight, const Var<T, D>& term) {
@@ -112,12 +99,12 @@ struct Dmd {
     };
     if (options.regression_weight > 0 && batch.noise.defined()) {
       add("regression", options.regression_weight,
-          autograd::mse(one_step(student, table, P{}, batch.noise, diffusion::Times(d.t.size(), first), condition),
+          autograd::mse(one_step(student, process, batch.noise, diffusion::Times(d.t.size(), first), condition),
                         batch.x0));
     }
     if constexpr (!std::same_as<Critic, int>) {
       if (options.adversarial_weight > 0) {
-        const auto origin = Numbers<T, D>::zeros(Shape{x.dim(0)});
+        const auto origin = diffusion::time_tensor<T, D>(process, diffusion::Times(d.t.size(), process.first()));
         add("adversarial", options.adversarial_weight,
             Adversarial<Critic>{critic, {}}(x, batch.x0, Where<T, D, C>{origin, condition, {}}));
       }
@@ -131,14 +118,14 @@ struct Dmd {
   template <class T, class D>
   Tensor<T, D> direction(const Tensor<T, D>& x, const Tensor<T, D>& x_t, const Tensor<T, D>& real,
                          const Tensor<T, D>& own, const diffusion::Times& t) const {
-    const auto clean = diffusion::x0_of(table, P{}, x_t, real, t);
+    const auto clean = diffusion::x0_of(process, x_t, real, t);
     const double elements = static_cast<double>(x.size()) / static_cast<double>(x.dim(0));
     const auto sums = ops::sum_to_samples(ops::map(ops::Abs{}, ops::map(ops::Sub{}, x, clean))).to_vector();
     std::vector<double> w;
     for (std::size_t b = 0; b < sums.size(); ++b) {
       const double mean = static_cast<double>(sums[b]) / elements;
-      const double alpha = options.paper_alpha_weight ? table.alpha(t[b]) : 1.0;
-      w.push_back(mean > 0 ? alpha * P::x0(table.level(t[b])).prediction / mean : 0.0);
+      const double alpha = options.paper_alpha_weight ? process.alpha(t[b]) : 1.0;
+      w.push_back(mean > 0 ? alpha * process.x0(t[b]).prediction / mean : 0.0);
     }
     return ops::map(ops::Mul{}, ops::map(ops::Sub{}, own, real), ops::per_sample(diffusion::sample_scales<T, D>(w)));
   }

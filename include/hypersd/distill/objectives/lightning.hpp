@@ -23,27 +23,27 @@ struct LightningDraws {
   std::vector<double> guidance;
 };
 
-/// How the student of progressive adversarial distillation speaks.
+/// Output parameterization of the student of progressive adversarial distillation.
 struct AsTeacher {};  ///< in the teacher's prediction type
 struct OneStepX0 {};  ///< as clean data: a noise prediction at T - 1 amplifies errors by sigma / alpha
 
 /// Progressive adversarial distillation (Lin et al. 2024, SDXL-Lightning): one jump of the student replaces several of
 /// its teacher, judged by a critic on the jump's end and beginning (`TrajectoryCritic`), or by MSE in the first stage.
 /// `Mode` `OneStepX0` is the one-step model that predicts clean data.
-template <class Critic, diffusion::Prediction P = diffusion::Epsilon, class Mode = AsTeacher,
-          diffusion::Prediction TeacherP = P>
+template <class Critic, diffusion::DiffusionProcess Process = diffusion::Discrete<>, class Mode = AsTeacher,
+          diffusion::Prediction TeacherPrediction = typename Process::Prediction>
 struct Lightning {
-  static_assert(!std::same_as<Mode, OneStepX0> || std::same_as<P, diffusion::X0>,
+  static_assert(!std::same_as<Mode, OneStepX0> || std::same_as<typename Process::Prediction, diffusion::X0>,
                 "Lightning's one-step mode predicts clean data: use the X0 prediction");
   using Options = LightningOptions;
   Options options{};
   Critic* critic = nullptr;
-  diffusion::NoiseTable table;
+  Process process;
 
-  Lightning(diffusion::NoiseTable noise, Critic* c, Options o = {}) : options(o), critic(c), table(std::move(noise)) {
+  Lightning(Process p, Critic* c, Options o = {}) : options(o), critic(c), process(std::move(p)) {
     (void)grid();
-    require_signal<P>(table);
-    require_signal<TeacherP>(table);
+    process.require_signal();
+    teacher_process().require_signal();
     require<OptionError>(o.adversarial_weight == 0 || critic != nullptr, "Lightning: an adversarial weight of ",
                          o.adversarial_weight, " without a critic");
     require<OptionError>(o.mse_weight > 0 || o.adversarial_weight > 0, "Lightning: both weights are 0");
@@ -57,7 +57,9 @@ struct Lightning {
                    diffusion::normals<T, D>(batch.x0.shape(), random, "lightning.noise"));
   }
 
-  [[nodiscard]] JumpGrid grid() const { return {table.size(), options.steps, options.teacher_steps}; }
+  /// The teacher's process: the same schedule with its own prediction.
+  [[nodiscard]] auto teacher_process() const { return process.template with<TeacherPrediction>(); }
+  [[nodiscard]] JumpGrid grid() const { return {process, options.steps, options.teacher_steps}; }
 
   /// A uniform one of the jumps for each sample.
   [[nodiscard]] LightningDraws draw(std::int64_t batch, Randomness random) const {
@@ -73,11 +75,11 @@ struct Lightning {
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const LightningDraws& d, const Tensor<T, D>& noise) const {
     const C& condition = batch.condition.conditional;
-    const auto x_t = start_states(table, batch.x0, noise, d.t, table.size() - 1);
-    const auto real = walk_jumps(grid(), teacher, table, TeacherP{}, x_t, d.t, batch.condition, d.guidance);
+    const auto x_t = start_states(process, batch.x0, noise, d.t, process.last());
+    const auto real = walk_jumps(grid(), teacher, teacher_process(), x_t, d.t, batch.condition, d.guidance);
     const Var<T, D> x(x_t);
-    const auto t = diffusion::time_tensor<T, D>(d.t), end = diffusion::time_tensor<T, D>(d.end);
-    const auto fake = diffusion::jump(table, P{}, x, student(x, t, condition), d.t, d.end);
+    const auto t = diffusion::time_tensor<T, D>(process, d.t), end = diffusion::time_tensor<T, D>(process, d.end);
+    const auto fake = diffusion::jump(process, x, diffusion::evaluate(process, student, x, d.t, condition), d.t, d.end);
     LossResult<T, D> out;
     if (options.mse_weight > 0) {
       const auto mse = autograd::mse(fake, real);

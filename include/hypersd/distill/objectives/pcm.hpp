@@ -24,8 +24,8 @@ struct ToSegmentStart : ToSegmentStarts<Rule> {
 
 /// Phased consistency model (Wang et al. 2024) with k phases: TSCD whose jumps always go to the segment's end, in one
 /// stage and by the Huber distance.
-template <int k, diffusion::Prediction P = diffusion::Epsilon, class Metric = Huber,
+template <int k, diffusion::DiffusionProcess Process = diffusion::Discrete<>, class Metric = Huber,
           SegmentRule Rule = TrailingBoundary>
-using Pcm = Consistency<ToSegmentStart<k, Rule>, P, Metric>;
+using Pcm = Consistency<ToSegmentStart<k, Rule>, Process, Metric>;
 
 }  // namespace hypersd::distill

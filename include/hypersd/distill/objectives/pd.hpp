@@ -8,7 +8,6 @@
 #include <hypersd/distill/draw.hpp>
 #include <hypersd/distill/jump_grid.hpp>
 #include <hypersd/distill/objective.hpp>
-#include <hypersd/distill/require_signal.hpp>
 
 namespace hypersd::distill {
 
@@ -37,16 +36,16 @@ struct PdDraws {
 
 /// Progressive distillation: one step of the student replaces two of its teacher, the student of the stage before.
 /// Train with the stages `halving(N)` in turn (`PreviousStageTeacher`). The target network is not used. [Eq. 1-3]
-template <diffusion::Prediction P = diffusion::Epsilon>
+template <diffusion::DiffusionProcess Process = diffusion::Discrete<>>
 struct Pd {
   using Options = PdOptions;
   Options options{};
-  diffusion::NoiseTable table;
+  Process process;
 
   /// Throws OptionError unless 2 N steps fit in T.
-  explicit Pd(diffusion::NoiseTable noise, Options o = {}) : options(o), table(std::move(noise)) {
+  explicit Pd(Process p, Options o = {}) : options(o), process(std::move(p)) {
     (void)grid();
-    require_signal<P>(table);
+    process.require_signal();
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
@@ -57,7 +56,7 @@ struct Pd {
                    diffusion::normals<T, D>(batch.x0.shape(), random, "pd.noise"));
   }
 
-  [[nodiscard]] JumpGrid grid() const { return {table.size(), options.steps, 2}; }
+  [[nodiscard]] JumpGrid grid() const { return {process, options.steps, 2}; }
 
   /// A uniform one of the N jumps for each sample.
   [[nodiscard]] PdDraws draw(std::int64_t batch, Randomness random) const {
@@ -71,27 +70,26 @@ struct Pd {
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const PdDraws& d, const Tensor<T, D>& noise) const {
-    const P prediction;
-    const auto x_t = diffusion::add_noise(table, batch.x0, noise, d.t);
+    const auto x_t = diffusion::add_noise(process, batch.x0, noise, d.t);
     const auto ask = [&](const Tensor<T, D>& y, const diffusion::Times& t) {
-      return diffusion::predict_guided(teacher, y, diffusion::time_tensor<T, D>(t), batch.condition, d.guidance);
+      return diffusion::predict_guided(process, teacher, y, t, batch.condition, d.guidance);
     };
     const auto first = ask(x_t, d.t);
-    const auto x_m = diffusion::jump(table, prediction, x_t, first, d.t, d.middle);  // [Hyper-SD Eq. 1]
+    const auto x_m = diffusion::jump(process, x_t, first, d.t, d.middle);  // [Hyper-SD Eq. 1]
     const auto second = ask(x_m, d.middle);
     const Var<T, D> x(x_t);
-    const auto f = student(x, diffusion::time_tensor<T, D>(d.t), batch.condition.conditional);
+    const auto f = diffusion::evaluate(process, student, x, d.t, batch.condition.conditional);
     if (options.space == PdSpace::x)  // [Hyper-SD Eq. 3]
-      return {autograd::mse(diffusion::jump(table, prediction, x, f, d.t, d.end),
-                            diffusion::jump(table, prediction, x_m, second, d.middle, d.end)),
+      return {autograd::mse(diffusion::jump(process, x, f, d.t, d.end),
+                            diffusion::jump(process, x_m, second, d.middle, d.end)),
               {}};  // [Eq. 2]
     const auto clean = target(d, x_t, first, second);
     if (options.space == PdSpace::eps)
-      return {autograd::mse(diffusion::eps_of(table, prediction, x, f, d.t),
-                            diffusion::eps_of(table, diffusion::X0{}, x_t, clean, d.t)),
+      return {autograd::mse(diffusion::eps_of(process, x, f, d.t),
+                            diffusion::eps_of(process.template with<diffusion::X0>(), x_t, clean, d.t)),
               {}};
     const Where<T, D, C> where{{}, batch.condition.conditional, roots<T, D>(d)};
-    return {Mse{}(diffusion::x0_of(table, prediction, x, f, d.t), clean, where), {}};
+    return {Mse{}(diffusion::x0_of(process, x, f, d.t), clean, where), {}};
   }
 
  private:
@@ -102,13 +100,13 @@ struct Pd {
   Tensor<T, D> target(const PdDraws& d, const Tensor<T, D>& x_t, const Tensor<T, D>& first,
                       const Tensor<T, D>& second) const {
     const auto mix = [&](auto&& form, const Tensor<T, D>& a, const Tensor<T, D>& b) {
-      return diffusion::detail::apply(diffusion::sample_forms<T, D>(a.dim(0), form), a, b);
+      return diffusion::combine(diffusion::sample_forms<T, D>(a.dim(0), form), a, b);
     };
-    const auto one = [&](std::size_t b) { return diffusion::jump_form<P>(table, d.t[b], d.middle[b]); };
-    const auto two = [&](std::size_t b) { return diffusion::jump_form<P>(table, d.middle[b], d.end[b]); };
-    const auto ratio = [&](std::size_t b) { return table.level(d.end[b]).sigma / table.level(d.t[b]).sigma; };
+    const auto one = [&](std::size_t b) { return process.jump(d.t[b], d.middle[b]); };
+    const auto two = [&](std::size_t b) { return process.jump(d.middle[b], d.end[b]); };
+    const auto ratio = [&](std::size_t b) { return process.level(d.end[b]).sigma / process.level(d.t[b]).sigma; };
     const auto scale = [&](std::size_t b) {
-      return 1 / (table.level(d.end[b]).alpha - ratio(b) * table.level(d.t[b]).alpha);
+      return 1 / (process.level(d.end[b]).alpha - ratio(b) * process.level(d.t[b]).alpha);
     };
     const auto part = mix(
         [&](std::size_t b) {
@@ -122,8 +120,8 @@ struct Pd {
   template <class T, class D>
   Numbers<T, D> roots(const PdDraws& d) const {
     std::vector<double> out;
-    for (const int time : d.t) {
-      const diffusion::Level l = table.level(time);
+    for (const diffusion::Time time : d.t) {
+      const diffusion::Level l = process.level(time);
       const double snr = l.alpha * l.alpha / (l.sigma * l.sigma);
       const double w = options.weight == PdWeight::one            ? 1
                        : options.weight == PdWeight::snr_plus_one ? snr + 1

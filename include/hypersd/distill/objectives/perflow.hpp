@@ -38,15 +38,19 @@ struct PerFlowWindow {
 
 /// Piecewise rectified flow (Yan et al. 2024): within each of K windows the student learns the straight line from the
 /// window's beginning to where the teacher's ODE leaves it, as noise that takes one end to the other or as velocity.
-/// Position on the line is (t + 1) / T, so that windows end at the sampler's trailing grid of K steps.
+/// Position on the line is (t + 1) / T, so that windows end at the sampler's trailing grid of K steps. The teacher
+/// predicts what the process says, the student the target of `PerFlowOptions`.
+template <diffusion::DiffusionProcess Process = diffusion::Discrete<>>
 struct PerFlow {
+  static_assert(Process::discrete, "PeRFlow straightens the windows of a discrete table");
   using Options = PerFlowOptions;
   Options options{};
-  diffusion::NoiseTable table;
+  Process process;
 
-  explicit PerFlow(diffusion::NoiseTable noise, Options o = {}) : options(o), table(std::move(noise)) {
+  explicit PerFlow(Process p, Options o = {}) : options(o), process(std::move(p)) {
     (void)grid();
-    require<OptionError>(!table.zero_terminal_snr(), "PeRFlow: its noise prediction needs signal at the last time");
+    require<OptionError>(!process.schedule().zero_terminal_snr(),
+                         "PeRFlow: its noise prediction needs signal at the last time");
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
@@ -57,7 +61,7 @@ struct PerFlow {
                    diffusion::normals<T, D>(batch.x0.shape(), random, "perflow.noise"));
   }
 
-  [[nodiscard]] JumpGrid grid() const { return {table.size(), options.windows, options.teacher_steps}; }
+  [[nodiscard]] JumpGrid grid() const { return {process, options.windows, options.teacher_steps}; }
 
   /// t uniform on the table; its window is the one with end < t <= begin.
   [[nodiscard]] PerFlowDraws draw(std::int64_t batch, Randomness random) const {
@@ -66,13 +70,13 @@ struct PerFlow {
     PerFlowDraws out;
     for (std::int64_t b = 0; b < batch; ++b) {
       const auto at = static_cast<std::uint64_t>(2 * (random.first_sample + b));
-      const int t = static_cast<int>(integer_at(s, at, table.size()));
+      const auto t = static_cast<diffusion::Time>(integer_at(s, at, process.schedule().size()));
       int w = options.windows - 1;
       while (t > windows.time(w, 0)) --w;
       out.t.push_back(t);
       out.begin.push_back(windows.time(w, 0));
-      // -1: the end of the trajectory, table entry 0.
-      out.end.push_back(w + 1 < options.windows ? windows.time(w + 1, 0) : diffusion::kOrigin);
+      // The lowest window ends at clean data's time with the level of time 0.
+      out.end.push_back(w + 1 < options.windows ? windows.time(w + 1, 0) : process.clean());
       out.guidance.push_back(uniform_between(options.guidance_min, options.guidance_max, s, at + 1));
     }
     return out;
@@ -82,26 +86,25 @@ struct PerFlow {
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const PerFlowDraws& d, const Tensor<T, D>& noise) const {
-    const auto z_begin = diffusion::add_noise(table, batch.x0, noise, d.begin);
-    const auto z_end =
-        walk_jumps(grid(), teacher, table, diffusion::Epsilon{}, z_begin, d.begin, batch.condition, d.guidance);
+    const auto z_begin = diffusion::add_noise(process, batch.x0, noise, d.begin);
+    const auto z_end = walk_jumps(grid(), teacher, process, z_begin, d.begin, batch.condition, d.guidance);
     const auto mix = [&](auto&& form) {
-      return diffusion::detail::apply(diffusion::sample_forms<T, D>(z_begin.dim(0), form), z_begin, z_end);
+      return diffusion::combine(diffusion::sample_forms<T, D>(z_begin.dim(0), form), z_begin, z_end);
     };
     const auto z_t = mix([&](std::size_t b) {
-      const double share = static_cast<double>(d.begin[b] - d.t[b]) / (d.begin[b] - d.end[b]);
+      const double share = (d.begin[b] - d.t[b]) / (d.begin[b] - d.end[b]);
       return diffusion::Form{1 - share, share};
     });
     const auto goal = mix([&](std::size_t b) {
       if (options.target == PerFlowTarget::velocity) {
-        const double length = static_cast<double>(d.begin[b] - d.end[b]) / table.size();
+        const double length = (d.begin[b] - d.end[b]) / process.schedule().size();
         return diffusion::Form{1 / length, -1 / length};
       }
-      const PerFlowWindow w(table.level(d.begin[b]), table.level(std::max(0, d.end[b])));
+      const PerFlowWindow w(process.level(d.begin[b]), process.level(std::max(process.first(), d.end[b])));
       return diffusion::Form{-w.lambda / w.eta, 1 / w.eta};
     });
     return {
-        autograd::mse(student(Var<T, D>(z_t), diffusion::time_tensor<T, D>(d.t), batch.condition.conditional), goal),
+        autograd::mse(diffusion::evaluate(process, student, Var<T, D>(z_t), d.t, batch.condition.conditional), goal),
         {}};
   }
 };

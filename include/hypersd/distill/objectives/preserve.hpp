@@ -6,7 +6,6 @@
 #include <hypersd/distill/distances/mse.hpp>
 #include <hypersd/distill/draw.hpp>
 #include <hypersd/distill/objective.hpp>
-#include <hypersd/distill/require_signal.hpp>
 
 namespace hypersd::distill {
 
@@ -26,19 +25,19 @@ struct PreserveDraws {
 ///
 /// Beside an objective that trains one step from pure noise (`Dmd`), with the student before it as target, this keeps
 /// one adapter good for 1 to 8 steps. [Hyper-SD Sec. 3.3, the unified LoRA]
-template <EndRule Rule = Anywhere, diffusion::Prediction P = diffusion::Epsilon, class Metric = Mse>
+template <EndRule Rule = Anywhere, diffusion::DiffusionProcess Process = diffusion::Discrete<>, class Metric = Mse>
 struct Preserve {
   using Options = PreserveOptions;
   Options options{};
   Metric distance{};
   Rule rule{};
-  diffusion::NoiseTable table;
+  Process process;
 
-  explicit Preserve(diffusion::NoiseTable noise, Options o = {}, Metric metric = {}, Rule r = {})
-      : options(o), distance(std::move(metric)), rule(r), table(std::move(noise)) {
+  explicit Preserve(Process p, Options o = {}, Metric metric = {}, Rule r = {})
+      : options(o), distance(std::move(metric)), rule(r), process(std::move(p)) {
     require<OptionError>(o.grid_points >= 2, "Preserve: grid_points = ", o.grid_points, ", at least 2 needed");
-    const SolverGrid grid(table.size(), o.grid_points);
-    require_signal<P>(table, grid[o.grid_points - 1]);
+    const SolverGrid grid(process, o.grid_points);
+    process.require_signal(grid[o.grid_points - 1]);
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
@@ -52,7 +51,7 @@ struct Preserve {
   /// A uniform grid point below the last for each sample, and one of its end points.
   [[nodiscard]] PreserveDraws draw(std::int64_t batch, Randomness random) const {
     const Stream s = random.stream("preserve.draw");
-    const SolverGrid grid(table.size(), options.grid_points);
+    const SolverGrid grid(process, options.grid_points);
     PreserveDraws out;
     for (std::int64_t b = 0; b < batch; ++b) {
       const auto at = static_cast<std::uint64_t>(2 * (random.first_sample + b));
@@ -67,15 +66,14 @@ struct Preserve {
   template <class Student, class Target, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Target& target, const Batch<T, D, C>& batch,
                            const PreserveDraws& d, const Tensor<T, D>& noise) const {
-    const P prediction;
     const C& condition = batch.condition.conditional;
-    const auto x_t = diffusion::add_noise(table, batch.x0, noise, d.t);
-    const auto t = diffusion::time_tensor<T, D>(d.t);
+    const auto x_t = diffusion::add_noise(process, batch.x0, noise, d.t);
     const auto goal =
-        diffusion::jump(table, prediction, x_t, diffusion::predict(target, x_t, t, condition), d.t, d.end);
+        diffusion::jump(process, x_t, diffusion::predict(process, target, x_t, d.t, condition), d.t, d.end);
     const Var<T, D> x(x_t);
-    const auto jumped = diffusion::jump(table, prediction, x, student(x, t, condition), d.t, d.end);
-    return {distance(jumped, goal, Where<T, D, C>{diffusion::time_tensor<T, D>(d.end), condition, {}}), {}};
+    const auto jumped =
+        diffusion::jump(process, x, diffusion::evaluate(process, student, x, d.t, condition), d.t, d.end);
+    return {distance(jumped, goal, Where<T, D, C>{diffusion::time_tensor<T, D>(process, d.end), condition, {}}), {}};
   }
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/diffusion/schedule.hpp>
+#include <hypersd/diffusion/noise_table.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 
 namespace hypersd::diffusion {
@@ -9,9 +9,10 @@ namespace hypersd::diffusion {
 /// `Base` with r_t = sqrt(alphas_cumprod) shifted and stretched so that the last level is pure noise and the first
 /// stays (Lin et al., "Common diffusion noise schedules and sample steps are flawed", Algorithm 1). A noise prediction
 /// says nothing about the data at that level: compose with `Velocity` or `X0`.
-template <NoiseSchedule Base = ScaledLinear>
+template <TableSchedule Base = ScaledLinear>
 struct ZeroTerminalSnr {
   using Options = typename Base::Options;
+  static constexpr const char* name = "zero_terminal_snr";
   static constexpr bool zero_terminal_snr = true;
   Options options{};
 
@@ -27,6 +28,6 @@ struct ZeroTerminalSnr {
     return a;
   }
 };
-static_assert(NoiseSchedule<ZeroTerminalSnr<>>);
+static_assert(TableSchedule<ZeroTerminalSnr<>>);
 
 }  // namespace hypersd::diffusion
