@@ -19,8 +19,6 @@ namespace compare {
 
 namespace {
 
-using distill::OriginalTeacher;
-
 template <Device D>
 distill::ConsistencyOptions guided(const Seed<D>& s) {
   const fashion::Options& o = s.run.options;
@@ -30,34 +28,32 @@ distill::ConsistencyOptions guided(const Seed<D>& s) {
 /// Trains with `objective_of(k)`, an objective that needs nothing beside the three networks.
 template <Device D, class ObjectiveOf>
 Trained<D> train_with(const Seed<D>& s, const std::string& name, const Plan& plan, ObjectiveOf&& objective_of) {
-  return train_stages<OriginalTeacher>(
-      s, name, plan, Model<D>{s.teacher.unet}, [&](const Step<D>& step, const Batch<D>& batch) {
-        return objective_of(step.k).loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
-      });
+  return train_stages(s, name, plan, Model<D>{s.teacher.unet}, false, [&](int k, bool) { return objective_of(k); });
 }
 
 // An iteration costs 6 a sample: the student's pass with gradient 3, the guided teacher 2, the target 1.
 template <Device D>
 Trained<D> train_cd(const Seed<D>& s) {
-  return train_with(s, "cd", {}, [&](int) { return distill::Cd<>(fashion::Process{}, guided(s)); });
+  return train_with(s, "cd", {}, [&](int) { return distill::Cd<fashion::Process>(fashion::Process{}, guided(s)); });
 }
 template <Device D>
 Trained<D> train_lcm(const Seed<D>& s) {
-  return train_with(s, "lcm", {}, [&](int) { return distill::Lcm<>(fashion::Process{}, guided(s)); });
+  return train_with(s, "lcm", {}, [&](int) { return distill::Lcm<fashion::Process>(fashion::Process{}, guided(s)); });
 }
 template <Device D>
 Trained<D> train_tcd(const Seed<D>& s) {
-  return train_with(s, "tcd", {}, [&](int) { return distill::Ctm<>(fashion::Process{}, guided(s)); });
+  return train_with(s, "tcd", {}, [&](int) { return distill::Ctm<fashion::Process>(fashion::Process{}, guided(s)); });
 }
 template <Device D>
 Trained<D> train_pcm(const Seed<D>& s) {
-  return train_with(s, "pcm", {}, [&](int) { return distill::Pcm<4>(fashion::Process{}, guided(s)); });
+  return train_with(s, "pcm", {},
+                    [&](int) { return distill::Pcm<4, fashion::Process>(fashion::Process{}, guided(s)); });
 }
 template <Device D>
 Trained<D> train_tscd(const Seed<D>& s) {
   return train_with(s, "tscd", {.stages = {8, 4, 2, 1}}, [&](int k) {
     using Rule = distill::WithinSegments<>;
-    return distill::Consistency<Rule>(fashion::Process{}, guided(s), {}, Rule{k});
+    return distill::Consistency<Rule, fashion::Process>(fashion::Process{}, guided(s), {}, Rule{k});
   });
 }
 
@@ -65,8 +61,8 @@ Trained<D> train_tscd(const Seed<D>& s) {
 template <Device D, class RuleOf>
 Trained<D> train_with_terms(const Seed<D>& s, const std::string& name, const std::vector<int>& stages,
                             RuleOf&& rule_of) {
-  // 6 for consistency, 3 for denoising; 3 for the critic's sample, 1.5 to judge it and 1 to learn.
-  const Plan plan{.stages = stages, .cost = [](int) { return 14.5; }};
+  // 6 for consistency, 3 for denoising; 3 for the critic's sample, 1.5 to judge it, and 1 + 1 to train the critic.
+  const Plan plan{.stages = stages, .cost = [](int) { return 15.5; }};
   const Model<D> teacher{s.teacher.unet};
   nn::Discriminator<float, D> heads(
       {.feature_channels = s.teacher.unet.feature_channels(), .hidden = s.run.options.channels});
@@ -74,19 +70,14 @@ Trained<D> train_with_terms(const Seed<D>& s, const std::string& name, const std
   using Critic = distill::FeatureCritic<Model<D>, nn::Discriminator<float, D>>;
   using distill::weighted;
   Critic critic(teacher, heads, 1e-3);
-  return train_stages<OriginalTeacher>(
-      s, name, plan, teacher,
-      [&](const Step<D>& step, const Batch<D>& batch) {
-        const auto rule = rule_of(step.k);
-        const distill::Consistency<std::remove_const_t<decltype(rule)>> consistency(fashion::Process{}, guided(s), {},
-                                                                                    rule);
-        const auto objective =
-            distill::sum_of(weighted(1.0, consistency, "consistency"),
-                            weighted(0.1, distill::Denoising<>(fashion::Process{}), "denoising"),
-                            weighted(1e-3, distill::DataAdversarial<Critic>(fashion::Process{}, &critic), "gan"));
-        return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
-      },
-      [&](pipeline::Trainer<float, D>& trainer) { trainer.state().add("critic.", critic); });
+  return train_stages(s, name, plan, teacher, false, [&](int k, bool) {
+    using Rule = std::remove_const_t<decltype(rule_of(k))>;
+    return distill::sum_of(
+        weighted(1.0, distill::Consistency<Rule, fashion::Process>(fashion::Process{}, guided(s), {}, rule_of(k)),
+                 "consistency"),
+        weighted(0.1, distill::Denoising<fashion::Process>(fashion::Process{}), "denoising"),
+        weighted(1e-3, distill::DataAdversarial<Critic, fashion::Process>(fashion::Process{}, &critic), "gan"));
+  });
 }
 template <Device D>
 Trained<D> train_ctm(const Seed<D>& s) {

@@ -23,8 +23,6 @@ namespace compare {
 
 namespace {
 
-using distill::OriginalTeacher;
-using distill::PreviousStageTeacher;
 template <Device D>
 using Heads = nn::Discriminator<float, D>;
 
@@ -38,79 +36,68 @@ Heads<D> heads_for(const Seed<D>& s, std::int64_t times) {
   return heads;
 }
 
+// What an iteration costs a sample counts each network's passes: 3 with gradient, 1 without. An objective that trains a
+// critic or a fake score computes the student's sample once more for it.
 template <Device D>
 Trained<D> train_pd(const Seed<D>& s) {
   const Plan plan{.stages = {8, 4, 2, 1}, .cost = [](int k) { return k == 8 ? 7.0 : 5.0; }};
   const fashion::Options& o = s.run.options;
-  return train_stages<PreviousStageTeacher>(
-      s, "pd", plan, Model<D>{s.teacher.unet}, [&](const Step<D>& step, const Batch<D>& batch) {
-        const distill::Pd<> objective(fashion::Process{}, {.steps = step.k,
-                                                           .guidance_min = step.guided ? o.guidance_min : 1,
-                                                           .guidance_max = step.guided ? o.guidance_max : 1});
-        return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
-      });
+  return train_stages(s, "pd", plan, Model<D>{s.teacher.unet}, true, [&](int k, bool guided) {
+    return distill::Pd<fashion::Process>(
+        fashion::Process{},
+        {.steps = k, .guidance_min = guided ? o.guidance_min : 1, .guidance_max = guided ? o.guidance_max : 1});
+  });
 }
 
 template <Device D>
 Trained<D> train_lightning(const Seed<D>& s) {
-  // MSE with guidance to 8 steps, then the critic. Counted: features of real, fake and twice the beginning to learn,
-  // of fake (with gradient) and the beginning to judge.
-  const Plan plan{.stages = {8, 4, 2, 1}, .cost = [](int k) { return k == 8 ? 7.0 : 9.0; }};
+  // MSE with guidance to 8 steps, then the critic. Counted besides the student's and the teacher's jump, which are made
+  // again to train the critic: features of real, fake and twice the beginning to train, of fake (with gradient) and the
+  // beginning to judge.
+  const Plan plan{.stages = {8, 4, 2, 1}, .cost = [](int k) { return k == 8 ? 7.0 : 12.0; }};
   const Model<D> teacher{s.teacher.unet};
   using Critic = distill::TrajectoryCritic<Model<D>, Heads<D>>;
   Critic critic(teacher, heads_for(s, 2), false, 1e-3);
   const fashion::Options& o = s.run.options;
-  return train_stages<PreviousStageTeacher>(
-      s, "lightning", plan, teacher,
-      [&](const Step<D>& step, const Batch<D>& batch) {
-        const distill::Lightning<Critic> objective(fashion::Process{}, &critic,
-                                                   {.steps = step.k,
-                                                    .teacher_steps = 2,
-                                                    .guidance_min = step.guided ? o.guidance_min : 1,
-                                                    .guidance_max = step.guided ? o.guidance_max : 1,
-                                                    .mse_weight = 1,
-                                                    .adversarial_weight = step.k == 8 ? 0 : 1e-2});
-        return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
-      },
-      [&](pipeline::Trainer<float, D>& trainer) { trainer.state().add("critic.", critic); });
+  return train_stages(s, "lightning", plan, teacher, true, [&](int k, bool guided) {
+    return distill::Lightning<Critic, fashion::Process>(fashion::Process{}, &critic,
+                                                        {.steps = k,
+                                                         .teacher_steps = 2,
+                                                         .guidance_min = guided ? o.guidance_min : 1,
+                                                         .guidance_max = guided ? o.guidance_max : 1,
+                                                         .mse_weight = 1,
+                                                         .adversarial_weight = k == 8 ? 0 : 1e-2});
+  });
 }
 
 template <Device D>
 Trained<D> train_perflow(const Seed<D>& s) {
   const Plan plan{.cost = [](int) { return 13.0; }};
   const fashion::Options& o = s.run.options;
-  return train_stages<OriginalTeacher>(
-      s, "perflow", plan, Model<D>{s.teacher.unet}, [&](const Step<D>& step, const Batch<D>& batch) {
-        const distill::PerFlow objective(
-            fashion::Process{},
-            {.windows = 4, .teacher_steps = 5, .guidance_min = o.guidance_min, .guidance_max = o.guidance_max});
-        return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
-      });
+  return train_stages(s, "perflow", plan, Model<D>{s.teacher.unet}, false, [&](int, bool) {
+    return distill::PerFlow<fashion::Process>(
+        fashion::Process{},
+        {.windows = 4, .teacher_steps = 5, .guidance_min = o.guidance_min, .guidance_max = o.guidance_max});
+  });
 }
 
 template <Device D>
 Trained<D> train_add(const Seed<D>& s) {
-  const Plan plan{.cost = [](int) { return 7.5; }, .learning_rate = 3e-4};
+  const Plan plan{.cost = [](int) { return 8.5; }, .learning_rate = 3e-4};
   const Model<D> teacher{s.teacher.unet};
   using Critic = distill::FeatureCritic<Model<D>, Heads<D>>;
   Critic critic(teacher, heads_for(s, 1), 1e-3);
-  return train_stages<OriginalTeacher>(
-      s, "add", plan, teacher,
-      [&](const Step<D>& step, const Batch<D>& batch) {
-        const distill::Add<Critic> objective(fashion::Process{}, &critic, {.guidance = s.run.options.guidance});
-        return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
-      },
-      [&](pipeline::Trainer<float, D>& trainer) { trainer.state().add("critic.", critic); });
+  return train_stages(s, "add", plan, teacher, false, [&](int, bool) {
+    return distill::Add<Critic, fashion::Process>(fashion::Process{}, &critic, {.guidance = s.run.options.guidance});
+  });
 }
 
 template <Device D>
 Trained<D> train_sds(const Seed<D>& s) {
   const Plan plan{.cost = [](int) { return 5.0; }, .learning_rate = 3e-4};
-  return train_stages<OriginalTeacher>(
-      s, "sds", plan, Model<D>{s.teacher.unet}, [&](const Step<D>& step, const Batch<D>& batch) {
-        const distill::Sds<> objective(fashion::Process{}, {.guidance = s.run.options.guidance});
-        return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
-      });
+  return train_stages(s, "sds", plan, Model<D>{s.teacher.unet}, false, [&](int, bool) {
+    return distill::Sds<fashion::Process>(fashion::Process{}, {.guidance = s.run.options.guidance});
+  });
 }
 
 template <Device D>
@@ -118,19 +105,15 @@ Trained<D> train_dmd(const Seed<D>& s) {
   const Model<D> teacher{s.teacher.unet};
   fashion::Pairs<D> pairs{{s.data, s.options.pairs, s.seed(), "dmd.pairs"}, {}};
   pairs.draw(teacher, s.teacher.text, s.run.options.guidance, s.run.progress);
-  Plan plan{.cost = [](int) { return 12.0; }, .learning_rate = 3e-4};
+  Plan plan{.cost = [](int) { return 13.0; }, .learning_rate = 3e-4};
   plan.before = teacher.count->cost();
-  using Fake = distill::FakeScore<Model<D>>;
+  using Fake = distill::FakeScore<Model<D>, fashion::Process>;
   Fake fake(nn::deep_copy(teacher), fashion::Process{}, 3e-4);
-  const data::Batches batches(s.options.pairs, s.run.options.distill_batch, s.seed() + 2);
-  const distill::Dmd<Fake> objective(fashion::Process{}, &fake, {.guidance = s.run.options.guidance});
-  return train_stages<OriginalTeacher>(
-      s, "dmd", plan, teacher,
-      [&](const Step<D>& step, const Batch<D>&) {
-        const Batch<D> batch = pairs.batch(s.teacher.text, batches(step.iteration));
-        return objective.loss(step.student, step.teacher, step.target, batch, {s.seed(), step.iteration});
-      },
-      [&](pipeline::Trainer<float, D>& trainer) { trainer.state().add("fake.", fake); });
+  const data::Batches order(s.options.pairs, s.run.options.distill_batch, s.seed() + 2);
+  const auto batches = [&](std::int64_t iteration) { return pairs.batch(s.teacher.text, order(iteration)); };
+  return train_stages(s, "dmd", plan, teacher, batches, false, [&](int, bool) {
+    return distill::Dmd<Fake, fashion::Process>(fashion::Process{}, &fake, {.guidance = s.run.options.guidance});
+  });
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include <fashion/evaluate.hpp>
 #include <hypersd/distill/objective.hpp>
 #include <hypersd/nn/lora.hpp>
-#include <hypersd/pipeline/stage_runner.hpp>
+#include <hypersd/pipeline/phase.hpp>
 
 #include <cmath>
 #include <functional>
@@ -27,7 +27,7 @@ using Model = Counted<Net<D>>;
 template <Device D>
 using Batch = distill::Batch<float, D, Condition<D>>;
 template <Device D>
-using Step = pipeline::StageStep<Model<D>>;
+using State = pipeline::RecipeState<Model<D>>;
 
 /// One seed's world, shared by all methods.
 template <Device D>
@@ -74,45 +74,46 @@ struct Trained {
   std::int64_t iterations = 0;
 };
 
-/// State beside the student that a method's loss changes (a critic, a fake score); none by default.
+/// The batches of a seed, the same for every method.
 template <Device D>
-using Extend = std::function<void(pipeline::Trainer<float, D>&)>;
+struct SeedBatches {
+  const Seed<D>& seed;
+  Batch<D> operator()(std::int64_t iteration) const { return seed.batch(iteration); }
+};
 
-/// Trains an adapter on the teacher through the plan's stages with `loss(step, batch)`. `teacher` is the method's own
-/// handle: what it has counted is the method's cost.
-template <class Policy, Device D, class LossFn>
+/// Trains an adapter on the teacher through the plan's stages; `objective_of(k, guided)` is the objective of one, where
+/// a later stage of a method that follows its own students is not guided. `teacher` is the method's own handle: what it
+/// has counted is the method's cost.
+template <Device D, class Batches, class ObjectiveOf>
 Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& plan, const Model<D>& teacher,
-                        LossFn&& loss, const std::type_identity_t<Extend<D>>& extend = {}) {
+                        const Batches& batches, bool follow_previous, ObjectiveOf&& objective_of) {
   const fashion::Options& o = s.run.options;
-  pipeline::StageRunner<Policy, Model<D>> runner(teacher, {.rank = o.rank}, o.seed, o.ema_target);
   Trained<D> out;
-  const auto options = [&](int k) {
-    pipeline::TrainOptions t;
-    t.phase = name + (plan.stages.size() > 1 ? " k=" + std::to_string(k) : "");
-    t.steps = plan.iterations(s.options, k);
-    t.adamw.weight_decay = 0;
-    t.learning_rate = optim::FlatThenLinear{plan.learning_rate, t.steps, 0.3};
-    t.seed = o.seed;
-    t.checkpoint = s.run.directory.checkpoint(t.phase);
-    t.checkpoint_every = o.checkpoint_every;
-    out.iterations += t.steps;
-    out.planned += plan.cost(k) * static_cast<double>(t.steps * o.distill_batch);
-    return t;
-  };
-  std::size_t stage = 0;
-  const auto train = [&](pipeline::Trainer<float, D>& trainer, auto&& step) {
-    s.run.run_trainer(trainer, step);
-    out.last = nn::merge_lora(runner.student()).net;
-    out.stages.insert_or_assign(plan.stages[stage++], out.last);
-  };
-  const auto grow = [&](int, pipeline::Trainer<float, D>& trainer) {
-    if (extend) extend(trainer);
-  };
-  runner.run(
-      plan.stages, options, train, [&](const Step<D>& step) { return loss(step, s.batch(step.iteration)); }, grow);
+  pipeline::StageOptions options{.steps = {},
+                                 .learning_rate = plan.learning_rate,
+                                 .lora = {.rank = o.rank},
+                                 .target_decay = o.ema_target,
+                                 .follow_previous = follow_previous};
+  for (const int k : plan.stages) {
+    options.steps.push_back(plan.iterations(s.options, k));
+    out.iterations += options.steps.back();
+    out.planned += plan.cost(k) * static_cast<double>(options.steps.back() * o.distill_batch);
+  }
+  State<D> state{teacher, teacher};
+  const auto part = pipeline::staged(name, plan.stages, batches, options, objective_of);
+  for (std::size_t i = 0; i < part.phases.size(); ++i) {
+    pipeline::run_phase(s.run.session(), part.phases[i], state);
+    out.last = nn::merge_lora(state.student).net;
+    out.stages.insert_or_assign(plan.stages[i], out.last);
+  }
   out.spent = teacher.count->cost();
   out.planned += plan.before;
   return out;
+}
+template <Device D, class ObjectiveOf>
+Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& plan, const Model<D>& teacher,
+                        bool follow_previous, ObjectiveOf&& objective_of) {
+  return train_stages(s, name, plan, teacher, SeedBatches<D>{s}, follow_previous, objective_of);
 }
 
 }  // namespace compare

@@ -4,7 +4,7 @@
 #include <fashion/finished_run.hpp>
 #include <hypersd/data/canny.hpp>
 #include <hypersd/nn/models/controlnet.hpp>
-#include <hypersd/pipeline/denoising_loss.hpp>
+#include <hypersd/pipeline/denoising.hpp>
 
 /// \file
 /// A ControlNet on edge maps, trained on the teacher and used with any student. [Hyper-SD Sec. 4.3]

@@ -13,7 +13,7 @@
 #include <hypersd/nn/models/text_encoder.hpp>
 #include <hypersd/nn/models/unet.hpp>
 #include <hypersd/pipeline/autoencoder_loss.hpp>
-#include <hypersd/pipeline/two_part_step.hpp>
+#include <hypersd/pipeline/denoising.hpp>
 
 /// \file
 /// The networks that exist before any distillation: autoencoder, evaluation classifier, text encoder and teacher.
@@ -174,9 +174,9 @@ Teacher<D> train_denoiser(const Run& run, const Dataset& dataset, const Latents<
   const auto predict = [&](const Var<float, D>& x, const Tensor<float, D>& times) {
     return net.unet(x, times, Condition<D>{net.text(captions), {}});
   };
-  // In two parts, so that the step becomes one graph on a GPU.
+  // Capturable: on a GPU the step becomes one graph.
   run.train(t, trainable(net),
-            pipeline::denoising_step<float, D>(Process{}, latents.values.shape().with(0, o.teacher_batch), o.seed, load,
+            pipeline::denoising_task<float, D>(Process{}, latents.values.shape().with(0, o.teacher_batch), o.seed, load,
                                                predict));
   nn::set_requires_grad(net, false);
   return net;

@@ -4,8 +4,11 @@
 #include "sample.hpp"
 
 #include <hypersd/data/scenes.hpp>
+#include <hypersd/distill/consistency.hpp>
+#include <hypersd/distill/distances/adversarial.hpp>
 #include <hypersd/distill/distances/huber.hpp>
 #include <hypersd/distill/distances/hybrid.hpp>
+#include <hypersd/distill/distances/mse.hpp>
 #include <hypersd/distill/feature_critic.hpp>
 #include <hypersd/feedback/instance.hpp>
 #include <hypersd/nn/models/discriminator.hpp>
@@ -65,6 +68,17 @@ struct ChosenDistance {
   Var<float, D> operator()(const Var<float, D>& x, const Tensor<float, D>& y, const Where& where) const {
     return std::visit([&](const auto& d) -> Var<float, D> { return d(x, y, where); }, metric);
   }
+  [[nodiscard]] bool learns() const {
+    return std::holds_alternative<Hybrid>(metric) && std::get<Hybrid>(metric).learns();
+  }
+  template <class Where, class Average>
+  void learn(const Tensor<float, D>& x, const Tensor<float, D>& y, const Where& where, const Average& average) const {
+    if (learns()) std::get<Hybrid>(metric).learn(x, y, where, average);
+  }
+  template <class F>
+  void visit_state(F&& f, const std::string& prefix) const {
+    if (std::holds_alternative<Hybrid>(metric)) std::get<Hybrid>(metric).visit_state(f, prefix);
+  }
 };
 
 /// The critic of the hybrid distance: heads on the teacher's features.
@@ -77,35 +91,40 @@ Critic<D> make_critic(const Run& run, const Teacher<D>& teacher) {
   return {teacher.unet, discriminator, run.options.critic_lr};
 }
 
-/// TSCD through the options' stages, or TCD for one stage with k = 1. `name` prefixes the phases.
-template <class Policy, Device D>
+/// TSCD through the options' stages, or TCD for one stage with k = 1. `name` prefixes the phases. [Hyper-SD Eq. 12]
+template <Device D>
 auto tscd_part(const Run& run, const RealBatches<D>& batches, Critic<D>& critic, const std::string& name,
                const std::vector<int>& segments, const std::vector<std::int64_t>& iterations) {
   const Options& o = run.options;
-  pipeline::TscdStages<RealBatches<D>, distill::HyperSdStages, ChosenDistance<D>, Policy> part{
-      .name = name, .batches = batches, .process = {}};
-  part.consistency = {40, o.guidance_min, o.guidance_max, o.noise_offset, o.jump_exponent};
-  part.steps = iterations;
-  part.segments = segments;
-  part.learning_rate = o.distill_lr;
-  part.lora.rank = o.rank;
-  part.ema_target = o.ema_target;
-  part.metric = [&critic, distance = o.distance, weight = o.adversarial_weight](int k) -> ChosenDistance<D> {
-    if (distance == "huber") return {distill::Huber{}};
-    if (distance == "hybrid")
-      return {typename ChosenDistance<D>::Hybrid{{}, {&critic}, distill::hybrid_weights(k, weight)}};
+  const auto distance = [&](int k) -> ChosenDistance<D> {
+    if (o.distance == "huber") return {distill::Huber{}};
+    if (o.distance == "hybrid")
+      return {typename ChosenDistance<D>::Hybrid{{}, {&critic}, distill::hybrid_weights(k, o.adversarial_weight)}};
     return {};
   };
-  if (o.distance == "hybrid") part.extend = [&critic](pipeline::State& state) { state.add("critic.", critic); };
-  return part;
+  using Rule = distill::WithinSegments<>;
+  using Tscd = distill::Consistency<Rule, Process, ChosenDistance<D>>;
+  return pipeline::staged(
+      name, segments, batches,
+      {.steps = iterations,
+       .learning_rate = o.distill_lr,
+       .lora = {.rank = o.rank},
+       .target_decay = o.ema_target,
+       .follow_previous = o.teacher_policy == "previous"},
+      [&](int k, bool guided) {
+        distill::ConsistencyOptions c{40, o.guidance_min, o.guidance_max, o.noise_offset, o.jump_exponent};
+        // A student of the stage before has guidance in its weights.
+        if (!guided) c.guidance_min = c.guidance_max = 1;
+        return Tscd(Process{}, c, distance(k), Rule{k});
+      });
 }
 
 /// TCD (k = 1 throughout) with as many iterations, for comparison.
 template <Device D>
-Net<D> distil_rival(const Run& run, const RealBatches<D>& batches, const Teacher<D>& teacher, std::int64_t iterations) {
+Net<D> distil_tcd(const Run& run, const RealBatches<D>& batches, const Teacher<D>& teacher, std::int64_t iterations) {
   Critic<D> critic = make_critic(run, teacher);
   State<D> state{teacher.unet, teacher.unet};
-  tscd_part<distill::OriginalTeacher>(run, batches, critic, "tcd", {1}, {iterations}).run(run.session(), state);
+  pipeline::run_part(run.session(), tscd_part(run, batches, critic, "tcd", {1}, {iterations}), state);
   return state.student;
 }
 

@@ -38,11 +38,12 @@ auto feedback_part(const Run& run, const RealBatches<D>& batches, const nn::Auto
   const auto objective = distill::sum_of(  // [Hyper-SD Eq. 15]
       weighted(1, refl), weighted(o.instance_weight, instance, "instance"),
       weighted(o.stay_close_weight, feedback::StayClose<Process>({}, rollout), "stay"));
-  pipeline::Feedback<std::remove_const_t<decltype(objective)>, RealBatches<D>> part{"feedback", objective, batches};
-  part.options = {.steps = o.feedback_steps, .learning_rate = o.feedback_lr};
-  part.how.lora.rank = o.rank;
-  part.how.lora.name = "feedback";
-  return part;
+  // An adapter of its own on the frozen student. [Hyper-SD Sec. 3.2]
+  return pipeline::part(pipeline::Phase{"feedback",
+                                        objective,
+                                        batches,
+                                        pipeline::NewAdapter{{.rank = o.rank, .name = "feedback"}},
+                                        {.steps = o.feedback_steps, .learning_rate = o.feedback_lr}});
 }
 
 }  // namespace fashion

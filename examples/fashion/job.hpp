@@ -28,7 +28,7 @@ inline void save_state(const std::string& path, const nn::StateDict<float>& stat
 }
 
 /// The parts of the method after the teacher, as one type.
-template <class Policy, Device D>
+template <Device D>
 State<D> run_recipe(const Run& run, const Dataset& data, const nn::Autoencoder<float, D>& autoencoder,
                     const Latents<D>& latents, const Teacher<D>& teacher, const Rewards<D>& rewards) {
   const Options& o = run.options;
@@ -37,7 +37,7 @@ State<D> run_recipe(const Run& run, const Dataset& data, const nn::Autoencoder<f
   Fake<D> unified = make_fake(run, teacher), dedicated = make_fake(run, teacher), whole = make_fake(run, teacher);
   const Pairs<D> pairs = teacher_pairs(run, data, teacher);
   const PairBatches<D> ends(run, pairs, teacher.text);
-  const pipeline::Recipe recipe(tscd_part<Policy>(run, real, critic, "tscd", o.stage_segments, o.stage_steps),
+  const pipeline::Recipe recipe(tscd_part(run, real, critic, "tscd", o.stage_segments, o.stage_steps),
                                 feedback_part(run, real, autoencoder, latents, rewards),
                                 unified_part(run, ends, unified),
                                 dmd_part(run, ends, dedicated, "one-step-" + std::to_string(o.one_step_time),
@@ -63,15 +63,11 @@ void execute(const Options& o) {
   const Latents<D> latents = encode_all(autoencoder, data.images.train.first(o.latent_images));
   const Teacher<D> teacher = train_teacher(run, data, latents);
   const Rewards<D> rewards = train_rewards(run, data, autoencoder, latents, teacher);
-  const State<D> state =
-      o.teacher_policy == "previous"
-          ? run_recipe<distill::PreviousStageTeacher>(run, data, autoencoder, latents, teacher, rewards)
-          : run_recipe<distill::OriginalTeacher>(run, data, autoencoder, latents, teacher, rewards);
-  std::optional<Net<D>> rival;
+  const State<D> state = run_recipe(run, data, autoencoder, latents, teacher, rewards);
+  std::optional<Net<D>> tcd;
   if (o.baseline) {
     const RealBatches<D> real(run, data, latents, teacher.text);
-    rival =
-        distil_rival(run, real, teacher, std::accumulate(o.stage_steps.begin(), o.stage_steps.end(), std::int64_t{0}));
+    tcd = distil_tcd(run, real, teacher, std::accumulate(o.stage_steps.begin(), o.stage_steps.end(), std::int64_t{0}));
   }
 
   io::ensure_writable_folder(directory.file("models"));
@@ -106,8 +102,8 @@ void execute(const Options& o) {
       stages.emplace_back(title_of(part), merged);
     }
   }
-  if (rival) {
-    measure.student("TCD", nn::merge_lora(*rival));
+  if (tcd) {
+    measure.student("TCD", nn::merge_lora(*tcd));
     for (const int time : {999, static_cast<int>(o.one_step_time)}) {
       const OneStepModel<D> one{nn::merge_lora(dmd_from_teacher(run, data, teacher, time)), time, ""};
       measure.sampler("DMD of the teacher, t = " + std::to_string(time), one.net, one.options(), true);

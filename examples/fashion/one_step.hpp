@@ -63,37 +63,36 @@ auto unified_part(const Run& run, const PairBatches<D>& batches, Fake<D>& fake) 
   const auto objective = distill::sum_of(
       weighted(1, distill::Dmd<Fake<D>>(Process{}, &fake, dmd)),
       weighted(o.preserve_weight, distill::Preserve<distill::Anywhere, Process>(Process{}), "preserve"));
-  pipeline::OneStep<decltype(objective), PairBatches<D>> part{"one-step", objective, batches};
-  part.options = {.steps = o.one_step_steps, .learning_rate = o.one_step_lr};
-  part.extend = [&fake](pipeline::State& state) { state.add("fake.", fake); };
-  return part;
+  return pipeline::part(pipeline::Phase{"one-step",
+                                        objective,
+                                        batches,
+                                        pipeline::SameAdapter{},
+                                        {.steps = o.one_step_steps, .learning_rate = o.one_step_lr}});
 }
 
 /// Eq 8 alone, for a model that takes one step from the time input `time`. A branch.
-template <class How, Device D>
-auto dmd_part(const Run& run, const PairBatches<D>& batches, Fake<D>& fake, const std::string& name, How how, int time,
-              double learning_rate) {
+template <Device D>
+auto dmd_part(const Run& run, const PairBatches<D>& batches, Fake<D>& fake, const std::string& name,
+              pipeline::Tuning tuning, diffusion::Time time, double learning_rate) {
   const Options& o = run.options;
   const distill::Dmd<Fake<D>> objective(
       Process{}, &fake, {.start = {time}, .guidance = o.guidance, .regression_weight = o.regression_weight});
-  pipeline::OneStep<distill::Dmd<Fake<D>>, PairBatches<D>, How> part{name, objective, batches};
-  part.options = {.steps = o.one_step_steps, .learning_rate = learning_rate};
-  part.how = how;
-  part.branch = true;
-  part.extend = [&fake](pipeline::State& state) { state.add("fake.", fake); };
-  return part;
+  return pipeline::part(
+      pipeline::Phase{name, objective, batches, tuning, {.steps = o.one_step_steps, .learning_rate = learning_rate}},
+      /*branch=*/true);
 }
 
 /// The same from the teacher instead of the TSCD student, for comparison.
 template <Device D>
-Net<D> dmd_from_teacher(const Run& run, const Dataset& dataset, const Teacher<D>& teacher, int time) {
+Net<D> dmd_from_teacher(const Run& run, const Dataset& dataset, const Teacher<D>& teacher, diffusion::Time time) {
   const Pairs<D> pairs = teacher_pairs(run, dataset, teacher);
   Fake<D> fake = make_fake(run, teacher);
   State<D> state{teacher.unet, teacher.unet};
   const pipeline::NewAdapter fresh{{.rank = run.options.rank}};
-  const std::string name = "dmd of the teacher, t = " + std::to_string(time);
-  dmd_part(run, PairBatches<D>(run, pairs, teacher.text), fake, name, fresh, time, run.options.one_step_lr)
-      .run(run.session(), state);
+  const std::string name = "dmd of the teacher, t = " + io::number(time);
+  pipeline::run_part(
+      run.session(),
+      dmd_part(run, PairBatches<D>(run, pairs, teacher.text), fake, name, fresh, time, run.options.one_step_lr), state);
   return state.after(name);
 }
 

@@ -44,7 +44,7 @@ struct SampleOptions {
 template <Device D>
 struct OneStepModel {
   Net<D> net;
-  int time;
+  diffusion::Time time;
   std::string title;
   [[nodiscard]] SampleOptions options() const { return {.steps = 1, .times = {time}}; }
 };

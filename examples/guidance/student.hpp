@@ -48,15 +48,16 @@ struct NegativeBatches {
 template <Device D>
 Net<D> train_student(const Run& run, const NegativeBatches<D>& batches, const Teacher<D>& teacher, std::int64_t steps,
                      double scale_max) {
-  pipeline::TscdStages<NegativeBatches<D>, distill::HyperSdStages, distill::Huber, distill::OriginalTeacher, Process,
-                       distill::TrailingBoundary, distill::KeepGuidance>
-      part{.name = "student", .batches = batches, .process = {}};
-  part.consistency = {.guidance_min = 1, .guidance_max = scale_max};
-  part.steps.assign(part.segments.size(), steps);
-  part.learning_rate = run.options.distill_lr;
-  part.lora.rank = run.options.rank;
+  using Rule = distill::WithinSegments<>;
+  using Tscd = distill::KeepGuidance<distill::Consistency<Rule, Process, distill::Huber>>;
+  const distill::ConsistencyOptions options{.guidance_min = 1, .guidance_max = scale_max};
+  const auto part = pipeline::staged("student", distill::HyperSdStages::segments(), batches,
+                                     {.steps = std::vector<std::int64_t>(distill::HyperSdStages::size, steps),
+                                      .learning_rate = run.options.distill_lr,
+                                      .lora = {.rank = run.options.rank}},
+                                     [&](int k, bool) { return Tscd(Process{}, options, distill::Huber{}, Rule{k}); });
   State<D> state{teacher.unet, teacher.unet};
-  part.run(run.session(), state);
+  pipeline::run_part(run.session(), part, state);
   return nn::merge_lora(state.student);
 }
 

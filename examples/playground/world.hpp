@@ -118,10 +118,13 @@ class Critic {
     const auto h = in_(autograd::concat_channels(std::vector<V>{x, V(origin.x)}));
     return out_(autograd::leaky_relu(mid_(autograd::leaky_relu(h))));
   }
-  void learn(const Points& fake, const Points& real, const Points& t, const Unconditional& c) {
+  template <class Average>
+  void learn(const Points& fake, const Points& real, const Points& t, const Unconditional& c, const Average&) {
     update([&] { return distill::critic_loss((*this)(V(real), t, c), (*this)(V(fake), t, c)); });
   }
-  void learn(const Points& fake, const Points& real, const Points& t, const Origin& o, const Unconditional& c) {
+  template <class Average>
+  void learn(const Points& fake, const Points& real, const Points& t, const Origin& o, const Unconditional& c,
+             const Average&) {
     update([&] { return distill::non_saturating_critic_loss((*this)(V(real), t, o, c), (*this)(V(fake), t, o, c)); });
   }
   template <class F>
@@ -197,6 +200,7 @@ struct World {
     train(student, updates, rate, [&](std::int64_t i) {
       if (i > 0) optim::ema_update(averages, now, 0.95);
       const Batch<D> batch{data(256, static_cast<std::uint64_t>(i)).template to<D>(), {}};
+      diffusion::learn(objective, student, guide, target, batch, {seed, i});
       return objective.loss(student, guide, target, batch, {seed, i}).loss;
     });
     return student;

@@ -4,6 +4,7 @@
 /// \file
 /// Objectives that turn a teacher into a few-step student.
 
+#include <hypersd/distill/auxiliary_network.hpp>
 #include <hypersd/distill/consistency.hpp>
 #include <hypersd/distill/distance.hpp>
 #include <hypersd/distill/distances/adversarial.hpp>
@@ -19,7 +20,6 @@
 #include <hypersd/distill/jump_grid.hpp>
 #include <hypersd/distill/jump_walk.hpp>
 #include <hypersd/distill/keep_guidance.hpp>
-#include <hypersd/distill/learner.hpp>
 #include <hypersd/distill/objective.hpp>
 #include <hypersd/distill/objectives/add.hpp>
 #include <hypersd/distill/objectives/cd.hpp>

@@ -45,13 +45,35 @@ struct LossResult {
   std::vector<std::pair<std::string, double>> diagnostics;
 };
 
+/// The gradients of an auxiliary network as one process has them; several processes pass their mean in its place.
+struct OwnGradients {
+  template <class Parameters>
+  void operator()(const Parameters&) const {}
+};
+
 /// What a network is trained on, by distillation or by feedback: `objective.loss(student, teacher, target, batch,
 /// randomness)`. It knows nothing of optimisers, adapters or files; the three networks may be any denoisers. Gradients
-/// reach the student alone.
+/// reach the student alone, and nothing is trained by it.
 template <class O, class Student, class Teacher, class Target, class T, class D, class Condition>
 concept Objective = requires(const O& objective, const Student& student, const Teacher& teacher, const Target& target,
                              const Batch<T, D, Condition>& batch) {
   { objective.loss(student, teacher, target, batch, Randomness{}) } -> std::convertible_to<LossResult<T, D>>;
 };
+
+/// An objective that trains networks of its own, a critic or a fake score: one update each by `objective.learn(student,
+/// teacher, target, batch, randomness, average)`, before the loss of the same iteration. It draws what the loss draws.
+template <class O, class Student, class Teacher, class Target, class Batch>
+concept LearningObjective = requires(const O& objective, const Student& student, const Teacher& teacher,
+                                     const Target& target, const Batch& batch) {
+  objective.learn(student, teacher, target, batch, Randomness{}, OwnGradients{});
+};
+
+/// `objective.learn(...)` where there is something to train.
+template <class O, class Student, class Teacher, class Target, class Batch, class Average = OwnGradients>
+void learn(const O& objective, const Student& student, const Teacher& teacher, const Target& target, const Batch& batch,
+           Randomness random, const Average& average = {}) {
+  if constexpr (LearningObjective<O, Student, Teacher, Target, Batch>)
+    objective.learn(student, teacher, target, batch, random, average);
+}
 
 }  // namespace hypersd::diffusion

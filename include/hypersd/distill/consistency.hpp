@@ -81,6 +81,47 @@ struct Consistency {
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Target& target,
                            const Batch<T, D, C>& batch, const Draws& draws, const Tensor<T, D>& noise) const {
+    const auto sides = jumps(student, teacher, target, batch, draws, noise);
+    const auto loss = distance(sides.student, sides.target, where(batch, draws));
+    double anchored = 0;
+    for (std::size_t b = 0; b < draws.t.size(); ++b) anchored += draws.end[b] == draws.previous[b] ? 1.0 : 0.0;
+    return {loss, {{"anchored", anchored / static_cast<double>(draws.t.size())}}};
+  }
+
+  /// Trains the distance's critic on the jumps of the same draws.
+  template <class Student, class Teacher, class Target, class T, class D, class C, class Average = OwnGradients>
+  requires LearningDistance<Metric, T, D, Where<T, D, C>>
+  void learn(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
+             Randomness random, const Average& average = {}) const {
+    if (!trains(distance)) return;
+    learn_at(student, teacher, target, batch, draw(rule, process, options, batch.x0.dim(0), random),
+             draw_noise<T, D>(options, batch.x0.shape(), random), average);
+  }
+  /// The same for given draws and noise [B, ...].
+  template <class Student, class Teacher, class Target, class T, class D, class C, class Average = OwnGradients>
+  requires LearningDistance<Metric, T, D, Where<T, D, C>>
+  void learn_at(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
+                const Draws& draws, const Tensor<T, D>& noise, const Average& average = {}) const {
+    if (!trains(distance)) return;
+    const autograd::NoGrad guard;
+    const auto sides = jumps(student, teacher, target, batch, draws, noise);
+    distance.learn(sides.student.value(), sides.target, where(batch, draws), average);
+  }
+  /// What the distance trains, for checkpoints.
+  template <class F>
+  requires requires(F& f) { std::declval<const Metric&>().visit_state(f, std::string()); }
+  void visit_state(F&& f, const std::string& prefix) const { distance.visit_state(f, prefix); }
+
+ private:
+  /// Both sides of Eq 12 at t_end.
+  template <class T, class D>
+  struct Sides {
+    Var<T, D> student;
+    Tensor<T, D> target;
+  };
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  Sides<T, D> jumps(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
+                    const Draws& draws, const Tensor<T, D>& noise) const {
     const auto x_t = diffusion::add_noise(process, batch.x0, noise, draws.t);
     // The teacher's guided step. [Hyper-SD Eq. 1]
     const auto guided = diffusion::predict_guided(process, teacher, x_t, draws.t, batch.condition, draws.guidance);
@@ -91,17 +132,13 @@ struct Consistency {
     const auto goal = diffusion::jump(process, x_previous, from_target, draws.previous, draws.end);
     // The student's jump, the only one with a gradient. [Hyper-SD Eq. 12], left-hand side
     const Var<T, D> x(x_t);
-    const auto jumped = diffusion::jump(
-        process, x, diffusion::evaluate(process, student, x, draws.t, batch.condition.conditional), draws.t, draws.end);
-    const auto loss = distance(jumped, goal,
-                               Where<T, D, C>{diffusion::time_tensor<T, D>(process, draws.end),
-                                              batch.condition.conditional, scale<T, D>(draws)});
-    double anchored = 0;
-    for (std::size_t b = 0; b < draws.t.size(); ++b) anchored += draws.end[b] == draws.previous[b] ? 1.0 : 0.0;
-    return {loss, {{"anchored", anchored / static_cast<double>(draws.t.size())}}};
+    const auto f = diffusion::evaluate(process, student, x, draws.t, batch.condition.conditional);
+    return {diffusion::jump(process, x, f, draws.t, draws.end), goal};
   }
-
- private:
+  template <class T, class D, class C>
+  Where<T, D, C> where(const Batch<T, D, C>& batch, const Draws& draws) const {
+    return {diffusion::time_tensor<T, D>(process, draws.end), batch.condition.conditional, scale<T, D>(draws)};
+  }
   /// |d Psi / d prediction|^-jump_exponent of each sample's jump.
   template <class T, class D>
   Numbers<T, D> scale(const Draws& draws) const {

@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <hypersd/autograd/functions.hpp>
+#include <hypersd/distill/objective.hpp>
 
 namespace hypersd::distill {
 
@@ -12,6 +13,21 @@ template <class M, class T, class D, class Where>
 concept Distance = requires(const M& d, const Var<T, D>& x, const Tensor<T, D>& y, const Where& where) {
   { d(x, y, where) } -> std::convertible_to<Var<T, D>>;
 };
+
+/// A distance that trains a network of its own: `d.learn(x, y, where, average)` is one update on detached samples.
+template <class M, class T, class D, class Where>
+concept LearningDistance = requires(const M& d, const Tensor<T, D>& x, const Where& where) {
+  d.learn(x, x, where, OwnGradients{});
+};
+
+/// Whether a distance trains something with its present settings; one without `learns()` always does.
+template <class M>
+bool trains(const M& distance) {
+  if constexpr (requires { distance.learns(); })
+    return distance.learns();
+  else
+    return requires { &M::critic; };
+}
 
 /// Times and condition of the samples that a distance compares.
 template <class T, class D, class Condition>

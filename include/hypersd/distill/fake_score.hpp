@@ -4,7 +4,7 @@
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/diffusion/evaluate.hpp>
 #include <hypersd/diffusion/forward_process.hpp>
-#include <hypersd/distill/learner.hpp>
+#include <hypersd/distill/auxiliary_network.hpp>
 #include <hypersd/distill/objective.hpp>
 #include <utility>
 
@@ -30,29 +30,26 @@ class FakeScore {
     return score_.network()(x, t, condition);
   }
   /// One step of diffusion training on samples x0 [B, ...]: uniform times, fresh noise, no guidance.
-  template <class Condition>
-  void learn(const Tensor<T, D>& x0, const Condition& condition, Randomness random) {
+  template <class Condition, class Average = OwnGradients>
+  void learn(const Tensor<T, D>& x0, const Condition& condition, Randomness random, const Average& average = {}) {
     const auto t = diffusion::uniform_times(process_, x0.dim(0), random.stream("fake.t"), random.first_sample);
     const auto noise = diffusion::normals<T, D>(x0.shape(), random, "fake.noise");
     const Var<T, D> x(diffusion::add_noise(process_, x0, noise, t));
-    score_.learn([&] {
-      return autograd::mse(diffusion::evaluate(process_, score_.network(), x, t, condition),
-                           diffusion::training_target(process_, x0, noise, t));
-    });
+    score_.update(
+        [&] {
+          return autograd::mse(diffusion::evaluate(process_, score_.network(), x, t, condition),
+                               diffusion::training_target(process_, x0, noise, t));
+        },
+        average);
   }
   /// Weights and moments, for checkpoints.
   template <class F>
   void visit_state(F&& f, const std::string& prefix) const {
     score_.visit_state(f, prefix);
   }
-  /// See `Learner::average_by`.
-  template <class Average>
-  void average_by(Average&& average) const {
-    score_.average_by(std::forward<Average>(average));
-  }
 
  private:
-  Learner<Network> score_;
+  AuxiliaryNetwork<Network> score_;
   Process process_;
 };
 

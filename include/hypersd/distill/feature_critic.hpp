@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/distill/auxiliary_network.hpp>
 #include <hypersd/distill/distances/adversarial.hpp>
-#include <hypersd/distill/learner.hpp>
 #include <utility>
 
 namespace hypersd::distill {
@@ -27,25 +27,22 @@ class FeatureCritic {
     return heads_.network()(network_.features(x, t, condition));
   }
   /// One update of the heads by the form's loss.
-  template <class Condition>
-  void learn(const Tensor<T, D>& fake, const Tensor<T, D>& real, const Numbers<T, D>& t, const Condition& condition) {
-    heads_.learn(
-        [&] { return Form::critic((*this)(Var<T, D>(real), t, condition), (*this)(Var<T, D>(fake), t, condition)); });
+  template <class Condition, class Average = OwnGradients>
+  void learn(const Tensor<T, D>& fake, const Tensor<T, D>& real, const Numbers<T, D>& t, const Condition& condition,
+             const Average& average = {}) {
+    heads_.update(
+        [&] { return Form::critic((*this)(Var<T, D>(real), t, condition), (*this)(Var<T, D>(fake), t, condition)); },
+        average);
   }
   /// Heads and moments, for checkpoints.
   template <class F>
   void visit_state(F&& f, const std::string& prefix) const {
     heads_.visit_state(f, prefix);
   }
-  /// See `Learner::average_by`.
-  template <class Average>
-  void average_by(Average&& average) const {
-    heads_.average_by(std::forward<Average>(average));
-  }
 
  private:
   Network network_;
-  Learner<Heads> heads_;
+  AuxiliaryNetwork<Heads> heads_;
 };
 
 }  // namespace hypersd::distill

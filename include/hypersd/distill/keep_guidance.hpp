@@ -72,12 +72,36 @@ struct KeepGuidance {
   /// The same for given draws and noise [B, ...].
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Target& target,
-                           const Batch<T, D, C>& batch, Draws draws, const Tensor<T, D>& noise) const {
-    const ScaledCondition<C> scaled{batch.condition, draws.guidance};
-    // Guidance happens inside the networks; the objective shall add none.
-    draws.guidance.assign(draws.guidance.size(), 1.0);
+                           const Batch<T, D, C>& batch, const Draws& draws, const Tensor<T, D>& noise) const {
+    const auto inner = unguided(draws);
     return objective.loss_at(Guided<Student>{student}, Guided<Teacher>{teacher}, Guided<Target>{target},
-                             Batch<T, D, ScaledCondition<C>>{batch.x0, {scaled, scaled}, batch.noise}, draws, noise);
+                             scaled(batch, draws), inner, noise);
+  }
+
+  /// Trains what the objective trains, a critic say.
+  template <class Student, class Teacher, class Target, class T, class D, class C, class Average = OwnGradients>
+  requires LearningObjective<Objective, Guided<Student>, Guided<Teacher>, Guided<Target>,
+                             Batch<T, D, ScaledCondition<C>>>
+  void learn(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
+             Randomness random, const Average& average = {}) const {
+    const Draws draws = draw(objective.rule, objective.process, objective.options, batch.x0.dim(0), random);
+    objective.learn_at(Guided<Student>{student}, Guided<Teacher>{teacher}, Guided<Target>{target}, scaled(batch, draws),
+                       unguided(draws), draw_noise<T, D>(objective.options, batch.x0.shape(), random), average);
+  }
+  template <class F>
+  requires requires(F& f) { std::declval<const Objective&>().visit_state(f, std::string()); }
+  void visit_state(F&& f, const std::string& prefix) const { objective.visit_state(f, prefix); }
+
+ private:
+  /// Guidance happens inside the networks; the objective shall add none.
+  static Draws unguided(Draws draws) {
+    draws.guidance.assign(draws.guidance.size(), 1.0);
+    return draws;
+  }
+  template <class T, class D, class C>
+  static Batch<T, D, ScaledCondition<C>> scaled(const Batch<T, D, C>& batch, const Draws& draws) {
+    const ScaledCondition<C> both{batch.condition, draws.guidance};
+    return {batch.x0, {both, both}, batch.noise};
   }
 };
 

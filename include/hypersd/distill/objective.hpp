@@ -6,8 +6,10 @@
 namespace hypersd::distill {
 
 using diffusion::Batch;
+using diffusion::LearningObjective;
 using diffusion::LossResult;
 using diffusion::Objective;
+using diffusion::OwnGradients;
 using diffusion::Randomness;
 
 }  // namespace hypersd::distill

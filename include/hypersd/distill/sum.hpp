@@ -42,6 +42,26 @@ struct Sum {
     std::apply([&](const auto&... term) { (add(term), ...); }, terms);
     return out;
   }
+
+  /// What the terms train, in order.
+  template <class Student, class Teacher, class Target, class AnyBatch, class Average = OwnGradients>
+  requires(LearningObjective<O, Student, Teacher, Target, AnyBatch> ||
+           ...) void learn(const Student& student, const Teacher& teacher, const Target& target, const AnyBatch& batch,
+                           Randomness random, const Average& average = {}) const {
+    std::apply(
+        [&](const auto&... term) {
+          (diffusion::learn(term.objective, student, teacher, target, batch, random, average), ...);
+        },
+        terms);
+  }
+  /// What the terms train, for checkpoints.
+  template <class F>
+  void visit_state(F&& f, const std::string& prefix) const {
+    const auto visit = [&](const auto& term) {
+      if constexpr (requires { term.objective.visit_state(f, prefix); }) term.objective.visit_state(f, prefix);
+    };
+    std::apply([&](const auto&... term) { (visit(term), ...); }, terms);
+  }
 };
 template <class... O>
 Sum<O...> sum_of(Weighted<O>... terms) {

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <hypersd/autograd/grad_copy.hpp>
+#include <hypersd/distill/auxiliary_network.hpp>
 #include <hypersd/distill/distances/adversarial.hpp>
-#include <hypersd/distill/learner.hpp>
 #include <utility>
 
 namespace hypersd::distill {
@@ -44,28 +44,25 @@ class TrajectoryCritic {
     return heads_.network()(maps);
   }
   /// One update of the heads.
-  template <class Condition>
+  template <class Condition, class Average = OwnGradients>
   void learn(const Tensor<T, D>& fake, const Tensor<T, D>& real, const Numbers<T, D>& t, const Origin<T, D>& origin,
-             const Condition& condition) {
-    heads_.learn([&] {
-      return non_saturating_critic_loss((*this)(Var<T, D>(real), t, origin, condition),
-                                        (*this)(Var<T, D>(fake), t, origin, condition));
-    });
+             const Condition& condition, const Average& average = {}) {
+    heads_.update(
+        [&] {
+          return non_saturating_critic_loss((*this)(Var<T, D>(real), t, origin, condition),
+                                            (*this)(Var<T, D>(fake), t, origin, condition));
+        },
+        average);
   }
   /// Heads and moments, for checkpoints.
   template <class F>
   void visit_state(F&& f, const std::string& prefix) const {
     heads_.visit_state(f, prefix);
   }
-  /// See `Learner::average_by`.
-  template <class Average>
-  void average_by(Average&& average) const {
-    heads_.average_by(std::forward<Average>(average));
-  }
 
  private:
   Network network_;
-  Learner<Heads> heads_;
+  AuxiliaryNetwork<Heads> heads_;
   bool relaxed_;
 };
 

@@ -3,7 +3,6 @@
 
 #include <cstdlib>
 #include <functional>
-#include <hypersd/dist/gradients.hpp>
 #include <hypersd/io/safetensors.hpp>
 #include <hypersd/io/safetensors_writer.hpp>
 #include <hypersd/optim/parameters.hpp>
@@ -50,24 +49,14 @@ class State {
   void add(const std::string& prefix, const optim::ParameterList<T, D>& parameters) {
     for (const auto& p : parameters) add(prefix + p.name, p.var);
   }
-  /// Adds all that `object.visit_state(f, prefix)` shows: an optimiser, an average. What learns within the step (a
-  /// critic, a fake score: `average_by`) from now on averages its gradients over the processes of `together`.
+  /// Adds all that `object.visit_state(f, prefix)` shows: an optimiser, an average, a critic.
   template <class Object>
   requires detail::HasState<Object>
   void add(const std::string& prefix, const Object& object) {
-    if constexpr (requires { object.average_by([](const auto&) {}); }) {
-      learners_ = true;
-      if (group_.size() > 1)
-        object.average_by([group = group_](const auto& parameters) { dist::average_within_step(group, parameters); });
-    }
     object.visit_state([this](const std::string& name, const auto& tensor) { this->add(name, tensor); }, prefix);
   }
 
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
-  /// The processes that train together, for what is added afterwards.
-  void together(dist::Group group) { group_ = group; }
-  /// Whether something in it learns within the step.
-  [[nodiscard]] bool learners() const { return learners_; }
 
   /// Writes all tensors and `metadata` to `path`, complete or not at all. Throws IoError; the old file then stays.
   void save(const std::string& path, const std::map<std::string, std::string>& metadata = {}) const {
@@ -131,8 +120,6 @@ class State {
                         }});
   }
 
-  dist::Group group_;
-  bool learners_ = false;
   std::vector<Entry> entries_;
   std::unordered_set<std::string> names_;
 };

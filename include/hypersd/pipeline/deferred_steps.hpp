@@ -6,8 +6,7 @@
 #include <hypersd/dist/deferred_mean.hpp>
 #include <hypersd/optim/deferred_adamw.hpp>
 #include <hypersd/pipeline/hooks.hpp>
-#include <hypersd/pipeline/step_result.hpp>
-#include <hypersd/pipeline/two_part_step.hpp>
+#include <hypersd/pipeline/task.hpp>
 #include <optional>
 #include <span>
 #include <utility>
@@ -24,7 +23,7 @@ struct BadStep {
   std::exception_ptr error;  ///< what it threw here
 };
 
-/// Training steps that the host enqueues without waiting for them; a `TwoPartStep` is recorded in a graph after two
+/// Training steps that the host enqueues without waiting for them; a `CapturableTask` is captured in a graph after two
 /// steps, and is one launch from then on.
 ///
 /// With several ranks, which must reduce device memory (`Group::reduces_device`), loss and gradients are averaged on
@@ -50,21 +49,23 @@ class DeferredSteps {
     if (mean_) {
       update_.prepare(rate);
       update_.enqueue((*mean_)(failed() ? Tensor<T, D>() : loss_here(step_fn, step, diagnostics)));
-    } else if constexpr (TwoPartStep<StepFn, T, D>) {
+    } else if constexpr (CapturableTask<StepFn>) {
       step_fn.prepare(step);
       update_.prepare(rate);
       // What is created at its first use (handles, pools) must exist before a graph is recorded.
       constexpr int warm_up = 2;
-      if (!graph_.defined() && eager_ == warm_up) graph_ = Graph<D>([this, &step_fn] { two_part(step_fn); });
+      if (!graph_.defined() && eager_ == warm_up) graph_ = Graph<D>([this, &step_fn] { captured(step_fn); });
       if (graph_.defined()) {
         graph_.launch();
       } else {
-        two_part(step_fn);
+        captured(step_fn);
         ++eager_;
       }
     } else {
       optimizer_.zero_grad();
-      const auto result = step_fn(step);
+      if constexpr (Task<StepFn>) step_fn.prepare(step);
+      if constexpr (LearningTask<StepFn>) step_fn.learn(diffusion::OwnGradients{});
+      const auto result = loss_of_step(step_fn, step);
       const Var<T, D>& loss = loss_of<T, D>(result, diagnostics);
       autograd::backward(loss);
       update_.prepare(rate);
@@ -105,19 +106,14 @@ class DeferredSteps {
  private:
   using Update = optim::DeferredAdamW<T, D>;
 
-  /// The step's loss after the way back; undefined if something was thrown.
+  /// The step's loss after the backward pass; undefined if something was thrown.
   template <class StepFn>
   Tensor<T, D> loss_here(StepFn& step_fn, std::int64_t step, Diagnostics& diagnostics) {
     try {
       optimizer_.zero_grad();
-      const auto result = [&] {
-        if constexpr (TwoPartStep<StepFn, T, D>) {
-          step_fn.prepare(step);
-          return Var<T, D>(step_fn.loss());
-        } else {
-          return step_fn(step);
-        }
-      }();
+      if constexpr (Task<StepFn>) step_fn.prepare(step);
+      if constexpr (LearningTask<StepFn>) step_fn.learn(diffusion::OwnGradients{});
+      const auto result = loss_of_step(step_fn, step);
       const Var<T, D>& loss = loss_of<T, D>(result, diagnostics);
       autograd::backward(loss);
       return loss.value();
@@ -141,7 +137,7 @@ class DeferredSteps {
   }
 
   template <class StepFn>
-  void two_part(StepFn& step_fn) {
+  void captured(StepFn& step_fn) {
     optimizer_.zero_grad();
     {
       const Var<T, D> loss = step_fn.loss();

@@ -2,26 +2,18 @@
 #pragma once
 
 #include <algorithm>
-#include <hypersd/pipeline/recipe_parts.hpp>
+#include <hypersd/pipeline/phase.hpp>
 #include <set>
 #include <tuple>
 
 namespace hypersd::pipeline {
 
-/// A part of a recipe: has a name, can describe itself and runs on a session and the state of the parts before.
-template <class Part, class Net>
-concept RecipePart = requires(const Part& part, const Session& session, RecipeState<Net>& state) {
-  { part.name } -> std::convertible_to<std::string>;
-  { part.describe() } -> std::convertible_to<nlohmann::json>;
-  part.run(session, state);
-};
-
 /// The whole method as a type: parts in order, each of which starts from what the part before left behind.
 ///
-///   Recipe recipe{TscdStages{...}, Feedback{...}, OneStep{...}};
+///   Recipe recipe(staged("tscd", {8, 4, 2, 1}, ...), part(feedback), part(one_step));
 ///   const auto state = recipe.run(session, teacher);
 ///
-/// Every part is a phase (or several) of the session: it is resumed, or skipped if it is finished. `recipe.json` in the
+/// Every part is phases of the session: they are resumed, or skipped if they are finished. `recipe.json` in the
 /// folder says what was composed.
 template <class... Parts>
 class Recipe {
@@ -56,9 +48,8 @@ class Recipe {
   /// for a name that no part has, and where the folder holds the run of another recipe, naming the first part that
   /// differs.
   template <nn::Module Net, class Done>
-  requires(RecipePart<Parts, Net>&&...) RecipeState<Net> run(const Session& session, const Net& teacher,
-                                                             const std::set<std::string>& skip, Done&& done)
-  const {
+  RecipeState<Net> run(const Session& session, const Net& teacher, const std::set<std::string>& skip,
+                       Done&& done) const {
     const auto known = names();
     for (const auto& name : skip)
       require<OptionError>(std::find(known.begin(), known.end(), name) != known.end(), "recipe: no part called '", name,
@@ -67,17 +58,13 @@ class Recipe {
     RecipeState<Net> state{teacher, teacher};
     for_each([&](const auto& part) {
       if (skip.contains(part.name)) return;
-      const std::size_t before = state.made.size();
-      part.run(session, state);
-      if (state.made.size() == before) state.made.emplace_back(part.name, state.student);
+      run_part(session, part, state);
       done(part.name, state);
     });
     return state;
   }
   template <nn::Module Net>
-  requires(RecipePart<Parts, Net>&&...) RecipeState<Net> run(const Session& session, const Net& teacher,
-                                                             const std::set<std::string>& skip = {})
-  const {
+  RecipeState<Net> run(const Session& session, const Net& teacher, const std::set<std::string>& skip = {}) const {
     return run(session, teacher, skip, [](const std::string&, const RecipeState<Net>&) {});
   }
 

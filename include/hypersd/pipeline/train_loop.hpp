@@ -16,8 +16,7 @@
 #include <hypersd/pipeline/deferred_steps.hpp>
 #include <hypersd/pipeline/hooks.hpp>
 #include <hypersd/pipeline/row_mean.hpp>
-#include <hypersd/pipeline/step_result.hpp>
-#include <hypersd/pipeline/two_part_step.hpp>
+#include <hypersd/pipeline/task.hpp>
 #include <optional>
 #include <type_traits>
 
@@ -52,14 +51,13 @@ struct TrainReport {
 /// With several processes in `TrainOptions::group` each calls the step function on its part of the batch
 /// (`dist::slice`), and loss and gradients are averaged before clipping. Rank 0 alone writes, logs and reports; the
 /// others begin with its state. A step that throws on one rank throws on all, a CommunicationError naming it on the
-/// others, and nothing has been updated. What learns within the step
-/// (a critic) averages its gradients too, if it was added to `state()`.
+/// others, and nothing has been updated. What a `LearningTask` trains averages its gradients too.
 ///
 /// On a GPU the host does not wait for its steps: loss and norm are looked at when a line of the loss curve is due
 /// (`DeferredSteps`), and progress is reported then. A step that is not finite, or threw on one of several processes,
 /// and those after it, have changed nothing when that is found. Several processes do so where they reduce device memory
-/// (`dist::Nccl`) and nothing learns within the step. A step function in two parts (`TwoPartStep`) becomes one graph in
-/// a process by itself.
+/// (`dist::Nccl`) and the task trains nothing of its own. A `CapturableTask` becomes one graph a step in a process by
+/// itself.
 template <Floating T, Device D = Cpu>
 class Trainer {
  public:
@@ -78,7 +76,6 @@ class Trainer {
     need(options_.clip >= 0, "clip", options_.clip);
     need(static_cast<bool>(options_.learning_rate), "learning_rate", "no schedule");
     need(!parameters_.empty(), "parameters", "an empty list");
-    state_.together(options_.group);
     state_.add("parameter.", parameters_);
     state_.add("adamw.", optimizer_);
     if (options_.ema) {
@@ -115,9 +112,10 @@ class Trainer {
     return found;
   }
 
-  /// Trains to the end (or to `Hooks::stop`). `step_fn(step)` returns the loss or a struct with `loss` and
-  /// `diagnostics`. Throws NumericError naming phase and step if loss or gradient are not finite: nothing has been
-  /// updated by that step, and the last checkpoint stays. Errors of the step function pass through.
+  /// Trains to the end (or to `Hooks::stop`). `step_fn` is a `Task`, or a function of the step that returns the
+  /// loss or a struct with `loss` and `diagnostics`. Throws NumericError naming phase and step if loss or gradient are
+  /// not finite: nothing has been updated by that step, and the last checkpoint stays. Errors of the step function pass
+  /// through.
   template <class StepFn>
   TrainReport run(StepFn&& step_fn, const Progress& progress = {}, const Hooks& hooks = {}) {
     const dist::Group& group = options_.group;
@@ -134,7 +132,7 @@ class Trainer {
       smooth = 0.95 * smooth + 0.05 * loss;
       weight = 0.95 * weight + 0.05;
     };
-    auto deferred = deferred_steps();
+    auto deferred = deferred_steps<std::remove_cvref_t<StepFn>>();
     const bool may_stop = group.any(static_cast<bool>(hooks.stop));
     while (step_ < options_.steps && !out.stopped) {
       if constexpr (on_gpu) {
@@ -198,41 +196,44 @@ class Trainer {
     shared_ = true;
   }
 
-  /// The step function and the way back; returns the loss. Throws NumericError if that is not finite.
+  /// Prepares the step; a `LearningTask` trains its own networks, averaged over the ranks.
+  template <class StepFn>
+  void prepare(StepFn& step_fn) {
+    if constexpr (Task<StepFn>) step_fn.prepare(step_);
+    if constexpr (LearningTask<StepFn>)
+      step_fn.learn([&](const auto& parameters) { dist::average_within_step(options_.group, parameters); });
+  }
+  /// Forward and backward pass of a prepared step; returns the loss. Throws NumericError if that is not finite.
   template <class StepFn>
   double evaluate(StepFn& step_fn, Diagnostics& diagnostics) {
-    const auto result = evaluate_parts(step_fn);
+    const auto result = loss_of_step(step_fn, step_);
     const Var<T, D>& loss = loss_of<T, D>(result, diagnostics);
     const auto value = static_cast<double>(widened(loss.item()));
     if (!std::isfinite(value)) stop_for("the loss is " + io::number(value));
     autograd::backward(loss);
     return value;
   }
-  template <class StepFn>
-  auto evaluate_parts(StepFn& step_fn) {
-    if constexpr (TwoPartStep<StepFn, T, D>) {
-      step_fn.prepare(step_);
-      return Var<T, D>(step_fn.loss());
-    } else {
-      return step_fn(step_);
-    }
-  }
-  /// The same on all ranks, with the mean of loss and gradients.
+  /// Both on all ranks, with the mean of loss and gradients.
   template <class StepFn>
   double evaluate_together(StepFn& step_fn, Diagnostics& diagnostics) {
     std::exception_ptr mine;
-    bool missed = true;  // the vote of a learner, which has ended the step here
+    bool elsewhere = false;  // another rank failed while the task trained its own networks
+    const auto attempt = [&](auto&& f) {
+      if (mine || elsewhere) return;
+      try {
+        f();
+      } catch (const dist::StepFailedElsewhere&) {
+        elsewhere = true;
+      } catch (...) {
+        mine = std::current_exception();
+      }
+    };
+    attempt([&] { prepare(step_fn); });
+    // Each average votes first whether all ranks take part; this vote is for those that failed, or are past the last.
+    if constexpr (LearningTask<StepFn>)
+      if (!elsewhere) elsewhere = options_.group.any(mine != nullptr);
     double value = 0;
-    try {
-      value = evaluate(step_fn, diagnostics);
-      missed = false;
-    } catch (const dist::StepFailedElsewhere&) {
-    } catch (...) {
-      mine = std::current_exception();
-      missed = false;
-    }
-    // What learns within the step votes before it averages: so must a rank that is here already.
-    if (state_.learners() && !missed) (void)options_.group.any(mine != nullptr);
+    attempt([&] { value = evaluate(step_fn, diagnostics); });
     const dist::StepMean mean = gradients_(options_.group, value, mine != nullptr);
     if (mean.failed >= 0) options_.group.rethrow(mean.failed, mine);
     return mean.loss;
@@ -242,8 +243,13 @@ class Trainer {
   void one_step(StepFn& step_fn, Finished& finished) {
     optimizer_.zero_grad();
     Diagnostics diagnostics;
-    const double value =
-        options_.group.size() == 1 ? evaluate(step_fn, diagnostics) : evaluate_together(step_fn, diagnostics);
+    double value = 0;
+    if (options_.group.size() == 1) {
+      prepare(step_fn);
+      value = evaluate(step_fn, diagnostics);
+    } else {
+      value = evaluate_together(step_fn, diagnostics);
+    }
     double norm = 0;
     try {
       norm = optim::grad_norm(parameters_);
@@ -258,12 +264,13 @@ class Trainer {
   }
 
   static constexpr bool on_gpu = ops::launch::KernelDevice<D>;
+  template <class StepFn>
   auto deferred_steps() {
     std::optional<std::conditional_t<on_gpu, DeferredSteps<T, D>, bool>> out;
     if constexpr (on_gpu) {
       const dist::Group& group = options_.group;
-      // What learns within a step votes and averages there, with the host's help.
-      if (group.size() == 1 || (group.reduces_device() && !group.any(state_.learners())))
+      // A task's own networks are averaged by the host.
+      if (group.size() == 1 || (group.reduces_device() && !LearningTask<StepFn>))
         out.emplace(optimizer_, ema_ ? &*ema_ : nullptr, options_.clip,
                     std::min<std::int64_t>(options_.log_every, 1000), parameters_, group);
     }

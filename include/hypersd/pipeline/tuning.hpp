@@ -6,6 +6,7 @@
 #include <hypersd/optim/parameters.hpp>
 #include <string>
 #include <utility>
+#include <variant>
 
 /// \file
 /// What of a network a later part of the recipe trains. The paper has both: Table 1's one-step UNet is a full
@@ -74,11 +75,22 @@ struct AllWeights {
   }
 };
 
-template <class P, class Net>
-concept Tuning = requires(const P& tuning, Net& net, const Net& start) {
-  { tuning.describe() } -> std::convertible_to<std::string>;
-  { tuning.prepare(start, std::uint64_t{}) } -> std::convertible_to<Net>;
-  tuning.parameters(net);
-};
+/// What a phase trains.
+using Tuning = std::variant<NewAdapter, SameAdapter, AllWeights>;
+
+inline std::string describe(const Tuning& tuning) {
+  return std::visit([](const auto& one) { return one.describe(); }, tuning);
+}
+/// The network that a phase trains, made from `start`, of which it shares what stays frozen.
+template <nn::Module Net>
+Net prepare(const Tuning& tuning, const Net& start, std::uint64_t seed) {
+  return std::visit([&](const auto& one) { return one.prepare(start, seed); }, tuning);
+}
+/// Its trained parameters.
+template <nn::Module Net>
+optim::ParameterList<typename Net::value_type, typename Net::device_type> trained_parameters(const Tuning& tuning,
+                                                                                             Net& net) {
+  return std::visit([&](const auto& one) { return one.parameters(net); }, tuning);
+}
 
 }  // namespace hypersd::pipeline

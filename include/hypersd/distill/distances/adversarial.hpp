@@ -3,6 +3,9 @@
 
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/distill/distance.hpp>
+#include <hypersd/distill/objective.hpp>
+#include <string>
+#include <utility>
 
 namespace hypersd::distill {
 
@@ -83,27 +86,39 @@ struct FormOf<Critic> {
 
 }  // namespace detail
 
-/// A critic that learns from what it is asked: `learn(fake, real, t, condition)` is one update of its own.
+/// Stands for "no critic".
+struct NoCritic {};
+
+/// A critic that is trained beside the student: `learn(fake, real, t, condition, average)` is one update of its own.
 template <class C, class T, class D, class Condition>
 concept LearningCritic = requires(C& critic, const Tensor<T, D>& x, const Condition& condition) {
-  critic.learn(x, x, x, condition);
+  critic.learn(x, x, Numbers<T, D>{}, condition, OwnGradients{});
 };
 
 /// Adversarial distance: what the logits of `critic(x, t, condition)` cost the student's x, minus their mean in the
-/// hinge form. The target enters only through the critic's training, in which both are judged at the same times; a
-/// `LearningCritic` is trained here, before it judges. The critic's weights must not require a gradient, its input
-/// does.
+/// hinge form. The target enters only through the critic's training (`learn`), in which both are judged at the same
+/// times. The critic's weights must not require a gradient, its input does.
 template <class Critic>
 struct Adversarial {
   struct Options {};
   Critic* critic = nullptr;
   Options options{};
   template <class T, class D, class Where>
-  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& y, const Where& where) const {
+  Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>&, const Where& where) const {
     require<OptionError>(critic != nullptr, "Adversarial distance without a critic");
-    if constexpr (LearningCritic<Critic, T, D, std::remove_cvref_t<decltype(where.condition)>>)
-      critic->learn(x.value(), y, where.t, where.condition);
     return detail::FormOf<Critic>::type::student((*critic)(x, where.t, where.condition));
+  }
+  /// One update of the critic on the student's x and the targets y, both detached.
+  template <class T, class D, class Where, class Average = OwnGradients>
+  requires LearningCritic<Critic, T, D, std::remove_cvref_t<decltype(std::declval<Where>().condition)>>
+  void learn(const Tensor<T, D>& x, const Tensor<T, D>& y, const Where& where, const Average& average = {}) const {
+    require<OptionError>(critic != nullptr, "Adversarial distance without a critic");
+    critic->learn(x, y, where.t, where.condition, average);
+  }
+  template <class F>
+  requires requires(F& f) { std::declval<const Critic&>().visit_state(f, std::string()); }
+  void visit_state(F&& f, const std::string& prefix) const {
+    if (critic) critic->visit_state(f, prefix + "critic.");
   }
 };
 

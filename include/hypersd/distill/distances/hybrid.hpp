@@ -38,6 +38,25 @@ struct Hybrid {
     return autograd::linear_combination(static_cast<A>(weights.first), first(x, y, where),
                                         static_cast<A>(weights.second), second(x, y, where));
   }
+  /// Whether a part of positive weight trains something.
+  [[nodiscard]] bool learns() const {
+    return (weights.first > 0 && trains(first)) || (weights.second > 0 && trains(second));
+  }
+  /// What the parts of positive weight train.
+  template <class T, class D, class Where, class Average = OwnGradients>
+  requires(LearningDistance<First, T, D, Where> ||
+           LearningDistance<Second, T, D, Where>) void learn(const Tensor<T, D>& x, const Tensor<T, D>& y,
+                                                             const Where& where, const Average& average = {}) const {
+    if constexpr (LearningDistance<First, T, D, Where>)
+      if (weights.first > 0) first.learn(x, y, where, average);
+    if constexpr (LearningDistance<Second, T, D, Where>)
+      if (weights.second > 0) second.learn(x, y, where, average);
+  }
+  template <class F>
+  void visit_state(F&& f, const std::string& prefix) const {
+    if constexpr (requires { first.visit_state(f, prefix); }) first.visit_state(f, prefix);
+    if constexpr (requires { second.visit_state(f, prefix); }) second.visit_state(f, prefix);
+  }
 };
 
 }  // namespace hypersd::distill

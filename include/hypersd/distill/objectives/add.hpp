@@ -43,23 +43,23 @@ struct Add {
   requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> LossResult<T, D> loss(
       const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch, Randomness random)
   const {
-    const AddDraws d{choose_times(options.start, batch.x0.dim(0), random.stream("add.start"), random.first_sample),
-                     diffusion::uniform_times(process, batch.x0.dim(0), random.stream("add.t"), random.first_sample)};
-    return loss_at(student, teacher, batch, d, diffusion::normals<T, D>(batch.x0.shape(), random, "add.z"),
+    return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
+                   diffusion::normals<T, D>(batch.x0.shape(), random, "add.z"),
                    diffusion::normals<T, D>(batch.x0.shape(), random, "add.noise"));
   }
 
-  /// The same for given draws, starting noise and judging noise, both [B, ...].
+  /// Start times and judged times of `batch` samples.
+  [[nodiscard]] AddDraws draw(std::int64_t batch, Randomness random) const {
+    return {choose_times(options.start, batch, random.stream("add.start"), random.first_sample),
+            diffusion::uniform_times(process, batch, random.stream("add.t"), random.first_sample)};
+  }
+
+  /// The same for given draws, starting noise and noise of the judged times, both [B, ...].
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const AddDraws& d, const Tensor<T, D>& start_noise, const Tensor<T, D>& noise) const {
-    const C& condition = batch.condition.conditional;
-    const auto begin = start_states(process, batch.x0, start_noise, d.start, highest(process, options.start));
-    const auto x = one_step(student, process, begin, d.start, condition);
-    // The critic judges clean data, so at the first time. [Hyper-SD Eq. 6]
-    const diffusion::Times first(d.t.size(), process.first());
-    const Where<T, D, C> clean{diffusion::time_tensor<T, D>(process, first), condition, {}};
-    const auto adversarial = Adversarial<Critic>{critic, {}}(x, batch.x0, clean);
+    const auto x = samples(student, batch, d.start, start_noise);
+    const auto adversarial = Adversarial<Critic>{critic, {}}(x, batch.x0, clean(batch));
     const auto x_t = diffusion::add_noise(process, x.value(), noise, d.t);
     const auto teachers =
         predicted_x0(teacher, process, x_t, d.t, batch.condition, std::vector<double>(d.t.size(), options.guidance));
@@ -75,6 +75,44 @@ struct Add {
     return {autograd::linear_combination(1, adversarial, weight, distillation),
             {{"adversarial", static_cast<double>(adversarial.item())},
              {"distillation", static_cast<double>(distillation.item())}}};  // [Hyper-SD Eq. 7]
+  }
+
+  /// Trains the critic on the samples of the same draws, against data.
+  template <class Student, class Teacher, class Target, class T, class D, class C, class Average = OwnGradients>
+  requires LearningCritic<Critic, T, D, C>
+  void learn(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch, Randomness random,
+             const Average& average = {}) const {
+    learn_at(student, batch, draw(batch.x0.dim(0), random).start,
+             diffusion::normals<T, D>(batch.x0.shape(), random, "add.z"), average);
+  }
+  /// The same for given start times and starting noise.
+  template <class Student, class T, class D, class C, class Average = OwnGradients>
+  void learn_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& start,
+                const Tensor<T, D>& start_noise, const Average& average = {}) const {
+    const autograd::NoGrad guard;
+    Adversarial<Critic>{critic, {}}.learn(samples(student, batch, start, start_noise).value(), batch.x0, clean(batch),
+                                          average);
+  }
+  /// The critic, for checkpoints.
+  template <class F>
+  requires requires(F& f) { std::declval<const Critic&>().visit_state(f, std::string()); }
+  void visit_state(F&& f, const std::string& prefix) const {
+    if (critic) critic->visit_state(f, prefix + "critic.");
+  }
+
+ private:
+  /// The student's clean data from one evaluation at the times `start`.
+  template <class Student, class T, class D, class C>
+  Var<T, D> samples(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& start,
+                    const Tensor<T, D>& start_noise) const {
+    const auto begin = start_states(process, batch.x0, start_noise, start, highest(process, options.start));
+    return one_step(student, process, begin, start, batch.condition.conditional);
+  }
+  /// The critic judges clean data, so at the first time. [Hyper-SD Eq. 6]
+  template <class T, class D, class C>
+  Where<T, D, C> clean(const Batch<T, D, C>& batch) const {
+    const diffusion::Times first(static_cast<std::size_t>(batch.x0.dim(0)), process.first());
+    return {diffusion::time_tensor<T, D>(process, first), batch.condition.conditional, {}};
   }
 };
 

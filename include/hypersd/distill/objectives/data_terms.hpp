@@ -48,12 +48,38 @@ struct DataAdversarial {
   template <class Student, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& t,
                            const Tensor<T, D>& noise) const {
-    const C& condition = batch.condition.conditional;
+    return {Adversarial<Critic>{critic, {}}(jumps(student, batch, t, noise), batch.x0, end(batch)), {}};
+  }
+
+  /// Trains the critic on the jumps of the same draws, against data.
+  template <class Student, class Teacher, class Target, class T, class D, class C, class Average = OwnGradients>
+  requires LearningCritic<Critic, T, D, C>
+  void learn(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch, Randomness random,
+             const Average& average = {}) const {
+    const autograd::NoGrad guard;
+    const auto t = diffusion::uniform_times(process, batch.x0.dim(0), random.stream("gan.t"), random.first_sample);
+    const auto x = jumps(student, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "gan.noise"));
+    Adversarial<Critic>{critic, {}}.learn(x.value(), batch.x0, end(batch), average);
+  }
+  /// The critic, for checkpoints.
+  template <class F>
+  requires requires(F& f) { std::declval<const Critic&>().visit_state(f, std::string()); }
+  void visit_state(F&& f, const std::string& prefix) const {
+    if (critic) critic->visit_state(f, prefix + "critic.");
+  }
+
+ private:
+  template <class Student, class T, class D, class C>
+  Var<T, D> jumps(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& t,
+                  const Tensor<T, D>& noise) const {
     const Var<T, D> x(diffusion::add_noise(process, batch.x0, noise, t));
-    const auto end = diffusion::Times(t.size(), process.first());
-    const auto jumped = diffusion::jump(process, x, diffusion::evaluate(process, student, x, t, condition), t, end);
-    const Where<T, D, C> where{diffusion::time_tensor<T, D>(process, end), condition, {}};
-    return {Adversarial<Critic>{critic, {}}(jumped, batch.x0, where), {}};
+    const auto f = diffusion::evaluate(process, student, x, t, batch.condition.conditional);
+    return diffusion::jump(process, x, f, t, diffusion::Times(t.size(), process.first()));
+  }
+  template <class T, class D, class C>
+  Where<T, D, C> end(const Batch<T, D, C>& batch) const {
+    const diffusion::Times first(static_cast<std::size_t>(batch.x0.dim(0)), process.first());
+    return {diffusion::time_tensor<T, D>(process, first), batch.condition.conditional, {}};
   }
 };
 

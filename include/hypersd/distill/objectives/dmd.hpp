@@ -39,9 +39,10 @@ struct NoFakeScore {};
 ///
 ///   g = (x0_teacher - x0_fake) / mean |x - x0_teacher| with the sign that lowers the divergence,
 ///
-/// plus a regression on paired data and, as DMD2 has it, a critic. A `LearningScore` is trained here on the detached
-/// samples, before it judges. [Hyper-SD Eq. 8]
-template <class Fake = NoFakeScore, diffusion::DiffusionProcess Process = diffusion::Discrete<>, class Critic = int>
+/// plus a regression on paired data and, as DMD2 has it, a critic. `learn` trains the fake score and the critic on the
+/// samples of the same draws. [Hyper-SD Eq. 8]
+template <class Fake = NoFakeScore, diffusion::DiffusionProcess Process = diffusion::Discrete<>,
+          class Critic = NoCritic>
 struct Dmd {
   static_assert(!std::same_as<Fake, NoFakeScore>,
                 "Dmd needs a fake-score model of the student's distribution: Dmd<FakeScore<Network>>");
@@ -67,26 +68,24 @@ struct Dmd {
   requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> LossResult<T, D> loss(
       const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch, Randomness random)
   const {
-    const DmdDraws d{choose_times(options.start, batch.x0.dim(0), random.stream("dmd.start"), random.first_sample),
-                     diffusion::uniform_times(process, batch.x0.dim(0), random.stream("dmd.t"), random.first_sample,
-                                              options.t_min, options.t_max)};
-    return loss_at(student, teacher, batch, d, diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.z"),
-                   diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.noise"), random);
+    return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
+                   diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.z"),
+                   diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.noise"));
+  }
+  /// Start times and judged times of `batch` samples.
+  [[nodiscard]] DmdDraws draw(std::int64_t batch, Randomness random) const {
+    return {choose_times(options.start, batch, random.stream("dmd.start"), random.first_sample),
+            diffusion::uniform_times(process, batch, random.stream("dmd.t"), random.first_sample, options.t_min,
+                                     options.t_max)};
   }
 
   /// The same for given draws, starting noise z and judging noise, both [B, ...].
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
-                           const DmdDraws& d, const Tensor<T, D>& z, const Tensor<T, D>& noise,
-                           Randomness random = {}) const {
+                           const DmdDraws& d, const Tensor<T, D>& z, const Tensor<T, D>& noise) const {
     const C& condition = batch.condition.conditional;
     const diffusion::Time first = highest(process, options.start);
-    const auto x = one_step(student, process, start_states(process, batch.x0, z, d.start, first), d.start, condition);
-    if constexpr (LearningScore<Fake, T, D, C>) {
-      for (int i = 0; i < options.learn_per_update; ++i)
-        fake->learn(x.value(), condition,
-                    {random.seed, random.step * options.learn_per_update + i, random.first_sample});
-    }
+    const auto x = samples(student, batch, d.start, z);
     const auto x_t = diffusion::add_noise(process, x.value(), noise, d.t);
     const auto real = diffusion::predict_guided(process, teacher, x_t, d.t, batch.condition,
                                                 std::vector<double>(d.t.size(), options.guidance));
@@ -102,17 +101,57 @@ struct Dmd {
           autograd::mse(one_step(student, process, batch.noise, diffusion::Times(d.t.size(), first), condition),
                         batch.x0));
     }
-    if constexpr (!std::same_as<Critic, int>) {
-      if (options.adversarial_weight > 0) {
-        const auto origin = diffusion::time_tensor<T, D>(process, diffusion::Times(d.t.size(), process.first()));
-        add("adversarial", options.adversarial_weight,
-            Adversarial<Critic>{critic, {}}(x, batch.x0, Where<T, D, C>{origin, condition, {}}));
-      }
+    if constexpr (!std::same_as<Critic, NoCritic>) {
+      if (options.adversarial_weight > 0)
+        add("adversarial", options.adversarial_weight, Adversarial<Critic>{critic, {}}(x, batch.x0, clean(batch)));
     }
     return out;
   }
 
+  /// Trains the fake score, and the critic against data, on the samples of the same draws.
+  template <class Student, class Teacher, class Target, class T, class D, class C, class Average = OwnGradients>
+  requires(LearningScore<Fake, T, D, C> ||
+           LearningCritic<Critic, T, D, C>) void learn(const Student& student, const Teacher&, const Target&,
+                                                       const Batch<T, D, C>& batch, Randomness random,
+                                                       const Average& average = {}) const {
+    learn_at(student, batch, draw(batch.x0.dim(0), random).start,
+             diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.z"), random, average);
+  }
+  /// The same for given start times and starting noise; the fake score draws from `random`.
+  template <class Student, class T, class D, class C, class Average = OwnGradients>
+  void learn_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& start,
+                const Tensor<T, D>& z, Randomness random, const Average& average = {}) const {
+    const autograd::NoGrad guard;
+    const Tensor<T, D> x = samples(student, batch, start, z).value();
+    if constexpr (LearningScore<Fake, T, D, C>)
+      for (int i = 0; i < options.learn_per_update; ++i)
+        fake->learn(x, batch.condition.conditional,
+                    {random.seed, random.step * options.learn_per_update + i, random.first_sample}, average);
+    if constexpr (LearningCritic<Critic, T, D, C>)
+      if (options.adversarial_weight > 0) Adversarial<Critic>{critic, {}}.learn(x, batch.x0, clean(batch), average);
+  }
+  /// Fake score and critic, for checkpoints.
+  template <class F>
+  void visit_state(F&& f, const std::string& prefix) const {
+    if constexpr (requires { fake->visit_state(f, prefix); }) fake->visit_state(f, prefix + "fake.");
+    if constexpr (requires { critic->visit_state(f, prefix); })
+      if (critic) critic->visit_state(f, prefix + "critic.");
+  }
+
  private:
+  /// The student's clean data from one evaluation at the times `start`.
+  template <class Student, class T, class D, class C>
+  Var<T, D> samples(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& start,
+                    const Tensor<T, D>& z) const {
+    const auto begin = start_states(process, batch.x0, z, start, highest(process, options.start));
+    return one_step(student, process, begin, start, batch.condition.conditional);
+  }
+  /// The critic judges clean data, so at the first time.
+  template <class T, class D, class C>
+  Where<T, D, C> clean(const Batch<T, D, C>& batch) const {
+    const diffusion::Times first(static_cast<std::size_t>(batch.x0.dim(0)), process.first());
+    return {diffusion::time_tensor<T, D>(process, first), batch.condition.conditional, {}};
+  }
   /// (x0_fake - x0_real) / mean |x - x0_real| of each sample, from the predictions at x_t. The difference is taken
   /// before it is brought to x0, where x_t would cancel. [Hyper-SD Eq. 8]
   template <class T, class D>

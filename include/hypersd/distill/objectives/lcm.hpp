@@ -39,6 +39,36 @@ struct Lcm {
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Target& target,
                            const Batch<T, D, C>& batch, const Draws& d, const Tensor<T, D>& noise) const {
+    const auto sides = jumps(student, teacher, target, batch, d, noise);
+    return {distance(sides.student, sides.target, where(batch, d)), {}};
+  }
+
+  /// Trains the distance's critic on the same draws.
+  template <class Student, class Teacher, class Target, class T, class D, class C, class Average = OwnGradients>
+  requires LearningDistance<Metric, T, D, Where<T, D, C>>
+  void learn(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
+             Randomness random, const Average& average = {}) const {
+    if (!trains(distance)) return;
+    const autograd::NoGrad guard;
+    const Draws d = draw(ToTheEnd{}, process, options, batch.x0.dim(0), random);
+    const auto noise = draw_noise<T, D>(options, batch.x0.shape(), random);
+    const auto sides = jumps(student, teacher, target, batch, d, noise);
+    distance.learn(sides.student.value(), sides.target, where(batch, d), average);
+  }
+  template <class F>
+  requires requires(F& f) { std::declval<const Metric&>().visit_state(f, std::string()); }
+  void visit_state(F&& f, const std::string& prefix) const { distance.visit_state(f, prefix); }
+
+ private:
+  /// The consistency functions of student and target.
+  template <class T, class D>
+  struct Sides {
+    Var<T, D> student;
+    Tensor<T, D> target;
+  };
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  Sides<T, D> jumps(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
+                    const Draws& d, const Tensor<T, D>& noise) const {
     const C& condition = batch.condition.conditional;
     const auto x_t = diffusion::add_noise(process, batch.x0, noise, d.t);
     const auto guided = diffusion::predict_guided(process, teacher, x_t, d.t, batch.condition, d.guidance);
@@ -48,11 +78,12 @@ struct Lcm {
       const autograd::NoGrad guard;
       goal = consistency(target, Var<T, D>(x_previous), d.previous, condition, d.guidance).value();
     }
-    const auto guess = consistency(student, Var<T, D>(x_t), d.t, condition, d.guidance);
-    return {distance(guess, goal, Where<T, D, C>{diffusion::time_tensor<T, D>(process, d.end), condition, {}}), {}};
+    return {consistency(student, Var<T, D>(x_t), d.t, condition, d.guidance), goal};
   }
-
- private:
+  template <class T, class D, class C>
+  Where<T, D, C> where(const Batch<T, D, C>& batch, const Draws& d) const {
+    return {diffusion::time_tensor<T, D>(process, d.end), batch.condition.conditional, {}};
+  }
   template <class Net, class T, class D, class C>
   Var<T, D> consistency(const Net& net, const Var<T, D>& x, const diffusion::Times& times, const C& condition,
                         const std::vector<double>& guidance) const {

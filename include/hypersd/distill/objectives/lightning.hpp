@@ -23,6 +23,13 @@ struct LightningDraws {
   std::vector<double> guidance;
 };
 
+/// A critic that is trained on jumps: `learn(fake, real, t, origin, condition, average)` is one update.
+template <class K, class T, class D, class C>
+concept LearningTrajectoryCritic = requires(K& critic, const Tensor<T, D>& x, const Numbers<T, D>& t,
+                                            const Origin<T, D>& origin, const C& condition) {
+  critic.learn(x, x, t, origin, condition, OwnGradients{});
+};
+
 /// Output parameterization of the student of progressive adversarial distillation.
 struct AsTeacher {};  ///< in the teacher's prediction type
 struct OneStepX0 {};  ///< as clean data: a noise prediction at T - 1 amplifies errors by sigma / alpha
@@ -75,22 +82,17 @@ struct Lightning {
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const LightningDraws& d, const Tensor<T, D>& noise) const {
     const C& condition = batch.condition.conditional;
-    const auto x_t = start_states(process, batch.x0, noise, d.t, process.last());
-    const auto real = walk_jumps(grid(), teacher, teacher_process(), x_t, d.t, batch.condition, d.guidance);
-    const Var<T, D> x(x_t);
-    const auto t = diffusion::time_tensor<T, D>(process, d.t), end = diffusion::time_tensor<T, D>(process, d.end);
-    const auto fake = diffusion::jump(process, x, diffusion::evaluate(process, student, x, d.t, condition), d.t, d.end);
+    const auto [x_t, real, fake] = jumps(student, teacher, batch, d, noise);
     LossResult<T, D> out;
     if (options.mse_weight > 0) {
       const auto mse = autograd::mse(fake, real);
       out.loss = autograd::affine(mse, static_cast<Accumulator<T>>(options.mse_weight));
       out.diagnostics.emplace_back("mse", static_cast<double>(mse.item()));
     }
-    if constexpr (!std::same_as<Critic, int>) {
+    if constexpr (!std::same_as<Critic, NoCritic>) {
       if (options.adversarial_weight > 0) {
-        const Origin<T, D> origin{x_t, t};
-        if constexpr (requires { critic->learn(real, real, end, origin, condition); })
-          critic->learn(fake.value(), real, end, origin, condition);
+        const Origin<T, D> origin{x_t, diffusion::time_tensor<T, D>(process, d.t)};
+        const auto end = diffusion::time_tensor<T, D>(process, d.end);
         const auto judged = non_saturating((*critic)(fake, end, origin, condition));
         const auto term = autograd::affine(judged, static_cast<Accumulator<T>>(options.adversarial_weight));
         out.loss = out.loss.defined() ? autograd::add(out.loss, term) : term;
@@ -98,6 +100,47 @@ struct Lightning {
       }
     }
     return out;
+  }
+
+  /// Trains the critic on the jumps of the same draws, where it has a weight.
+  template <class Student, class Teacher, class Target, class T, class D, class C, class Average = OwnGradients>
+  requires LearningTrajectoryCritic<Critic, T, D, C>
+  void learn(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
+             Randomness random, const Average& average = {}) const {
+    if (options.adversarial_weight == 0) return;
+    learn_at(student, teacher, batch, draw(batch.x0.dim(0), random),
+             diffusion::normals<T, D>(batch.x0.shape(), random, "lightning.noise"), average);
+  }
+  /// The same for given draws and noise.
+  template <class Student, class Teacher, class T, class D, class C, class Average = OwnGradients>
+  void learn_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch, const LightningDraws& d,
+                const Tensor<T, D>& noise, const Average& average = {}) const {
+    const autograd::NoGrad guard;
+    const auto [x_t, real, fake] = jumps(student, teacher, batch, d, noise);
+    critic->learn(fake.value(), real, diffusion::time_tensor<T, D>(process, d.end),
+                  Origin<T, D>{x_t, diffusion::time_tensor<T, D>(process, d.t)}, batch.condition.conditional, average);
+  }
+  /// The critic, for checkpoints.
+  template <class F>
+  requires requires(F& f) { std::declval<const Critic&>().visit_state(f, std::string()); }
+  void visit_state(F&& f, const std::string& prefix) const {
+    if (critic) critic->visit_state(f, prefix + "critic.");
+  }
+
+ private:
+  template <class T, class D>
+  struct Jumps {
+    Tensor<T, D> begin, teacher;
+    Var<T, D> student;
+  };
+  template <class Student, class Teacher, class T, class D, class C>
+  Jumps<T, D> jumps(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
+                    const LightningDraws& d, const Tensor<T, D>& noise) const {
+    const auto x_t = start_states(process, batch.x0, noise, d.t, process.last());
+    const auto real = walk_jumps(grid(), teacher, teacher_process(), x_t, d.t, batch.condition, d.guidance);
+    const Var<T, D> x(x_t);
+    const auto f = diffusion::evaluate(process, student, x, d.t, batch.condition.conditional);
+    return {x_t, real, diffusion::jump(process, x, f, d.t, d.end)};
   }
 };
 

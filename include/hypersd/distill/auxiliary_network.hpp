@@ -2,7 +2,7 @@
 #pragma once
 
 #include <concepts>
-#include <functional>
+#include <hypersd/diffusion/objective.hpp>
 #include <hypersd/nn/module.hpp>
 #include <hypersd/optim/adamw.hpp>
 #include <hypersd/optim/clip.hpp>
@@ -11,17 +11,17 @@
 
 namespace hypersd::distill {
 
-/// A network with an optimiser of its own: the heads of a critic, the score of the student's distribution. Its weights
-/// require a gradient only while it learns, so that the student's backward pass does not reach them. Not copied: the
-/// moments belong to one set of weights.
+/// A network with an optimiser of its own that an objective trains beside the student: the heads of a critic, a fake
+/// score. Its weights require a gradient only during its own update, so that the student's backward pass does not reach
+/// them. Not copied: the moments belong to one set of weights.
 template <nn::Module Network>
-class Learner {
+class AuxiliaryNetwork {
   using T = typename Network::value_type;
   using D = typename Network::device_type;
 
  public:
   /// Gradients longer than `max_norm` are clipped; 0 clips none.
-  Learner(Network network, const optim::AdamWOptions& options, double learning_rate, double max_norm = 0)
+  AuxiliaryNetwork(Network network, const optim::AdamWOptions& options, double learning_rate, double max_norm = 0)
       : network_(std::move(network)),
         parameters_(optim::parameters_of(network_, "", false)),
         optimizer_(parameters_, options),
@@ -29,24 +29,20 @@ class Learner {
         max_norm_(max_norm) {
     nn::set_requires_grad(network_, false);
   }
-  Learner(const Learner&) = delete;
-  Learner& operator=(const Learner&) = delete;
+  AuxiliaryNetwork(const AuxiliaryNetwork&) = delete;
+  AuxiliaryNetwork& operator=(const AuxiliaryNetwork&) = delete;
 
   [[nodiscard]] const Network& network() const { return network_; }
 
-  /// What is done with the gradients of each update before it: their mean over several processes, say. `State::add`
-  /// sets it to that. Not part of the network's state, so a const learner takes it.
-  void average_by(std::function<void(const optim::ParameterList<T, D>&)> average) const {
-    average_ = std::move(average);
-  }
-  /// One update by the gradient of `loss()`, a one-element variable made anew by the network.
-  template <std::invocable Loss>
-  void learn(Loss&& loss) {
+  /// One update by the gradient of `loss()`, a one-element variable. `average(parameters)` is called with the gradients
+  /// in place, and may replace them by their means over several processes.
+  template <std::invocable Loss, class Average = diffusion::OwnGradients>
+  void update(Loss&& loss, const Average& average = {}) {
     const autograd::EnableGrad guard;
     nn::set_requires_grad(network_, true);
     optimizer_.zero_grad();
     autograd::backward(loss());
-    if (average_) average_(parameters_);
+    average(parameters_);
     const double scale = max_norm_ > 0 ? optim::clip_factor(optim::grad_norm(parameters_), max_norm_) : 1.0;
     optimizer_.step(learning_rate_, scale);
     optimizer_.zero_grad();
@@ -64,7 +60,6 @@ class Learner {
   optim::ParameterList<T, D> parameters_;
   optim::AdamW<T, D> optimizer_;
   double learning_rate_, max_norm_;
-  mutable std::function<void(const optim::ParameterList<T, D>&)> average_;
 };
 
 }  // namespace hypersd::distill
