@@ -150,14 +150,8 @@ inline NpyInfo npy_info(std::string_view bytes, const std::string& file) {
   require<FormatError>(length <= bytes.size() - start, where, "truncated inside the header");
   NpyInfo info = detail::NpyHeader(bytes.substr(start, length), where).parse();
   info.data_start = start + length;
-  std::uint64_t need = dtype_bits(info.dtype) / 8;
-  bool fits = true;
-  std::int64_t extent_product = 1;  // without the zeros: no partial product may overflow later
-  for (const std::int64_t n : info.shape) {
-    if (n != 0) fits = fits && !__builtin_mul_overflow(extent_product, n, &extent_product);
-    fits = fits && !__builtin_mul_overflow(need, static_cast<std::uint64_t>(n), &need);
-  }
-  require<FormatError>(fits, where, "shape ", info.shape, " is too large");
+  require<FormatError>(info.shape.fits(8), where, "shape ", info.shape, " is too large");
+  const std::size_t need = static_cast<std::size_t>(info.shape.numel()) * (dtype_bits(info.dtype) / 8);
   const std::size_t there = bytes.size() - info.data_start;
   require<FormatError>(there >= need, where, "truncated, shape ", info.shape, " takes ", need, " bytes but ", there,
                        " are there");

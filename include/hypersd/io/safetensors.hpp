@@ -76,15 +76,12 @@ class SafetensorsFile {
   /// The tensor's shape. Throws FormatError if a `Shape` cannot hold it (rank above 6, extents beyond int64).
   [[nodiscard]] Shape shape(const std::string& name) const {
     const TensorInfo& t = info(name);
-    bool fits = t.shape.size() <= static_cast<std::size_t>(Shape::max_rank);
-    std::int64_t extent_product = 1;  // without the zeros, so that no partial product overflows either
-    for (const std::uint64_t n : t.shape) {
-      fits = fits && n <= static_cast<std::uint64_t>(INT64_MAX);
-      if (fits && n != 0) fits = !__builtin_mul_overflow(extent_product, static_cast<std::int64_t>(n), &extent_product);
-    }
-    require<FormatError>(fits, where(name), ": the shape is too large for a tensor here (at most ", Shape::max_rank,
-                         " axes)");
-    return {t.shape.begin(), t.shape.end()};
+    const bool held = t.shape.size() <= static_cast<std::size_t>(Shape::max_rank) &&
+                      std::all_of(t.shape.begin(), t.shape.end(), [](std::uint64_t n) { return n <= INT64_MAX; });
+    const Shape out = held ? Shape(t.shape.begin(), t.shape.end()) : Shape();
+    require<FormatError>(held && out.fits(8), where(name), ": the shape is too large for a tensor here (at most ",
+                         Shape::max_rank, " axes)");
+    return out;
   }
 
   /// The tensor as it is stored. Throws FormatError if its type is not `T`.
