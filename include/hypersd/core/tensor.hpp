@@ -6,7 +6,6 @@
 #include <hypersd/core/error.hpp>
 #include <hypersd/core/shape.hpp>
 #include <hypersd/core/storage.hpp>
-#include <hypersd/core/storage_cpu.hpp>
 #include <memory>
 #include <span>
 #include <type_traits>
