@@ -11,6 +11,7 @@
 #include <hypersd/data/coco.hpp>
 #include <hypersd/data/coco_masks.hpp>
 #include <hypersd/data/image_set.hpp>
+#include <hypersd/data/instance.hpp>
 #include <hypersd/data/scenes.hpp>
 
 #if __has_include(<zlib.h>)

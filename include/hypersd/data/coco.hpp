@@ -3,8 +3,8 @@
 
 #include <charconv>
 #include <cstdint>
-#include <hypersd/core/instance.hpp>
 #include <hypersd/data/coco_masks.hpp>
+#include <hypersd/data/instance.hpp>
 #include <hypersd/io/file.hpp>
 #include <hypersd/io/json_events.hpp>
 #include <hypersd/io/text.hpp>
