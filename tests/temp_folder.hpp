@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 namespace test {
 
@@ -34,6 +36,27 @@ class TempFolder {
 
  private:
   std::string path_;
+};
+
+/// Files larger than `bytes` cannot be written while the object lives: a full disk for one process.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    ::getrlimit(RLIMIT_FSIZE, &old_);
+    handler_ = std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit now{bytes, old_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &now);
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &old_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+ private:
+  rlimit old_{};
+  void (*handler_)(int) = nullptr;
 };
 
 /// The message of the exception `E` that `f` throws; fails the test if it throws none or another.

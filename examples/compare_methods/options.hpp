@@ -50,41 +50,43 @@ inline StudyOptions parse_options(int argc, char** argv, const std::vector<std::
   app.add_option("--steps", o.steps, "numbers of sampling steps")
       ->delimiter(',')
       ->capture_default_str()
-      ->check(CLI::Range(1, 1000));
+      ->check(program::whole(1, 1000));
   app.add_option("--seeds", o.seeds, "how many seeds; each trains everything anew")
       ->capture_default_str()
-      ->check(CLI::Range(1, 100));
+      ->check(program::whole(1, 100));
   app.add_option("--seed", o.first_seed, "the first seed")->capture_default_str();
   app.add_option("--budget", o.budget,
                  "training budget of each method: network evaluations (samples) in thousands,\n"
                  "a pass with gradient counted three times")
       ->capture_default_str()
-      ->check(CLI::Range(0.1, 1e9));
+      ->check(program::real(0.1, 1e9));
   app.add_option("--out", o.base.out, "run folder; made if missing")->capture_default_str();
   app.add_option("--data", o.base.data, "folder with IDX images and labels, .gz or not")->capture_default_str();
   app.add_flag("--resume", o.base.resume, "continue the study in --out");
   program::add_device(app, o.base.device);
-  app.add_option("--threads", o.base.threads, "CPU threads, 0: all")->capture_default_str()->check(CLI::Range(0, 1024));
+  app.add_option("--threads", o.base.threads, "CPU threads, 0: all")
+      ->capture_default_str()
+      ->check(program::whole(0, 1024));
   app.add_option("--eval-samples", o.base.eval_samples, "samples for the metrics")
-      ->check(CLI::Range(20, 1000000))
+      ->check(program::whole(20, 1000000))
       ->capture_default_str();
   app.add_option("--autoencoder-steps", o.base.autoencoder_steps, "training steps")
-      ->check(CLI::PositiveNumber)
+      ->check(program::iterations())
       ->capture_default_str();
   app.add_option("--classifier-steps", o.base.classifier_steps, "training steps")
-      ->check(CLI::PositiveNumber)
+      ->check(program::iterations())
       ->capture_default_str();
   app.add_option("--teacher-steps", o.base.teacher_steps, "training steps")
-      ->check(CLI::PositiveNumber)
+      ->check(program::iterations())
       ->capture_default_str();
   app.add_option("--latent-images", o.base.latent_images, "training images")
-      ->check(CLI::PositiveNumber)
+      ->check(program::whole(1, 1000000))
       ->capture_default_str();
   app.add_option("--distill-lr", o.base.distill_lr, "learning rate of the consistency methods")
-      ->check(CLI::PositiveNumber)
+      ->check(program::positive())
       ->capture_default_str();
   app.add_option("--pairs", o.pairs, "teacher's (noise, end point) pairs for DMD")
-      ->check(CLI::Range(64, 1000000))
+      ->check(program::whole(64, 1000000))
       ->capture_default_str();
   program::parse(app, argc, argv);
   if (quick) {

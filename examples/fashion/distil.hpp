@@ -43,13 +43,13 @@ struct RealBatches {
 
  private:
   /// Each picture shows one object: its bright pixels.
-  [[nodiscard]] std::vector<Instances> objects(const std::vector<std::int64_t>& ids,
-                                               const Tensor<std::int32_t>& labels) const {
+  [[nodiscard]] std::vector<data::Instances> objects(const std::vector<std::int64_t>& ids,
+                                                     const Tensor<std::int32_t>& labels) const {
     const auto images = dataset.images.train.images(ids);
     const std::int64_t pixels = images.shape().numel_from(1);
-    std::vector<Instances> out;
+    std::vector<data::Instances> out;
     for (std::int64_t b = 0; b < images.dim(0); ++b) {
-      Instance one{labels[b], Tensor<std::uint8_t>(Shape{images.dim(1), images.dim(2)})};
+      data::Instance one{labels[b], Tensor<std::uint8_t>(Shape{images.dim(1), images.dim(2)})};
       for (std::int64_t i = 0; i < pixels; ++i)
         one.mask[i] = images[b * pixels + i] > data::SceneOptions{}.threshold ? 1 : 0;
       out.push_back({std::move(one)});

@@ -9,7 +9,6 @@
 #include <hypersd/core/error.hpp>
 #include <hypersd/core/graph.hpp>
 #include <hypersd/core/half.hpp>
-#include <hypersd/core/instance.hpp>
 #include <hypersd/core/math.hpp>
 #include <hypersd/core/normal_blocks.hpp>
 #include <hypersd/core/normal_blocks_generic.hpp>

@@ -8,13 +8,12 @@
 #include <hypersd/data/batches.hpp>
 #include <hypersd/data/canny.hpp>
 #include <hypersd/data/captions.hpp>
+#include <hypersd/data/coco.hpp>
+#include <hypersd/data/coco_masks.hpp>
 #include <hypersd/data/image_set.hpp>
+#include <hypersd/data/instance.hpp>
 #include <hypersd/data/scenes.hpp>
 
 #if __has_include(<zlib.h>)
 #include <hypersd/data/fashion_mnist.hpp>
-#endif
-
-#if __has_include(<nlohmann/json.hpp>)
-#include <hypersd/data/coco.hpp>
 #endif

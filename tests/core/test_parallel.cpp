@@ -8,6 +8,7 @@
 #include <mutex>
 #include <numeric>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -99,4 +100,73 @@ TEST_CASE("An exception of a chunk reaches the caller, and the pool goes on work
                          "chunk 57", std::runtime_error);
     CHECK(chunks(10, 1).size() == 10);
   }
+}
+
+TEST_CASE("The number of threads may change while other threads compute") {
+  const Threads restore;
+  std::atomic<bool> stop{false};
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> others;
+  for (int i = 0; i < 2; ++i)
+    others.emplace_back([&] {
+      while (!stop) {
+        std::vector<int> seen(200, 0);
+        parallel_for(200, 3, [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t k = begin; k < end; ++k) ++seen[static_cast<std::size_t>(k)];
+        });
+        if (std::count(seen.begin(), seen.end(), 1) != 200) ++wrong;
+      }
+    });
+  for (int repeat = 0; repeat < 60; ++repeat) {
+    set_num_threads(1 + repeat % 5);
+    CHECK(num_threads() == 1 + repeat % 5);
+  }
+  stop = true;
+  for (std::thread& t : others) t.join();
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("Several threads may set the number of threads") {
+  const Threads restore;
+  std::vector<std::thread> others;
+  for (int n = 1; n <= 3; ++n)
+    others.emplace_back([n] {
+      for (int repeat = 0; repeat < 20; ++repeat) set_num_threads(n);
+    });
+  for (std::thread& t : others) t.join();
+  CHECK(num_threads() >= 1);
+  CHECK(num_threads() <= 3);
+  CHECK(chunks(10, 1).size() == 10);
+}
+
+TEST_CASE("A loop does not wait for the loop of another thread") {
+  const Threads restore;
+  set_num_threads(2);
+  std::atomic<bool> second_is_done{false};
+  std::thread first([&] {
+    parallel_for(2, 1, [&](std::int64_t, std::int64_t) {
+      while (!second_is_done) std::this_thread::yield();
+    });
+  });
+  std::atomic<int> count{0};
+  parallel_for(50, 1, [&](std::int64_t, std::int64_t) { ++count; });
+  second_is_done = true;
+  first.join();
+  CHECK(count == 50);
+}
+
+TEST_CASE("A loop does not change the number of threads from inside") {
+  const Threads restore;
+  set_num_threads(2);
+  CHECK_THROWS_WITH_AS(parallel_for(4, 1, [](std::int64_t, std::int64_t) { set_num_threads(3); }),
+                       "set_num_threads(3) inside parallel_for", Error);
+  CHECK(num_threads() == 2);
+}
+
+TEST_CASE("The ends of a range near the largest integer are right") {
+  const Threads restore;
+  set_num_threads(2);
+  const std::int64_t n = INT64_MAX, grain = INT64_MAX / 2;
+  CHECK(chunks(n, grain) ==
+        std::vector<std::pair<std::int64_t, std::int64_t>>{{0, grain}, {grain, 2 * grain}, {2 * grain, n}});
 }

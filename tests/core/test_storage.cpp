@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <hypersd/core/storage_cpu.hpp>
+#include <hypersd/core/storage.hpp>
 //
 #include <doctest/doctest.h>
 

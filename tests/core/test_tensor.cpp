@@ -75,3 +75,15 @@ TEST_CASE("Misfits are named with both shapes") {
   CHECK_THROWS_WITH_AS((void)Tensor<float>::from({2}, {1, 2, 3}), "Tensor::from: 3 values for shape [2]", ShapeError);
   CHECK_THROWS_WITH_AS(require_same_shape("op", Shape{1}, Shape{2}), "op: shapes [1] and [2] differ", ShapeError);
 }
+
+TEST_CASE("A size in bytes beyond 63 bits is refused with the shape, on every way to a tensor") {
+  const std::int64_t big = std::int64_t{1} << 62;  // 2^64 bytes of float: 0 modulo the size type
+  const char* text =
+      "tensor of shape [4611686018427387904] with elements of 4 bytes is too large: it would take 2^63 bytes or more";
+  CHECK_THROWS_WITH_AS(Tensor<float>(Shape{big}), text, ShapeError);
+  CHECK_THROWS_AS((void)Tensor<float>::zeros({big, 4}), ShapeError);
+  CHECK_THROWS_AS((void)Tensor<std::uint8_t>::full({big, 2}, 1), ShapeError);
+  CHECK_THROWS_AS((void)Tensor<double>::from({big, big}, {1.0}), ShapeError);
+  CHECK_THROWS_AS((void)Tensor<float>(Shape{4}).reshape({big, big}), ShapeError);
+  CHECK_THROWS_AS(Tensor<float>(Shape{0, big, 2}), ShapeError);
+}

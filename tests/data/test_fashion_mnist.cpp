@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "io/gzip_text.hpp"
 #include <temp_folder.hpp>
+#include "io/gzip_text.hpp"
 
 using namespace hypersd;
 using test::mentions;
@@ -97,6 +97,24 @@ TEST_CASE("what is missing or does not belong together is named") {
   write_set(folder);
   io::atomic_write(folder / "t10k-labels-idx1-ubyte", idx({2, 1}, "xy"));
   CHECK(mentions(refusal(), "these are no labels"));
+}
+
+TEST_CASE("labels with a gap need class names") {
+  const test::TempFolder folder;
+  write_set(folder);
+  io::atomic_write(folder / "t10k-labels-idx1-ubyte", idx({2}, std::string("\2\xFF", 2)));
+  CHECK(mentions(message_of<FormatError>([&] { data::load_images(folder.path()); }),
+                 "the highest is 255, but no picture is of class 4; give the class names if this is meant"));
+  CHECK(data::load_images(folder.path(), {}, data::numbered_classes(256)).train.classes() == 256);
+}
+
+TEST_CASE("a named pipe in the data folder is named, not waited for") {
+  const test::TempFolder folder;
+  write_set(folder);
+  std::filesystem::remove(folder / "train-images-idx3-ubyte");
+  REQUIRE(::mkfifo((folder / "train-images-idx3-ubyte").c_str(), 0666) == 0);
+  CHECK(mentions(message_of<IoError>([&] { data::load_images(folder.path()); }),
+                 "train-images-idx3-ubyte': it is a named pipe"));
 }
 
 TEST_CASE("Fashion-MNIST as Debian installs it") {

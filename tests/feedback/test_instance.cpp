@@ -19,14 +19,14 @@ struct InstanceGolden : toy::Golden {
   InstanceGolden() : Golden("instance") {}
 };
 
-Instance box(int label, std::int64_t top, std::int64_t left, std::int64_t bottom, std::int64_t right,
-             std::int64_t size = 8) {
-  Instance out{label, Tensor<std::uint8_t>::zeros(Shape{size, size})};
+data::Instance box(int label, std::int64_t top, std::int64_t left, std::int64_t bottom, std::int64_t right,
+                   std::int64_t size = 8) {
+  data::Instance out{label, Tensor<std::uint8_t>::zeros(Shape{size, size})};
   for (std::int64_t y = top; y < bottom; ++y)
     for (std::int64_t x = left; x < right; ++x) out.mask[y * size + x] = 1;
   return out;
 }
-std::vector<Instances> objects() {
+std::vector<data::Instances> objects() {
   return {
       {box(0, 0, 0, 4, 4)}, {box(1, 2, 2, 8, 8), box(0, 0, 0, 2, 8)}, {}, {box(1, 3, 1, 5, 7)}, {box(0, 0, 4, 8, 8)},
       {box(1, 0, 0, 8, 8)}};
@@ -154,7 +154,7 @@ TEST_CASE("a segmenter learns composed scenes, and matrix NMS finds each object 
   double overlap = 0, right = 0, several = 0;
   for (std::size_t n = 0; n < 40; ++n) {
     if (found[n].empty()) continue;
-    const Instance& truth = scenes.objects[n][0];
+    const data::Instance& truth = scenes.objects[n][0];
     const Found& best = found[n][0];
     double both = 0, any = 0;
     for (std::int64_t y = 0; y < 16; ++y)

@@ -48,6 +48,15 @@ TEST_CASE("append files") {
   io::AppendFile(folder / "a", 4).append("2\n");
   CHECK(io::read_file(folder / "a") == "one\n2\n");
   CHECK(mentions(message_of<IoError>([&] { io::AppendFile(folder / "no/a", 0); }), "no/a"));
-  io::AppendFile full("/dev/full", 0);
-  CHECK(mentions(message_of<IoError>([&] { full.append("x"); }), "'/dev/full': No space left on device"));
+  io::AppendFile full(folder / "full", 0);
+  const test::FileSizeLimit limit(10);
+  CHECK(mentions(message_of<IoError>([&] { full.append("more than fits"); }), "full': File too large"));
+}
+
+TEST_CASE("append files do not follow links") {
+  const test::TempFolder folder;
+  io::atomic_write(folder / "precious", "keep");
+  REQUIRE(::symlink((folder / "precious").c_str(), (folder / "log").c_str()) == 0);
+  CHECK(mentions(message_of<IoError>([&] { io::AppendFile(folder / "log", 0); }), "log': it is a symbolic link"));
+  CHECK(io::read_file(folder / "precious") == "keep");
 }

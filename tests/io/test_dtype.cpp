@@ -26,6 +26,9 @@ TEST_CASE("every type is found by its name") {
 TEST_CASE("which conversions exist") {
   CHECK(io::convertible<float>(DType::Bool));
   CHECK(io::convertible<float>(DType::F64));
+  CHECK(io::convertible<float>(DType::F64, io::Convert::SameKind));
+  CHECK_FALSE(io::convertible<float>(DType::Bool, io::Convert::SameKind));
+  CHECK(io::convertible<std::int32_t>(DType::I64, io::Convert::SameKind));
   CHECK_FALSE(io::convertible<float>(DType::C64));
   CHECK_FALSE(io::convertible<float>(DType::F4));
   CHECK(io::convertible<std::int32_t>(DType::I64));

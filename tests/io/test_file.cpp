@@ -2,40 +2,15 @@
 #include <hypersd/io/file.hpp>
 
 #include <doctest/doctest.h>
-#include <sys/resource.h>
+#include <sys/stat.h>
 
-#include <csignal>
+#include <fstream>
 
 #include <temp_folder.hpp>
 
 using namespace hypersd;
 using test::mentions;
 using test::message_of;
-
-namespace {
-
-/// Files larger than `bytes` cannot be written while the object lives: a full disk for one process.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) {
-    ::getrlimit(RLIMIT_FSIZE, &old_);
-    handler_ = std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit now{bytes, old_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &now);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &old_);
-    std::signal(SIGXFSZ, handler_);
-  }
-  FileSizeLimit(const FileSizeLimit&) = delete;
-  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-
- private:
-  rlimit old_{};
-  void (*handler_)(int) = nullptr;
-};
-
-}  // namespace
 
 TEST_CASE("atomic_write and read_file") {
   const test::TempFolder folder;
@@ -72,7 +47,7 @@ TEST_CASE("a full disk is reported, the old file stays") {
   const test::TempFolder folder;
   io::atomic_write(folder / "a", "old");
   {
-    const FileSizeLimit limit(1000);
+    const test::FileSizeLimit limit(1000);
     CHECK(mentions(message_of<IoError>([&] { io::atomic_write(folder / "a", std::string(5000, 'n')); }),
                    "a': File too large"));
     CHECK(mentions(message_of<IoError>([&] { io::ensure_writable_folder(folder.path()); }),
@@ -97,6 +72,71 @@ TEST_CASE("a leftover of a killed process is reused, two writers are not mixed")
   CHECK(folder.count() == 1);
   const io::AtomicFile first(folder / "a");
   CHECK(mentions(message_of<IoError>([&] { io::AtomicFile second(folder / "a"); }), "another process is writing"));
+}
+
+TEST_CASE("a linked partial file or target is replaced, what it links to stays") {
+  const test::TempFolder folder;
+  io::atomic_write(folder / "precious", "keep");
+  REQUIRE(::link((folder / "precious").c_str(), (folder / ".a.partial").c_str()) == 0);
+  io::atomic_write(folder / "a", "new");
+  CHECK(io::read_file(folder / "precious") == "keep");
+  CHECK(io::read_file(folder / "a") == "new");
+  REQUIRE(::symlink((folder / "precious").c_str(), (folder / "b").c_str()) == 0);
+  io::atomic_write(folder / "b", "new");
+  CHECK(io::read_file(folder / "precious") == "keep");
+  CHECK(io::read_file(folder / "b") == "new");
+  REQUIRE(::symlink((folder / "precious").c_str(), (folder / ".c.partial").c_str()) == 0);
+  CHECK(mentions(message_of<IoError>([&] { io::atomic_write(folder / "c", "new"); }), "is a symbolic link; remove it"));
+  CHECK(io::read_file(folder / "precious") == "keep");
+}
+
+TEST_CASE("links and pipes are not opened for writing, pipes are not waited for") {
+  const test::TempFolder folder;
+  io::atomic_write(folder / "precious", "keep");
+  REQUIRE(::symlink((folder / "precious").c_str(), (folder / "soft").c_str()) == 0);
+  REQUIRE(::link((folder / "precious").c_str(), (folder / "hard").c_str()) == 0);
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0666) == 0);
+  REQUIRE(::mkfifo((folder / ".d.partial").c_str(), 0666) == 0);
+  const auto refusal = [&](const std::string& path) {
+    return message_of<IoError>([&] { (void)io::open_for_writing(path, O_CREAT); });
+  };
+  CHECK(mentions(refusal(folder / "soft"), "soft': it is a symbolic link; remove it or choose another name"));
+  CHECK(mentions(refusal(folder / "hard"), "hard': it has 2 hard links; replace it by a copy of its own"));
+  CHECK(mentions(refusal(folder / "pipe"), "pipe': it is a named pipe"));
+  CHECK(mentions(refusal(folder.path()), "it is a folder"));
+  CHECK(mentions(refusal("/dev/full"), "it is a device"));
+  CHECK(mentions(refusal(folder / "no/a"), "No such file"));
+  CHECK(mentions(message_of<IoError>([&] { io::atomic_write(folder / "d", "x"); }), "named pipe; remove it"));
+  CHECK(mentions(message_of<IoError>([&] { io::read_file(folder / "pipe"); }), "pipe': it is a named pipe"));
+  CHECK(io::read_file(folder / "soft") == "keep");  // links may be read
+}
+
+TEST_CASE("small pieces are written together") {
+  const test::TempFolder folder;
+  const auto calls = [] {
+    std::ifstream in("/proc/self/io");
+    std::string name;
+    for (long n = 0; in >> name >> n;)
+      if (name == "syscw:") return n;
+    return -1L;
+  };
+  const long before = calls();
+  std::string all;
+  {
+    io::AtomicFile file(folder / "a");
+    for (int i = 0; i < 4000; ++i) {
+      const std::string piece(static_cast<std::size_t>(i), static_cast<char>('a' + i % 26));
+      file.write(piece);
+      all += piece;
+    }
+    const std::string large(3'000'000, 'z');
+    file.write(large);
+    file.write("end");
+    all += large + "end";
+    file.commit();
+  }
+  if (before >= 0) CHECK(calls() - before < 30);
+  CHECK(io::read_file(folder / "a") == all);
 }
 
 TEST_CASE("targets that are no regular files") {

@@ -5,11 +5,38 @@
 
 #include <hypersd/core/philox.hpp>
 
+#include <zlib.h>
+
 #include <temp_folder.hpp>
 
 using namespace hypersd;
 using test::mentions;
 using test::message_of;
+
+namespace {
+
+void append_word(std::string& out, std::uint32_t word) {
+  for (const unsigned shift : {24U, 16U, 8U, 0U}) out += static_cast<char>(static_cast<unsigned char>(word >> shift));
+}
+void append_chunk(std::string& out, const std::string& type_and_data) {
+  append_word(out, static_cast<std::uint32_t>(type_and_data.size() - 4));
+  const auto* data = reinterpret_cast<const Bytef*>(type_and_data.data());
+  out += type_and_data;
+  append_word(out, static_cast<std::uint32_t>(crc32(0, data, static_cast<uInt>(type_and_data.size()))));
+}
+/// A colour picture that claims a size and has hardly any data.
+std::string bomb(std::uint32_t width, std::uint32_t height) {
+  std::string out("\x89PNG\r\n\x1a\n", 8), head = "IHDR";
+  append_word(head, width);
+  append_word(head, height);
+  head += std::string("\x08\x02\0\0\0", 5);
+  append_chunk(out, head);
+  append_chunk(out, std::string("IDAT\x78\x9c\x03\x00\x00\x00\x00\x01", 12));
+  append_chunk(out, "IEND");
+  return out;
+}
+
+}  // namespace
 
 TEST_CASE("round trip of grey and colour") {
   const test::TempFolder folder;
@@ -47,4 +74,19 @@ TEST_CASE("broken files") {
     } catch (const FormatError&) {
     }
   }
+}
+
+TEST_CASE("a picture's claims are checked before memory is allocated") {
+  const auto refusal = [](const std::string& bytes, auto... limit) {
+    return message_of<FormatError>([&] { io::decode_png(bytes, "b.png", limit...); });
+  };
+  CHECK(bomb(16384, 16384).size() == 65);
+  CHECK(mentions(refusal(bomb(16384, 16384)),
+                 "'b.png': 16384 x 16384 pixels of 3 bytes are above the limit of 268435456 bytes"));
+  CHECK(mentions(refusal(bomb(9000, 9000)), "'b.png': truncated, 9000 x 9000 pixels are more than its 65 bytes"));
+  const std::string small = io::encode_png(io::Image(20, 20, 3, 99));
+  CHECK(mentions(refusal(small, 1199U), "20 x 20 pixels of 3 bytes are above the limit of 1199 bytes"));
+  CHECK(io::decode_png(small, "b.png", 1200).pixels.size() == 1200);
+  const io::Image black(4096, 4096, 1);  // what compresses best still reads
+  CHECK(io::decode_png(io::encode_png(black), "black.png").pixels == black.pixels);
 }

@@ -65,8 +65,12 @@ TEST_CASE("converts on request") {
   CHECK(f.get<float>("half")[0] == 1.5F);
   CHECK(f.get<float>("brain")[0] == 3.0F);
   CHECK(f.get<double>("weight")[2] == 0.5);
-  CHECK(f.get<float>("ids")[1] == -1.0F);
-  CHECK(f.get<float>("bytes")[2] == 255.0F);
+  CHECK(f.get<float>("ids", io::Convert::AnyNumber)[1] == -1.0F);
+  CHECK(f.get<float>("bytes", io::Convert::AnyNumber)[2] == 255.0F);
+  CHECK(mentions(message_of<FormatError>([&] { return f.get<float>("bytes"); }),
+                 "cannot be converted to F32: integers become floating point with io::Convert::AnyNumber only"));
+  CHECK_THROWS_AS((void)f.get<half>("ids"), FormatError);
+  CHECK_THROWS_AS(f.read_into("ids", Tensor<float>(f.shape("ids"))), FormatError);
   CHECK(static_cast<float>(f.get<half>("weight")[5]) == 65504.0F);
   CHECK(static_cast<float>(f.get<bfloat16>("double").item()) == doctest::Approx(0.1).epsilon(0.01));
   CHECK(f.get<std::int64_t>("small")[1] == -7);
@@ -113,11 +117,11 @@ TEST_CASE("misaligned data, odd types and shapes beyond ours") {
   std::string data = "x" + std::string(reinterpret_cast<const char*>(&value), 4) + std::string("\xFE\xFF", 2) + "qqr";
   const auto f = io::SafetensorsFile::from_bytes(image(header, data), "odd");
   CHECK(f.tensor<float>("f").item() == 2.5F);
-  CHECK(f.get<float>("i").item() == -2.0F);
+  CHECK(f.get<float>("i", io::Convert::AnyNumber).item() == -2.0F);
   CHECK(f.bytes("q").size() == 2);
   CHECK(mentions(message_of<FormatError>([&] { return f.get<float>("q"); }),
                  "'q' F8_E4M3 [2]: cannot be converted to F32"));
-  CHECK(mentions(message_of<FormatError>([&] { return f.get<float>("r"); }), "too large"));
+  CHECK(mentions(message_of<FormatError>([&] { return f.get<std::uint8_t>("r"); }), "too large"));
   CHECK(mentions(message_of<FormatError>([&] { return f.get<std::uint8_t>("z"); }), "too large"));
 }
 
@@ -148,7 +152,7 @@ TEST_CASE("a changed byte is refused or read, never worse") {
     }
     try {
       const auto f = io::SafetensorsFile::from_bytes(mutant);
-      for (const std::string& name : f.names()) (void)f.get<double>(name);
+      for (const std::string& name : f.names()) (void)f.get<double>(name, io::Convert::AnyNumber);
       ++accepted;
     } catch (const Error&) {
     }

@@ -21,7 +21,7 @@ class File {
 
   template <class T>
   Tensor<T> get(const std::string& name) const {
-    return file_.get<T>(name);
+    return file_.get<T>(name, io::Convert::AnyNumber);  // times are integers
   }
   /// A picture, channels last.
   template <class T>

@@ -3,12 +3,20 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <hypersd/core/error.hpp>
 #include <mutex>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
+
+/// \file
+/// Loops on several host threads. Every function here is thread-safe: any number of threads may run loops, and any
+/// thread that is not inside one may change the number of threads meanwhile.
 
 namespace hypersd {
 
@@ -20,7 +28,12 @@ struct ChunkFn {
   void (*call)(void*, std::int64_t);
 };
 
-/// A pool whose workers pull chunk numbers from one counter. Chunk boundaries never depend on the thread count.
+/// A pool whose workers pull chunk numbers of open jobs from a counter each. Chunk boundaries never depend on the
+/// number of threads. Thread-safe.
+///
+/// The thread that opens a job works on it too. When no chunk is left it closes the job and waits for the workers that
+/// have joined, each in its last chunk; workers that were not scheduled in time are not waited for. Waiting threads
+/// spin for the time that a sleep and a wake-up would cost, then block.
 class ThreadPool {
  public:
   static ThreadPool& instance() {
@@ -28,127 +41,224 @@ class ThreadPool {
     return pool;
   }
 
+  /// Throws OptionError if the system refuses so many threads; their number is then as before. Throws Error inside a
+  /// loop. Waits for workers that end to leave their jobs.
   void resize(int n) {
-    stop();
-    start(std::max(1, n));
+    require<Error>(!inside(), "set_num_threads(", n, ") inside parallel_for");
+    const std::lock_guard<std::mutex> one_at_a_time(resizing_);
+    const int before = size(), after = std::max(1, n);
+    const int reached = start(after);
+    if (reached >= after) return stop(after);
+    stop(before);
+    fail<OptionError>("set_num_threads(", n, "): the system refuses more than ", reached, " threads");
   }
-  [[nodiscard]] int size() const { return static_cast<int>(workers_.size()) + 1; }
+  [[nodiscard]] int size() const { return size_.load(std::memory_order_relaxed); }
 
   void run(std::int64_t chunks, ChunkFn fn) {
-    if (workers_.empty() || inside() || chunks <= 1) {
+    if (chunks <= 1 || size() == 1 || inside() || !run_shared(chunks, fn))
       for (std::int64_t i = 0; i < chunks; ++i) fn.call(fn.object, i);
-      return;
-    }
-    const std::lock_guard<std::mutex> one_at_a_time(entry_);
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      fn_ = fn;
-      chunks_ = chunks;
-      next_.store(0, std::memory_order_relaxed);
-      busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-      error_ = nullptr;
-      generation_.fetch_add(1, std::memory_order_release);
-    }
-    wake_.notify_all();
-    work();
-    // Workers finish within microseconds of the caller: spinning beats a sleep here.
-    for (int spins = 0; busy_.load(std::memory_order_acquire) > 0; ++spins)
-      if (spins > 2000) std::this_thread::yield();
-    if (error_) std::rethrow_exception(error_);
   }
 
-  ~ThreadPool() { stop(); }
+  ~ThreadPool() { stop(1); }
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
  private:
-  ThreadPool() { start(static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))); }
+  using Clock = std::chrono::steady_clock;
+
+  struct Job {
+    ChunkFn fn;
+    std::int64_t chunks;
+    std::int64_t seats;  // workers that may still join
+    std::atomic<std::int64_t> next{0};
+    std::atomic<int> helpers{0};  // workers that have joined and not left; changed under mutex_
+    std::exception_ptr error{};
+  };
+
+  static constexpr std::chrono::microseconds patience{30};  // about a sleep and a wake-up
+
+  ThreadPool() {
+    hardware_ = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    start(hardware_);
+  }
 
   static bool& inside() {
     thread_local bool flag = false;
     return flag;
   }
 
-  void start(int n) {
-    stopping_ = false;
-    for (int i = 1; i < n; ++i) workers_.emplace_back([this, seen = generation_.load()]() mutable { loop(seen); });
+  // Up to n threads; returns how many there are.
+  int start(int n) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    try {
+      while (size() < n) {
+        workers_.emplace_back([this, number = size()] { loop(number); });
+        size_.fetch_add(1, std::memory_order_relaxed);
+      }
+    } catch (const std::system_error&) {
+    }
+    return size();
   }
-  void stop() {
+  // Down to n threads.
+  void stop(int n) {
+    std::vector<std::thread> ending;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      stopping_ = true;
-      generation_.fetch_add(1, std::memory_order_release);
+      for (int i = size(); i > n; --i) {
+        ending.push_back(std::move(workers_.back()));
+        workers_.pop_back();
+      }
+      size_.store(std::min(n, size()), std::memory_order_relaxed);
+      news_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
-    for (std::thread& t : workers_) t.join();
-    workers_.clear();
+    for (std::thread& t : ending) t.join();
   }
-  void loop(std::uint64_t seen) {
-    for (;;) {
-      // A short spin keeps the gaps between consecutive kernels cheap; then the thread sleeps.
-      for (int spins = 0; spins < 20000 && generation_.load(std::memory_order_acquire) == seen; ++spins) {
+
+  // False, with nothing done, where helpers have lately cost more than they gave.
+  bool run_shared(std::int64_t chunks, ChunkFn fn) {
+    Job job{fn, chunks, 0};
+    std::int64_t to_wake = 0;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (alone_ > 0) {
+        --alone_;
+        return false;
+      }
+      job.seats = std::min<std::int64_t>(size() - 1, chunks - 1);
+      to_wake = std::min<std::int64_t>(job.seats - spinning_, sleeping_);
+      jobs_.push_back(&job);
+      news_.fetch_add(1, std::memory_order_release);
+    }
+    for (std::int64_t i = 0; i < to_wake; ++i) wake_.notify_one();
+    const auto begun = Clock::now();
+    work(job);
+    const auto worked = Clock::now();
+    std::unique_lock<std::mutex> lock(mutex_);
+    std::erase(jobs_, &job);
+    if (job.helpers.load(std::memory_order_relaxed) > 0) {
+      lock.unlock();
+      const auto left = [&] { return job.helpers.load(std::memory_order_acquire) == 0; };
+      const bool soon = spin(left);
+      lock.lock();
+      if (!soon) done_.wait(lock, left);
+      judge(worked - begun, Clock::now() - worked);
+    } else {
+      judge({}, {});
+    }
+    if (job.error) std::rethrow_exception(job.error);
+    return true;
+  }
+
+  // A helper that took longer for one chunk than the caller for all of its own was not running: other programs use the
+  // processors. Then the next jobs run on the caller alone, twice as many as the time before; each good job halves
+  // that.
+  void judge(Clock::duration work, Clock::duration wait) {
+    if (wait > 2 * work + std::chrono::microseconds(200)) {
+      alone_next_ = std::min(2 * alone_next_ + 8, 1024);
+      alone_ = alone_next_;
+    } else {
+      alone_next_ /= 2;
+    }
+  }
+
+  // Whether `ready` became true within `patience`. Does not wait where threads outnumber the processors.
+  template <class Ready>
+  bool spin(const Ready& ready) {
+    if (size() > hardware_) return ready();
+    const auto end = Clock::now() + patience;
+    do {
+      for (int i = 0; i < 32; ++i) {
+        if (ready()) return true;
 #if defined(__x86_64__) || defined(__i386__)
         __builtin_ia32_pause();
 #endif
       }
-      if (generation_.load(std::memory_order_acquire) == seen) {
-        std::unique_lock<std::mutex> lock(mutex_);
-        wake_.wait(lock, [&] { return generation_.load(std::memory_order_relaxed) != seen; });
+    } while (Clock::now() < end);
+    return ready();
+  }
+
+  Job* join_a_job() {
+    for (Job* job : jobs_) {
+      if (job->seats == 0) continue;
+      --job->seats;
+      job->helpers.fetch_add(1, std::memory_order_relaxed);
+      return job;
+    }
+    return nullptr;
+  }
+  void loop(int number) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (number < size()) {
+      if (Job* job = join_a_job()) {
+        lock.unlock();
+        work(*job);
+        lock.lock();
+        // The caller may return and end the job's life as soon as it sees this.
+        if (job->helpers.fetch_sub(1, std::memory_order_release) == 1) done_.notify_all();
+        continue;
       }
-      {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        seen = generation_.load(std::memory_order_relaxed);
-        if (stopping_) return;
+      const std::uint64_t seen = news_.load(std::memory_order_relaxed);
+      const auto news = [&] { return news_.load(std::memory_order_acquire) != seen; };
+      if (alone_ == 0) {
+        ++spinning_;
+        lock.unlock();
+        (void)spin(news);
+        lock.lock();
+        --spinning_;
       }
-      work();
-      busy_.fetch_sub(1, std::memory_order_release);
+      ++sleeping_;
+      wake_.wait(lock, news);
+      --sleeping_;
     }
   }
-  void work() {
+  void work(Job& job) {
     inside() = true;
     try {
       for (;;) {
-        const std::int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
-        if (i >= chunks_) break;
-        fn_.call(fn_.object, i);
+        const std::int64_t i = job.next.fetch_add(1, std::memory_order_relaxed);
+        if (i >= job.chunks) break;
+        job.fn.call(job.fn.object, i);
       }
     } catch (...) {
       const std::lock_guard<std::mutex> lock(mutex_);
-      if (!error_) error_ = std::current_exception();
-      next_.store(chunks_, std::memory_order_relaxed);
+      if (!job.error) job.error = std::current_exception();
+      job.next.store(job.chunks, std::memory_order_relaxed);
     }
     inside() = false;
   }
 
+  std::mutex resizing_;  // before mutex_, which guards all that is not atomic
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
   std::vector<std::thread> workers_;
-  std::mutex entry_, mutex_;
-  std::condition_variable wake_;
-  std::atomic<std::uint64_t> generation_{0};
-  std::atomic<std::int64_t> next_{0};
-  std::atomic<int> busy_{0};
-  ChunkFn fn_{};
-  std::int64_t chunks_ = 0;
-  std::exception_ptr error_;
-  bool stopping_ = false;
+  std::vector<Job*> jobs_;
+  std::atomic<int> size_{1};            // threads, the caller counted; changed under mutex_
+  std::atomic<std::uint64_t> news_{0};  // jobs opened and resizes so far; changed under mutex_
+  int spinning_ = 0, sleeping_ = 0;     // workers without a job
+  int alone_ = 0, alone_next_ = 0;      // jobs to run without helpers, now and after the next bad one
+  int hardware_ = 1;
 };
 
 }  // namespace detail
 
-/// Sets how many threads CPU operations use (at least 1). Results never depend on it.
+/// Sets how many threads CPU operations use (at least 1). Results never depend on it. Thread-safe, also while other
+/// threads compute. Throws OptionError if the system refuses so many, Error inside `parallel_for`.
 inline void set_num_threads(int n) { detail::ThreadPool::instance().resize(n); }
 
-/// Threads that CPU operations use; the default is the number of hardware threads.
+/// Threads that CPU operations use; the default is the number of hardware threads. Thread-safe.
 inline int num_threads() { return detail::ThreadPool::instance().size(); }
 
 /// Calls `f(begin, end)` over [0, n) in chunks of `grain` (the last may be shorter), in parallel.
 /// The chunks are the same for every thread count, so chunk-wise partial results are reproducible.
-/// Nested calls run serially; an exception of `f` is rethrown here.
+/// Nested calls run serially; an exception of `f` is rethrown here. Thread-safe: loops of several threads share the
+/// workers, and each thread works on its own loop.
 template <class F>
 void parallel_for(std::int64_t n, std::int64_t grain, F&& f) {
   if (n <= 0) return;
   grain = std::max<std::int64_t>(1, grain);
-  const std::int64_t chunks = (n + grain - 1) / grain;
-  auto chunk = [&](std::int64_t i) { f(i * grain, std::min(n, (i + 1) * grain)); };
+  const std::int64_t chunks = n / grain + (n % grain != 0 ? 1 : 0);
+  auto chunk = [&](std::int64_t i) { f(i * grain, n - i * grain > grain ? (i + 1) * grain : n); };
   using Chunk = decltype(chunk);
   detail::ThreadPool::instance().run(
       chunks, {static_cast<void*>(&chunk), [](void* o, std::int64_t i) { (*static_cast<Chunk*>(o))(i); }});

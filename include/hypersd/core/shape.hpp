@@ -32,17 +32,24 @@ class Shape {
     require<ShapeError>(j >= 0 && j < rank_, "axis ", i, " of shape ", *this);
     return dims_[static_cast<std::size_t>(j)];
   }
-  /// Number of elements; 1 for rank 0.
-  [[nodiscard]] std::int64_t numel() const {
-    std::int64_t n = 1;
-    for (int i = 0; i < rank_; ++i) n *= dims_[static_cast<std::size_t>(i)];
-    return n;
-  }
-  /// Product of the extents from axis `first` on.
+  /// Number of elements; 1 for rank 0. Throws ShapeError beyond 2^63 - 1.
+  [[nodiscard]] std::int64_t numel() const { return numel_from(0); }
+  /// Product of the extents from axis `first` on. Throws ShapeError beyond 2^63 - 1.
   [[nodiscard]] std::int64_t numel_from(int first) const {
     std::int64_t n = 1;
-    for (int i = first; i < rank_; ++i) n *= dims_[static_cast<std::size_t>(i)];
+    bool fits = true;
+    for (int i = first; i < rank_; ++i)
+      fits = fits && !__builtin_mul_overflow(n, dims_[static_cast<std::size_t>(i)], &n);
+    require<ShapeError>(fits, "shape ", *this, " is too large: its number of elements exceeds 2^63 - 1");
     return n;
+  }
+  /// Whether this shape can have storage: the product of the non-zero extents, times `element_bytes`, is below 2^63.
+  /// Then no product of some of its extents overflows.
+  [[nodiscard]] bool fits(std::int64_t element_bytes = 1) const {
+    std::int64_t n = element_bytes;
+    bool fits = true;
+    for (const std::int64_t extent : *this) fits = fits && (extent == 0 || !__builtin_mul_overflow(n, extent, &n));
+    return fits;
   }
   /// The same shape with extent `i` (negative counts from the end) set to `n`.
   [[nodiscard]] Shape with(int i, std::int64_t n) const {

@@ -6,7 +6,6 @@
 #include <hypersd/core/error.hpp>
 #include <hypersd/core/shape.hpp>
 #include <hypersd/core/storage.hpp>
-#include <hypersd/core/storage_cpu.hpp>
 #include <memory>
 #include <span>
 #include <type_traits>
@@ -28,10 +27,10 @@ class Tensor {
 
   /// An undefined tensor: no storage, `defined()` is false.
   Tensor() = default;
-  /// Uninitialised elements.
+  /// Uninitialised elements. Throws ShapeError if `shape` takes 2^63 bytes or more, DeviceError if memory runs out.
   explicit Tensor(const Shape& shape)
       : shape_(shape),
-        size_(shape.numel()),
+        size_(checked_size(shape)),
         storage_(Memory<D>::allocate(static_cast<std::size_t>(size_) * sizeof(T))),
         data_(static_cast<T*>(storage_.get())),
         defined_(true) {}
@@ -160,6 +159,11 @@ class Tensor {
   template <Scalar U, Device E>
   friend class Tensor;
 
+  static std::int64_t checked_size(const Shape& shape) {
+    require<ShapeError>(shape.fits(sizeof(T)), "tensor of shape ", shape, " with elements of ", sizeof(T),
+                        " bytes is too large: it would take 2^63 bytes or more");
+    return shape.numel();
+  }
   [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(size_) * sizeof(T); }
 
   Shape shape_{0};

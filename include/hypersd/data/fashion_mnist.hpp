@@ -86,7 +86,9 @@ inline Tensor<std::int32_t> load_labels(const std::string& path) {
 /// Loads a set of IDX files, each plain or .gz: `train-images*`, `train-labels*`, `t10k-images*` (or `test-images*`),
 /// `t10k-labels*`. Sets with ten classes in a folder named like Fashion-MNIST get its class names, others `class 0`
 /// and so on; `class_names`, if not empty, gives them. Throws IoError that names what is missing and the package that
-/// has it, FormatError for files that are broken or do not belong together.
+/// has it, FormatError for files that are broken or do not belong together, and, without `class_names`, for a class
+/// below the highest label that has no picture: then the highest label may mean something else, such as 255 for
+/// "unknown".
 inline LabelledImages load_images(const std::string& folder = fashion_mnist_folder, const LoadOptions& options = {},
                                   std::vector<std::string> class_names = {}) {
   require<OptionError>(options.multiple >= 1 && options.multiple <= 4096, "load_images: multiple ", options.multiple,
@@ -120,6 +122,12 @@ inline LabelledImages load_images(const std::string& folder = fashion_mnist_fold
                        pixels[1].shape(), " differ in size");
   const int classes = highest + 1;
   if (class_names.empty()) {
+    std::vector<bool> seen(static_cast<std::size_t>(classes), false);
+    for (const auto& part : labels)
+      for (const std::int32_t label : part.span()) seen[static_cast<std::size_t>(label)] = true;
+    const auto absent = std::find(seen.begin(), seen.end(), false) - seen.begin();
+    require<FormatError>(absent == classes, "labels of ", io::in_quotes(folder), ": the highest is ", highest,
+                         ", but no picture is of class ", absent, "; give the class names if this is meant");
     const bool fashion = classes == 10 && folder.find("fashion") != std::string::npos;
     class_names = fashion ? fashion_mnist_classes() : numbered_classes(classes);
   }

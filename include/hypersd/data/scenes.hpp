@@ -2,9 +2,9 @@
 #pragma once
 
 #include <algorithm>
-#include <hypersd/core/instance.hpp>
 #include <hypersd/core/philox.hpp>
 #include <hypersd/data/image_set.hpp>
+#include <hypersd/data/instance.hpp>
 
 namespace hypersd::data {
 

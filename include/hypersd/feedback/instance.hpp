@@ -12,7 +12,7 @@ namespace hypersd::feedback {
 /// A batch whose samples are annotated: the objects that x0's pictures show.
 template <class T, class D, class Condition>
 struct AnnotatedBatch : diffusion::Batch<T, D, Condition> {
-  std::vector<Instances> objects;  ///< one list a sample
+  std::vector<data::Instances> objects;  ///< one list a sample
 };
 
 /// Settings of the instance loss.

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <hypersd/core/instance.hpp>
+#include <hypersd/core/tensor.hpp>
 #include <hypersd/nn/models/segmenter.hpp>
 
 namespace hypersd::feedback {

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <hypersd/core/instance.hpp>
 #include <hypersd/core/tensor.hpp>
+#include <hypersd/data/instance.hpp>
 
 namespace hypersd::feedback {
 
@@ -22,14 +22,14 @@ struct SoloTargets {
 /// object without pixels is skipped; a later object takes a cell from an earlier one. Throws ShapeError for masks that
 /// are not [H, W] with multiples of the mask's size, OptionError for a label out of range. [SOLO; Hyper-SD Eq. 14]
 template <class T = float, class D = Cpu>
-SoloTargets<T, D> solo_targets(const std::vector<Instances>& batch, std::int64_t grid, std::int64_t mask_size,
+SoloTargets<T, D> solo_targets(const std::vector<data::Instances>& batch, std::int64_t grid, std::int64_t mask_size,
                                std::int64_t classes, double centre = 0.2) {
   const auto b = static_cast<std::int64_t>(batch.size());
   auto category = Tensor<T>::zeros(Shape{b, grid, grid, classes});
   auto mask = Tensor<T>::zeros(Shape{b, mask_size, mask_size, grid * grid});
   auto positive = Tensor<T>::zeros(Shape{b, grid * grid});
   for (std::int64_t n = 0; n < b; ++n)
-    for (const Instance& object : batch[static_cast<std::size_t>(n)]) {
+    for (const data::Instance& object : batch[static_cast<std::size_t>(n)]) {
       const Tensor<std::uint8_t>& m = object.mask;
       require<ShapeError>(m.rank() == 2 && m.dim(0) % mask_size == 0 && m.dim(1) % mask_size == 0,
                           "solo_targets: a mask of shape ", m.shape(), " for masks of ", mask_size, " x ", mask_size);

@@ -96,10 +96,10 @@ inline CsvTable read_csv(const std::string& path) {
 class AppendFile {
  public:
   AppendFile() = default;
-  /// Opens or creates `path` and cuts it to its first `keep` bytes. Throws IoError naming it.
-  AppendFile(std::string path, std::uint64_t keep) : path_(std::move(path)) {
-    file_ = FileHandle(::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
-    if (!file_.open()) fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
+  /// Opens or creates `path` and cuts it to its first `keep` bytes. Throws IoError naming it, also for links and for
+  /// what is not a regular file.
+  AppendFile(std::string path, std::uint64_t keep)
+      : path_(std::move(path)), file_(open_for_writing(path_, O_CREAT | O_APPEND)) {
     if (file_size(file_, path_) > keep && ::ftruncate(file_.get(), static_cast<off_t>(keep)) != 0)
       fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
   }

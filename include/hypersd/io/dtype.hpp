@@ -135,11 +135,17 @@ void convert_run(const std::uint8_t* bytes, std::size_t n, To* out, const std::s
 
 }  // namespace detail
 
-/// Whether elements of type `from` can become `T`: anything to floating point, integers to integers.
+/// Which elements a reader may convert.
+enum class Convert {
+  SameKind,   ///< floating point to floating point, integers to integers that hold them
+  AnyNumber,  ///< also integers to floating point
+};
+
+/// Whether elements of type `from` can become `T`. Floating point never becomes an integer.
 template <Scalar T>
-bool convertible(DType from) {
-  const bool integer = from <= DType::I64;
-  return integer || (!std::is_integral_v<T> && from >= DType::F16 && from <= DType::F64);
+bool convertible(DType from, Convert convert = Convert::AnyNumber) {
+  if (from <= DType::I64) return std::is_integral_v<T> || convert == Convert::AnyNumber;
+  return !std::is_integral_v<T> && from >= DType::F16 && from <= DType::F64;
 }
 
 /// Converts `n` little-endian elements of type `from`, at any alignment, to `T`: rounded to nearest for floating

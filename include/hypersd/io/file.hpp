@@ -51,13 +51,46 @@ class FileHandle {
   int fd_ = -1;
 };
 
-/// Opens an existing regular file for reading. Throws IoError naming `path` (missing, a folder, no permission).
+namespace detail {
+
+/// What a path stands for, for messages.
+inline const char* kind_of(mode_t mode) {
+  if (S_ISDIR(mode)) return "a folder";
+  if (S_ISLNK(mode)) return "a symbolic link";
+  if (S_ISFIFO(mode)) return "a named pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  return S_ISREG(mode) ? "a regular file" : "a device";
+}
+
+}  // namespace detail
+
+/// Opens an existing regular file for reading. Throws IoError naming `path`: missing, no permission, or a folder,
+/// device or named pipe, which is not waited for.
 inline FileHandle open_for_reading(const std::string& path) {
-  FileHandle file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  FileHandle file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file.open()) fail<IoError>("cannot read ", in_quotes(path), ": ", system_reason(errno));
   struct stat info {};
   if (::fstat(file.get(), &info) != 0) fail<IoError>("cannot read ", in_quotes(path), ": ", system_reason(errno));
-  if (S_ISDIR(info.st_mode)) fail<IoError>("cannot read ", in_quotes(path), ": it is a folder");
+  require<IoError>(S_ISREG(info.st_mode), "cannot read ", in_quotes(path), ": it is ", detail::kind_of(info.st_mode));
+  return file;
+}
+
+/// Opens a regular file for writing, with `flags` of open() such as `O_CREAT | O_APPEND` (or `O_RDWR`). Throws IoError
+/// naming `path`: no permission, a symbolic link, a file with several hard links, a folder, device or named pipe. So
+/// nothing outside of `path` changes, and nothing is waited for. Do not ask for O_TRUNC, which acts before these
+/// checks: use ftruncate.
+inline FileHandle open_for_writing(const std::string& path, int flags) {
+  const int access = (flags & O_RDWR) != 0 ? 0 : O_WRONLY;
+  FileHandle file(::open(path.c_str(), flags | access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666));
+  const int code = errno;
+  struct stat info {};
+  if (file.open() ? ::fstat(file.get(), &info) != 0 : ::lstat(path.c_str(), &info) != 0)
+    fail<IoError>("cannot write ", in_quotes(path), ": ", system_reason(file.open() ? errno : code));
+  require<IoError>(S_ISREG(info.st_mode), "cannot write ", in_quotes(path), ": it is ", detail::kind_of(info.st_mode),
+                   "; remove it or choose another name");
+  require<IoError>(info.st_nlink <= 1, "cannot write ", in_quotes(path), ": it has ", info.st_nlink,
+                   " hard links; replace it by a copy of its own");
+  if (!file.open()) fail<IoError>("cannot write ", in_quotes(path), ": ", system_reason(code));
   return file;
 }
 
@@ -83,7 +116,7 @@ inline std::size_t read_at(const FileHandle& file, void* into, std::size_t bytes
   return done;
 }
 
-/// The whole content of a file, including pipes and devices that have no size. Throws IoError.
+/// The whole content of a regular file, also of one whose size the system does not know (/proc). Throws IoError.
 inline std::string read_file(const std::string& path) {
   const FileHandle file = open_for_reading(path);
   std::string out(static_cast<std::size_t>(file_size(file, path)) + 1, '\0');
@@ -133,11 +166,17 @@ class AtomicFile {
     if (file_.open()) ::unlink(partial_.c_str());
   }
 
-  void write(const void* bytes, std::size_t count) { write_all(file_, bytes, count, path_); }
+  /// Small pieces are collected and written together.
+  void write(const void* bytes, std::size_t count) {
+    if (buffer_.size() + count > buffer_bytes) flush();
+    if (count > buffer_bytes) return write_all(file_, bytes, count, path_);
+    buffer_.append(static_cast<const char*>(bytes), count);
+  }
   void write(std::string_view bytes) { write(bytes.data(), bytes.size()); }
 
   /// Flushes to the disk and puts the file in place. Throws IoError; the old file is then untouched.
   void commit() {
+    flush();
     if (::fsync(file_.get()) != 0) fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
     if (::rename(partial_.c_str(), path_.c_str()) != 0)
       fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
@@ -148,30 +187,47 @@ class AtomicFile {
   }
 
  private:
-  // A leftover of a killed process is reused, never two writers at once: the lock must be on the file that the name
-  // still means after locking.
+  // The partial file is always a new one. A leftover of a killed process is removed, under its lock, so that two
+  // writers are never mixed; the lock must be on the file that the name still means after locking.
   void open_partial() {
     for (int attempt = 0; attempt < 16; ++attempt) {
-      FileHandle file(::open(partial_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
-      if (!file.open()) fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
+      FileHandle file(::open(partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
+      const bool created = file.open();
+      if (!created) {
+        if (errno != EEXIST) fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
+        struct stat there {};
+        if (::lstat(partial_.c_str(), &there) != 0) continue;
+        require<IoError>(S_ISREG(there.st_mode), "cannot write ", in_quotes(path_), ": ", in_quotes(partial_), " is ",
+                         detail::kind_of(there.st_mode), "; remove it");
+        file = FileHandle(::open(partial_.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+        if (!file.open() && errno == ENOENT) continue;
+        if (!file.open()) fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
+      }
       if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK) fail<IoError>("cannot lock ", in_quotes(partial_), ": ", system_reason(errno));
         fail<IoError>("cannot write ", in_quotes(path_), ": another process is writing it");
       }
       struct stat mine {
       }, named{};
-      if (::fstat(file.get(), &mine) == 0 && ::stat(partial_.c_str(), &named) == 0 && mine.st_ino == named.st_ino &&
-          mine.st_dev == named.st_dev) {
-        if (::ftruncate(file.get(), 0) != 0)
-          fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
+      const bool same = ::fstat(file.get(), &mine) == 0 && ::lstat(partial_.c_str(), &named) == 0 &&
+                        mine.st_ino == named.st_ino && mine.st_dev == named.st_dev;
+      if (!same) continue;
+      if (created) {
         file_ = std::move(file);
         return;
       }
+      ::unlink(partial_.c_str());
     }
     fail<IoError>("cannot write ", in_quotes(path_), ": other processes keep writing it");
   }
 
-  std::string path_, folder_, partial_;
+  static constexpr std::size_t buffer_bytes = std::size_t{1} << 20U;
+  void flush() {
+    write_all(file_, buffer_.data(), buffer_.size(), path_);
+    buffer_.clear();
+  }
+
+  std::string path_, folder_, partial_, buffer_;
   FileHandle file_;
 };
 
@@ -201,7 +257,8 @@ inline void ensure_writable_folder(const std::string& path, std::size_t probe_by
   }
   const std::string probe = (std::filesystem::path(path) / (".probe-" + std::to_string(::getpid()))).string();
   try {
-    FileHandle file(::open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666));
+    ::unlink(probe.c_str());  // of a killed process with the same number
+    FileHandle file(::open(probe.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
     if (!file.open()) fail<IoError>(system_reason(errno));
     write_all(file, std::string(probe_bytes, '\0').data(), probe_bytes, probe);
     if (::fsync(file.get()) != 0) fail<IoError>(system_reason(errno));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <unistd.h>
 #include <zlib.h>
 
-#include <unistd.h>
 #include <algorithm>
 #include <cstdint>
 #include <hypersd/core/error.hpp>
@@ -11,6 +11,7 @@
 #include <hypersd/io/text.hpp>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace hypersd::io {
@@ -34,7 +35,8 @@ class GzipFile {
   GzipFile& operator=(const GzipFile&) = delete;
   ~GzipFile() { gzclose(gz_); }
 
-  /// Reads up to `count` bytes; fewer only at the end. Throws FormatError for broken or truncated compression.
+  /// Reads up to `count` bytes; fewer only at the end. Throws FormatError for broken or truncated compression, naming
+  /// the file.
   std::size_t read(void* into, std::size_t count) {
     std::size_t done = 0;
     while (done < count) {
@@ -44,7 +46,10 @@ class GzipFile {
       // A short count is a regular end or a truncated stream; zlib tells only through its error state.
       if (n < 0 || static_cast<unsigned>(n) < piece) {
         int code = Z_OK;
-        const char* text = gzerror(gz_, &code);
+        std::string_view text = gzerror(gz_, &code);
+        // zlib knows no name and writes `<fd:4>: reason`.
+        if (const std::size_t end = text.find(">: "); text.substr(0, 4) == "<fd:" && end != text.npos)
+          text.remove_prefix(end + 3);
         if (code == Z_ERRNO) fail<IoError>("cannot read ", in_quotes(path_), ": ", text);
         if (code == Z_BUF_ERROR) fail<FormatError>("file ", in_quotes(path_), ": the compressed data is truncated");
         if (code != Z_OK && code != Z_STREAM_END)

@@ -58,19 +58,15 @@ Tensor<T> read_idx(const std::string& path) {
   require<FormatError>(rank >= 1 && rank <= Shape::max_rank, where, "rank ", rank, " is not between 1 and ",
                        Shape::max_rank);
   Shape shape;
-  std::uint64_t bytes = sizeof(T);
-  std::int64_t extent_product = 1;
-  bool fits = true;
   for (int i = 0; i < rank; ++i) {
     std::array<std::uint8_t, 4> word{};
     require<FormatError>(file.read(word.data(), 4) == 4, where, "truncated inside the header, rank ", rank);
     const std::uint32_t n = std::uint32_t{word[0]} << 24U | std::uint32_t{word[1]} << 16U |
                             std::uint32_t{word[2]} << 8U | std::uint32_t{word[3]};
     shape.push_back(n);
-    if (n != 0) fits = fits && !__builtin_mul_overflow(extent_product, std::int64_t{n}, &extent_product);
-    fits = fits && !__builtin_mul_overflow(bytes, std::uint64_t{n}, &bytes);
   }
-  require<FormatError>(fits, where, "shape ", shape, " is too large");
+  require<FormatError>(shape.fits(8), where, "shape ", shape, " is too large");
+  const std::uint64_t bytes = static_cast<std::uint64_t>(shape.numel()) * sizeof(T);
   // Refused before anything is allocated: the extents of a foreign file can claim any size.
   const std::uint64_t header = 4 + 4 * static_cast<std::uint64_t>(rank);
   require<FormatError>(bytes <= file.size_bound() - std::min(header, file.size_bound()), where, "truncated, shape ",

@@ -9,8 +9,10 @@
 #include <hypersd/io/dtype.hpp>
 #include <hypersd/io/file.hpp>
 #include <hypersd/io/text.hpp>
+#include <set>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <type_traits>
 
 /// \file
@@ -29,104 +31,96 @@ struct NpyInfo {
 
 namespace detail {
 
-/// Reader of the header's Python dictionary, e.g. `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`.
+/// The type that `descr` names. Throws FormatError that begins with `where`.
+inline DType npy_dtype(const std::string& descr, const std::string& where) {
+  const char order = descr.empty() ? '\0' : descr[0];
+  require<FormatError>(order != '>', where, "type ", in_quotes(descr), " is big-endian; save it little-endian");
+  const std::string type = descr.substr(descr.empty() ? 0 : 1);
+  if (order != '\0' && type == "u1") return DType::U8;
+  if (order == '<' || order == '=') {
+    if (type == "f4") return DType::F32;
+    if (type == "f8") return DType::F64;
+    if (type == "i4") return DType::I32;
+    if (type == "i8") return DType::I64;
+  }
+  fail<FormatError>(where, "type ", in_quotes(descr), " is not read; f4, f8, i4, i8 and u1 are");
+}
+
+/// Parser of the header's Python dictionary, e.g. `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`.
 class NpyHeader {
  public:
-  NpyHeader(std::string_view text, const std::string& where) : text_(text), where_(where) {}
+  NpyHeader(std::string_view text, const std::string& where) : text_(text), where_(where) { advance(); }
 
   NpyInfo parse() {
     NpyInfo out;
-    bool descr = false, order = false, shape = false;
-    expect('{');
-    while (!take('}')) {
-      const std::string key = quoted_word();
-      expect(':');
-      if (key == "descr" && !descr) {
-        out.dtype = dtype(quoted_word());
-        descr = true;
-      } else if (key == "fortran_order" && !order) {
-        if (take_word("True")) fail<FormatError>(where_, "Fortran order is not read; save it with order='C'");
-        require<FormatError>(take_word("False"), where_, "fortran_order is neither True nor False");
-        order = true;
-      } else if (key == "shape" && !shape) {
+    std::set<std::string> keys;
+    expect("{");
+    while (!take("}")) {
+      const std::string key = quoted();
+      const bool known = key == "descr" || key == "fortran_order" || key == "shape";
+      require<FormatError>(known && keys.insert(key).second, where_, "unexpected or repeated key ", in_quotes(key));
+      expect(":");
+      if (key == "descr") {
+        out.dtype = npy_dtype(quoted(), where_);
+      } else if (key == "shape") {
         out.shape = extents();
-        shape = true;
-      } else {
-        fail<FormatError>(where_, "unexpected or repeated key ", in_quotes(key));
+      } else if (!take("False")) {
+        require<FormatError>(token_ == "True", where_, "fortran_order is neither True nor False");
+        fail<FormatError>(where_, "Fortran order is not read; save it with order='C'");
       }
-      if (!take(',') && !peek('}')) broken();
+      if (!take(",") && token_ != "}") broken();
     }
-    blanks();
-    if (at_ != text_.size()) broken();
-    require<FormatError>(descr && order && shape, where_, "the header lacks descr, fortran_order or shape");
+    if (!token_.empty()) broken();
+    require<FormatError>(keys.size() == 3, where_, "the header lacks descr, fortran_order or shape");
     return out;
   }
 
  private:
-  DType dtype(const std::string& descr) {
-    require<FormatError>(descr.empty() || descr[0] != '>', where_, "type ", in_quotes(descr),
-                         " is big-endian; save it little-endian");
-    const std::string_view type = std::string_view(descr).substr(descr.empty() ? 0 : 1);
-    const char order = descr.empty() ? '\0' : descr[0];
-    if (order == '<' || order == '=') {
-      if (type == "f4") return DType::F32;
-      if (type == "f8") return DType::F64;
-      if (type == "i4") return DType::I32;
-      if (type == "i8") return DType::I64;
-    }
-    if (order != '\0' && type == "u1") return DType::U8;
-    fail<FormatError>(where_, "type ", in_quotes(descr), " is not read; f4, f8, i4, i8 and u1 are");
-  }
   Shape extents() {
     Shape out;
-    expect('(');
-    while (!take(')')) {
-      blanks();
+    expect("(");
+    while (!take(")")) {
       std::int64_t n = 0;
-      const char* begin = text_.data() + at_;
-      const auto result = std::from_chars(begin, text_.data() + text_.size(), n);
-      if (result.ec != std::errc() || n < 0) broken();
-      at_ += static_cast<std::size_t>(result.ptr - begin);
+      const char* end = token_.data() + token_.size();
+      const auto result = std::from_chars(token_.data(), end, n);
+      if (result.ec != std::errc() || result.ptr != end) broken();
       require<FormatError>(out.rank() < Shape::max_rank, where_, "more than ", Shape::max_rank, " axes");
       out.push_back(n);
-      if (!take(',') && (!peek(')') || out.rank() == 1)) broken();  // (3) is a number in Python, (3,) a tuple
+      advance();
+      if (!take(",") && (token_ != ")" || out.rank() == 1)) broken();  // (3) is a number in Python, (3,) a tuple
     }
     return out;
   }
-  std::string quoted_word() {
-    blanks();
-    const char quote = at_ < text_.size() ? text_[at_] : '\0';
-    if (quote != '\'' && quote != '"') broken();
-    const std::size_t end = text_.find(quote, at_ + 1);
-    if (end == std::string_view::npos) broken();
-    const std::string out(text_.substr(at_ + 1, end - at_ - 1));
-    at_ = end + 1;
+  std::string quoted() {
+    if (token_.size() < 2 || (token_[0] != '\'' && token_[0] != '"')) broken();
+    const std::string out(token_.substr(1, token_.size() - 2));
+    advance();
     return out;
   }
-  void blanks() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n')) ++at_;
-  }
-  bool peek(char c) {
-    blanks();
-    return at_ < text_.size() && text_[at_] == c;
-  }
-  bool take(char c) {
-    if (!peek(c)) return false;
-    ++at_;
+  bool take(std::string_view token) {
+    if (token_ != token) return false;
+    advance();
     return true;
   }
-  bool take_word(std::string_view word) {
-    blanks();
-    if (text_.substr(at_, word.size()) != word) return false;
-    at_ += word.size();
-    return true;
+  void expect(std::string_view token) {
+    if (!take(token)) broken();
   }
-  void expect(char c) {
-    if (!take(c)) broken();
+  // The next token: a quoted string with its quotes, letters and digits, another character; empty at the end.
+  void advance() {
+    const std::size_t begin = text_.find_first_not_of(" \n", at_ += token_.size());
+    at_ = begin == std::string_view::npos ? text_.size() : begin;
+    token_ = {};
+    if (at_ == text_.size()) return;
+    const char c = text_[at_];
+    const auto word = [](char x) { return (x >= '0' && x <= '9') || (x >= 'A' && x <= 'Z') || (x >= 'a' && x <= 'z'); };
+    std::size_t end = at_ + 1;
+    if (c == '\'' || c == '"') end = text_.find(c, end) + 1;  // 0 if it is open: the token is then the quote alone
+    while (word(c) && end < text_.size() && word(text_[end])) ++end;
+    token_ = text_.substr(at_, end > at_ ? end - at_ : 1);
   }
   [[noreturn]] void broken() { fail<FormatError>(where_, "the header is broken at character ", at_); }
 
-  std::string_view text_;
+  std::string_view text_, token_;
   const std::string& where_;
   std::size_t at_ = 0;
 };
@@ -150,14 +144,8 @@ inline NpyInfo npy_info(std::string_view bytes, const std::string& file) {
   require<FormatError>(length <= bytes.size() - start, where, "truncated inside the header");
   NpyInfo info = detail::NpyHeader(bytes.substr(start, length), where).parse();
   info.data_start = start + length;
-  std::uint64_t need = dtype_bits(info.dtype) / 8;
-  bool fits = true;
-  std::int64_t extent_product = 1;  // without the zeros: no partial product may overflow later
-  for (const std::int64_t n : info.shape) {
-    if (n != 0) fits = fits && !__builtin_mul_overflow(extent_product, n, &extent_product);
-    fits = fits && !__builtin_mul_overflow(need, static_cast<std::uint64_t>(n), &need);
-  }
-  require<FormatError>(fits, where, "shape ", info.shape, " is too large");
+  require<FormatError>(info.shape.fits(8), where, "shape ", info.shape, " is too large");
+  const std::size_t need = static_cast<std::size_t>(info.shape.numel()) * (dtype_bits(info.dtype) / 8);
   const std::size_t there = bytes.size() - info.data_start;
   require<FormatError>(there >= need, where, "truncated, shape ", info.shape, " takes ", need, " bytes but ", there,
                        " are there");

@@ -8,6 +8,7 @@
 #include <hypersd/io/file.hpp>
 #include <hypersd/io/image.hpp>
 #include <hypersd/io/text.hpp>
+#include <new>
 #include <string>
 #include <string_view>
 
@@ -46,23 +47,37 @@ inline std::string encode_png(const Image& image) {
   return out;
 }
 
+/// Largest decoded picture that `decode_png` takes by default, in bytes.
+inline constexpr std::uint64_t png_byte_limit = std::uint64_t{1} << 28U;
+
 /// Decodes a PNG file image to 8-bit grey or RGB; transparency is laid over white, 16 bits are reduced. Throws
-/// FormatError naming `file`, also above 2^28 pixels.
-inline Image decode_png(std::string_view bytes, const std::string& file) {
+/// FormatError naming `file`: broken, above `byte_limit` bytes decoded, or larger than the file can hold when
+/// compressed at its best (both before memory is allocated). Throws IoError if memory runs out.
+inline Image decode_png(std::string_view bytes, const std::string& file, std::uint64_t byte_limit = png_byte_limit) {
+  const std::string where = "PNG file " + in_quotes(file) + ": ";
   detail::PngState state;
   int ok = png_image_begin_read_from_memory(&state.image, bytes.data(), bytes.size());
-  require<FormatError>(ok != 0, "PNG file ", in_quotes(file), ": ", state.image.message);
-  const std::uint64_t count = std::uint64_t{state.image.width} * state.image.height;
-  require<FormatError>(count <= 1ULL << 28U && state.image.width <= 1U << 20U && state.image.height <= 1U << 20U,
-                       "PNG file ", in_quotes(file), ": ", state.image.width, " x ", state.image.height,
-                       " pixels are too many");
+  require<FormatError>(ok != 0, where, state.image.message);
+  const std::uint64_t width = state.image.width, height = state.image.height, count = width * height;
   const bool colour = (state.image.format & PNG_FORMAT_FLAG_COLOR) != 0;
-  state.image.format = colour ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
-  Image out(static_cast<int>(state.image.width), static_cast<int>(state.image.height), colour ? 3 : 1);
-  const png_color white{255, 255, 255};
-  ok = png_image_finish_read(&state.image, &white, out.pixels.data(), 0, nullptr);
-  require<FormatError>(ok != 0, "PNG file ", in_quotes(file), ": ", state.image.message);
-  return out;
+  const int channels = colour ? 3 : 1;
+  require<FormatError>(width <= 1U << 20U && height <= 1U << 20U, where, width, " x ", height,
+                       " pixels; a side has at most 1048576");
+  require<FormatError>(count * static_cast<std::uint64_t>(channels) <= byte_limit, where, width, " x ", height,
+                       " pixels of ", channels, " bytes are above the limit of ", byte_limit, " bytes");
+  // A row takes a byte and at least a bit a pixel; deflate makes at most 1032 bytes of one.
+  require<FormatError>(height + count / 8 <= std::uint64_t{bytes.size()} * 1032, where, "truncated, ", width, " x ",
+                       height, " pixels are more than its ", bytes.size(), " bytes can hold");
+  try {
+    state.image.format = colour ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
+    Image out(static_cast<int>(width), static_cast<int>(height), channels);
+    const png_color white{255, 255, 255};
+    ok = png_image_finish_read(&state.image, &white, out.pixels.data(), 0, nullptr);
+    require<FormatError>(ok != 0, where, state.image.message);
+    return out;
+  } catch (const std::bad_alloc&) {
+    fail<IoError>(where, "no memory for ", width, " x ", height, " pixels of ", channels, " bytes");
+  }
 }
 
 /// Writes a PNG file atomically. Throws IoError naming `path`.

@@ -76,15 +76,12 @@ class SafetensorsFile {
   /// The tensor's shape. Throws FormatError if a `Shape` cannot hold it (rank above 6, extents beyond int64).
   [[nodiscard]] Shape shape(const std::string& name) const {
     const TensorInfo& t = info(name);
-    bool fits = t.shape.size() <= static_cast<std::size_t>(Shape::max_rank);
-    std::int64_t extent_product = 1;  // without the zeros, so that no partial product overflows either
-    for (const std::uint64_t n : t.shape) {
-      fits = fits && n <= static_cast<std::uint64_t>(INT64_MAX);
-      if (fits && n != 0) fits = !__builtin_mul_overflow(extent_product, static_cast<std::int64_t>(n), &extent_product);
-    }
-    require<FormatError>(fits, where(name), ": the shape is too large for a tensor here (at most ", Shape::max_rank,
-                         " axes)");
-    return {t.shape.begin(), t.shape.end()};
+    const bool held = t.shape.size() <= static_cast<std::size_t>(Shape::max_rank) &&
+                      std::all_of(t.shape.begin(), t.shape.end(), [](std::uint64_t n) { return n <= INT64_MAX; });
+    const Shape out = held ? Shape(t.shape.begin(), t.shape.end()) : Shape();
+    require<FormatError>(held && out.fits(8), where(name), ": the shape is too large for a tensor here (at most ",
+                         Shape::max_rank, " axes)");
+    return out;
   }
 
   /// The tensor as it is stored. Throws FormatError if its type is not `T`.
@@ -94,18 +91,19 @@ class SafetensorsFile {
                          " was asked for");
     return get<T>(name);
   }
-  /// The tensor converted to `T`: anything to floating point, integers to integers that hold them.
+  /// The tensor converted to `T`: floating point to floating point and integers to integers that hold them. Integers
+  /// become floating point with `Convert::AnyNumber` only: weights stored as integers are quantised or damaged.
   template <Scalar T>
-  [[nodiscard]] Tensor<T> get(const std::string& name) const {
-    require<FormatError>(convertible<T>(info(name).dtype), where(name), ": cannot be converted to ",
-                         dtype_name(dtype_of<T>()));
+  [[nodiscard]] Tensor<T> get(const std::string& name, Convert convert = Convert::SameKind) const {
+    require_convertible<T>(name, convert);
     Tensor<T> out(shape(name));
     fetch(name, out);
     return out;
   }
-  /// Converts into an existing tensor. Throws FormatError if the shapes differ.
+  /// Converts as `get` does, into an existing tensor. Throws FormatError if the shapes differ.
   template <Scalar T>
-  void read_into(const std::string& name, const Tensor<T>& out) const {
+  void read_into(const std::string& name, const Tensor<T>& out, Convert convert = Convert::SameKind) const {
+    require_convertible<T>(name, convert);
     const Shape stored = shape(name);
     require<FormatError>(stored == out.shape(), where(name), ": shape ", out.shape(), " was expected");
     fetch(name, out);
@@ -175,6 +173,15 @@ class SafetensorsFile {
     }
     const std::size_t got = read_at(file_, into, count, offset, path_);
     require<IoError>(got == count, "cannot read ", in_quotes(path_), ": it became shorter while it was read");
+  }
+  template <Scalar T>
+  void require_convertible(const std::string& name, Convert convert) const {
+    const DType stored = info(name).dtype;
+    if (convertible<T>(stored, convert)) return;
+    fail<FormatError>(where(name), ": cannot be converted to ", dtype_name(dtype_of<T>()),
+                      convertible<T>(stored, Convert::AnyNumber)
+                          ? ": integers become floating point with io::Convert::AnyNumber only"
+                          : "");
   }
   template <Scalar T>
   void fetch(const std::string& name, const Tensor<T>& out) const {

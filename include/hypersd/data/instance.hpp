@@ -5,7 +5,7 @@
 #include <hypersd/core/tensor.hpp>
 #include <vector>
 
-namespace hypersd {
+namespace hypersd::data {
 
 /// One object of a picture: its class, and where it is seen.
 struct Instance {
@@ -14,4 +14,4 @@ struct Instance {
 };
 using Instances = std::vector<Instance>;
 
-}  // namespace hypersd
+}  // namespace hypersd::data

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// seeds FOLDER GOLDENS: writes the corpora that fuzzing begins with to FOLDER/<target>/.
+#include <hypersd/io/npy.hpp>
+#include <hypersd/io/png.hpp>
+#include <hypersd/io/safetensors_writer.hpp>
+
+#include <zlib.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+using namespace hypersd;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string folder;
+
+void seed(const std::string& target, const std::string& name, const std::string& bytes) {
+  fs::create_directories(folder + "/" + target);
+  io::atomic_write(folder + "/" + target + "/" + name, bytes);
+}
+std::string gzip(const std::string& bytes) {
+  z_stream stream{};
+  std::string out(bytes.size() + 256, '\0');
+  deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+  stream.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(bytes.data()));
+  stream.avail_in = static_cast<uInt>(bytes.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  deflate(&stream, Z_FINISH);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  return out;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) return std::fprintf(stderr, "usage: seeds FOLDER GOLDENS\n"), 2;
+  folder = argv[1];
+  for (const auto& entry : fs::directory_iterator(argv[2])) {
+    const std::string name = entry.path().filename().string();
+    if (entry.path().extension() == ".json") seed("json", name, io::read_file(entry.path().string()));
+    if (entry.path().extension() == ".safetensors" && entry.file_size() < 20000)
+      seed("safetensors", name, io::read_file(entry.path().string()));
+  }
+  io::SafetensorsWriter small;
+  small.add("a", Tensor<float>::from({2, 2}, {1, 2, 3, 4}));
+  small.add("b", Tensor<std::uint8_t>::from({3}, {1, 2, 3}));
+  small.add("c", Tensor<half>(Shape{0, 7}));
+  seed("safetensors", "small", small.to_bytes());
+  seed("json", "kinds", R"({"a": [1, -2.5e3, true, null, {}], "\u00e9\n": "\ud83d\ude00"})");
+
+  seed("npy", "f4", io::encode_npy(Tensor<float>::from({2, 3}, {1, 2, 3, 4, 5, 6})));
+  seed("npy", "f8", io::encode_npy(Tensor<double>::from(Shape{}, {1.0})));
+  seed("npy", "i4", io::encode_npy(Tensor<std::int32_t>::from({2}, {1, -1})));
+  seed("npy", "i8", io::encode_npy(Tensor<std::int64_t>::from({1, 1, 1}, {7})));
+  seed("npy", "u1", io::encode_npy(Tensor<std::uint8_t>::from({4}, {0, 1, 2, 255})));
+
+  for (const int channels : {1, 3}) {
+    io::Image image(5, 4, channels);
+    for (std::size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = static_cast<std::uint8_t>(37 * i);
+    seed("png", "c" + std::to_string(channels), io::encode_png(image));
+  }
+  seed("png", "large", io::encode_png(io::Image(300, 200, 1, 9)));
+
+  const std::string head("\0\0\x08\x02\0\0\0\x02\0\0\0\x03", 12);
+  seed("idx", "bytes", head + "abcdef");
+  seed("idx", "gzip", gzip(head + "abcdef"));
+  seed("idx", "int", std::string("\0\0\x0C\x01\0\0\0\x01\0\0\0\x05", 12));
+  seed("idx", "float", std::string("\0\0\x0D\x01\0\0\0\x01\x3F\x80\0\0", 12));
+
+  const std::string coco = R"({"info": {}, "categories": [{"id": 7, "name": "cup"}], "images": [{"id": 5, "height": 4,
+      "width": 6, "file_name": "a.png"}], "annotations": [{"id": 1, "image_id": 5, "category_id": 7, "segmentation": )";
+  seed("coco", "polygon", coco + "[[1, 1, 4, 1, 4.5, 3, 1, 3]]}]}");
+  seed("coco", "runs", coco + R"({"size": [4, 6], "counts": [5, 2, 2, 2, 2, 2, 9]}}]})");
+  seed("coco", "text", coco + R"({"size": [4, 6], "counts": "5220007"}}]})");
+  return 0;
+}
