@@ -75,12 +75,16 @@ void linear(const emulated::Kernels&, A&&... a) {
 }  // namespace hypersd::ops::backend
 
 #include <hypersd/ops/cuda/affine_step.hpp>
-#include <hypersd/ops/cuda/attention_gradient.hpp>
-#include <hypersd/ops/cuda/elements.hpp>
-#include <hypersd/ops/cuda/group_norm_kernels.hpp>
+#include <hypersd/ops/cuda/attention.hpp>
+#include <hypersd/ops/cuda/conv2d.hpp>
+#include <hypersd/ops/cuda/copy.hpp>
+#include <hypersd/ops/cuda/gated.hpp>
+#include <hypersd/ops/cuda/gather.hpp>
+#include <hypersd/ops/cuda/group_norm.hpp>
+#include <hypersd/ops/cuda/layer_norm.hpp>
 #include <hypersd/ops/cuda/mma.hpp>
-#include <hypersd/ops/cuda/patches.hpp>
-#include <hypersd/ops/cuda/rows.hpp>
+#include <hypersd/ops/cuda/resample.hpp>
+#include <hypersd/ops/cuda/softmax.hpp>
 #include <hypersd/optim/multi_tensor_block.hpp>
 //
 #include <cstring>
@@ -132,11 +136,11 @@ template <class T>
 }
 
 /// Four matrices of a warp from shared memory to registers.
-[[gnu::noinline]] inline void hand_out(const hypersd::ops::launch::MatrixRegisters* lanes, bool transposed) {
+[[gnu::noinline]] inline void hand_out(const hypersd::ops::launch::LdmatrixRegisters* lanes, bool transposed) {
   std::uint16_t m[4][8][8];
   for (int lane = 0; lane < 32; ++lane) std::memcpy(m[lane / 8][lane % 8], lanes[lane].row, 16);
   for (int lane = 0; lane < 32; ++lane) {
-    const auto [r, c] = hypersd::ops::launch::matrix_place(lane);
+    const auto [r, c] = hypersd::ops::launch::ldmatrix_position(lane);
     for (int i = 0; i < 4; ++i) {
       const unsigned low = transposed ? m[i][c][r] : m[i][r][c], high = transposed ? m[i][c + 1][r] : m[i][r][c + 1];
       lanes[lane].to[i] = low | high << 16U;
@@ -159,17 +163,17 @@ class Block {
 
   template <class F>
   void each(F&& f) {
-    alone(f);
+    each_unsynchronized(f);
     ++barriers_;
   }
   template <class F>
-  void alone(F&& f) {
+  void each_unsynchronized(F&& f) {
     for (int i = 0; i < count; ++i) f(backward ? count - 1 - i : i);
   }
   /// The rows that the lanes name, handed out as the instruction does.
   template <bool transposed, class F>
-  void load_matrices(F&& f) {
-    hypersd::ops::launch::MatrixRegisters lanes[count];
+  void ldmatrix(F&& f) {
+    hypersd::ops::launch::LdmatrixRegisters lanes[count];
     for (int t = 0; t < count; ++t) {
       lanes[t] = f(t);
       hypersd::require<std::logic_error>(aligned(lanes[t].row, 16), "a row of a matrix at no multiple of 16 bytes");
@@ -182,7 +186,7 @@ class Block {
   template <class F>
   void copy_async(F&& f) {
     copies_.emplace_back();
-    alone([&](int t) {
+    each_unsynchronized([&](int t) {
       f(t, [&]<int bytes>(hypersd::ops::launch::Bytes<bytes>, void* to, const void* from, bool there) {
         static_assert(bytes == 4 || bytes == 16);
         using hypersd::require;
@@ -211,7 +215,7 @@ class Block {
     for (int t = 0; t < count; t += 32) multiply<T>(lanes + t);
   }
   template <class F, class Join>
-  void quad(F&& f, Join&& join) {
+  void quad_reduce(F&& f, Join&& join) {
     for (int t = 0; t < count; t += 4) {
       const float all = join(join(f(t), f(t + 1)), join(f(t + 2), f(t + 3)));
       for (int i = t; i < t + 4; ++i) f(i) = all;
@@ -222,7 +226,7 @@ class Block {
     return fold<X>(f, [](X a, X b) { return static_cast<X>(a + b); });
   }
   template <class X, class F>
-  X largest(F&& f) {
+  X max(F&& f) {
     return fold<X>(f, [](X a, X b) { return a > b ? a : b; });
   }
 
@@ -251,7 +255,7 @@ class Block {
   }
 
   std::vector<std::vector<Copy>> copies_;
-  std::unordered_map<const void*, std::int64_t> read_;  ///< by load_matrices, and after how many barriers
+  std::unordered_map<const void*, std::int64_t> read_;  ///< by ldmatrix, and after how many barriers
   std::int64_t barriers_ = 0;
 };
 

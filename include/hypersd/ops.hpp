@@ -5,6 +5,7 @@
 /// Operations on tensors: the whole surface of a device. Their implementations are in ops/cpu/ and ops/cuda/.
 
 #include <hypersd/ops/affine_step.hpp>
+#include <hypersd/ops/affine_step_arguments.hpp>
 #include <hypersd/ops/attention.hpp>
 #include <hypersd/ops/cast.hpp>
 #include <hypersd/ops/conv2d.hpp>
@@ -12,6 +13,7 @@
 #include <hypersd/ops/functors.hpp>
 #include <hypersd/ops/gated.hpp>
 #include <hypersd/ops/gather.hpp>
+#include <hypersd/ops/geometry.hpp>
 #include <hypersd/ops/linear.hpp>
 #include <hypersd/ops/map.hpp>
 #include <hypersd/ops/matmul.hpp>
@@ -21,3 +23,4 @@
 #include <hypersd/ops/reduce.hpp>
 #include <hypersd/ops/resample.hpp>
 #include <hypersd/ops/softmax.hpp>
+#include <hypersd/ops/tf32.hpp>

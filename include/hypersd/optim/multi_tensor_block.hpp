@@ -2,8 +2,7 @@
 #pragma once
 
 #include <hypersd/core/tensor.hpp>
-#include <hypersd/ops/cuda/launch.hpp>
-#include <hypersd/ops/cuda/rows.hpp>
+#include <hypersd/ops/cuda/thread_block.hpp>
 #include <hypersd/optim/multi_tensor_cpu.hpp>
 
 /// \file
