@@ -2,10 +2,13 @@
 #pragma once
 
 #include <hypersd/core/graph.hpp>
+#include <hypersd/ops/cpu/compact.hpp>
 #include <hypersd/ops/cpu/map.hpp>
 #include <hypersd/ops/cpu/matmul.hpp>
 #include <hypersd/ops/cpu/random.hpp>
 #include <hypersd/ops/cpu/reduce.hpp>
+#include <hypersd/ops/cpu/scan.hpp>
+#include <hypersd/ops/cpu/sort.hpp>
 //
 #include <utility>
 
@@ -50,6 +53,22 @@ void sum_rows(const emulated::Kernels&, A&&... a) {
 template <class... A>
 void sum_rows_to_one(const emulated::Kernels&, A&&... a) {
   sum_rows_to_one(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void sort_rows(const emulated::Kernels&, A&&... a) {
+  sort_rows(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void top_k_rows(const emulated::Kernels&, A&&... a) {
+  top_k_rows(Cpu{}, std::forward<A>(a)...);
+}
+template <Prefix prefix, class... A>
+void scan_rows(const emulated::Kernels&, A&&... a) {
+  scan_rows<prefix>(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void select(const emulated::Kernels&, A&&... a) {
+  select(Cpu{}, std::forward<A>(a)...);
 }
 template <class... A>
 void normal(const emulated::Kernels&, A&&... a) {

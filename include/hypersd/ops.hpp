@@ -8,6 +8,7 @@
 #include <hypersd/ops/affine_step_arguments.hpp>
 #include <hypersd/ops/attention.hpp>
 #include <hypersd/ops/cast.hpp>
+#include <hypersd/ops/compact.hpp>
 #include <hypersd/ops/conv2d.hpp>
 #include <hypersd/ops/copy.hpp>
 #include <hypersd/ops/functors.hpp>
@@ -22,5 +23,7 @@
 #include <hypersd/ops/random.hpp>
 #include <hypersd/ops/reduce.hpp>
 #include <hypersd/ops/resample.hpp>
+#include <hypersd/ops/scan.hpp>
 #include <hypersd/ops/softmax.hpp>
+#include <hypersd/ops/sort.hpp>
 #include <hypersd/ops/tf32.hpp>
