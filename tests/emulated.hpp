@@ -104,7 +104,7 @@ void linear(const emulated::Kernels&, A&&... a) {
 #include <hypersd/ops/cuda/mma.hpp>
 #include <hypersd/ops/cuda/resample.hpp>
 #include <hypersd/ops/cuda/softmax.hpp>
-#include <hypersd/optim/multi_tensor_block.hpp>
+#include <hypersd/optim/multi_tensor_cuda.hpp>
 //
 #include <cstring>
 #include <memory>
