@@ -2,10 +2,13 @@
 #pragma once
 
 #include <hypersd/core/graph.hpp>
+#include <hypersd/ops/cpu/compact.hpp>
 #include <hypersd/ops/cpu/map.hpp>
 #include <hypersd/ops/cpu/matmul.hpp>
 #include <hypersd/ops/cpu/random.hpp>
 #include <hypersd/ops/cpu/reduce.hpp>
+#include <hypersd/ops/cpu/scan.hpp>
+#include <hypersd/ops/cpu/sort.hpp>
 //
 #include <utility>
 
@@ -52,6 +55,22 @@ void sum_rows_to_one(const emulated::Kernels&, A&&... a) {
   sum_rows_to_one(Cpu{}, std::forward<A>(a)...);
 }
 template <class... A>
+void sort_rows(const emulated::Kernels&, A&&... a) {
+  sort_rows(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void top_k_rows(const emulated::Kernels&, A&&... a) {
+  top_k_rows(Cpu{}, std::forward<A>(a)...);
+}
+template <Prefix prefix, class... A>
+void scan_rows(const emulated::Kernels&, A&&... a) {
+  scan_rows<prefix>(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
+void select(const emulated::Kernels&, A&&... a) {
+  select(Cpu{}, std::forward<A>(a)...);
+}
+template <class... A>
 void normal(const emulated::Kernels&, A&&... a) {
   normal(Cpu{}, std::forward<A>(a)...);
 }
@@ -75,13 +94,17 @@ void linear(const emulated::Kernels&, A&&... a) {
 }  // namespace hypersd::ops::backend
 
 #include <hypersd/ops/cuda/affine_step.hpp>
-#include <hypersd/ops/cuda/attention_gradient.hpp>
-#include <hypersd/ops/cuda/elements.hpp>
-#include <hypersd/ops/cuda/group_norm_kernels.hpp>
+#include <hypersd/ops/cuda/attention.hpp>
+#include <hypersd/ops/cuda/conv2d.hpp>
+#include <hypersd/ops/cuda/copy.hpp>
+#include <hypersd/ops/cuda/gated.hpp>
+#include <hypersd/ops/cuda/gather.hpp>
+#include <hypersd/ops/cuda/group_norm.hpp>
+#include <hypersd/ops/cuda/layer_norm.hpp>
 #include <hypersd/ops/cuda/mma.hpp>
-#include <hypersd/ops/cuda/patches.hpp>
-#include <hypersd/ops/cuda/rows.hpp>
-#include <hypersd/optim/multi_tensor_block.hpp>
+#include <hypersd/ops/cuda/resample.hpp>
+#include <hypersd/ops/cuda/softmax.hpp>
+#include <hypersd/optim/multi_tensor_cuda.hpp>
 //
 #include <cstring>
 #include <memory>
@@ -132,11 +155,11 @@ template <class T>
 }
 
 /// Four matrices of a warp from shared memory to registers.
-[[gnu::noinline]] inline void hand_out(const hypersd::ops::launch::MatrixRegisters* lanes, bool transposed) {
+[[gnu::noinline]] inline void hand_out(const hypersd::ops::launch::LdmatrixRegisters* lanes, bool transposed) {
   std::uint16_t m[4][8][8];
   for (int lane = 0; lane < 32; ++lane) std::memcpy(m[lane / 8][lane % 8], lanes[lane].row, 16);
   for (int lane = 0; lane < 32; ++lane) {
-    const auto [r, c] = hypersd::ops::launch::matrix_place(lane);
+    const auto [r, c] = hypersd::ops::launch::ldmatrix_position(lane);
     for (int i = 0; i < 4; ++i) {
       const unsigned low = transposed ? m[i][c][r] : m[i][r][c], high = transposed ? m[i][c + 1][r] : m[i][r][c + 1];
       lanes[lane].to[i] = low | high << 16U;
@@ -159,17 +182,17 @@ class Block {
 
   template <class F>
   void each(F&& f) {
-    alone(f);
+    each_unsynchronized(f);
     ++barriers_;
   }
   template <class F>
-  void alone(F&& f) {
+  void each_unsynchronized(F&& f) {
     for (int i = 0; i < count; ++i) f(backward ? count - 1 - i : i);
   }
   /// The rows that the lanes name, handed out as the instruction does.
   template <bool transposed, class F>
-  void load_matrices(F&& f) {
-    hypersd::ops::launch::MatrixRegisters lanes[count];
+  void ldmatrix(F&& f) {
+    hypersd::ops::launch::LdmatrixRegisters lanes[count];
     for (int t = 0; t < count; ++t) {
       lanes[t] = f(t);
       hypersd::require<std::logic_error>(aligned(lanes[t].row, 16), "a row of a matrix at no multiple of 16 bytes");
@@ -182,7 +205,7 @@ class Block {
   template <class F>
   void copy_async(F&& f) {
     copies_.emplace_back();
-    alone([&](int t) {
+    each_unsynchronized([&](int t) {
       f(t, [&]<int bytes>(hypersd::ops::launch::Bytes<bytes>, void* to, const void* from, bool there) {
         static_assert(bytes == 4 || bytes == 16);
         using hypersd::require;
@@ -211,7 +234,7 @@ class Block {
     for (int t = 0; t < count; t += 32) multiply<T>(lanes + t);
   }
   template <class F, class Join>
-  void quad(F&& f, Join&& join) {
+  void quad_reduce(F&& f, Join&& join) {
     for (int t = 0; t < count; t += 4) {
       const float all = join(join(f(t), f(t + 1)), join(f(t + 2), f(t + 3)));
       for (int i = t; i < t + 4; ++i) f(i) = all;
@@ -222,7 +245,7 @@ class Block {
     return fold<X>(f, [](X a, X b) { return static_cast<X>(a + b); });
   }
   template <class X, class F>
-  X largest(F&& f) {
+  X max(F&& f) {
     return fold<X>(f, [](X a, X b) { return a > b ? a : b; });
   }
 
@@ -251,7 +274,7 @@ class Block {
   }
 
   std::vector<std::vector<Copy>> copies_;
-  std::unordered_map<const void*, std::int64_t> read_;  ///< by load_matrices, and after how many barriers
+  std::unordered_map<const void*, std::int64_t> read_;  ///< by ldmatrix, and after how many barriers
   std::int64_t barriers_ = 0;
 };
 

@@ -4,8 +4,8 @@
 
 #include <cublasLt.h>
 
-#include <hypersd/ops/cuda/tf32.hpp>
 #include <hypersd/ops/linear.hpp>
+#include <hypersd/ops/tf32.hpp>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -78,7 +78,7 @@ template <class T>
 void measure(const std::string& type, std::int64_t m, std::int64_t n, std::int64_t k, bool with_bias = false) {
   using Matrix = Tensor<T, Cuda>;
   const bool tf32 = type == "tf32";
-  const ops::Tf32 policy(tf32);
+  const ops::AllowTf32 policy(tf32);
   const auto a = Matrix::full({m, k}, T(0.125F)), b = Matrix::full({n, k}, T(0.125F)),
              c = Matrix::full({m, n}, T(0.0F));
   const auto bias = with_bias ? Matrix::full(Shape{n}, T(0.5F)) : Matrix{};

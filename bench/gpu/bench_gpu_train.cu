@@ -7,7 +7,7 @@
 #include <hypersd/core/graph.hpp>
 #include <hypersd/nn/init.hpp>
 #include <hypersd/nn/models/unet.hpp>
-#include <hypersd/optim/deferred_adamw.hpp>
+#include <hypersd/optim/enqueued_steps.hpp>
 
 #include "timing.hpp"
 
@@ -30,7 +30,7 @@ int main() {
   const nn::UnetCondition<float, Cuda> condition{
       Var<float, Cuda>(ops::normal<float, Cuda>(Shape{batch, 1, 64}, s, 1 << 22)), {}};
   optim::AdamW<float, Cuda> optimizer(optim::parameters_of(unet));
-  optim::DeferredAdamW<float, Cuda> update(optimizer, nullptr, 1.0, 1000);
+  optim::EnqueuedSteps<float, Cuda> update(optimizer, nullptr, 1.0, 1000);
   const auto step = [&] {
     optimizer.zero_grad();
     {

@@ -12,7 +12,7 @@ namespace {
 /// Largest difference of x W^T + b on the GPU to that in double, of sums of 200 products of normals.
 template <class T>
 double distance(bool tf32) {
-  const ops::Tf32 guard(tf32);
+  const ops::AllowTf32 guard(tf32);
   const auto x = ops::cast<T>(numbers::normal<float>({70, 200}, "x")),
              w = ops::cast<T>(numbers::normal<float>({33, 200}, "w"));
   const auto bias = ops::cast<T>(numbers::normal<float>({33}, "b"));

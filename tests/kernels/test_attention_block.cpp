@@ -53,13 +53,13 @@ TEST_CASE("Each tile of each head has one block, beyond 2^31 rows too") {
   std::vector<int> seen(static_cast<std::size_t>(g.batch * g.heads * 3 * 2), 0);
   CHECK(Tile::blocks(g, g.queries, 64) == static_cast<std::int64_t>(seen.size()));
   for (std::int64_t i = 0; i < Tile::blocks(g, g.queries, 64); ++i) {
-    const auto at = Tile::place(g, g.queries, 64, i);
+    const auto at = Tile::block_of(g, g.queries, 64, i);
     ++seen[static_cast<std::size_t>((at.head * 3 + at.first / 64) * 2 + at.column / 64)];
   }
   for (const int n : seen) CHECK(n == 1);
   const ops::AttentionGeometry big{1 << 16, 8, 4096, 4096, 64, false};
-  const auto last = Tile::place(big, big.queries, 64, Tile::blocks(big, big.queries, 64) - 1);
+  const auto last = Tile::block_of(big, big.queries, 64, Tile::blocks(big, big.queries, 64) - 1);
   CHECK(last.head == big.batch * big.heads - 1);
-  CHECK(Tile::offset(big, big.queries, last.head) + (last.first + 63) * big.channels() + big.dim ==
+  CHECK(big.head_offset(big.queries, last.head) + (last.first + 63) * big.channels() + big.dim ==
         big.batch * big.queries * big.channels());
 }

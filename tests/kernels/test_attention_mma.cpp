@@ -27,7 +27,7 @@ TEST_CASE("Registers of a warp's product: each element of each matrix once, wher
   CHECK(b.rbegin()->first == std::pair(15, 7));
   CHECK(c.rbegin()->first == std::pair(15, 7));
   // PTX ISA 8.0, figures 75 to 78: lane 5 is thread 1 of group 1.
-  const auto at = [](ops::launch::MmaPlace p, int row, int col) { return p.row == row && p.col == col; };
+  const auto at = [](ops::launch::MmaPosition p, int row, int col) { return p.row == row && p.col == col; };
   CHECK(at(ops::launch::mma_a(5, 0), 1, 2));
   CHECK(at(ops::launch::mma_a(5, 1), 9, 2));
   CHECK(at(ops::launch::mma_a(5, 2), 1, 10));
@@ -62,11 +62,10 @@ TEST_CASE("Attention on tensor cores: the order of threads changes nothing") {
   CHECK(forward.second.to_vector() == reversed.second.to_vector());
 }
 
-TEST_CASE("Attention in 16 bits of what tensor cores cannot read: widths not by eights, unaligned tensors") {
-  using Body = ops::launch::AttentionMma<bfloat16, 40>;
+TEST_CASE("Attention in 16 bits without tensor cores: head sizes that are no multiple of 8, unaligned tensors") {
   alignas(16) const bfloat16 data[16] = {};
   const auto fits = [&](std::int64_t dim, const bfloat16* q) {
-    return Body::fits({1, 1, 4, 4, dim, false}, q, data, data, data);
+    return ops::launch::mma_fits({1, 1, 4, 4, dim, false}, 40, q, data, data, data);
   };
   CHECK(fits(40, data));
   CHECK(fits(8, data + 8));

@@ -64,11 +64,11 @@ TEST_CASE("Chunks of large maps: each position in one, and where they will do") 
 
 TEST_CASE("Every element of a group has one thread") {
   for (const std::int64_t per : {1, 3, 10, 255, 256, 257, 700}) {
-    const ops::launch::GroupWalk walk(per, 256);
+    const ops::launch::GroupThreadMap map(per, 256);
     std::vector<int> seen(static_cast<std::size_t>(per * 11), 0);
     for (int t = 0; t < 256; ++t)
-      for (std::int64_t c = walk.channel(t, 0); c < per; c += walk.width)
-        for (std::int64_t p = walk.lane(t); p < 11; p += walk.lanes) ++seen[static_cast<std::size_t>(p * per + c)];
+      for (std::int64_t c = map.channel(t, 0); c < per; c += map.width)
+        for (std::int64_t p = map.lane(t); p < 11; p += map.lanes) ++seen[static_cast<std::size_t>(p * per + c)];
     for (const int n : seen) REQUIRE(n == 1);
   }
 }

@@ -3,7 +3,7 @@
 //
 #include <doctest/doctest.h>
 #include <cmath>
-#include <hypersd/ops/cuda/mma_rows.hpp>
+#include <hypersd/ops/cuda/attention/mma_tile.hpp>
 #include <vector>
 
 using namespace hypersd::ops::launch;
@@ -32,14 +32,14 @@ struct Loads {
     });
     const auto load = [&](int t) {
       const std::uint16_t* corner = shared.v + t / 32 * 16 * line;
-      return MatrixRegisters{across ? matrices_across(corner, line, t % 32) : matrices_along(corner, line, t % 32),
-                             r[t].v};
+      return LdmatrixRegisters{across ? ldmatrix_row_b(corner, line, t % 32) : ldmatrix_row_a(corner, line, t % 32),
+                               r[t].v};
     };
     if (transposed)
-      block.template load_matrices<true>(load);
+      block.template ldmatrix<true>(load);
     else
-      block.template load_matrices<false>(load);
-    block.alone([&](int t) { out[t] = r[t]; });
+      block.template ldmatrix<false>(load);
+    block.each_unsynchronized([&](int t) { out[t] = r[t]; });
   }
 };
 std::vector<Loads::Registers> loaded(bool transposed, bool across) {
@@ -88,13 +88,13 @@ TEST_CASE("Lines of rows in shared memory: the eight that are read at once lie i
     for (int row = 0; row < 8; ++row) banks |= 0xf << (row * line / 2 % 32);  // 4 banks hold 8 numbers
     return static_cast<unsigned>(banks) == 0xffffffffU;
   };
-  CHECK(apart(MmaRows<hypersd::half, 8>::line));
-  CHECK(apart(MmaRows<hypersd::half, 32>::line));
-  CHECK(apart(MmaRows<hypersd::half, 40>::line));
-  CHECK(apart(MmaRows<hypersd::half, 64>::line));
-  CHECK(apart(MmaRows<hypersd::half, 80>::line));
-  CHECK(apart(MmaRows<hypersd::half, 128>::line));
-  CHECK(apart(MmaRows<hypersd::half, 160>::line));
+  CHECK(apart(MmaTile<hypersd::half, 8>::pitch));
+  CHECK(apart(MmaTile<hypersd::half, 32>::pitch));
+  CHECK(apart(MmaTile<hypersd::half, 40>::pitch));
+  CHECK(apart(MmaTile<hypersd::half, 64>::pitch));
+  CHECK(apart(MmaTile<hypersd::half, 80>::pitch));
+  CHECK(apart(MmaTile<hypersd::half, 128>::pitch));
+  CHECK(apart(MmaTile<hypersd::half, 160>::pitch));
   CHECK_FALSE(apart(64));
 }
 
@@ -143,7 +143,7 @@ TEST_CASE("Copies into shared memory: unaligned ones, and ones over what may sti
     });
   };
   const auto load_from = [&](const std::uint16_t* corner) {
-    block.load_matrices<false>([&](int t) { return MatrixRegisters{corner + t % 8 * 8, registers[t]}; });
+    block.ldmatrix<false>([&](int t) { return LdmatrixRegisters{corner + t % 8 * 8, registers[t]}; });
   };
   CHECK_THROWS_AS(copy_to(lines + 4), std::logic_error);
   CHECK_THROWS_AS(load_from(lines + 4), std::logic_error);

@@ -141,7 +141,7 @@ TEST_CASE("Misfits are named with their shapes") {
                        "conv2d: input [5, 4, 3] (NHWC) and weight [6, 3, 3, 3] (OHWI)", ShapeError);
   CHECK_THROWS_WITH_AS(ops::conv2d(x, w, normal({3}, "b")), "conv2d: bias [3] for weight [6, 3, 3, 3]", ShapeError);
   CHECK_THROWS_WITH_AS(ops::conv2d(x, normal({6, 7, 7, 3}, "w"), none),
-                       "conv2d: input [2, 5, 4, 3] is smaller than weight [6, 7, 7, 3]", ShapeError);
+                       "conv2d: padded input [2, 5, 4, 3] is smaller than weight [6, 7, 7, 3]", ShapeError);
   CHECK_THROWS_WITH_AS(ops::conv2d_input_gradient(gy, w, x.shape()),
                        "conv2d_input_gradient: shapes [2, 5, 4, 5] and [2, 5, 4, 6] differ", ShapeError);
   CHECK_THROWS_WITH_AS(ops::conv2d_weight_gradient(gy, x, w.shape()),

@@ -96,8 +96,10 @@ TEST_CASE("Misfits are named with their shapes") {
                        ShapeError);
   CHECK_THROWS_WITH_AS(ops::concat_first(x, z), "concat_first: shapes [2, 3] and [2, 4] differ after the first axis",
                        ShapeError);
-  CHECK_THROWS_WITH_AS(ops::concat_last(std::vector<Tensor<float>>{}), "concat_last: nothing to join", ShapeError);
-  CHECK_THROWS_WITH_AS(ops::concat_first(std::vector<Tensor<float>>{}), "concat_first: nothing to join", ShapeError);
+  CHECK_THROWS_WITH_AS(ops::concat_last(std::vector<Tensor<float>>{}), "concat_last: no tensors, or scalars",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(ops::concat_first(std::vector<Tensor<float>>{}), "concat_first: no tensors, or scalars",
+                       ShapeError);
   CHECK_THROWS_WITH_AS(ops::slice_last(x, 1, 4), "slice_last [1, 4) of shape [2, 3]", ShapeError);
   CHECK_THROWS_WITH_AS(ops::slice_last(x, 2, 1), "slice_last [2, 1) of shape [2, 3]", ShapeError);
   CHECK_THROWS_WITH_AS(ops::slice_last_into(x, 2, counted({2, 2})), "slice_last_into: [2, 2] into [2, 3] at 2",
@@ -106,7 +108,7 @@ TEST_CASE("Misfits are named with their shapes") {
   CHECK_THROWS_WITH_AS(ops::nhwc_to_nchw(x), "nhwc_to_nchw of shape [2, 3]", ShapeError);
   for (const std::vector<int>& axes : {std::vector<int>{0}, {0, 0}, {0, 2}, {-1, 0}, {0, 1, 2}}) {
     const std::string message =
-        "permute: " + std::to_string(axes.size()) + " axes that are no permutation of those of shape [2, 3]";
+        "permute: " + std::to_string(axes.size()) + " axes are not a permutation of those of shape [2, 3]";
     CHECK_THROWS_WITH_AS(ops::permute(x, axes), message.c_str(), ShapeError);
   }
   CHECK(ops::permute(counted({0, 3}), {1, 0}).shape() == Shape{3, 0});

@@ -45,8 +45,8 @@ TEST_CASE("Gates are the same bits for any number of threads") {
 TEST_CASE("Gates of nothing, and of odd widths") {
   CHECK(ops::gated(ops::Gelu{}, Tensor<float>(Shape{0, 6})).shape() == Shape{0, 3});
   CHECK(ops::gated(ops::Gelu{}, Tensor<float>(Shape{4, 0})).shape() == Shape{4, 0});
-  CHECK_THROWS_WITH_AS(ops::gated(ops::Gelu{}, normal({2, 5}, "x")), "gated: shape [2, 5] has no two halves",
-                       ShapeError);
+  CHECK_THROWS_WITH_AS(ops::gated(ops::Gelu{}, normal({2, 5}, "x")),
+                       "gated: shape [2, 5] has an odd number of channels", ShapeError);
   CHECK_THROWS_WITH_AS(ops::gated_gradient(ops::Gelu{}, normal({2, 4}, "g"), normal({2, 6}, "x")),
                        "gated_gradient: gradient [2, 4] for input [2, 6]", ShapeError);
 }

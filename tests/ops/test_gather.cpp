@@ -59,7 +59,7 @@ TEST_CASE("No ids give nothing; ids outside the table are named") {
   CHECK(ops::embedding(table, none).shape() == Shape{2, 0, 3});
   CHECK(ops::embedding_gradient(Tensor<double>(Shape{2, 0, 3}), none, 4).to_vector() == std::vector<double>(12));
   for (const std::int32_t bad : {-1, 4}) {
-    const std::string message = "embedding: id " + std::to_string(bad) + " outside [0, 4)";
+    const std::string message = "embedding: id " + std::to_string(bad) + " not in [0, 4)";
     CHECK_THROWS_WITH_AS(ops::embedding(table, Tensor<std::int32_t>::from({2}, {0, bad})), message.c_str(),
                          OptionError);
   }

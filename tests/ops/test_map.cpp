@@ -63,7 +63,7 @@ TEST_CASE("map is the same for any number of threads, and empty tensors are fine
   CHECK(ops::map(ops::Add{}, Tensor<float>(Shape{0, 3}), ops::per_channel(Tensor<float>(Shape{3}))).size() == 0);
 }
 
-TEST_CASE("Operands that do not fit are named with both shapes") {
+TEST_CASE("Operands that do not match are named with both shapes") {
   const auto x = normal({2, 3}, "x");
   CHECK_THROWS_WITH_AS(ops::map(ops::Add{}, x, normal({3, 2}, "y")), "map: shapes [3, 2] and [2, 3] differ",
                        ShapeError);

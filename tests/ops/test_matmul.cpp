@@ -89,11 +89,11 @@ TEST_CASE("Products are the same bits for any number of threads") {
   CHECK(numbers::same_for_any_threads([&] { return ops::linear(a, b, Tensor<float>{}); }));
 }
 
-TEST_CASE("Shapes that do not fit are all named") {
+TEST_CASE("Shapes that do not match are all named") {
   const auto a = normal({2, 3}, "a"), b = normal({4, 5}, "b");
   CHECK_THROWS_WITH_AS(ops::matmul(a, b), "gemm: [2, 3] x [4, 5] -> [2, 5]", ShapeError);
   CHECK_THROWS_WITH_AS(ops::matmul(a, b, true, true), "gemm: [2, 3]^T x [4, 5]^T -> [3, 4]", ShapeError);
-  CHECK_THROWS_WITH_AS(ops::matmul(a, normal({3}, "b")), "matmul: [2, 3] x [3]: matrices needed", ShapeError);
+  CHECK_THROWS_WITH_AS(ops::matmul(a, normal({3}, "b")), "matmul: [2, 3] x [3]: not matrices", ShapeError);
   CHECK_THROWS_WITH_AS(
       ops::batched_gemm(normal({2, 2, 2}, "c"), normal({2, 2, 3}, "a"), false, normal({3, 3, 2}, "b"), false),
       "batched_gemm: [2, 2, 3] x [3, 3, 2] -> [2, 2, 2]", ShapeError);

@@ -121,10 +121,10 @@ TEST_CASE("Empty tensors and misfits") {
   CHECK_THROWS_WITH_AS(ops::cross_entropy(x, labels(3, 3)), "cross_entropy: logits [2, 3] and labels [3]", ShapeError);
   CHECK_THROWS_WITH_AS(ops::cross_entropy(Tensor<double>(Shape{0, 3}), labels(0, 3)),
                        "cross_entropy: logits [0, 3] and labels [0]", ShapeError);
-  CHECK_THROWS_WITH_AS(ops::cross_entropy(x, labels(2, 3), 1.5), "cross_entropy: label smoothing 1.5 outside [0, 1]",
+  CHECK_THROWS_WITH_AS(ops::cross_entropy(x, labels(2, 3), 1.5), "cross_entropy: label smoothing 1.5 not in [0, 1]",
                        OptionError);
   for (const std::int32_t bad : {-1, 3}) {
-    const std::string message = "cross_entropy: label " + std::to_string(bad) + " outside [0, 3)";
+    const std::string message = "cross_entropy: label " + std::to_string(bad) + " not in [0, 3)";
     CHECK_THROWS_WITH_AS(ops::cross_entropy(x, Tensor<std::int32_t>::from({2}, {0, bad})), message.c_str(),
                          OptionError);
   }

@@ -3,7 +3,7 @@
 
 #include <hypersd/ops/cast.hpp>
 #include <hypersd/ops/random.hpp>
-#include <hypersd/optim/deferred_adamw.hpp>
+#include <hypersd/optim/enqueued_steps.hpp>
 
 #include <cmath>
 #include <limits>
@@ -98,7 +98,7 @@ Outcome deferred(int steps, double max_norm, int ask, int bad = -1) {
   const auto list = parameters<T, D>();
   optim::AdamW<T, D> adamw(list, {.weight_decay = 0.1});
   optim::Ema<T, D> ema(list, {.decay = 0.9, .warm_up = true});
-  optim::DeferredAdamW<T, D> update(adamw, &ema, max_norm, ask);
+  optim::EnqueuedSteps<T, D> update(adamw, &ema, max_norm, ask);
   Outcome out;
   for (int step = 0; step < steps && out.bad < 0; ++step) {
     set_gradients(list, step, step == bad);
@@ -106,7 +106,7 @@ Outcome deferred(int steps, double max_norm, int ask, int bad = -1) {
     update.enqueue(loss_of<T, D>(step));
     update.done();
     if ((step + 1) % ask != 0 && step + 1 != steps) continue;
-    const auto told = update.ask();
+    const auto told = update.synchronize();
     if (told.bad >= 0) out.bad = step + 1 - static_cast<int>(told.losses.size()) + told.bad;
     out.losses.insert(out.losses.end(), told.losses.begin(), told.losses.end());
     out.norms.insert(out.norms.end(), told.norms.begin(), told.norms.end());
@@ -119,7 +119,7 @@ Outcome deferred(int steps, double max_norm, int ask, int bad = -1) {
 template <class T, class D>
 Outcome flat(int steps, double max_norm, int ask, int bad = -1) {
   using A = Accumulator<T>;
-  using Update = optim::DeferredAdamW<T, D>;
+  using Update = optim::EnqueuedSteps<T, D>;
   const auto list = parameters<T, D>();
   optim::AdamW<T, D> adamw(list, {.weight_decay = 0.1});
   optim::Ema<T, D> ema(list, {.decay = 0.9, .warm_up = true});
@@ -144,7 +144,7 @@ Outcome flat(int steps, double max_norm, int ask, int bad = -1) {
     update.enqueue({memory.data(), memory.data() + elements, memory.data() + elements + count, 3});
     update.done();
     if ((step + 1) % ask != 0 && step + 1 != steps) continue;
-    const auto told = update.ask();
+    const auto told = update.synchronize();
     if (told.bad >= 0) out.bad = step + 1 - static_cast<int>(told.losses.size()) + told.bad;
     out.part = told.part;
     out.losses.insert(out.losses.end(), told.losses.begin(), told.losses.end());

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <hypersd/dist/group.hpp>
-#include <hypersd/optim/deferred_elements.hpp>
+#include <hypersd/optim/adamw_update.hpp>
 #include <limits>
 #include <utility>
 #include <vector>

@@ -3,14 +3,15 @@
 
 #include <array>
 #include <hypersd/core/tensor.hpp>
-#include <hypersd/ops/cuda/affine_step.hpp>
+#include <hypersd/ops/cpu/affine_step.hpp>
 #if HYPERSD_HAS_CUDA
+#include <hypersd/ops/cuda/affine_step.hpp>
 #include <hypersd/ops/cuda/kernels.cuh>
 #endif
 
 namespace hypersd::ops {
 
-/// Operands of `affine_step_into` on tensors [B, ...] with scales [B], one for each sample.
+/// Operands of `affine_step_into`: tensors [B, ...] with scales [B], one for each sample.
 template <class T, class D>
 struct AffineStep {
   using Scale = Tensor<Accumulator<T>, D>;
@@ -18,14 +19,14 @@ struct AffineStep {
   Scale x_scale;
   Tensor<T, D> first;
   Scale first_scale;
-  Tensor<T, D> second{};  ///< left out when undefined
+  Tensor<T, D> second{};  ///< optional: left out if undefined
   Scale second_scale{};
-  Scale noise_scale{};  ///< no noise when undefined; none is drawn for samples where it is 0
+  Scale noise_scale{};  ///< optional: no noise if undefined, nor for samples whose scale is 0
 };
 
-/// The noise of a step: flat element i takes element `offset` + i of `stream`, on every device. Where `key` is defined,
-/// seed, id and offset are read from it when the step runs, so that a recorded step can draw other noise each time; see
-/// `noise_key`.
+/// The noise of a step: its flat element i is element `offset` + i of `stream`, on every device. If `key` is defined,
+/// seed, id and offset are read from it when the step runs, so that a step captured in a CUDA graph can draw new noise
+/// at each launch; see `noise_key`.
 template <Device D>
 struct StepNoise {
   Stream stream{};
@@ -33,7 +34,7 @@ struct StepNoise {
   Tensor<std::int64_t, D> key{};
 };
 
-/// What a `StepNoise::key` [3] holds for noise from element `offset` of `s` on.
+/// The three numbers of a `StepNoise::key` for noise from element `offset` of `s` on.
 inline std::array<std::int64_t, 3> noise_key(Stream s, std::int64_t offset) {
   return {static_cast<std::int64_t>(s.seed), static_cast<std::int64_t>(s.id), offset};
 }
@@ -76,9 +77,10 @@ void affine_step_into(const Tensor<T, D>& out, const AffineStep<T, D>& a, const 
 
 }  // namespace detail
 
-/// out = x_scale x + first_scale first + second_scale second + noise_scale z in one pass, each input read once. z is
-/// standard normal and never stored. This is a whole solver step: prediction conversion and guidance are in the scales.
-/// Arithmetic is in float for types narrower than that. `out` may be any of the operands. Throws ShapeError.
+/// out = x_scale x + first_scale first + second_scale second + noise_scale z in one pass, each input read once; z is
+/// standard normal and never stored. This is a whole solver step, with prediction conversion and guidance in the
+/// scales. 16-bit types are computed in float. `out` may be one of the operands. Throws ShapeError for operands of
+/// another shape or scales of another batch, OptionError for a negative offset.
 template <class T, class D>
 void affine_step_into(const Tensor<T, D>& out, const AffineStep<T, D>& a, const StepNoise<D>& noise) {
   detail::affine_step_into(out, a, noise, StoredFirst{});
@@ -88,8 +90,8 @@ void affine_step_into(const Tensor<T, D>& out, const AffineStep<T, D>& a, Stream
   affine_step_into(out, a, StepNoise<D>{s, offset, {}});
 }
 
-/// The same with first = f(x), element by element in the type of the scales: `f` is a host-device functor, and a.first
-/// may be undefined. A step with a denoiser that is a function of an element alone reads x and writes the result.
+/// The same with first = f(x), element by element in the type of the scales, for a denoiser that is a function of one
+/// element. `f` is a host-device functor; `a.first` is not read and may be undefined.
 template <class T, class D, class F>
 requires std::is_invocable_r_v<Accumulator<T>, F, Accumulator<T>>
 void affine_step_into(const Tensor<T, D>& out, const AffineStep<T, D>& a, const StepNoise<D>& noise, const F& f) {

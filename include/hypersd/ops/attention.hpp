@@ -5,13 +5,13 @@
 #include <hypersd/ops/cpu/attention_gradient.hpp>
 #include <hypersd/ops/cpu/in_float.hpp>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/cuda/attention_gradient.hpp>
+#include <hypersd/ops/cuda/attention.hpp>
 #include <hypersd/ops/cuda/kernels.cuh>
 #endif
 
 /// \file
-/// Multi-head scaled dot-product attention (Vaswani et al., 2017) by blocks with a running softmax (Dao et al., 2022,
-/// "FlashAttention"): the score matrix is never stored; the gradient recomputes it from one number a row.
+/// Multi-head scaled dot-product attention (Vaswani et al., 2017) by tiles with a running softmax (Dao et al., 2022,
+/// "FlashAttention"). The score matrix is never stored; the backward pass recomputes it from one number a row.
 
 namespace hypersd::ops {
 
@@ -32,16 +32,19 @@ namespace detail {
 inline AttentionGeometry attention_geometry(const Shape& q, const Shape& k, const Shape& v, std::int64_t heads,
                                             bool causal) {
   require<ShapeError>(q.rank() == 3 && k.rank() == 3 && k == v && q[0] == k[0] && q[2] == k[2] && k[1] > 0,
-                      "attention: queries ", q, ", keys ", k, " and values ", v, " do not fit each other");
-  require<ShapeError>(heads >= 1 && q[2] > 0 && q[2] % heads == 0, "attention: queries ", q, " in ", heads, " heads");
-  require<ShapeError>(!causal || q[1] == k[1], "attention: causal with queries ", q, " and keys ", k);
+                      "attention: queries ", q, ", keys ", k, " and values ", v, " do not match");
+  require<ShapeError>(heads >= 1 && q[2] > 0 && q[2] % heads == 0, "attention: queries ", q, " cannot be split into ",
+                      heads, " heads");
+  require<ShapeError>(!causal || q[1] == k[1],
+                      "attention: causal attention needs as many keys as queries, not queries ", q, " and keys ", k);
   return {q[0], heads, q[1], k[1], q[2] / heads, causal};
 }
 
 }  // namespace detail
 
-/// softmax(Q K^T / sqrt(C / heads)) V for each head: q [B, N, C], k and v [B, M, C]; head h is columns
-/// [h C / heads, (h + 1) C / heads). `causal` hides keys after the query's own position (N = M).
+/// softmax(Q K^T / sqrt(C / heads)) V for each head: q [B, N, C], k and v [B, M, C], M > 0; head h is columns
+/// [h C / heads, (h + 1) C / heads). `causal` masks keys after the query's own position and needs N = M. Throws
+/// ShapeError.
 template <class T, class D>
 AttentionResult<T, D> attention(const Tensor<T, D>& q, const Tensor<T, D>& k, const Tensor<T, D>& v, std::int64_t heads,
                                 bool causal = false) {
@@ -56,7 +59,7 @@ AttentionResult<T, D> attention(const Tensor<T, D>& q, const Tensor<T, D>& k, co
   }
 }
 
-/// Gradients of `attention` for the gradient `gy` of its result.
+/// Backward pass of `attention`: gradients for the gradient `gy` [B, N, C] of y. Throws ShapeError.
 template <class T, class D>
 AttentionGradient<T, D> attention_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& q, const Tensor<T, D>& k,
                                            const Tensor<T, D>& v, const AttentionResult<T, D>& forward,

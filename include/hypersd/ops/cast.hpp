@@ -6,8 +6,8 @@
 
 namespace hypersd::ops {
 
-/// Elements converted to `U`, on any device: rounding to nearest even towards 16-bit types, truncation towards
-/// integers. The same type shares storage.
+/// Elements converted to `U`: rounded to nearest even for 16-bit types, truncated for integers. If U is T, the result
+/// shares the storage of `t`.
 template <Scalar U, class T, class D>
 Tensor<U, D> cast(const Tensor<T, D>& t) {
   if constexpr (std::same_as<T, U>) {

@@ -4,21 +4,28 @@
 #include <hypersd/ops/cpu/conv2d.hpp>
 #include <hypersd/ops/cpu/in_float.hpp>
 #if HYPERSD_HAS_CUDA
+#include <hypersd/ops/cuda/conv2d.hpp>
 #include <hypersd/ops/cuda/kernels.cuh>
-#include <hypersd/ops/cuda/patches.hpp>
 #endif
 
 namespace hypersd::ops {
 
+/// Stride >= 1 and zero padding >= 0, both the same for height and width. `pad_end` is the padding at the bottom and
+/// right; -1: as `pad`.
+struct Conv2dOptions {
+  std::int64_t stride = 1, pad = 1, pad_end = -1;
+};
+
 namespace detail {
 
-/// Geometry of a convolution, shapes checked.
+/// Checks the shapes.
 inline Conv2dGeometry conv2d_geometry(const Shape& x, const Shape& w, Conv2dOptions o) {
   require<ShapeError>(x.rank() == 4 && w.rank() == 4 && x[3] == w[3], "conv2d: input ", x, " (NHWC) and weight ", w,
                       " (OHWI)");
   require<OptionError>(o.stride >= 1 && o.pad >= 0, "conv2d: stride ", o.stride, ", pad ", o.pad);
   const std::int64_t both = o.pad + (o.pad_end < 0 ? o.pad : o.pad_end);
-  require<ShapeError>(x[1] + both >= w[1] && x[2] + both >= w[2], "conv2d: input ", x, " is smaller than weight ", w);
+  require<ShapeError>(x[1] + both >= w[1] && x[2] + both >= w[2], "conv2d: padded input ", x,
+                      " is smaller than weight ", w);
   return {x[0],
           x[1],
           x[2],
@@ -36,7 +43,8 @@ inline Shape conv2d_result_shape(const Conv2dGeometry& g) { return {g.batch, g.o
 
 }  // namespace detail
 
-/// Convolution of x [B, H, W, C] with w [O, kh, kw, C] plus bias [O] (may be undefined): [B, H', W', O].
+/// Cross-correlation of x [B, H, W, C] with w [O, kh, kw, C] plus bias [O] (may be undefined): [B, H', W', O] with
+/// H' = (H + pad + pad_end - kh) / stride + 1. Throws ShapeError, or OptionError for the options.
 template <class T, class D>
 Tensor<T, D> conv2d(const Tensor<T, D>& x, const Tensor<T, D>& w, const Tensor<T, D>& bias,
                     Conv2dOptions options = {}) {
@@ -47,13 +55,14 @@ Tensor<T, D> conv2d(const Tensor<T, D>& x, const Tensor<T, D>& w, const Tensor<T
     return cast<T>(conv2d(detail::wide(x), detail::wide(w), detail::wide(bias), options));
   } else {
     Tensor<T, D> y(detail::conv2d_result_shape(g));
-    using backend::conv2d;  // or that of the device's own namespace
+    using backend::conv2d;  // or that of the device's namespace
     conv2d(D{}, g, x.data(), w.data(), bias.data(), y.data());
     return y;
   }
 }
 
-/// Gradient of `conv2d` with respect to its input of shape `x_shape`.
+/// Gradient of `conv2d` with respect to its input of shape `x_shape`, for the gradient `gy` of its result. Throws
+/// ShapeError.
 template <class T, class D>
 Tensor<T, D> conv2d_input_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& w, const Shape& x_shape,
                                    Conv2dOptions options = {}) {
@@ -69,7 +78,7 @@ Tensor<T, D> conv2d_input_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& w
   }
 }
 
-/// Gradient of `conv2d` with respect to its weight of shape `w_shape`.
+/// Gradient of `conv2d` with respect to its weight of shape `w_shape`. Throws ShapeError.
 template <class T, class D>
 Tensor<T, D> conv2d_weight_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& x, const Shape& w_shape,
                                     Conv2dOptions options = {}) {

@@ -5,19 +5,19 @@
 #include <hypersd/ops/cpu/copy.hpp>
 #include <vector>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/cuda/elements.hpp>
+#include <hypersd/ops/cuda/copy.hpp>
 #include <hypersd/ops/cuda/kernels.cuh>
 #endif
 
 /// \file
-/// Joining, cutting and permuting axes.
+/// Concatenation, slices and permutations of axes.
 
 namespace hypersd::ops {
 
-/// Joins tensors along the last axis; their other extents must agree.
+/// Concatenates tensors along the last axis. Throws ShapeError unless their other extents are equal.
 template <class T, class D>
 Tensor<T, D> concat_last(const std::vector<Tensor<T, D>>& parts) {
-  require<ShapeError>(!parts.empty() && parts[0].rank() > 0, "concat_last: nothing to join");
+  require<ShapeError>(!parts.empty() && parts[0].rank() > 0, "concat_last: no tensors, or scalars");
   std::int64_t total = 0;
   for (const auto& t : parts) {
     require<ShapeError>(t.rank() == parts[0].rank() && t.shape().with(-1, 0) == parts[0].shape().with(-1, 0),
@@ -38,7 +38,7 @@ Tensor<T, D> concat_last(const Tensor<T, D>& a, const Tensor<T, D>& b) {
   return concat_last(std::vector<Tensor<T, D>>{a, b});
 }
 
-/// Columns [begin, end) of the last axis, copied.
+/// A copy of columns [begin, end) of the last axis. Throws ShapeError if they are out of range.
 template <class T, class D>
 Tensor<T, D> slice_last(const Tensor<T, D>& x, std::int64_t begin, std::int64_t end) {
   require<ShapeError>(x.rank() > 0 && 0 <= begin && begin <= end && end <= x.dim(-1), "slice_last [", begin, ", ", end,
@@ -49,7 +49,7 @@ Tensor<T, D> slice_last(const Tensor<T, D>& x, std::int64_t begin, std::int64_t 
   return out;
 }
 
-/// Writes `part` [..., c] to columns [begin, begin + c) of `out` [..., C].
+/// Writes `part` [..., c] to columns [begin, begin + c) of `out` [..., C]. Throws ShapeError.
 template <class T, class D>
 void slice_last_into(const Tensor<T, D>& out, std::int64_t begin, const Tensor<T, D>& part) {
   require<ShapeError>(part.rank() > 0 && part.rank() == out.rank() &&
@@ -61,10 +61,10 @@ void slice_last_into(const Tensor<T, D>& out, std::int64_t begin, const Tensor<T
     backend::copy_columns(D{}, out.data() + begin, out.dim(-1), part.data(), cols, part.size() / cols, cols);
 }
 
-/// Joins tensors along the leading axis; their other extents must agree.
+/// Concatenates tensors along the first axis. Throws ShapeError unless their other extents are equal.
 template <class T, class D>
 Tensor<T, D> concat_first(const std::vector<Tensor<T, D>>& parts) {
-  require<ShapeError>(!parts.empty() && parts[0].rank() > 0, "concat_first: nothing to join");
+  require<ShapeError>(!parts.empty() && parts[0].rank() > 0, "concat_first: no tensors, or scalars");
   std::int64_t total = 0;
   for (const auto& t : parts) {
     require<ShapeError>(t.rank() == parts[0].rank() && t.shape().with(0, 0) == parts[0].shape().with(0, 0),
@@ -84,7 +84,7 @@ Tensor<T, D> concat_first(const Tensor<T, D>& a, const Tensor<T, D>& b) {
   return concat_first(std::vector<Tensor<T, D>>{a, b});
 }
 
-/// Axis i of the result is axis `axes[i]` of `x`; `axes` must name each axis once.
+/// Transposition: axis i of the result is axis `axes[i]` of `x`. Throws ShapeError unless `axes` is a permutation.
 template <class T, class D>
 Tensor<T, D> permute(const Tensor<T, D>& x, const std::vector<int>& axes) {
   const int rank = x.rank();
@@ -94,12 +94,12 @@ Tensor<T, D> permute(const Tensor<T, D>& x, const std::vector<int>& axes) {
     ok = ok && a >= 0 && a < rank && !seen[static_cast<std::size_t>(a)];
     if (ok) seen[static_cast<std::size_t>(a)] = true;
   }
-  require<ShapeError>(ok, "permute: ", axes.size(), " axes that are no permutation of those of shape ", x.shape());
+  require<ShapeError>(ok, "permute: ", axes.size(), " axes are not a permutation of those of shape ", x.shape());
   Shape shape;
   for (const int a : axes) shape.push_back(x.dim(a));
   Tensor<T, D> out(shape);
   if (out.size() == 0) return out;
-  // Neighbours that stay neighbours count as one axis: NCHW -> NHWC is then a batch of matrix transposes.
+  // Axes that stay neighbours are merged: NCHW -> NHWC is then a batch of matrix transposes.
   PermuteGeometry g;
   for (int i = 0; i < rank; ++i) {
     const int a = axes[static_cast<std::size_t>(i)];

@@ -4,8 +4,9 @@
 #include <hypersd/core/math.hpp>
 
 /// \file
-/// Scalar functors for `ops::map`. `d<I>(args...)` is the partial derivative with respect to argument I; autograd
-/// needs nothing else, so no kernel is written twice. `unit_derivative` marks functors whose partials are all 1.
+/// Scalar functors for `ops::map`, on host and device. `d<I>(args...)` is the partial derivative with respect to
+/// argument I, all that autograd needs for the backward pass. `unit_derivative` marks functors whose partial
+/// derivatives are all 1.
 
 namespace hypersd::ops {
 

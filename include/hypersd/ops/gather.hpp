@@ -4,14 +4,14 @@
 #include <hypersd/ops/cpu/gather.hpp>
 #include <hypersd/ops/cpu/in_float.hpp>
 #if HYPERSD_HAS_CUDA
+#include <hypersd/ops/cuda/gather.hpp>
 #include <hypersd/ops/cuda/kernels.cuh>
-#include <hypersd/ops/cuda/rows.hpp>
 #endif
 
 namespace hypersd::ops {
 
-/// Rows of `table` [V, C] by number: ids of any shape -> [..., C]. Throws OptionError for an id outside [0, V) (on the
-/// CPU; elsewhere such an id gives a row of zeros).
+/// Rows of `table` [V, C] by index: ids [...] -> [..., C]. An id out of range [0, V) throws OptionError on the CPU and
+/// gives a row of zeros on a GPU. Throws ShapeError.
 template <class T, class D>
 Tensor<T, D> embedding(const Tensor<T, D>& table, const Tensor<std::int32_t, D>& ids) {
   require<ShapeError>(table.rank() == 2 && ids.rank() < Shape::max_rank, "embedding: table ", table.shape(), ", ids ",
@@ -24,8 +24,8 @@ Tensor<T, D> embedding(const Tensor<T, D>& table, const Tensor<std::int32_t, D>&
   return out;
 }
 
-/// Gradient of `embedding` with respect to its table of `rows` rows: row v sums those of `g` [..., C] whose id is v, in
-/// the order of the ids.
+/// Gradient of `embedding` with respect to its table [rows, C]: row v is the sum of the rows of `g` [..., C] whose id
+/// is v, in the order of the ids. Throws ShapeError.
 template <class T, class D>
 Tensor<T, D> embedding_gradient(const Tensor<T, D>& g, const Tensor<std::int32_t, D>& ids, std::int64_t rows) {
   const std::int64_t cols = g.rank() > 0 ? g.dim(-1) : 0;

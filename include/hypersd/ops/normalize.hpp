@@ -6,25 +6,24 @@
 #include <hypersd/ops/cpu/layer_norm.hpp>
 #include <hypersd/ops/reduce.hpp>
 #if HYPERSD_HAS_CUDA
-#include <hypersd/ops/cuda/group_norm_kernels.hpp>
+#include <hypersd/ops/cuda/group_norm.hpp>
 #include <hypersd/ops/cuda/kernels.cuh>
-#include <hypersd/ops/cuda/rows.hpp>
+#include <hypersd/ops/cuda/layer_norm.hpp>
 #endif
 
 /// \file
-/// Group normalisation (Wu and He, 2018) and layer normalisation (Ba et al., 2016), channels last, with the SiLU that
-/// follows a group normalisation in a diffusion UNet fused into the same pass.
+/// Group normalisation (Wu and He, 2018) and layer normalisation (Ba et al., 2016), channels last. The SiLU that
+/// follows a group normalisation in a diffusion UNet can be fused.
 
 namespace hypersd::ops {
 
-/// What a normalisation returns: the result, and per group (or row) the mean and 1 / standard deviation, which are all
-/// that its gradient needs besides the input.
+/// Result of a normalisation, with the mean and 1 / standard deviation of each group (or row) for the backward pass.
 template <class T, class D>
 struct Normalized {
   Tensor<T, D> y;
   Tensor<Accumulator<T>, D> mean, rstd;
 };
-/// Gradients of a normalisation; `gamma` and `beta` are undefined where they were not asked for.
+/// Gradients of a normalisation; `gamma` and `beta` are undefined unless they were requested.
 template <class T, class D>
 struct NormalizeGradient {
   Tensor<T, D> x, gamma, beta;
@@ -51,8 +50,8 @@ void require_channels(const char* op, const Shape& x, const Tensor<T, D>& gamma,
 }
 
 inline GroupNormGeometry group_norm_geometry(const Shape& x, std::int64_t groups) {
-  require<ShapeError>(x.rank() >= 2 && groups >= 1 && x[-1] % groups == 0, "group_norm: input ", x, " in ", groups,
-                      " groups");
+  require<ShapeError>(x.rank() >= 2 && groups >= 1 && x[-1] % groups == 0, "group_norm: input ", x,
+                      " cannot be split into ", groups, " groups");
   const std::int64_t samples = std::max<std::int64_t>(1, x[0] * x[-1]);
   return {x[0], x.numel() / samples, x[-1], groups};
 }
@@ -61,7 +60,7 @@ inline GroupNormGeometry group_norm_geometry(const Shape& x, std::int64_t groups
 
 /// y = act(gamma (x - mean) / sqrt(var + eps) + beta) for x [B, ..., C], gamma and beta [C] (undefined: 1 and 0).
 /// Mean and biased variance are those of each sample and group of C / groups consecutive channels; `mean` and `rstd`
-/// of the result are [B, groups].
+/// of the result are [B, groups]. Throws ShapeError.
 template <class T, class D>
 Normalized<T, D> group_norm(const Tensor<T, D>& x, const Tensor<T, D>& gamma, const Tensor<T, D>& beta,
                             std::int64_t groups, double eps = 1e-5, Activation activation = Activation::none) {
@@ -79,7 +78,8 @@ Normalized<T, D> group_norm(const Tensor<T, D>& x, const Tensor<T, D>& gamma, co
   }
 }
 
-/// Gradients of `group_norm` for the gradient `gy` of its result; `parameters` asks for those of gamma and beta too.
+/// Backward pass of `group_norm` for the gradient `gy` of its result; `parameters` requests the gradients of gamma and
+/// beta. Throws ShapeError.
 template <class T, class D>
 NormalizeGradient<T, D> group_norm_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& x, const Tensor<T, D>& gamma,
                                             const Tensor<T, D>& beta, const Tensor<Accumulator<T>, D>& mean,
@@ -92,7 +92,7 @@ NormalizeGradient<T, D> group_norm_gradient(const Tensor<T, D>& gy, const Tensor
                                                    detail::wide(beta), mean, rstd, activation, parameters));
   } else {
     NormalizeGradient<T, D> out{Tensor<T, D>(x.shape()), {}, {}};
-    Tensor<Accumulator<T>, D> gamma_parts, beta_parts;  // one row a sample, summed in order
+    Tensor<Accumulator<T>, D> gamma_parts, beta_parts;  // a row a sample, summed in order
     if (parameters) {
       gamma_parts = Tensor<Accumulator<T>, D>(Shape{g.batch, g.channels});
       beta_parts = Tensor<Accumulator<T>, D>(Shape{g.batch, g.channels});
@@ -108,7 +108,7 @@ NormalizeGradient<T, D> group_norm_gradient(const Tensor<T, D>& gy, const Tensor
 }
 
 /// y = gamma (x - mean) / sqrt(var + eps) + beta over the last axis of x [..., C]; gamma and beta [C] (undefined: 1
-/// and 0). `mean` and `rstd` of the result have one element a row.
+/// and 0). `mean` and `rstd` of the result have one element a row. Throws ShapeError.
 template <class T, class D>
 Normalized<T, D> layer_norm(const Tensor<T, D>& x, const Tensor<T, D>& gamma, const Tensor<T, D>& beta,
                             double eps = 1e-5) {
@@ -124,7 +124,8 @@ Normalized<T, D> layer_norm(const Tensor<T, D>& x, const Tensor<T, D>& gamma, co
   }
 }
 
-/// Gradients of `layer_norm` for the gradient `gy` of its result.
+/// Backward pass of `layer_norm` for the gradient `gy` of its result; `parameters` requests the gradients of gamma and
+/// beta. Throws ShapeError.
 template <class T, class D>
 NormalizeGradient<T, D> layer_norm_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& x, const Tensor<T, D>& gamma,
                                             const Tensor<Accumulator<T>, D>& mean,

@@ -4,9 +4,8 @@
 #include <hypersd/core/tensor.hpp>
 
 /// \file
-/// What an element-wise operation may read besides tensors of the full shape. The result is seen as a matrix
-/// [rows, cols]; an operand says how an element (row, column) of it is found. Trivially copyable, so the same structs
-/// are kernel arguments.
+/// Operands of element-wise operations: tensors of the result's shape and broadcast ones. The result is viewed as a
+/// matrix [rows, cols]; an operand gives its elements of a row. Trivially copyable, so that they are kernel arguments.
 
 namespace hypersd::ops {
 
@@ -37,9 +36,10 @@ struct ColumnOperand {
   HYPERSD_HD const T* row(std::int64_t r, std::int64_t cols) const { return data + (r / rows_per) * cols; }
 };
 
+/// How a tensor is broadcast.
 enum class Broadcast { row, column, single };
 
-/// A tensor marked for broadcasting by `per_sample` or `per_channel`.
+/// A tensor marked for broadcasting by `per_sample`, `per_channel` or `everywhere`.
 template <class Handle, Broadcast kind>
 struct Broadcasted {
   Handle tensor;

@@ -8,12 +8,13 @@
 #endif
 
 /// \file
-/// Sums and maxima. The order of summation is fixed by the shape alone, so results do not depend on the thread count.
+/// Sums. The order of summation depends on the shape alone: results do not depend on the number of threads and are the
+/// same on every run.
 
 namespace hypersd::ops {
 
-/// Sum of f(operands...) over all elements without storing them, as a one-element tensor of shape [1] that is not yet
-/// rounded to a 16-bit type. The first operand must be a full one; accumulation is in double.
+/// Sum of f(operands...) over all elements, fused, as a tensor [1] that is not rounded to a 16-bit type. The first
+/// operand must be a full one; the sum is accumulated in double. Throws ShapeError.
 template <class F, class T, class D, class... X>
 Tensor<Accumulator<T>, D> wide_map_sum(const F& f, const Tensor<T, D>& first, const X&... rest) {
   Tensor<Accumulator<T>, D> out(Shape{1});
@@ -23,7 +24,7 @@ Tensor<Accumulator<T>, D> wide_map_sum(const F& f, const Tensor<T, D>& first, co
   return out;
 }
 
-/// The same as a tensor of the first operand's type.
+/// The same in the type of the first operand.
 template <class F, class T, class D, class... X>
 Tensor<T, D> map_sum(const F& f, const Tensor<T, D>& first, const X&... rest) {
   return cast<T>(wide_map_sum(f, first, rest...));
@@ -35,7 +36,7 @@ Tensor<T, D> sum(const Tensor<T, D>& t) {
   return map_sum(Identity{}, t);
 }
 
-/// Sum over all axes but the last: [..., C] -> [C].
+/// Sum over all axes but the last: [..., C] -> [C]. Throws ShapeError for a scalar.
 template <class T, class D>
 Tensor<T, D> sum_to_channels(const Tensor<T, D>& t) {
   require<ShapeError>(t.rank() > 0, "sum_to_channels of a scalar");
@@ -45,7 +46,7 @@ Tensor<T, D> sum_to_channels(const Tensor<T, D>& t) {
   return out;
 }
 
-/// Sum over the positions of each sample: [B, ..., C] -> [B, C].
+/// Sum over the positions of each sample: [B, ..., C] -> [B, C]. Throws ShapeError for a rank below 2.
 template <class T, class D>
 Tensor<T, D> sum_to_sample_channels(const Tensor<T, D>& t) {
   require<ShapeError>(t.rank() > 1, "sum_to_sample_channels of shape ", t.shape());
@@ -55,7 +56,7 @@ Tensor<T, D> sum_to_sample_channels(const Tensor<T, D>& t) {
   return out;
 }
 
-/// Sum of each sample: [B, ...] -> [B].
+/// Sum of each sample: [B, ...] -> [B]. Throws ShapeError for a scalar.
 template <class T, class D>
 Tensor<T, D> sum_to_samples(const Tensor<T, D>& t) {
   require<ShapeError>(t.rank() > 0, "sum_to_samples of a scalar");

@@ -6,12 +6,12 @@
 #include <hypersd/ops/reduce.hpp>
 #if HYPERSD_HAS_CUDA
 #include <hypersd/ops/cuda/kernels.cuh>
-#include <hypersd/ops/cuda/rows.hpp>
+#include <hypersd/ops/cuda/softmax.hpp>
 #endif
 
 namespace hypersd::ops {
 
-/// e^x / sum e^x over the last axis, shifted by the row's maximum.
+/// e^x / sum e^x over the last axis of x [..., C], computed with x - max. Throws ShapeError for a scalar.
 template <class T, class D>
 Tensor<T, D> softmax(const Tensor<T, D>& x) {
   require<ShapeError>(x.rank() > 0, "softmax of a scalar");
@@ -24,7 +24,7 @@ Tensor<T, D> softmax(const Tensor<T, D>& x) {
   }
 }
 
-/// Gradient of `softmax` from its result y: y (g - sum g y).
+/// Backward pass of `softmax` from its result y: y (g - sum g y) for the gradient g of y. Throws ShapeError.
 template <class T, class D>
 Tensor<T, D> softmax_gradient(const Tensor<T, D>& g, const Tensor<T, D>& y) {
   require_same_shape("softmax_gradient", g.shape(), y.shape());
@@ -43,13 +43,14 @@ inline void require_labels(const Shape& logits, const Shape& labels, double smoo
   require<ShapeError>(logits.rank() == 2 && labels == Shape{logits[0]} && logits.numel() > 0, "cross_entropy: logits ",
                       logits, " and labels ", labels);
   require<OptionError>(smoothing >= 0 && smoothing <= 1, "cross_entropy: label smoothing ", smoothing,
-                       " outside [0, 1]");
+                       " not in [0, 1]");
 }
 
 }  // namespace detail
 
-/// Mean over the batch of -sum_k q_k log softmax(logits)_k, shape [1]: logits [B, K], labels [B] in [0, K), q = (1 - s)
-/// one-hot(label) + s / K with label smoothing s. Throws OptionError for a label outside (on the CPU).
+/// Mean over the batch of -sum_k q_k log softmax(logits)_k, shape [1]: logits [B, K], labels [B] in [0, K),
+/// q = (1 - s) one-hot(label) + s / K with label smoothing s in [0, 1]. A label out of range throws OptionError on the
+/// CPU and gives NaN on a GPU. Throws ShapeError.
 template <class T, class D>
 Tensor<T, D> cross_entropy(const Tensor<T, D>& logits, const Tensor<std::int32_t, D>& labels, double smoothing = 0) {
   detail::require_labels(logits.shape(), labels.shape(), smoothing);
@@ -64,7 +65,8 @@ Tensor<T, D> cross_entropy(const Tensor<T, D>& logits, const Tensor<std::int32_t
   }
 }
 
-/// Gradient of `cross_entropy` with respect to the logits: (softmax(logits) - q) g / B for the loss's gradient g [1].
+/// Backward pass of `cross_entropy`: (softmax(logits) - q) g / B, the gradient of the logits for the gradient g [1] of
+/// the loss. Throws like it.
 template <class T, class D>
 Tensor<T, D> cross_entropy_gradient(const Tensor<T, D>& g, const Tensor<T, D>& logits,
                                     const Tensor<std::int32_t, D>& labels, double smoothing = 0) {

@@ -2,9 +2,8 @@
 #pragma once
 
 #include <cmath>
-#include <hypersd/core/math.hpp>
 #include <hypersd/ops/cast.hpp>
-#include <hypersd/optim/multi_tensor.hpp>
+#include <hypersd/optim/adamw_update.hpp>
 #include <hypersd/optim/parameters.hpp>
 
 namespace hypersd::optim {
@@ -24,37 +23,15 @@ struct AdamWRates {
   double root_scale;  ///< 1 / sqrt(1 - beta2^t)
 };
 
-/// One element's AdamW update, in PyTorch's order of operations.
-template <Real T>
-struct AdamWUpdate {
-  T grad_scale;  ///< clipping factor
-  T decay;       ///< 1 - lr weight_decay
-  T beta1c;      ///< 1 - beta1
-  T beta2, beta2c;
-  T step_size;   ///< lr / (1 - beta1^t)
-  T root_scale;  ///< 1 / sqrt(1 - beta2^t)
-  T eps;
-  HYPERSD_HD void operator()(T& p, const T& gradient, T& m, T& v) const {
-    const T g = gradient * grad_scale;
-    m = m + beta1c * (g - m);
-    v = v * beta2 + beta2c * g * g;
-    p = p * decay - step_size * (m / (math::sqrt(v) * root_scale + eps));
-  }
-  /// A 16-bit parameter and its master: the master is updated, the parameter is what it rounds to.
-  template <Narrow P>
-  HYPERSD_HD void operator()(P& p, const P& gradient, T& m, T& v, T& master) const {
-    (*this)(master, static_cast<T>(gradient), m, v);
-    p = P(master);
-  }
-};
-
-/// AdamW with PyTorch's semantics: bias correction, decoupled weight decay; a parameter without a gradient is left
-/// alone, and its step count too. All parameters are updated in one pass over p, g, m, v.
+/// AdamW with PyTorch's semantics: bias correction and decoupled weight decay. A parameter without a gradient keeps its
+/// value, its moments and its step count. All parameters are updated in one pass.
 ///
-/// Parameters of 16 bits have a master in float32 each, which is what is trained; moments are float32 too. A step far
-/// below a 16-bit unit so adds up instead of being rounded away (Micikevicius et al. 2018, Sec. 3.1). bfloat16 has
-/// float32's exponents, so that its losses need no scaling. What is written into such a parameter from outside is
-/// overwritten by the next step.
+/// `step` takes learning rate and clipping factor from the host. A training loop that does not synchronize with the
+/// device in each step uses `EnqueuedSteps`, which works on the same state and gives the same numbers.
+///
+/// A 16-bit parameter has a float32 master, which is trained, and float32 moments, so that updates far below the
+/// spacing of 16-bit numbers add up (Micikevicius et al. 2018, Sec. 3.1). Values written to such a parameter from
+/// outside are overwritten by the next step.
 template <Floating T, Device D = Cpu>
 class AdamW {
  public:
@@ -65,9 +42,26 @@ class AdamW {
     Tensor<A, D> mean, square;        ///< first and second moment
     Tensor<A, D> master;              ///< of a 16-bit parameter, else undefined
     Tensor<std::int64_t, Cpu> steps;  ///< updates so far, shape [1]
+
+    /// The arrays of an update of this parameter by `f`, with its gradient at `gradient`. With an average: its exact
+    /// values and, of a 16-bit parameter, the rounded ones.
+    template <bool average = false, class G, class F>
+    [[nodiscard]] AdamWSegment<F, T, G, average> segment(G* gradient, const F& f, A* exact = nullptr,
+                                                         T* rounded = nullptr) const {
+      T* const p = parameter.var.value().data();
+      const std::int64_t size = parameter.var.size();
+      if constexpr (Narrow<T> && average)
+        return {{p, gradient, mean.data(), square.data(), master.data(), exact, rounded}, size, f};
+      else if constexpr (Narrow<T>)
+        return {{p, gradient, mean.data(), square.data(), master.data()}, size, f};
+      else if constexpr (average)
+        return {{p, gradient, mean.data(), square.data(), exact}, size, f};
+      else
+        return {{p, gradient, mean.data(), square.data()}, size, f};
+    }
   };
 
-  /// Keeps handles to `parameters`. Throws OptionError for settings out of range or equal names.
+  /// Keeps handles to `parameters`. Throws OptionError for options out of range or equal names.
   explicit AdamW(const ParameterList<T, D>& parameters, const AdamWOptions& options = {}) : options_(options) {
     require<OptionError>(options.beta1 >= 0 && options.beta1 < 1, "AdamW: beta1 = ", options.beta1, ", not in [0, 1)");
     require<OptionError>(options.beta2 >= 0 && options.beta2 < 1, "AdamW: beta2 = ", options.beta2, ", not in [0, 1)");
@@ -80,7 +74,8 @@ class AdamW {
                         Tensor<std::int64_t, Cpu>::zeros(Shape{1})});
   }
 
-  /// One update with learning rate `lr` >= 0; gradients are read times `grad_scale` (see `clip_factor`), not changed.
+  /// One update with learning rate `lr` >= 0; gradients are multiplied by `grad_scale` (see `clip_factor`) as they are
+  /// read. Throws OptionError for the learning rate.
   void step(double lr, double grad_scale = 1) {
     require<OptionError>(std::isfinite(lr) && lr >= 0, "AdamW: learning rate ", lr);
     segments_.clear();
@@ -93,24 +88,17 @@ class AdamW {
       update.decay = static_cast<A>(rates.decay);
       update.step_size = static_cast<A>(rates.step_size);
       update.root_scale = static_cast<A>(rates.root_scale);
-      if constexpr (Narrow<T>)
-        segments_.push_back(
-            {{var.value().data(), var.grad().data(), slot.mean.data(), slot.square.data(), slot.master.data()},
-             var.size(),
-             update});
-      else
-        segments_.push_back(
-            {{var.value().data(), var.grad().data(), slot.mean.data(), slot.square.data()}, var.size(), update});
+      segments_.push_back(slot.segment(var.grad().data(), update));
     }
     multi_update<D>(segments_);
   }
-  /// What update number `t` = 1, 2, ... of a parameter takes from learning rate and number.
+  /// The rates of update number `t` = 1, 2, ... of a parameter with learning rate `lr`.
   [[nodiscard]] AdamWRates rates(double lr, std::int64_t t) const {
     const auto n = static_cast<double>(t);
     return {1 - lr * options_.weight_decay, lr / (1 - std::pow(options_.beta1, n)),
             1 / std::sqrt(1 - std::pow(options_.beta2, n))};
   }
-  /// An update in which the rates are still to be set.
+  /// An update whose rates are still to be set.
   [[nodiscard]] AdamWUpdate<A> constants() const {
     return {A(1),
             A(1),
@@ -128,8 +116,7 @@ class AdamW {
   [[nodiscard]] const AdamWOptions& options() const { return options_; }
   [[nodiscard]] const std::vector<Slot>& slots() const { return slots_; }
   /// Calls f(name, tensor) for the moments (`NAME.mean`, `NAME.square`), masters (`NAME.master`, of 16-bit parameters)
-  /// and step counts (`NAME.steps`, int64) under `prefix`; the tensors are handles, so writing into them restores a
-  /// state.
+  /// and step counts (`NAME.steps`, int64) under `prefix`. The tensors are handles: writing to them restores a state.
   template <class F>
   void visit_state(F&& f, const std::string& prefix = "") const {
     for (const Slot& slot : slots_) {
@@ -150,9 +137,7 @@ class AdamW {
 
   AdamWOptions options_;
   std::vector<Slot> slots_;
-  std::vector<
-      std::conditional_t<Narrow<T>, Segment<AdamWUpdate<A>, T, T, A, A, A>, Segment<AdamWUpdate<A>, T, T, A, A>>>
-      segments_;
+  std::vector<AdamWSegment<AdamWUpdate<A>, T, T, false>> segments_;
 };
 
 }  // namespace hypersd::optim

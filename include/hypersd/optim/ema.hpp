@@ -8,8 +8,8 @@
 
 namespace hypersd::optim {
 
-/// average += weight (value - average). Both branches are exact at their end: weight 0 keeps, weight 1 copies, and an
-/// average that equals the value stays.
+/// average += weight (value - average), as torch.lerp: exact for weights 0 (keeps the average) and 1 (copies the
+/// value), and if the average equals the value.
 template <Real T>
 struct Lerp {
   T weight;
@@ -17,7 +17,7 @@ struct Lerp {
     const T gap = value - average;
     average = weight < T(0.5) ? average + weight * gap : value - (T(1) - weight) * gap;
   }
-  /// The average of a 16-bit value, and what it rounds to.
+  /// The average of a 16-bit value, and its rounded value.
   template <Narrow P>
   HYPERSD_HD void operator()(T& average, const P& value, P& rounded) const {
     (*this)(average, static_cast<T>(value));
@@ -25,8 +25,8 @@ struct Lerp {
   }
 };
 
-/// averages <- decay averages + (1 - decay) parameters, all tensors in one pass. The lists must agree in names and
-/// shapes (OptionError, ShapeError); decay in [0, 1]: 1 freezes, 0 copies.
+/// averages <- decay averages + (1 - decay) parameters, all tensors in one pass; decay in [0, 1]: 1 freezes, 0 copies.
+/// Throws OptionError for the decay or other names, ShapeError for other shapes.
 template <Real T, class D>
 void ema_update(const ParameterList<T, D>& averages, const ParameterList<T, D>& parameters, double decay) {
   require<OptionError>(decay >= 0 && decay <= 1, "EMA: decay = ", decay, ", not in [0, 1]");
@@ -50,15 +50,16 @@ struct EmaOptions {
   bool warm_up = false;  ///< early updates use min(decay, (1 + n) / (10 + n)) instead, n updates so far
 };
 
-/// Exponential moving average of parameters, itself a list of variables without gradient: bind them to a second
-/// network to have a target or an evaluation model. LoRA factors are averaged as they are; that is not the average of
-/// their product. Averages of 16-bit parameters are kept in float32, and the variables are what they round to.
+/// Exponential moving average of parameters, itself a list of variables without gradient: bound to a second network
+/// they are a target or an evaluation model. The average of LoRA factors is not the average of their matmul. Averages
+/// of 16-bit parameters are kept in float32; the variables hold the rounded values.
 template <Floating T, Device D = Cpu>
 class Ema {
  public:
   using A = Accumulator<T>;
 
-  /// Starts at the present values of `parameters` and keeps handles to them.
+  /// Starts at the present values of `parameters` and keeps handles to them. Throws OptionError for options out of
+  /// range or equal names.
   explicit Ema(const ParameterList<T, D>& parameters, const EmaOptions& options = {})
       : options_(options), source_(parameters), updates_(Tensor<std::int64_t, Cpu>::zeros(Shape{1})) {
     require<OptionError>(options.decay >= 0 && options.decay <= 1, "EMA: decay = ", options.decay, ", not in [0, 1]");
@@ -79,15 +80,14 @@ class Ema {
     const auto n = static_cast<double>(updates_[0]);
     return options_.warm_up ? std::min(options_.decay, (1 + n) / (10 + n)) : options_.decay;
   }
-  /// For an optimiser that moves the averages itself: `n` updates more.
+  /// Adds `n` updates that an optimiser has made to the averages itself (`EnqueuedSteps`).
   void count(std::int64_t n) { updates_[0] += n; }
   /// Restarts the average at the present values.
   void reset() {
     updates_[0] = 0;
     move(0);
   }
-  /// Exchanges averages and parameters (values, not handles); twice is the identity. For an evaluation in between
-  /// prefer `EmaScope`.
+  /// Exchanges the values of averages and parameters. `EmaScope` does so for a scope.
   void swap() {
     for (std::size_t i = 0; i < source_.size(); ++i) {
       const Tensor<T, D> kept = source_[i].var.value().clone();
@@ -101,12 +101,12 @@ class Ema {
   }
 
   [[nodiscard]] const ParameterList<T, D>& parameters() const { return averages_; }
-  /// The averages as they are kept: the parameters' own values, or in float32.
+  /// The averages in the type they are kept in: float32 for 16-bit parameters.
   [[nodiscard]] const std::vector<Tensor<A, D>>& exact() const { return exact_; }
   [[nodiscard]] const EmaOptions& options() const { return options_; }
   [[nodiscard]] std::int64_t updates() const { return updates_[0]; }
   /// Calls f(name, tensor) for the averages and the number of updates (`updates`, int64) under `prefix`; of 16-bit
-  /// parameters also for what the averages round to (`NAME.rounded`).
+  /// parameters also for the rounded averages (`NAME.rounded`).
   template <class F>
   void visit_state(F&& f, const std::string& prefix = "") const {
     for (std::size_t i = 0; i < averages_.size(); ++i) {

@@ -5,7 +5,7 @@
 #include <hypersd/optim/multi_tensor_cpu.hpp>
 #if HYPERSD_HAS_CUDA
 #include <hypersd/ops/cuda/kernels.cuh>
-#include <hypersd/optim/multi_tensor_block.hpp>
+#include <hypersd/optim/multi_tensor_cuda.hpp>
 #endif
 
 namespace hypersd::optim {
@@ -16,17 +16,17 @@ void multi_update(const std::vector<Segment<F, X...>>& segments) {
   backend::multi_update(D{}, std::span<const Segment<F, X...>>(segments));
 }
 
-/// Sum of each segment's functor over its array, all segments together, in double; independent of the thread count.
-/// Waits for the device.
+/// Sum of each segment's functor over its array, over all segments, in double; independent of the number of threads.
+/// Synchronizes.
 template <Device D, class F, class X>
 double multi_sum(const std::vector<Segment<F, X>>& segments) {
   return backend::multi_sum(D{}, std::span<const Segment<F, X>>(segments));
 }
 
-/// The same, written to the only element of `out`, without waiting.
+/// The same, written to `out` [1], without synchronizing. Throws ShapeError for another size.
 template <class D, class F, class X>
 void multi_sum_into(const Tensor<double, D>& out, const std::vector<Segment<F, X>>& segments) {
-  require<ShapeError>(out.size() == 1, "multi_sum_into: the result has shape ", out.shape());
+  require<ShapeError>(out.size() == 1, "multi_sum_into: result of shape ", out.shape());
   backend::multi_sum_into(D{}, out.data(), std::span<const Segment<F, X>>(segments));
 }
 

@@ -11,9 +11,9 @@
 
 namespace hypersd::optim {
 
-/// Equally long arrays of the types `X` that one update runs over together (parameter, gradient, moments, say), with
-/// its functor: f(x[i]...). A functor may have `closed()`, true if the update is left out, and `resolved()`, the
-/// functor for the elements: what they need from memory is then read once for many of them.
+/// Arrays of equal length, of element types `X`, that one update goes through together (parameter, gradient, moments),
+/// with its functor: f(x[i]...). A functor may have `skipped()`, true if nothing is to be done, and `resolved()`, the
+/// functor of the elements, for which memory is then read once.
 template <class F, class... X>
 struct Segment {
   void* data[sizeof...(X)];
@@ -33,11 +33,11 @@ HYPERSD_HD void with_arrays(const Segment<F, X...>& s, Loop&& loop, std::index_s
 
 }  // namespace detail
 
-/// Calls loop(f, x...) with the arrays of `s` and the functor for their elements, unless the update is left out.
+/// Calls loop(f, x...) with the arrays of `s` and the functor of their elements, unless the update is skipped.
 template <class F, class... X, class Loop>
 HYPERSD_HD void with_arrays(const Segment<F, X...>& s, Loop&& loop) {
-  if constexpr (requires(const F& f) { f.closed(); }) {
-    if (s.f.closed()) return;
+  if constexpr (requires(const F& f) { f.skipped(); }) {
+    if (s.f.skipped()) return;
   }
   detail::with_arrays(s, loop, std::index_sequence_for<X...>{});
 }
@@ -56,10 +56,10 @@ namespace backend {
 
 namespace detail {
 
-/// Elements a task: a few microseconds of streaming.
+/// Elements of a task: a few microseconds at memory bandwidth.
 inline constexpr std::int64_t multi_tensor_chunk = 16384;
 
-/// Where each segment begins in the concatenation of all of them, and its end.
+/// Offsets of the segments in their concatenation, and its size.
 template <class S>
 std::vector<std::int64_t> offsets_of(std::span<const S> segments) {
   std::vector<std::int64_t> offsets{0};

@@ -10,14 +10,14 @@
 
 namespace hypersd::optim {
 
-/// A trainable variable and the name under which files know it.
+/// A trainable variable and its name in files.
 template <Floating T, Device D = Cpu>
 struct Parameter {
   std::string name;
   Var<T, D> var;
 };
 
-/// Parameters in a fixed order. Entries are handles: an update through the list is seen by the network.
+/// Parameters in a fixed order. Entries are handles: an update of the list updates the network.
 template <Floating T, Device D = Cpu>
 using ParameterList = std::vector<Parameter<T, D>>;
 
@@ -57,7 +57,7 @@ std::int64_t parameter_count(const ParameterList<T, D>& parameters) {
   return n;
 }
 
-/// Forgets all gradients.
+/// Clears all gradients.
 template <class T, class D>
 void zero_grad(const ParameterList<T, D>& parameters) {
   for (auto p : parameters) p.var.zero_grad();

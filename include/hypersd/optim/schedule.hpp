@@ -47,9 +47,9 @@ struct FlatThenLinear {
   }
 };
 
-/// A ramp over the first `steps` updates, then another schedule from its own beginning (so a cosine that is to end at
-/// update n of the whole has n - `steps` steps). The ramp is (step + 1) / `steps` times the inner schedule's first
-/// rate, or step / `steps` with `from_zero` (as in diffusers; the first update then does nothing).
+/// Linear warm-up over the first `steps` updates, then another schedule from its beginning (a cosine that ends at
+/// update n of the whole has n - `steps` steps). The warm-up is (step + 1) / `steps` times the inner schedule's first
+/// rate, or step / `steps` with `from_zero` (as in diffusers; the first update then changes nothing).
 template <class Inner>
 struct WarmUp {
   Inner inner;

@@ -4,7 +4,7 @@
 #include <exception>
 #include <hypersd/core/graph.hpp>
 #include <hypersd/dist/deferred_mean.hpp>
-#include <hypersd/optim/deferred_adamw.hpp>
+#include <hypersd/optim/enqueued_steps.hpp>
 #include <hypersd/pipeline/hooks.hpp>
 #include <hypersd/pipeline/task.hpp>
 #include <optional>

@@ -5,54 +5,15 @@
 #include <hypersd/core/device.hpp>
 #include <hypersd/core/normal_blocks.hpp>
 #include <hypersd/core/parallel.hpp>
+#include <hypersd/ops/affine_step_arguments.hpp>
 #include <type_traits>
 
 namespace hypersd::ops {
 
-/// Which noise: element i of a step takes element `offset` + i of `stream`.
-struct NoiseSource {
-  Stream stream{};
-  std::int64_t offset = 0;
-};
-
-/// What both back-ends get: device pointers, `n` elements in samples of `inner`; absent operands are null. The source
-/// of noise is `source`, or the three numbers at `key` (seed, id, offset) where that is not null.
-template <class T>
-struct AffineStepArguments {
-  T* out;
-  const T *x, *first, *second;
-  const Accumulator<T>*x_scale, *first_scale, *second_scale, *noise_scale;
-  std::int64_t n, inner;
-  NoiseSource source;
-  const std::int64_t* key;
-
-  [[nodiscard]] HYPERSD_HD NoiseSource noise() const {
-    if (!key) return source;
-    return {{static_cast<std::uint64_t>(key[0]), static_cast<std::uint64_t>(key[1])}, key[2]};
-  }
-};
-
-/// The first operand as it is stored.
-struct StoredFirst {
-  template <class T, class A>
-  HYPERSD_HD A operator()(const T* first, std::int64_t i, A) const {
-    return static_cast<A>(first[i]);
-  }
-};
-/// The first operand as a function of x, which is not stored at all.
-template <class F>
-struct ComputedFirst {
-  F f;
-  template <class T, class A>
-  HYPERSD_HD A operator()(const T*, std::int64_t, A x) const {
-    return f(x);
-  }
-};
-
 namespace detail {
 
-/// out[i] = a x[i] + b first[i] (+ c second[i]) (+ d noise[i]) for i in [0, n), by way of `sum`: the results replace
-/// the noise there, so the loops never see that `out` may be an operand. `f` says what first[i] is.
+/// out[i] = a x[i] + b first[i] (+ c second[i]) (+ d noise[i]) for i in [0, n). `sum` holds the noise and then the
+/// results, so that the loops vectorise although `out` may be an operand; `f` gives first[i].
 template <class T, class First>
 void affine_piece(T* out, const T* x, const T* first, const First& f, const T* second, Accumulator<T> a,
                   Accumulator<T> b, Accumulator<T> c, Accumulator<T> d, Accumulator<T>* sum, std::int64_t n) {
@@ -76,7 +37,7 @@ void affine_piece(T* out, const T* x, const T* first, const First& f, const T* s
 
 namespace hypersd::ops::backend {
 
-/// Pieces of sixteen generator blocks stay in the first-level cache between the generator and the sum.
+/// Pieces of sixteen Philox blocks stay in the L1 cache between generator and sum.
 template <class T, class First>
 void affine_step(const Cpu&, const AffineStepArguments<T>& p, const First& first) {
   using A = Accumulator<T>;

@@ -5,25 +5,17 @@
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/tensor.hpp>
 #include <hypersd/ops/cpu/lanes.hpp>
+#include <hypersd/ops/geometry.hpp>
 #include <vector>
 
-namespace hypersd::ops {
+namespace hypersd::ops::backend {
 
-/// Sizes of one attention; `dim` is a head's width.
-struct AttentionGeometry {
-  std::int64_t batch, heads, queries, keys, dim;
-  bool causal;
-  [[nodiscard]] HYPERSD_HD std::int64_t channels() const { return heads * dim; }
-};
-
-namespace backend {
-
-/// Sixteen queries (or keys) fill the lanes of the vector registers: every product, maximum and sum runs down the
-/// lanes, whatever the width of a head, and nothing is ever reduced across them.
+/// Sixteen queries (or keys) fill the lanes of the vector registers. For any head size, dot products, maxima and sums
+/// are computed within lanes, without reductions across them.
 inline constexpr int attention_lanes = 16;
-/// Rows of the other side that are scored at once; their scores stay in the L1 cache.
+/// Rows of the other side in a step; their scores stay in the L1 cache.
 inline constexpr std::int64_t attention_block = 64;
-/// Stands for minus infinity in a running maximum; differences of it stay finite.
+/// Replaces minus infinity in a running maximum; differences of it stay finite.
 inline constexpr double attention_lowest = -1e30;
 
 /// Rows [0, valid) of a strided matrix as columns of t [dim, lanes], times `scale`; missing lanes are 0.
@@ -84,8 +76,8 @@ void add_weighted(const T* w, const T* rows, std::int64_t stride, std::int64_t c
   for (; d < dim; ++d) gather_tile<1>(w, rows + d, stride, count, t + d * attention_lanes);
 }
 
-/// One softmax step over a block of scores s [count, lanes], which become weights relative to the new maximum; sums and
-/// the results so far, t [dim, lanes], are rescaled to it.
+/// A step of the running softmax over scores s [count, lanes], which become weights relative to the new maximum; the
+/// sums and results so far, t [dim, lanes], are rescaled to it.
 template <class T>
 void softmax_step(T* s, std::int64_t count, T* maximum, T* total, T* t, std::int64_t dim) {
   using V = Lanes<T>;
@@ -104,9 +96,9 @@ void softmax_step(T* s, std::int64_t count, T* maximum, T* total, T* t, std::int
   for (std::int64_t d = 0; d < dim; ++d) (V::load(t + d * V::count) * rescale).store(t + d * V::count);
 }
 
-/// Hides score (j, lane) where visible(first + j, lane) is false.
+/// Masks score (j, lane) unless visible(first + j, lane).
 template <class T, class Visible>
-void hide(T* s, std::int64_t first, std::int64_t count, Visible&& visible) {
+void mask(T* s, std::int64_t first, std::int64_t count, Visible&& visible) {
   for (std::int64_t j = 0; j < count; ++j)
     for (int l = 0; l < attention_lanes; ++l)
       if (!visible(first + j, l)) s[j * attention_lanes + l] = static_cast<T>(attention_lowest);
@@ -138,7 +130,7 @@ void attend(const AttentionGeometry& g, std::int64_t first, std::int64_t last, c
       const std::int64_t at = first + i * lanes;
       if (g.causal && key >= at + lanes) continue;
       score(queries + i * size, k + key * stride, stride, count, g.dim, s);
-      if (g.causal) hide(s, key, count, [=](std::int64_t j, int l) { return j <= at + l; });
+      if (g.causal) mask(s, key, count, [=](std::int64_t j, int l) { return j <= at + l; });
       softmax_step(s, count, maximum + i * lanes, total + i * lanes, results + i * size, g.dim);
       add_weighted(s, v + key * stride, stride, count, g.dim, results + i * size);
     }
@@ -152,7 +144,7 @@ void attend(const AttentionGeometry& g, std::int64_t first, std::int64_t last, c
   }
 }
 
-/// One key is all the attention there is: y = v.
+/// Attention to a single key: y = v.
 template <class T>
 void attend_single(const AttentionGeometry& g, const T* v, T* y, T* log_sum) {
   const std::int64_t channels = g.channels();
@@ -166,22 +158,19 @@ void attend_single(const AttentionGeometry& g, const T* v, T* y, T* log_sum) {
 template <class T>
 void attention(const Cpu&, const AttentionGeometry& g, const T* q, const T* k, const T* v, T* y, T* log_sum) {
   if (g.keys == 1) return attend_single(g, v, y, log_sum);
-  constexpr std::int64_t rows = 4 * attention_lanes;  // keys and values read from cache once serve this many queries
-  const std::int64_t pieces = (g.queries + rows - 1) / rows, channels = g.channels();
+  constexpr std::int64_t rows = 4 * attention_lanes;  // queries for which keys and values are read from cache once
+  const std::int64_t pieces = (g.queries + rows - 1) / rows;
   const std::int64_t work = std::min(rows, g.queries) * g.keys * g.dim;
   parallel_for(g.batch * g.heads * pieces, std::max<std::int64_t>(1, 65536 / work),
                [&](std::int64_t begin, std::int64_t end) {
                  std::vector<T> memory(static_cast<std::size_t>(2 * rows * (g.dim + 1)));
                  for (std::int64_t task = begin; task < end; ++task) {
-                   const std::int64_t piece = task % pieces, h = task / pieces % g.heads, b = task / pieces / g.heads;
-                   const std::int64_t to_query = b * g.queries * channels + h * g.dim;
-                   const std::int64_t to_key = b * g.keys * channels + h * g.dim;
+                   const std::int64_t piece = task % pieces, head = task / pieces;
+                   const std::int64_t to_query = g.head_offset(g.queries, head), to_key = g.head_offset(g.keys, head);
                    attend(g, piece * rows, std::min(g.queries, (piece + 1) * rows), q + to_query, k + to_key,
-                          v + to_key, y + to_query, log_sum + (b * g.heads + h) * g.queries, memory.data());
+                          v + to_key, y + to_query, log_sum + head * g.queries, memory.data());
                  }
                });
 }
 
-}  // namespace backend
-
-}  // namespace hypersd::ops
+}  // namespace hypersd::ops::backend

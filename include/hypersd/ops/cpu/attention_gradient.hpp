@@ -5,8 +5,8 @@
 
 /// \file
 /// Gradient of attention in two sweeps over the scores, which are recomputed from the saved row sums: with queries in
-/// the lanes for the gradient of the queries, with keys in the lanes for those of keys and values. Each sweep writes
-/// only its own rows, so both are parallel and the order of every sum is fixed.
+/// the lanes for the gradient of the queries, with keys in the lanes for those of keys and values. Each task writes its
+/// own rows only, so both sweeps are parallel and the order of every sum is fixed.
 
 namespace hypersd::ops::backend {
 
@@ -41,7 +41,7 @@ void attention_query_gradient(const AttentionGeometry& g, const AttentionHead<T>
   for (std::int64_t key = 0; key < keys; key += attention_block) {
     const std::int64_t count = std::min(attention_block, keys - key);
     score(queries, h.k + key * stride, stride, count, g.dim, s);
-    if (g.causal) hide(s, key, count, [=](std::int64_t j, int l) { return j <= first + l; });
+    if (g.causal) mask(s, key, count, [=](std::int64_t j, int l) { return j <= first + l; });
     score(gradients, h.v + key * stride, stride, count, g.dim, p);
     for (std::int64_t j = 0; j < count; ++j) (V::load(s + j * lanes) - log_sums).store(s + j * lanes);
     for (std::int64_t i = 0; i < count * lanes; ++i) s[i] = math::exp(s[i]);
@@ -77,7 +77,7 @@ void attention_key_gradient(const AttentionGeometry& g, const AttentionHead<T>& 
     const T* log_sum = h.log_sum + query;
     const T* delta = h.delta + query;
     score(keys, h.q + query * stride, stride, count, g.dim, s);
-    if (g.causal) hide(s, query, count, [=](std::int64_t i, int l) { return i >= first + l; });
+    if (g.causal) mask(s, query, count, [=](std::int64_t i, int l) { return i >= first + l; });
     score(values, h.gy + query * stride, stride, count, g.dim, p);
     for (std::int64_t i = 0; i < count; ++i) (V::load(s + i * lanes) - V::splat(log_sum[i])).store(s + i * lanes);
     for (std::int64_t i = 0; i < count * lanes; ++i) s[i] = math::exp(s[i]);
@@ -111,7 +111,7 @@ void attention_gradient(const Cpu&, const AttentionGeometry& g, const T* gy, con
   if (g.keys == 1) return attention_single_gradient(g, gy, gq, gk, gv);
   constexpr int lanes = attention_lanes;
   const std::int64_t channels = g.channels();
-  // delta = sum over d of gy y: the part of every score's gradient that the softmax takes away.
+  // delta = sum over d of gy y, which the softmax subtracts from the gradient of every score.
   const Tensor<T, Cpu> delta(Shape{g.batch, g.heads, g.queries});
   parallel_for(g.batch * g.queries, std::max<std::int64_t>(1, 16384 / channels),
                [&](std::int64_t begin, std::int64_t end) {
@@ -131,17 +131,16 @@ void attention_gradient(const Cpu&, const AttentionGeometry& g, const T* gy, con
                [&](std::int64_t begin, std::int64_t end) {
                  std::vector<T> memory(static_cast<std::size_t>(4 * g.dim * lanes));
                  for (std::int64_t task = begin; task < end; ++task) {
-                   const std::int64_t piece = task % pieces, h = task / pieces % g.heads, b = task / pieces / g.heads;
-                   const std::int64_t to_query = b * g.queries * channels + h * g.dim;
-                   const std::int64_t to_key = b * g.keys * channels + h * g.dim;
-                   const std::int64_t to_row = (b * g.heads + h) * g.queries;
-                   const AttentionHead<T> head{gy + to_query, q + to_query,     k + to_key,
+                   const std::int64_t piece = task % pieces, head = task / pieces;
+                   const std::int64_t to_query = g.head_offset(g.queries, head), to_key = g.head_offset(g.keys, head);
+                   const std::int64_t to_row = head * g.queries;
+                   const AttentionHead<T> data{gy + to_query, q + to_query,     k + to_key,
                                                v + to_key,    log_sum + to_row, delta.data() + to_row,
                                                gq + to_query, gk + to_key,      gv + to_key};
                    if (piece < query_pieces)
-                     attention_query_gradient(g, head, piece * lanes, memory.data());
+                     attention_query_gradient(g, data, piece * lanes, memory.data());
                    else
-                     attention_key_gradient(g, head, (piece - query_pieces) * lanes, memory.data());
+                     attention_key_gradient(g, data, (piece - query_pieces) * lanes, memory.data());
                  }
                });
 }

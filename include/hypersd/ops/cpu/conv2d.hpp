@@ -2,35 +2,11 @@
 #pragma once
 
 #include <hypersd/ops/cpu/matmul.hpp>
+#include <hypersd/ops/geometry.hpp>
 
-namespace hypersd::ops {
+namespace hypersd::ops::backend {
 
-/// Stride and zero padding, the same for both axes. `pad_end` is the padding at the bottom and right; -1: as `pad`.
-struct Conv2dOptions {
-  std::int64_t stride = 1, pad = 1, pad_end = -1;
-};
-
-/// Sizes of one convolution.
-struct Conv2dGeometry {
-  std::int64_t batch, height, width, in, out, kernel_height, kernel_width, stride, pad, out_height, out_width;
-  [[nodiscard]] HYPERSD_HD std::int64_t depth() const { return kernel_height * kernel_width * in; }
-  [[nodiscard]] HYPERSD_HD std::int64_t positions() const { return out_height * out_width; }
-  /// A 1x1 convolution that touches every position once is a plain matrix product.
-  [[nodiscard]] HYPERSD_HD bool pointwise() const {
-    return kernel_height == 1 && kernel_width == 1 && stride == 1 && pad == 0 && out_height == height &&
-           out_width == width;
-  }
-  /// True if every tap that the padding at the bottom and right lets in lies within `pad` of the edge, as with the same
-  /// padding on all sides.
-  [[nodiscard]] HYPERSD_HD bool symmetric() const {
-    return out_height == (height + 2 * pad - kernel_height) / stride + 1 &&
-           out_width == (width + 2 * pad - kernel_width) / stride + 1;
-  }
-};
-
-namespace backend {
-
-/// Writes the patches of output rows [row, row + rows), counted over the batch's output rows, as a matrix
+/// im2col: writes the patches of output rows [row, row + rows), counted over the batch's output rows, as a matrix
 /// [rows * out_width, kh * kw * in]. Channels-last makes each kernel row one contiguous run.
 template <class T>
 void gather_patches(const Conv2dGeometry& g, const T* x, std::int64_t row, std::int64_t rows, T* out) {
@@ -57,7 +33,7 @@ void gather_patches(const Conv2dGeometry& g, const T* x, std::int64_t row, std::
   }
 }
 
-/// Adds a patch matrix back to the image it came from: the transpose of `gather_patches`.
+/// col2im: adds a patch matrix back to the image it came from; the transpose of `gather_patches`.
 template <class T>
 void scatter_patches(const Conv2dGeometry& g, const T* patches, std::int64_t row, std::int64_t rows, T* x) {
   const std::int64_t run = g.kernel_width * g.in;
@@ -78,7 +54,7 @@ void scatter_patches(const Conv2dGeometry& g, const T* patches, std::int64_t row
   }
 }
 
-/// Output rows whose patches fill about 256 KiB: they stay in the L2 cache between gathering and product.
+/// Output rows whose patches fill about 256 KiB: they stay in the L2 cache between gathering and matmul.
 template <class T>
 std::int64_t patch_rows(const Conv2dGeometry& g) {
   const auto bytes = static_cast<std::int64_t>(sizeof(T)) * g.out_width * g.depth();
@@ -107,21 +83,14 @@ void conv2d_input_gradient(const Cpu& cpu, const Conv2dGeometry& g, const T* gy,
     gemm(cpu, GemmShape{g.batch * g.positions(), g.in, g.out}, T(1), gy, g.out, w, g.in, T(0), gx, g.in);
     return;
   }
-  const bool same = g.stride == 1 && g.out_height == g.height && g.out_width == g.width && g.pad < g.kernel_height &&
-                    g.kernel_height == g.kernel_width;
-  if (same) {
-    // The transpose of a size-keeping stride-1 convolution is one with the kernel turned round.
+  if (g.keeps_size()) {
     const std::int64_t taps = g.kernel_height * g.kernel_width;
-    const Tensor<T, Cpu> turned(Shape{g.in, g.kernel_height, g.kernel_width, g.out});
+    const Tensor<T, Cpu> flipped(Shape{g.in, g.kernel_height, g.kernel_width, g.out});
     for (std::int64_t o = 0; o < g.out; ++o)
       for (std::int64_t k = 0; k < taps; ++k)
         for (std::int64_t i = 0; i < g.in; ++i)
-          turned[(i * taps + taps - 1 - k) * g.out + o] = w[(o * taps + k) * g.in + i];
-    Conv2dGeometry t = g;
-    t.in = g.out;
-    t.out = g.in;
-    t.pad = g.kernel_height - 1 - g.pad;
-    conv2d(cpu, t, gy, turned.data(), static_cast<const T*>(nullptr), gx);
+          flipped[(i * taps + taps - 1 - k) * g.out + o] = w[(o * taps + k) * g.in + i];
+    conv2d(cpu, g.transposed(), gy, flipped.data(), static_cast<const T*>(nullptr), gx);
     return;
   }
   parallel_for(g.batch, 1, [&](std::int64_t b, std::int64_t) {
@@ -147,7 +116,7 @@ void conv2d_weight_gradient(const Cpu& cpu, const Conv2dGeometry& g, const T* gy
     gemm(cpu, GemmShape{g.out, g.in, g.batch * g.positions(), true, false}, T(1), gy, g.out, x, g.in, T(0), gw, g.in);
     return;
   }
-  // Eight slabs of the batch's rows, each with a sum of its own, added in order: the same for any thread count.
+  // Eight slabs of the batch's rows, each with its own partial sum, added in order: the same for any thread count.
   const std::int64_t total = g.batch * g.out_height, step = patch_rows<T>(g), size = g.out * g.depth();
   if (total == 0) {
     std::fill_n(gw, size, T(0));
@@ -171,6 +140,4 @@ void conv2d_weight_gradient(const Cpu& cpu, const Conv2dGeometry& g, const T* gy
   });
 }
 
-}  // namespace backend
-
-}  // namespace hypersd::ops
+}  // namespace hypersd::ops::backend

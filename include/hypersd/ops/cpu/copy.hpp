@@ -3,17 +3,9 @@
 
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/tensor.hpp>
+#include <hypersd/ops/geometry.hpp>
 
-namespace hypersd::ops {
-
-/// A permutation with merged axes: extents of the result and the input's strides along them, in elements.
-struct PermuteGeometry {
-  std::int64_t extent[Shape::max_rank] = {};
-  std::int64_t stride[Shape::max_rank] = {};
-  int rank = 0;
-};
-
-namespace backend {
+namespace hypersd::ops::backend {
 
 /// Copies `rows` runs of `cols` elements between matrices with row strides `to_stride` and `from_stride`.
 template <class T>
@@ -58,6 +50,4 @@ void permute(const Cpu&, const PermuteGeometry& g, const T* in, T* out) {
   });
 }
 
-}  // namespace backend
-
-}  // namespace hypersd::ops
+}  // namespace hypersd::ops::backend

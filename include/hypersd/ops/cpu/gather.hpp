@@ -12,14 +12,14 @@ void embedding(const Cpu&, const T* table, std::int64_t rows, std::int64_t cols,
   parallel_for(count, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, cols)),
                [&](std::int64_t begin, std::int64_t end) {
                  for (std::int64_t i = begin; i < end; ++i) {
-                   require<OptionError>(ids[i] >= 0 && ids[i] < rows, "embedding: id ", ids[i], " outside [0, ", rows,
+                   require<OptionError>(ids[i] >= 0 && ids[i] < rows, "embedding: id ", ids[i], " not in [0, ", rows,
                                         ")");
                    std::copy_n(table + ids[i] * cols, cols, out + i * cols);
                  }
                });
 }
 
-/// Each task owns a range of the table and walks through all ids, so no two write the same row.
+/// Each task writes a range of the table and goes through all ids, so that no two write the same row.
 template <class T>
 void embedding_gradient(const Cpu&, const T* g, std::int64_t rows, std::int64_t cols, const std::int32_t* ids,
                         std::int64_t count, T* out) {

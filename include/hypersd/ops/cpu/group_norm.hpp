@@ -6,26 +6,15 @@
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/tensor.hpp>
 #include <hypersd/ops/functors.hpp>
+#include <hypersd/ops/geometry.hpp>
 #include <type_traits>
 #include <vector>
 
-namespace hypersd::ops {
-
-/// Fused after a normalisation.
-enum class Activation { none, silu };
-
-/// Sizes of one group normalisation: x is [batch, positions, channels].
-struct GroupNormGeometry {
-  std::int64_t batch, positions, channels, groups;
-  [[nodiscard]] HYPERSD_HD std::int64_t per_group() const { return channels / groups; }
-  [[nodiscard]] HYPERSD_HD std::int64_t sample() const { return positions * channels; }
-};
-
-namespace backend {
+namespace hypersd::ops::backend {
 
 /// Calls f(width, channel, position, positions) for tiles of channels of positions [begin, end). The width is a
-/// compile-time constant, so that a tile's sums and coefficients stay in registers while its positions go by; there
-/// are as many positions at a time as the L1 cache holds for all tiles.
+/// compile-time constant, so that the sums and coefficients of a tile stay in registers; a tile has as many positions
+/// as the L1 cache holds for all channels.
 template <int widest, class F>
 void for_tiles(std::int64_t channels, std::int64_t begin, std::int64_t end, F&& f) {
   const std::int64_t rows = std::max<std::int64_t>(8, 4096 / std::max<std::int64_t>(1, channels));
@@ -41,7 +30,7 @@ void for_tiles(std::int64_t channels, std::int64_t begin, std::int64_t end, F&& 
   }
 }
 
-/// Calls f(width) with the channels of a group as a compile-time number where it is a common one, else with 0.
+/// Calls f(width) with the channels of a group as a compile-time number if it is a common one, else with 0.
 template <class F>
 void with_group_width(std::int64_t per_group, F&& f) {
   switch (per_group) {
@@ -99,7 +88,7 @@ void finish_moments(const GroupNormGeometry& g, const T* pivot, double* sum, dou
 }
 
 /// Adds sums of x - pivot and its square over `rows` positions to `sum` and `square`. The pivot (the sample's first
-/// position) keeps one pass accurate for data far from zero; every 64 positions the sums move on to double.
+/// position) keeps one pass accurate for data far from zero; the sums are added to double every 64 positions.
 template <int width, class T>
 void add_moments(const T* x, std::int64_t rows, std::int64_t stride, const T* pivot, double* sum, double* square) {
   T k[width];
@@ -178,8 +167,8 @@ void apply_gradient(const T* gz, const T* x, T* gx, std::int64_t rows, std::int6
 }
 
 /// Runs first(b, begin, end, sums, scratch), then middle(b, sums, coefficients), then last(b, begin, end, coefficients)
-/// for every sample b and ranges of its positions. Large samples of a small batch are cut, so that all threads have
-/// work; the cuts and the order in which their sums are added depend on the shape alone.
+/// for every sample b and ranges of its positions. Large samples of a small batch are split, so that all threads have
+/// work; the splits and the order of their sums depend on the shape alone.
 template <class T, class First, class Middle, class Last>
 void two_passes(const GroupNormGeometry& g, std::int64_t sums, std::int64_t coefficients, First&& first,
                 Middle&& middle, Last&& last) {
@@ -304,7 +293,7 @@ void finish_gradient_sums(const GroupNormGeometry& g, double* sum, double* produ
     for (std::int64_t c = 0; c < channels; ++c) coefficient[c] *= gamma[c];
 }
 
-/// `gamma_parts` and `beta_parts` ([batch, channels], or null) receive each sample's share.
+/// `gamma_parts` and `beta_parts` ([batch, channels], or null) receive the partial sums of each sample.
 template <class T>
 void group_norm_gradient(const Cpu&, const GroupNormGeometry& g, const T* gy, const T* x, const T* gamma, const T* beta,
                          const T* mean, const T* rstd, Activation activation, T* gx, T* gamma_parts, T* beta_parts) {
@@ -346,6 +335,4 @@ void group_norm_gradient(const Cpu&, const GroupNormGeometry& g, const T* gy, co
       });
 }
 
-}  // namespace backend
-
-}  // namespace hypersd::ops
+}  // namespace hypersd::ops::backend

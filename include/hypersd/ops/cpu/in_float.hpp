@@ -4,13 +4,12 @@
 #include <hypersd/ops/cast.hpp>
 
 /// \file
-/// 16-bit tensors on the host. CPUs compute in float, so an operation with a vectorised loop of its own runs on float
-/// copies and its result is rounded once; maps, sums and products, which kernels of other devices lean on, load and
-/// round element by element instead.
+/// 16-bit tensors on the host. CPUs compute in float: operations with vectorised loops run on float copies, and the
+/// result is rounded once. Maps, sums and matmuls convert element by element.
 
 namespace hypersd::ops::detail {
 
-/// True where an operation on tensors of T runs on float copies.
+/// True if an operation on tensors of T runs on float copies.
 template <class T, class D>
 inline constexpr bool in_float = Narrow<T>&& std::derived_from<D, Cpu>;
 

@@ -5,12 +5,12 @@
 #include <utility>
 
 /// \file
-/// Sixteen numbers in vector registers. Kernels that must keep whole tiles in registers are written with these, because
-/// compilers spill or shuffle tiles that are plain arrays. A lane's arithmetic does not depend on the register width.
+/// Sixteen numbers in vector registers, for loops that keep tiles in registers: compilers spill or shuffle tiles of
+/// plain arrays. The arithmetic of a lane does not depend on the register width.
 
 namespace hypersd::ops::backend {
 
-/// The widest vector type that the target has registers for, and its twin for unaligned memory.
+/// The widest vector type of the target, and the same type for unaligned memory.
 template <class T>
 struct NativeVector {
 #if defined(__AVX512F__)
@@ -25,7 +25,7 @@ struct NativeVector {
   typedef T loose __attribute__((vector_size(bytes), aligned(alignof(T)), may_alias));
 };
 
-/// f(0), ..., f(n - 1) with compile-time numbers.
+/// f(0), ..., f(n - 1) with compile-time constants.
 template <int n, class F>
 inline void unroll(F&& f) {
   [&]<int... i>(std::integer_sequence<int, i...>) { (f(std::integral_constant<int, i>{}), ...); }
@@ -81,7 +81,7 @@ struct Lanes {
     unroll<parts>([&](auto i) { out.part[i] = a.part[i] > b.part[i] ? a.part[i] : b.part[i]; });
     return out;
   }
-  /// Sum of the sixteen, halving them.
+  /// Sum of the sixteen in a fixed tree.
   [[nodiscard]] T sum() const {
     alignas(64) T x[16], a[8], b[4];
     store(x);

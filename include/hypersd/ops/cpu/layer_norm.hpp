@@ -10,7 +10,7 @@
 
 namespace hypersd::ops {
 
-/// Slabs of rows over which the parameter gradients of a layer normalisation are summed apart.
+/// Slabs of rows that have their own partial sums of the parameter gradients.
 inline std::int64_t layer_norm_slabs(std::int64_t rows) { return std::clamp<std::int64_t>(rows / 256, 1, 32); }
 
 namespace backend {
@@ -69,7 +69,7 @@ void layer_norm(const Cpu&, std::int64_t rows, std::int64_t cols, const T* x, co
                });
 }
 
-/// Adds the shares of `rows` rows to the gradients of sixteen channels of gamma and beta.
+/// Adds `rows` rows to the gradients of sixteen channels of gamma and beta.
 template <class T>
 void add_layer_norm_parameters(std::int64_t rows, std::int64_t stride, const T* gy, const T* x, const T* mean,
                                const T* rstd, T* ggamma, T* gbeta) {
@@ -105,7 +105,7 @@ void layer_norm_row_gradient(std::int64_t cols, const T* g, const T* in, const T
   for (; c < cols; ++c) out[c] = inverse * (a[c] * g[c] - s - (in[c] - center) * p);
 }
 
-/// `gamma_parts` and `beta_parts` ([slabs, cols], or null) receive each slab's share.
+/// `gamma_parts` and `beta_parts` ([slabs, cols], or null) receive the partial sums of each slab.
 template <class T>
 void layer_norm_gradient(const Cpu&, std::int64_t rows, std::int64_t cols, std::int64_t slabs, const T* gy, const T* x,
                          const T* gamma, const T* mean, const T* rstd, T* gx, T* gamma_parts, T* beta_parts) {

@@ -7,10 +7,10 @@
 
 namespace hypersd::ops::backend {
 
-/// out[r, c] = f(args[r, c]...) on host threads; the inner loop runs over contiguous columns and vectorises.
+/// out[r, c] = f(args[r, c]...) on host threads; the inner loop is over contiguous columns and vectorises.
 template <class R, class F, class... Args>
 void map(const Cpu&, R* out, detail::Layout layout, const F& f, const Args&... args) {
-  constexpr std::int64_t target = 16384;  // elements a chunk: a few tens of microseconds, and inside L2
+  constexpr std::int64_t target = 16384;  // elements a task: some ten microseconds, and within the L2 cache
   const std::int64_t cols = layout.cols;
   if (layout.rows == 1) {
     parallel_for(cols, target, [&](std::int64_t begin, std::int64_t end) {

@@ -2,24 +2,17 @@
 #pragma once
 
 #if defined(__CUDACC__) && !defined(EIGEN_NO_CUDA)
-#define EIGEN_NO_CUDA  // products run on the host only; without this Eigen marks every function for the device
+#define EIGEN_NO_CUDA  // Eigen computes on the host only; without this Eigen marks every function for the device
 #endif
 #include <Eigen/Core>
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/tensor.hpp>
+#include <hypersd/ops/geometry.hpp>
 #include <vector>
 
-namespace hypersd::ops {
+namespace hypersd::ops::backend {
 
-/// m x n result, k summed over; which inputs are read transposed.
-struct GemmShape {
-  std::int64_t m, n, k;
-  bool trans_a = false, trans_b = false;
-};
-
-namespace backend {
-
-/// One serial product by Eigen: C (+)= alpha op(A) op(B), row-major with row strides lda, ldb, ldc.
+/// One serial matmul by Eigen: C (+)= alpha op(A) op(B), row-major with row strides lda, ldb, ldc.
 template <class T>
 void gemm_serial(GemmShape s, T alpha, const T* a, std::int64_t lda, const T* b, std::int64_t ldb, bool accumulate,
                  T* c, std::int64_t ldc) {
@@ -40,7 +33,7 @@ void gemm_serial(GemmShape s, T alpha, const T* a, std::int64_t lda, const T* b,
     out.noalias() += alpha * (x * y);
 }
 
-/// Rows a task: a function of the shape alone, so that the thread count never changes a rounding.
+/// Rows of a task: a function of the shape alone, so that the number of threads changes no rounding.
 inline std::int64_t gemm_rows(std::int64_t m, std::int64_t work_per_row) {
   const std::int64_t least = std::max<std::int64_t>(16, 100000 / std::max<std::int64_t>(1, work_per_row));
   return std::max(least, (m + 7) / 8);
@@ -51,7 +44,7 @@ void gemm(const Cpu&, GemmShape s, T alpha, const T* a, std::int64_t lda, const 
           std::int64_t ldc) {
   const bool accumulate = beta != T(0);
   if (s.k >= 4 * (s.m + s.n) && s.m * s.n <= 65536 && s.k >= 1024) {
-    // Tall inputs, small result (weight gradients): eight slabs of the summed axis, added in order.
+    // A long k and a small result (weight gradients): eight slabs of k, added in order.
     constexpr std::int64_t slabs = 8;
     const std::int64_t per = (s.k + slabs - 1) / slabs;
     const std::int64_t count = (s.k + per - 1) / per;
@@ -121,7 +114,7 @@ void store_narrow(const Tensor<float, Cpu>& from, T* to, std::int64_t stride) {
                    to + r / rows * rows * cols + r % rows * stride, [](float x) { return T(x); });
 }
 
-/// Products of 16-bit matrices run in float, on copies.
+/// Matmul of 16-bit matrices runs in float, on copies.
 template <Narrow T>
 void batched_gemm(const Cpu& cpu, std::int64_t batch, GemmShape s, float alpha, const T* a, std::int64_t lda,
                   const T* b, std::int64_t ldb, float beta, T* c, std::int64_t ldc) {
@@ -150,6 +143,4 @@ void linear(const Cpu& cpu, std::int64_t m, std::int64_t n, std::int64_t k, cons
   store_narrow(z, c, n);
 }
 
-}  // namespace backend
-
-}  // namespace hypersd::ops
+}  // namespace hypersd::ops::backend

@@ -8,7 +8,7 @@
 namespace hypersd::ops::backend {
 
 /// Calls sink(begin, end, noise) for pieces of [begin, end): noise[i - begin] is element offset + i of the stream.
-/// Pieces end at block boundaries of the generator, of which sixteen are drawn at a time.
+/// Pieces end at Philox blocks, of which sixteen are drawn at a time.
 template <class Sink>
 void for_each_normal_piece(std::int64_t begin, std::int64_t end, Stream s, std::int64_t offset, Sink&& sink) {
   constexpr std::int64_t most = 16 * philox_block;

@@ -12,7 +12,7 @@ template <class T, class F, class... Args>
 void map_sum(const Cpu&, T* out, detail::Layout layout, const F& f, const Args&... args) {
   constexpr std::int64_t lanes = 16, target = 16384;
   const std::int64_t cols = layout.cols;
-  // Chunks of whole rows, or of columns where all is one row; each has a slot, and slots are added in order.
+  // Chunks of whole rows, or of columns if there is one row. Their partial sums are added in order.
   const bool flat = layout.rows == 1;
   const std::int64_t n = flat ? cols : layout.rows;
   const std::int64_t grain = flat ? target : std::max<std::int64_t>(1, target / std::max<std::int64_t>(1, cols));
@@ -38,8 +38,7 @@ void map_sum(const Cpu&, T* out, detail::Layout layout, const F& f, const Args&.
   *out = converted<T>(total);
 }
 
-/// Adds `rows` rows of `width` columns to registers, then writes them to out. A fixed width keeps the sums out of
-/// memory.
+/// Adds `rows` rows of `width` columns, a compile-time number that keeps the sums in registers.
 template <int width, class R, class T>
 void sum_column_block(R* out, const T* in, std::int64_t rows, std::int64_t stride) {
   Accumulator<T> acc[width] = {};
@@ -68,7 +67,7 @@ void sum_rows(const Cpu&, T* out, const T* in, std::int64_t groups, std::int64_t
                  });
     return;
   }
-  // One long column sum: sixteen slabs of rows, added in order.
+  // Long columns: sixteen slabs of rows, added in order.
   constexpr std::int64_t slabs = 16;
   const std::int64_t per = (rows + slabs - 1) / slabs;
   std::vector<Accumulator<T>> partial(static_cast<std::size_t>(slabs * cols));

@@ -79,7 +79,7 @@ void cross_entropy(const Cpu&, std::int64_t rows, std::int64_t cols, const T* lo
                    T smoothing, T* loss) {
   for_rows(rows, cols, [&](std::int64_t r) {
     const T* x = logits + r * cols;
-    require<OptionError>(labels[r] >= 0 && labels[r] < cols, "cross_entropy: label ", labels[r], " outside [0, ", cols,
+    require<OptionError>(labels[r] >= 0 && labels[r] < cols, "cross_entropy: label ", labels[r], " not in [0, ", cols,
                          ")");
     const T shift = row_max(x, cols);
     const T log_sum = math::log(row_sum<T>(cols, [=](std::int64_t c) { return math::exp(x[c] - shift); }));

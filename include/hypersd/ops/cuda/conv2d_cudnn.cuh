@@ -6,22 +6,22 @@
 #include <hypersd/ops/cuda/cudnn_plan.cuh>
 
 /// \file
-/// Devices whose convolutions are those of cuDNN: `nn::Unet<bfloat16, ops::cudnn::Fastest>`. Everything else is `Cuda`,
-/// and `t.to<ops::cudnn::Fastest>()` of a tensor of `Cuda`, and back, shares its storage.
+/// Devices whose convolutions are those of cuDNN: `nn::Unet<bfloat16, ops::cudnn::Fastest>`. All other operations are
+/// those of `Cuda`, and `t.to<ops::cudnn::Fastest>()` of a tensor of `Cuda`, and back, shares its storage.
 
 namespace hypersd::ops::cudnn {
 
-/// `Cuda` with the convolutions of cuDNN, forwards and backwards, in float, bfloat16 and half. What cuDNN has not, or
-/// is not asked (`fits`), is done as on `Cuda`; so is, within a graph's work, what the thread's first convolution would
-/// be.
+/// `Cuda` with the convolutions of cuDNN, forward and backward pass, in float, bfloat16 and half. What cuDNN does not
+/// support or `fits` excludes runs as on `Cuda`; so do convolutions during a capture if the thread has not used cuDNN
+/// before.
 struct Always : Cuda {};
 
-/// `Cuda` with whichever of cuDNN and the product with the patches was faster. The first convolution of a shape by a
-/// thread is done both ways and timed, which waits for the GPU; within a graph's work it is done as on `Cuda` and
-/// nothing is decided. Since the decision may be another in the next run, so may the last bits of the result.
+/// `Cuda` with the faster of cuDNN and im2col. The first convolution of a shape by a thread runs both and is timed,
+/// which synchronizes; during a capture it runs as on `Cuda` and nothing is decided. The decision may differ in the
+/// next run, and with it the last bits of the result.
 struct Fastest : Cuda {};
 
-/// Milliseconds between two points of the thread's stream, on the GPU's clock.
+/// Measures time on the thread's stream with CUDA events.
 class Stopwatch {
  public:
   Stopwatch() {
@@ -33,7 +33,7 @@ class Stopwatch {
     for (const cudaEvent_t e : events_)
       if (e) (void)cudaEventDestroy(e);
   }
-  /// Of `f()`, three times. Waits.
+  /// Milliseconds of three times `f()`. Synchronizes.
   template <class F>
   float time(F&& f) {
     auto& context = hypersd::detail::CudaContext::current();
@@ -50,7 +50,7 @@ class Stopwatch {
   cudaEvent_t events_[2] = {};
 };
 
-/// Does the work by `cudnn()`, which says whether it can, or by `patches()`: see `Fastest`.
+/// Runs `cudnn()`, which returns false if it is not supported, or `patches()`: see `Fastest`.
 template <Direction direction, class T, class F, class G>
 void choose(const Conv2dGeometry& g, F&& cudnn, G&& patches) {
   Library* library = has_type<T> && fits(g) ? Library::current() : nullptr;
@@ -59,14 +59,14 @@ void choose(const Conv2dGeometry& g, F&& cudnn, G&& patches) {
   const auto known = library->faster.find(key);
   if (known == library->faster.end()) {
     if (hypersd::detail::current_capture()) return patches();
-    patches();  // what both do at first is not timed
+    patches();  // the first call of each, with its set-up, is not timed
     bool wins = cudnn();
     if (wins) {
       Stopwatch watch;
       const float theirs = watch.time(cudnn);
       wins = theirs < watch.time(patches);
     }
-    if (!library->faster.emplace(key, wins).first->second) return;  // the patches came last
+    if (!library->faster.emplace(key, wins).first->second) return;  // the result of `patches` was written last
     (void)cudnn();
   } else if (!known->second || !cudnn()) {
     patches();
@@ -82,7 +82,7 @@ bool conv2d_with_bias(const Conv2dGeometry& g, const T* x, const T* w, const T* 
   return true;
 }
 
-// Found by the operations of conv2d.hpp through the device's namespace.
+// Found by argument-dependent lookup from ops/conv2d.hpp.
 
 template <class T>
 void conv2d(const Always&, const Conv2dGeometry& g, const T* x, const T* w, const T* bias, T* y) {

@@ -6,15 +6,15 @@
 #include <algorithm>
 #include <array>
 #include <hypersd/core/storage_cuda.cuh>
-#include <hypersd/ops/cpu/conv2d.hpp>
-#include <hypersd/ops/cuda/tf32.hpp>
+#include <hypersd/ops/geometry.hpp>
+#include <hypersd/ops/tf32.hpp>
 #include <map>
 #include <memory>
 #include <tuple>
 
 /// \file
-/// Convolutions of cuDNN (9 or newer, https://docs.nvidia.com/deeplearning/cudnn), described once for each shape. Needs
-/// cudnn.h and the library.
+/// Convolutions by cuDNN 9 or newer (https://docs.nvidia.com/deeplearning/cudnn); descriptors are created once for each
+/// shape. Needs cudnn.h and the library.
 
 namespace hypersd::ops::cudnn {
 
@@ -25,12 +25,12 @@ inline void check(cudnnStatus_t status, const char* op) {
   if (status != CUDNN_STATUS_SUCCESS) [[unlikely]]
     fail<DeviceError>(op, ": cuDNN error: ", cudnnGetErrorString(status));
 }
-/// True for errors of the category "no such thing here", after which another way can be taken.
+/// True for errors of the category "not supported", after which the caller can take another implementation.
 inline bool unsupported(cudnnStatus_t status) {
   return static_cast<int>(status) / 1000 * 1000 == static_cast<int>(CUDNN_STATUS_NOT_SUPPORTED);
 }
 
-/// A handle that is made by `create` and given back by `destroy`.
+/// A handle or descriptor with its lifetime.
 template <class Handle, auto create, auto destroy>
 class Owned {
  public:
@@ -56,8 +56,8 @@ constexpr cudnnDataType_t type_of() {
   }
 }
 
-/// One convolution: its description and the algorithm that cuDNN's heuristics name first among those that give the
-/// same bits each time and, for float, do not round the factors to TF32 unless that is allowed.
+/// Descriptors of a convolution and the first algorithm of cuDNN's heuristics that is deterministic and, for float,
+/// does not round the operands to TF32 unless that is allowed.
 class Plan {
  public:
   Plan(cudnnHandle_t handle, const Conv2dGeometry& g, Direction direction, cudnnDataType_t type, bool tf32)
@@ -82,28 +82,28 @@ class Plan {
           op);
     switch (direction) {
       case Direction::forward:
-        choose<cudnnConvolutionFwdAlgoPerf_t>(exact, [&](int asked, int* found, auto* best) {
-          return cudnnGetConvolutionForwardAlgorithm_v7(handle, x_.get(), w_.get(), conv_.get(), y_.get(), asked, found,
-                                                        best);
+        choose<cudnnConvolutionFwdAlgoPerf_t>(exact, [&](int requested, int* found, auto* best) {
+          return cudnnGetConvolutionForwardAlgorithm_v7(handle, x_.get(), w_.get(), conv_.get(), y_.get(), requested,
+                                                        found, best);
         });
         break;
       case Direction::input_gradient:
-        choose<cudnnConvolutionBwdDataAlgoPerf_t>(exact, [&](int asked, int* found, auto* best) {
-          return cudnnGetConvolutionBackwardDataAlgorithm_v7(handle, w_.get(), y_.get(), conv_.get(), x_.get(), asked,
-                                                             found, best);
+        choose<cudnnConvolutionBwdDataAlgoPerf_t>(exact, [&](int requested, int* found, auto* best) {
+          return cudnnGetConvolutionBackwardDataAlgorithm_v7(handle, w_.get(), y_.get(), conv_.get(), x_.get(),
+                                                             requested, found, best);
         });
         break;
       case Direction::weight_gradient:
-        choose<cudnnConvolutionBwdFilterAlgoPerf_t>(exact, [&](int asked, int* found, auto* best) {
-          return cudnnGetConvolutionBackwardFilterAlgorithm_v7(handle, x_.get(), y_.get(), conv_.get(), w_.get(), asked,
-                                                               found, best);
+        choose<cudnnConvolutionBwdFilterAlgoPerf_t>(exact, [&](int requested, int* found, auto* best) {
+          return cudnnGetConvolutionBackwardFilterAlgorithm_v7(handle, x_.get(), y_.get(), conv_.get(), w_.get(),
+                                                               requested, found, best);
         });
         break;
     }
   }
 
-  /// Enqueues it: (x, w) -> y, (gy, w) -> gx or (gy, x) -> gw. False where cuDNN cannot do it; nothing is enqueued
-  /// then.
+  /// Enqueues it: (x, w) -> y, (gy, w) -> gx or (gy, x) -> gw. False, with nothing enqueued, if cuDNN does not support
+  /// it.
   bool run(cudnnHandle_t handle, const void* first, const void* second, void* result) {
     if (!found_) return false;
     const float one = 1, zero = 0;
@@ -138,10 +138,10 @@ class Plan {
       Owned<cudnnConvolutionDescriptor_t, cudnnCreateConvolutionDescriptor, cudnnDestroyConvolutionDescriptor>;
 
   template <class Found, class F>
-  void choose(bool exact, F&& ask) {
+  void choose(bool exact, F&& heuristics) {
     std::array<Found, 16> best{};
     int count = 0;
-    const cudnnStatus_t status = ask(static_cast<int>(best.size()), &count, best.data());
+    const cudnnStatus_t status = heuristics(static_cast<int>(best.size()), &count, best.data());
     if (unsupported(status)) return;
     check(status, "conv2d");
     const auto fits = [exact](const Found& f) {
@@ -166,7 +166,7 @@ class Plan {
   std::size_t workspace_ = 0;
 };
 
-/// Everything by which plans differ.
+/// Key of a plan.
 using Key = std::tuple<std::array<std::int64_t, 11>, Direction, cudnnDataType_t, bool>;
 template <class T>
 Key key_of(const Conv2dGeometry& g, Direction direction) {
@@ -177,13 +177,13 @@ Key key_of(const Conv2dGeometry& g, Direction direction) {
           std::same_as<T, float> && ops::detail::tf32_allowed()};
 }
 
-/// cuDNN as one host thread uses it.
+/// The cuDNN handle and plans of one host thread.
 struct Library {
   Owned<cudnnHandle_t, cudnnCreate, cudnnDestroy> handle;
   std::map<Key, Plan> plans;
-  std::map<Key, bool> faster;  ///< than the product with the patches
+  std::map<Key, bool> faster;  ///< than im2col and matmul
 
-  /// On the thread's stream; null within a capture if not used before, since making it allocates and waits.
+  /// On the thread's stream; null during a capture if not used before, since creating it allocates and synchronizes.
   static Library* current() {
     auto& context = hypersd::detail::CudaContext::current();  // first, so that it outlives the library
     thread_local std::unique_ptr<Library> library;
@@ -196,16 +196,16 @@ struct Library {
   }
 };
 
-/// What cuDNN is asked at all: not 1x1 convolutions, which are one product, other padding at the end than at the
-/// beginning, nothing, or more than 32 bits count.
+/// True for convolutions that cuDNN may do: not 1x1 convolutions, which are one matmul, asymmetric padding, empty
+/// tensors, or more elements than 32 bits count.
 inline bool fits(const Conv2dGeometry& g) {
-  constexpr std::int64_t most = 2147483647;
+  constexpr std::int64_t limit = 2147483647;
   const std::int64_t x = g.batch * g.height * g.width * g.in, y = g.batch * g.positions() * g.out;
   const std::int64_t w = g.out * g.depth();
-  return !g.pointwise() && g.symmetric() && std::min({x, y, w}) > 0 && std::max({x, y, w}) <= most;
+  return !g.pointwise() && g.symmetric() && std::min({x, y, w}) > 0 && std::max({x, y, w}) <= limit;
 }
 
-/// Enqueues (x, w) -> y, (gy, w) -> gx or (gy, x) -> gw; false where another way has to be taken.
+/// Enqueues (x, w) -> y, (gy, w) -> gx or (gy, x) -> gw; false if another implementation has to be taken.
 template <Direction direction, class T>
 bool convolve(const Conv2dGeometry& g, const T* first, const T* second, T* result) {
   if constexpr (has_type<T>) {

@@ -5,25 +5,29 @@
 #include <hypersd/ops/cuda/launch.hpp>
 #include <hypersd/ops/cuda/mma.hpp>
 
+/// \file
+/// Launches of the kernels of this folder on a GPU.
+
 namespace hypersd::ops::launch {
 
-/// A CUDA thread block of `count` threads as the bodies of ops/cuda/rows.hpp see it. All threads must reach every
-/// member, and every member but `alone`, `mma`, `load_matrices`, `copy_async` and `quad` ends with a barrier. The host
-/// side of each is empty: it only lets host-device bodies compile.
+/// The `Block` of ops/cuda/thread_block.hpp on a GPU: a CUDA thread block of `count` threads. All threads must reach
+/// every member. Every member but `each_unsynchronized`, `mma`, `ldmatrix`, `copy_async` and `quad_reduce` ends with a
+/// barrier. On the host the members are empty: they only let host-device code compile.
 template <int count>
 class CudaBlock {
  public:
   static_assert(count % 32 == 0 && count <= 1024);
-  /// What each thread has for itself.
+  /// A variable of each thread, in registers.
   template <class X>
   struct Private {
     X value;
     HYPERSD_HD X& operator[](int) { return value; }
   };
 
-  /// `scratch` is shared and holds a double for every warp.
+  /// `scratch` is shared memory for one double a warp.
   HYPERSD_HD explicit CudaBlock(double* scratch) : scratch_(scratch) {}
 
+  /// f(thread) for all threads, then a barrier.
   template <class F>
   HYPERSD_HD void each(F&& f) {
 #if defined(__CUDA_ARCH__)
@@ -33,16 +37,17 @@ class CudaBlock {
     (void)f;
 #endif
   }
-  /// Like `each` without waiting: for what no other thread reads.
+  /// `each` without the barrier: for what no other thread reads.
   template <class F>
-  HYPERSD_HD void alone(F&& f) {
+  HYPERSD_HD void each_unsynchronized(F&& f) {
 #if defined(__CUDA_ARCH__)
     f(static_cast<int>(threadIdx.x));
 #else
     (void)f;
 #endif
   }
-  /// Each warp's product of the registers that f(thread) returns (ops/cuda/mma.hpp); T is bfloat16 or half.
+  /// Matrix multiply-accumulate of each warp on the fragments that f(thread) returns (ops/cuda/mma.hpp); T is bfloat16
+  /// or half.
   template <class T, class F>
   HYPERSD_HD void mma(F&& f) {
 #if defined(__CUDA_ARCH__)
@@ -51,27 +56,27 @@ class CudaBlock {
     (void)f;
 #endif
   }
-  /// Each warp's loading of four matrices as f(thread) says (ops/cuda/mma.hpp).
+  /// Each warp loads four 8 x 8 matrices from shared memory as f(thread) says (ops/cuda/mma.hpp).
   template <bool transposed, class F>
-  HYPERSD_HD void load_matrices(F&& f) {
+  HYPERSD_HD void ldmatrix(F&& f) {
 #if defined(__CUDA_ARCH__)
-    ldmatrix<transposed>(f(static_cast<int>(threadIdx.x)));
+    launch::ldmatrix<transposed>(f(static_cast<int>(threadIdx.x)));
 #else
     (void)f;
 #endif
   }
-  /// Starts a group of copies into shared memory: f(thread, copy) calls copy(Bytes<n>{}, to, from, there), as CopyWords
-  /// of ops/cuda/vectorized.hpp. What they write is undefined until `wait_copies` has waited for them.
+  /// Issues and commits a group of asynchronous copies to shared memory: f(thread, copy) calls
+  /// copy(Bytes<n>{}, to, from, valid), see `AsyncCopy`. The destination is undefined until `wait_copies` has waited.
   template <class F>
   HYPERSD_HD void copy_async(F&& f) {
 #if defined(__CUDA_ARCH__)
-    f(static_cast<int>(threadIdx.x), CopyWords{});
-    close_copies();
+    f(static_cast<int>(threadIdx.x), AsyncCopy{});
+    commit_copies();
 #else
     (void)f;
 #endif
   }
-  /// Waits for all groups but the last `pending`, of all threads.
+  /// Waits for all groups of copies of all threads but the last `pending`.
   template <int pending>
   HYPERSD_HD void wait_copies() {
 #if defined(__CUDA_ARCH__)
@@ -79,9 +84,9 @@ class CudaBlock {
     __syncthreads();
 #endif
   }
-  /// Joins the float& that f(thread) returns over each four neighbouring threads.
+  /// Reduces the float& that f(thread) returns over each four neighbouring threads; all four get the result.
   template <class F, class Join>
-  HYPERSD_HD void quad(F&& f, Join&& join) {
+  HYPERSD_HD void quad_reduce(F&& f, Join&& join) {
 #if defined(__CUDA_ARCH__)
     float& x = f(static_cast<int>(threadIdx.x));
     x = join(x, __shfl_xor_sync(0xffffffffU, x, 1));
@@ -91,19 +96,21 @@ class CudaBlock {
     (void)join;
 #endif
   }
-  /// Pairs in a warp, then the warps in order: the same sum every time.
+  /// Sum of f(thread) in every thread: a shuffle tree in each warp, then the warps in order, so that the bits are the
+  /// same on every run.
   template <class X, class F>
   HYPERSD_HD X sum(F&& f) {
-    return fold<X>(f, [](X a, X b) { return a + b; });
+    return reduce<X>(f, [](X a, X b) { return a + b; });
   }
+  /// Maximum of f(thread) in every thread.
   template <class X, class F>
-  HYPERSD_HD X largest(F&& f) {
-    return fold<X>(f, [](X a, X b) { return a > b ? a : b; });
+  HYPERSD_HD X max(F&& f) {
+    return reduce<X>(f, [](X a, X b) { return a > b ? a : b; });
   }
 
  private:
   template <class X, class F, class Join>
-  HYPERSD_HD X fold(F&& f, Join&& join) {
+  HYPERSD_HD X reduce(F&& f, Join&& join) {
 #if defined(__CUDA_ARCH__)
     static_assert(sizeof(X) <= sizeof(double));
     X* slots = reinterpret_cast<X*>(scratch_);
@@ -127,45 +134,47 @@ class CudaBlock {
   double* scratch_;
 };
 
-template <class Index, class Op>
-__global__ void elements_kernel(Op op, std::int64_t n) {
-  run_thread<Index>(op, n, gridDim.x, blockIdx.x, threadIdx.x);
+template <class Index, class Kernel>
+__global__ void elements_kernel(Kernel kernel, std::int64_t n) {
+  run_thread<Index>(kernel, n, gridDim.x, blockIdx.x, threadIdx.x);
 }
 
-/// Runs `op` for all its elements; indices have 32 bits where that is enough.
-template <class Op>
-void run_elements(const Cuda&, const char* name, const Op& op) {
-  const std::int64_t n = op.size();
+/// Indices have 32 bits where that suffices.
+template <class Kernel>
+void run_elements(const Cuda&, const char* name, const Kernel& kernel) {
+  const std::int64_t n = kernel.size();
   if (n == 0) return;
   const auto grid = static_cast<unsigned>(blocks(n));
   hypersd::detail::launch(name, {grid, threads},
-                          narrow(n) ? elements_kernel<std::uint32_t, Op> : elements_kernel<std::int64_t, Op>, op, n);
+                          narrow(n) ? elements_kernel<std::uint32_t, Kernel> : elements_kernel<std::int64_t, Kernel>,
+                          kernel, n);
 }
 
-/// Blocks that a multiprocessor is to hold at a time: `Body::resident` if there is one. It bounds the registers.
-template <class Body>
+/// Minimum of resident thread blocks a multiprocessor (occupancy), which limits the registers: `Kernel::resident`, or 0
+/// for no limit.
+template <class Kernel>
 constexpr int resident_blocks() {
-  if constexpr (requires { Body::resident; })
-    return Body::resident;
+  if constexpr (requires { Kernel::resident; })
+    return Kernel::resident;
   else
-    return 0;  // no bound
+    return 0;
 }
 
-template <class Body>
-__global__ void __launch_bounds__(Body::threads, resident_blocks<Body>()) block_kernel(Body body) {
-  __shared__ double scratch[Body::threads / 32];
-  __shared__ typename Body::Shared shared;
-  CudaBlock<Body::threads> block(scratch);
-  for (std::int64_t i = blockIdx.x; i < body.blocks(); i += gridDim.x) body(block, i, shared);
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::threads, resident_blocks<Kernel>()) block_kernel(Kernel kernel) {
+  __shared__ double scratch[Kernel::threads / 32];
+  __shared__ typename Kernel::Shared shared;
+  CudaBlock<Kernel::threads> block(scratch);
+  for (std::int64_t i = blockIdx.x; i < kernel.blocks(); i += gridDim.x) kernel(block, i, shared);
 }
 
-/// Runs a body, a thread block for each of its `blocks()`.
-template <class Body>
-void run_blocks(const Cuda&, const char* name, const Body& body) {
-  const std::int64_t n = body.blocks();
+template <class Kernel>
+void run_blocks(const Cuda&, const char* name, const Kernel& kernel) {
+  const std::int64_t n = kernel.blocks();
   if (n == 0) return;
   constexpr std::int64_t most = 1 << 20;
-  hypersd::detail::launch(name, {static_cast<unsigned>(n < most ? n : most), Body::threads}, block_kernel<Body>, body);
+  hypersd::detail::launch(name, {static_cast<unsigned>(n < most ? n : most), Kernel::threads}, block_kernel<Kernel>,
+                          kernel);
 }
 
 }  // namespace hypersd::ops::launch

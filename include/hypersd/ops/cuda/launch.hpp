@@ -7,25 +7,27 @@
 #include <hypersd/core/philox.hpp>
 
 /// \file
-/// Index arithmetic of the CUDA kernels as plain functions, so that CPU tests can run it over whole launch grids.
+/// Element-wise kernels, and the index arithmetic of all kernels as plain functions, so that CPU tests can run it over
+/// whole grids. An element-wise kernel is a struct with `std::int64_t size() const` and `operator()(Index i) const`,
+/// the work of element i; a kernel of thread blocks is described in ops/cuda/thread_block.hpp.
 
 namespace hypersd::ops::launch {
 
-/// Devices whose operations are the kernels of this folder: `run_elements(device, name, op)` runs op(i) for all
-/// i < op.size(), `run_blocks(device, name, body)` a thread block for each of body.blocks().
+/// Devices whose operations are the kernels of this folder: `run_elements(device, name, kernel)` launches a thread for
+/// each of kernel.size() elements, `run_blocks(device, name, kernel)` a thread block for each of kernel.blocks().
 template <class D>
 concept KernelDevice = std::derived_from<D, Cuda>;
 
-/// Defined where kernels can be launched (ops/cuda/kernels.cuh); declared here for bodies of other folders.
-template <class Op>
-void run_elements(const Cuda&, const char* name, const Op& op);
-template <class Body>
-void run_blocks(const Cuda&, const char* name, const Body& body);
+/// Launches on the stream of the calling thread; `name` is the operation in errors. Defined in ops/cuda/kernels.cuh.
+template <class Kernel>
+void run_elements(const Cuda&, const char* name, const Kernel& kernel);
+template <class Kernel>
+void run_blocks(const Cuda&, const char* name, const Kernel& kernel);
 
-/// Threads of a block in element-wise kernels and reductions.
+/// Threads of a thread block in element-wise kernels and reductions.
 inline constexpr int threads = 256;
 
-/// Blocks for `n` work items, at most `most`: kernels stride over the rest. At least 1.
+/// Thread blocks of a grid-stride loop over `n` items: at least 1, at most `most`.
 HYPERSD_HD constexpr std::int64_t blocks(std::int64_t n, std::int64_t most = 65535) {
   const std::int64_t b = (n + threads - 1) / threads;
   return b < 1 ? 1 : b > most ? most : b;
@@ -52,8 +54,8 @@ HYPERSD_HD constexpr Position position(std::int64_t i, std::int64_t cols) {
   return {row, i - row * cols};
 }
 
-/// Quotient and remainder of flat index i; `Index` is 32 bits wide where all indices fit, since wide divisions cost
-/// more than the memory access they lead to.
+/// Quotient and remainder of flat index i. `Index` has 32 bits where all indices fit: a 64-bit division costs more than
+/// the memory access that it leads to.
 template <class Index>
 struct Divided {
   Index quotient, rest;
@@ -65,29 +67,49 @@ HYPERSD_HD constexpr Divided<Index> divide(Index i, std::int64_t by) {
   return {q, static_cast<Index>(i - q * d)};
 }
 
-/// True if `n` items and the step beyond the last of them can be counted in 32 bits.
-HYPERSD_HD constexpr bool narrow(std::int64_t n) { return n < (std::int64_t{1} << 31); }
-
-/// What one thread of a grid does: op(i) for its items of [0, n).
-template <class Index, class Op>
-HYPERSD_HD void run_thread(const Op& op, std::int64_t n, std::int64_t grid, std::int64_t block, std::int64_t thread) {
-  const auto end = static_cast<Index>(n), step = static_cast<Index>(stride(grid));
-  for (auto i = static_cast<Index>(first(block, thread)); i < end; i += step) op(i);
+/// Batch, row, column and channel of element i of images [batch, height, width, channels].
+template <class Index>
+struct Pixel {
+  Index b, y, x, c;
+};
+template <class Index>
+HYPERSD_HD constexpr Pixel<Index> pixel(Index i, std::int64_t height, std::int64_t width, std::int64_t channels) {
+  const auto [column, c] = divide(i, channels);
+  const auto [line, x] = divide(column, width);
+  const auto [b, y] = divide(line, height);
+  return {b, y, x, c};
 }
 
-/// Work items for `n` elements of which each does `per`, so that as many reads are under way at a time; a block's items
-/// begin next to each other, and an item's elements are `threads` apart.
+/// The reverse of `pixel`: flat index of a channel.
+HYPERSD_HD constexpr std::int64_t pixel_index(std::int64_t b, std::int64_t y, std::int64_t x, std::int64_t c,
+                                              std::int64_t height, std::int64_t width, std::int64_t channels) {
+  return ((b * height + y) * width + x) * channels + c;
+}
+
+/// True if 32-bit indices suffice for `n` items and one stride beyond the last.
+HYPERSD_HD constexpr bool narrow(std::int64_t n) { return n < (std::int64_t{1} << 31); }
+
+/// The grid-stride loop of one thread: kernel(i) for its items of [0, n).
+template <class Index, class Kernel>
+HYPERSD_HD void run_thread(const Kernel& kernel, std::int64_t n, std::int64_t grid, std::int64_t block,
+                           std::int64_t thread) {
+  const auto end = static_cast<Index>(n), step = static_cast<Index>(stride(grid));
+  for (auto i = static_cast<Index>(first(block, thread)); i < end; i += step) kernel(i);
+}
+
+/// Items of a loop over `n` elements that is unrolled `per` times, so that a thread has `per` loads in flight. An
+/// item's elements are `threads` apart, so that the loads of a warp stay coalesced.
 HYPERSD_HD constexpr std::int64_t unrolled_items(std::int64_t n, int per) {
   const std::int64_t tile = static_cast<std::int64_t>(per) * threads;
   return (n + tile - 1) / tile * threads;
 }
-/// Element number `u` < `per` of item `i`; it may lie behind the last element.
+/// Element `u` < `per` of item `i`; it may be beyond the last element.
 HYPERSD_HD constexpr std::int64_t unrolled_element(std::int64_t i, int per, int u) {
   const std::int64_t tile = i / threads;
   return (tile * per + u) * threads + (i - tile * threads);
 }
 
-/// Items [begin, end) of part `part` of `parts` nearly equal, ordered parts of [0, n).
+/// Range `part` of `parts` ordered ranges that split [0, n) nearly evenly.
 struct Range {
   std::int64_t begin, end;
 };
@@ -97,12 +119,12 @@ HYPERSD_HD constexpr Range part(std::int64_t n, std::int64_t parts, std::int64_t
   return {begin, begin + per < n ? begin + per : n};
 }
 
-/// Philox counters whose 64-element blocks cover elements [offset, offset + n): counters are numbered from the first
-/// covering block on, sixteen a block.
+/// Philox counters whose 64-element blocks cover elements [offset, offset + n) of a stream: sixteen a block, numbered
+/// from the first block on.
 HYPERSD_HD constexpr std::int64_t philox_counters(std::int64_t offset, std::int64_t n) {
   return n <= 0 ? 0 : ((offset + n - 1) / philox_block - offset / philox_block + 1) * 16;
 }
-/// Stream element of word `word` of covering counter `counter`.
+/// Stream element that output word `word` < 4 of counter `counter` gives.
 HYPERSD_HD constexpr std::int64_t philox_element(std::int64_t offset, std::int64_t counter, int word) {
   return (offset / philox_block + counter / 16) * philox_block + 16 * word + counter % 16;
 }

@@ -12,7 +12,7 @@ template <int per, class R, class F, class... Args>
 __global__ void map_kernel(R* out, detail::Layout layout, F f, Args... args) {
   const std::int64_t n = layout.rows * layout.cols, items = launch::unrolled_items(n, per);
   for (std::int64_t i = launch::first(blockIdx.x, threadIdx.x); i < items; i += launch::stride(gridDim.x)) {
-    // All reads come before the first write, which the compiler cannot tell from an operand.
+    // All loads come before the first store: the compiler does not reorder them, since `out` may be an operand.
     R values[per];
 #pragma unroll
     for (int u = 0; u < per; ++u) {
@@ -33,8 +33,8 @@ __global__ void map_kernel(R* out, detail::Layout layout, F f, Args... args) {
   }
 }
 
-/// out[r, c] = f(args[r, c]...): the functor and operands of the CPU loop. A thread does several elements where there
-/// are enough for all multiprocessors, with their reads under way together.
+/// out[r, c] = f(args[r, c]...) with the functor and operands of the CPU loop. If there are enough elements for all
+/// multiprocessors, a thread has the loads of several in flight.
 template <class R, class F, class... Args>
 void map(const Cuda&, R* out, detail::Layout layout, const F& f, const Args&... args) {
   constexpr int many = sizeof(R) == 2 ? 8 : 4;

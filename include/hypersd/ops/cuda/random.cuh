@@ -8,7 +8,7 @@
 
 namespace hypersd::ops::backend {
 
-/// One thread a Philox counter: its four words give four elements, sixteen apart, as on the CPU.
+/// A thread a Philox counter, whose four outputs give four elements, sixteen apart, as on the CPU.
 template <class T>
 __global__ void normal_kernel(T* out, std::int64_t n, Stream s, std::int64_t offset) {
   const std::int64_t counters = launch::philox_counters(offset, n);

@@ -6,9 +6,15 @@
 #include <hypersd/ops/cuda/launch.hpp>
 #include <hypersd/ops/operand.hpp>
 
+/// \file
+/// Sums on a GPU, of thread blocks by cub::BlockReduce. The device-wide cub::DeviceReduce and DeviceSegmentedReduce are
+/// "run-to-run" deterministic on one device only, since "CUB can employ different tile-sizing for different
+/// architectures" (cub/device/device_reduce.cuh). Here the order depends on the shape alone, so that all GPUs give the
+/// same bits, and the functor of `map_sum` is fused with its broadcast operands.
+
 namespace hypersd::ops::backend {
 
-/// Partial sums of one reduction; a constant, so that the order of additions depends on the shape alone.
+/// Partial sums of one reduction: a constant, so that the order of summation depends on the shape alone.
 inline constexpr int reduce_parts = 512;
 
 template <class F, class... Args>
@@ -45,7 +51,7 @@ void map_sum(const Cuda&, T* out, detail::Layout layout, const F& f, const Args&
   hypersd::detail::launch("map_sum", {1, launch::threads}, sum_partials_kernel<T>, out, partial, parts);
 }
 
-/// out[g, part, c]: block (x: columns, y: part, z: group), a thread a column.
+/// Partial sums out[g, part, c]: thread block (x: columns, y: part, z: group), a thread a column.
 template <class R, class T>
 __global__ void sum_rows_kernel(R* out, const T* in, std::int64_t rows, std::int64_t cols, std::int64_t parts) {
   const std::int64_t c = launch::first(blockIdx.x, threadIdx.x);
@@ -57,7 +63,7 @@ __global__ void sum_rows_kernel(R* out, const T* in, std::int64_t rows, std::int
   out[(g * parts + blockIdx.y) * cols + c] = converted<R>(total);
 }
 
-/// out[g, c] = sum over r of in[g, r, c], in two steps for long columns.
+/// out[g, c] = sum over r of in[g, r, c], with partial sums for long columns.
 template <class R, class T>
 void sum_rows(const Cuda& cuda, R* out, const T* in, std::int64_t groups, std::int64_t rows, std::int64_t cols) {
   if (groups == 0 || cols == 0) return;
@@ -93,7 +99,7 @@ __global__ void sum_row_kernel(T* out, const T* in, std::int64_t rows, std::int6
   }
 }
 
-/// out[r] = sum over c of in[r, c]: a block a row.
+/// out[r] = sum over c of in[r, c]: a thread block a row.
 template <class T>
 void sum_rows_to_one(const Cuda&, T* out, const T* in, std::int64_t rows, std::int64_t cols) {
   if (rows == 0) return;

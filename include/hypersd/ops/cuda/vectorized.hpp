@@ -10,7 +10,7 @@
 #include <type_traits>
 
 /// \file
-/// Several neighbouring elements in one access: what kernels need that are to run at the speed of memory.
+/// Vectorized loads and stores: several neighbouring elements, up to 16 bytes, in one memory transaction of a thread.
 
 namespace hypersd::ops::launch {
 
@@ -42,34 +42,34 @@ HYPERSD_HD float unpacked(std::uint32_t pair, bool upper) {
   }
 }
 
-/// Memory that one access reads or writes, at a multiple of its size.
+/// The registers of one vectorized access, which is aligned to its size.
 template <int bytes>
-struct alignas(bytes) Word {
+struct alignas(bytes) Vector {
   std::uint32_t v[bytes / 4];
 };
 template <int bytes, class T>
-HYPERSD_HD Word<bytes> load_word(const T* p) {
+HYPERSD_HD Vector<bytes> load_vector(const T* p) {
 #if defined(__CUDA_ARCH__)
-  return *reinterpret_cast<const Word<bytes>*>(p);
+  return *reinterpret_cast<const Vector<bytes>*>(p);
 #else
-  Word<bytes> out;
+  Vector<bytes> out;
   __builtin_memcpy(&out, p, bytes);
   return out;
 #endif
 }
 template <int bytes, class T>
-HYPERSD_HD void store_word(T* p, const Word<bytes>& word) {
+HYPERSD_HD void store_vector(T* p, const Vector<bytes>& x) {
 #if defined(__CUDA_ARCH__)
-  *reinterpret_cast<Word<bytes>*>(p) = word;
+  *reinterpret_cast<Vector<bytes>*>(p) = x;
 #else
-  __builtin_memcpy(static_cast<void*>(p), &word, bytes);
+  __builtin_memcpy(static_cast<void*>(p), &x, bytes);
 #endif
 }
-/// The same to global memory. nvcc takes some of a kernel's `store_word` apart into elements, but not an instruction.
+/// The same to global memory as one instruction: nvcc splits some stores of `store_vector` into elements.
 template <int bytes, class T>
-HYPERSD_HD void store_global(T* p, const Word<bytes>& word) {
+HYPERSD_HD void store_vector_global(T* p, const Vector<bytes>& x) {
 #if defined(__CUDA_ARCH__)
-  const std::uint32_t* v = word.v;
+  const std::uint32_t* v = x.v;
   if constexpr (bytes == 16)
     asm volatile("{ .reg .u64 to; cvta.to.global.u64 to, %0; st.global.v4.b32 [to], {%1, %2, %3, %4}; }" ::"l"(p),
                  "r"(v[0]), "r"(v[1]), "r"(v[2]), "r"(v[3])
@@ -79,67 +79,68 @@ HYPERSD_HD void store_global(T* p, const Word<bytes>& word) {
                  "r"(v[1])
                  : "memory");
   else
-    store_word(p, word);
+    store_vector(p, x);
 #else
-  store_word(p, word);
+  store_vector(p, x);
 #endif
 }
 
-/// Copies `n` neighbours, as one access where there are several.
+/// Copies `n` neighbouring elements as one access.
 template <int n, class T>
-HYPERSD_HD void copy_together(const T* from, T* to) {
+HYPERSD_HD void copy_vector(const T* from, T* to) {
   if constexpr (n == 1)
     *to = *from;
   else
-    store_global(to, load_word<n* static_cast<int>(sizeof(T))>(from));
+    store_vector_global(to, load_vector<n* static_cast<int>(sizeof(T))>(from));
 }
 
-/// Whether accesses of `n` neighbours may begin at all of these.
+/// True if accesses of `n` elements are aligned at all of these addresses.
 template <int n, class T>
-[[nodiscard]] bool together_at(std::initializer_list<const T*> data) {
+[[nodiscard]] bool vector_aligned(std::initializer_list<const T*> data) {
   for (const T* p : data)
     if (reinterpret_cast<std::uintptr_t>(p) % (n * sizeof(T)) != 0) return false;
   return true;
 }
-/// Calls f(n) with a compile-time number of neighbours that one access of a thread may take: as many as 16 bytes hold
-/// if rows of `cols` elements can be cut up so, else 1.
+/// Calls f(std::integral_constant<int, n>) with the elements of one access: as many as 16 bytes hold if that divides
+/// rows of `cols` elements and the addresses are aligned, else 1.
 template <class T, class F>
-void with_together(std::int64_t cols, std::initializer_list<const T*> data, F&& f) {
+void with_vector_width(std::int64_t cols, std::initializer_list<const T*> data, F&& f) {
   constexpr int many = sizeof(T) < 8 ? 16 / static_cast<int>(sizeof(T)) : 1;
-  if (many > 1 && cols % many == 0 && together_at<many>(data))
+  if (many > 1 && cols % many == 0 && vector_aligned<many>(data))
     f(std::integral_constant<int, many>{});
   else
     f(std::integral_constant<int, 1>{});
 }
 
-/// The numbers of a word.
+/// Converts the elements of a vector for arithmetic.
 template <Floating T, int bytes>
-HYPERSD_HD void spread(const Word<bytes>& word, Accumulator<T>* to) {
+HYPERSD_HD void unpack_vector(const Vector<bytes>& x, Accumulator<T>* to) {
   if constexpr (Narrow<T>)
-    for (int i = 0; i < bytes / 2; ++i) to[i] = unpacked<T>(word.v[i / 2], i % 2 == 1);
+    for (int i = 0; i < bytes / 2; ++i) to[i] = unpacked<T>(x.v[i / 2], i % 2 == 1);
   else
-    __builtin_memcpy(to, &word, sizeof(word));
+    __builtin_memcpy(to, &x, sizeof(x));
 }
 
-/// Reads or writes `n` neighbours, 1 or an even number, the first at a multiple of their size.
+/// Loads or stores `n` neighbouring elements, 1 or an even number, aligned to their size, with conversion to and from
+/// the type of arithmetic.
 template <int n, Floating T>
-HYPERSD_HD void read_together(const T* from, Accumulator<T>* to) {
+HYPERSD_HD void load_vectorized(const T* from, Accumulator<T>* to) {
   if constexpr (n == 1)
     *to = static_cast<Accumulator<T>>(*from);
   else
-    spread<T>(load_word<n* static_cast<int>(sizeof(T))>(from), to);
+    unpack_vector<T>(load_vector<n* static_cast<int>(sizeof(T))>(from), to);
 }
 template <int n, Floating T>
-HYPERSD_HD void write_together(const Accumulator<T>* from, T* to) {
+HYPERSD_HD void store_vectorized(const Accumulator<T>* from, T* to) {
   if constexpr (n == 1) {
     *to = static_cast<T>(*from);
   } else {
-    Word<n* static_cast<int>(sizeof(T))> word;
+    Vector<n* static_cast<int>(sizeof(T))> x;
     if constexpr (Narrow<T>)
-      for (int i = 0; i < n / 2; ++i) word.v[i] = packed<T>(from[2 * i], from[2 * i + 1]);
+      for (int i = 0; i < n / 2; ++i) x.v[i] = packed<T>(from[2 * i], from[2 * i + 1]);
     else
-      __builtin_memcpy(&word, from, sizeof(word));
-    store_global(to, word);
+      __builtin_memcpy(&x, from, sizeof(x));
+    store_vector_global(to, x);
   }
 }
 
@@ -147,7 +148,7 @@ HYPERSD_HD void write_together(const Accumulator<T>* from, T* to) {
 template <int n>
 using Bytes = std::integral_constant<int, n>;
 
-/// An address in shared memory as instructions take it; 0 on the host.
+/// The address in shared memory space that PTX instructions take; 0 on the host.
 HYPERSD_HD inline std::uint32_t shared_address(const void* p) {
 #if defined(__CUDA_ARCH__)
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
@@ -157,35 +158,35 @@ HYPERSD_HD inline std::uint32_t shared_address(const void* p) {
 #endif
 }
 
-/// Starts a copy of 4 or 16 bytes from global to shared memory, or of zeros if they are not `there`; both addresses are
-/// multiples of the size (NVIDIA, "PTX ISA", cp.async). `Block::copy_async` closes a group of them.
-struct CopyWords {
+/// Issues an asynchronous copy of 4 or 16 bytes from global to shared memory, or of zeros unless `valid`; both
+/// addresses are aligned to the size (NVIDIA, "PTX ISA", cp.async).
+struct AsyncCopy {
   template <int bytes>
-  HYPERSD_HD void operator()(Bytes<bytes>, void* to, const void* from, bool there) const {
+  HYPERSD_HD void operator()(Bytes<bytes>, void* to, const void* from, bool valid) const {
     static_assert(bytes == 4 || bytes == 16);
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-    if constexpr (bytes == 16)  // past the L1 cache
+    if constexpr (bytes == 16)  // bypasses the L1 cache
       asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                    :
-                   : "r"(shared_address(to)), "l"(from), "r"(there ? 16 : 0)
+                   : "r"(shared_address(to)), "l"(from), "r"(valid ? 16 : 0)
                    : "memory");
     else
       asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
                    :
-                   : "r"(shared_address(to)), "l"(from), "r"(there ? 4 : 0)
+                   : "r"(shared_address(to)), "l"(from), "r"(valid ? 4 : 0)
                    : "memory");
 #else
-    (void)to, (void)from, (void)there;
+    (void)to, (void)from, (void)valid;
 #endif
   }
 };
-/// Ends a thread's group of copies.
-HYPERSD_HD inline void close_copies() {
+/// Commits the copies that a thread has issued as a group.
+HYPERSD_HD inline void commit_copies() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   asm volatile("cp.async.commit_group;" : : : "memory");
 #endif
 }
-/// Waits for all of a thread's groups but the last `pending`.
+/// Waits for all groups of a thread but the last `pending`.
 template <int pending>
 HYPERSD_HD void wait_for_copies() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800

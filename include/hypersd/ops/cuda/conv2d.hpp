@@ -1,57 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/ops/cpu/conv2d.hpp>
-#include <hypersd/ops/cuda/elements.hpp>
+#include <algorithm>
+#include <hypersd/core/tensor.hpp>
+#include <hypersd/ops/cuda/fill.hpp>
 #include <hypersd/ops/matmul.hpp>
 
 /// \file
-/// Convolutions as products with the matrix of patches, which is made in pieces of at most 256 MiB. Everything is in
-/// stream order, so one buffer serves all pieces, and sums over pieces have a fixed order.
+/// Convolutions as matmuls with the matrix of patches (im2col), which is built in pieces of at most 256 MiB. Everything
+/// is in stream order, so one buffer serves all pieces, and sums over pieces have a fixed order.
 
 namespace hypersd::ops::launch {
 
-/// Neighbouring channels that one thread moves at once.
+/// Neighbouring channels that one thread loads and stores at a time.
 template <class T, int n>
-struct alignas(sizeof(T) * n) Pack {
+struct alignas(sizeof(T) * n) ChannelVector {
   T v[n];
 };
-/// Elements of 16 bytes, the widest access of a thread.
+/// Elements of 16 bytes, the largest access of a thread.
 template <class T>
-inline constexpr int widest_pack = static_cast<int>(16 / sizeof(T));
+inline constexpr int widest_vector = static_cast<int>(16 / sizeof(T));
 
-/// True if runs of `channels` elements from `data` on can be read in packs of `n`.
+/// True if rows of `channels` elements from `data` on can be loaded `n` at a time.
 template <class T>
-bool packable(const T* data, std::int64_t channels, int n) {
+bool vectorizable(const T* data, std::int64_t channels, int n) {
   return channels % n == 0 && reinterpret_cast<std::uintptr_t>(data) % (sizeof(T) * static_cast<std::size_t>(n)) == 0;
 }
 
-/// out[r, (ky, kx, c)] for the patches r of output rows [row, row + rows), counted over the batch's output rows.
-template <class T, int pack>
+/// im2col: out[r, (ky, kx, c)] for the patches r of output rows [row, row + rows), counted over the batch; `n` channels
+/// at a time.
+template <class T, int n>
 struct PatchElements {
   Conv2dGeometry g;
   const T* x;
   std::int64_t row, rows;
   T* out;
-  [[nodiscard]] HYPERSD_HD std::int64_t size() const { return rows * g.out_width * (g.depth() / pack); }
+  [[nodiscard]] HYPERSD_HD std::int64_t size() const { return rows * g.out_width * (g.depth() / n); }
   template <class Index>
   HYPERSD_HD void operator()(Index i) const {
-    using P = Pack<T, pack>;
-    const auto [tap, c] = divide(i, g.in / pack);
+    using V = ChannelVector<T, n>;
+    const auto [tap, c] = divide(i, g.in / n);
     const auto [kernel_row, kx] = divide(tap, g.kernel_width);
     const auto [patch, ky] = divide(kernel_row, g.kernel_height);
     const auto [line, ox] = divide(patch, g.out_width);
     const std::int64_t at = row + line, b = at / g.out_height, oy = at - b * g.out_height;
     const std::int64_t y = oy * g.stride - g.pad + ky, left = static_cast<std::int64_t>(ox) * g.stride - g.pad + kx;
-    P value = {};
+    V value = {};
     if (y >= 0 && y < g.height && left >= 0 && left < g.width)
-      value = reinterpret_cast<const P*>(x)[pixel_index(b, y, left, c, g.height, g.width, g.in / pack)];
-    reinterpret_cast<P*>(out)[i] = value;
+      value = reinterpret_cast<const V*>(x)[pixel_index(b, y, left, c, g.height, g.width, g.in / n)];
+    reinterpret_cast<V*>(out)[i] = value;
   }
 };
 
-/// The transpose: input element (b, y, x, c) of samples [0, batch) sums the patch elements made from it, in the order
-/// of the patches.
+/// col2im, the transpose: input element (b, y, x, c) of samples [0, batch) sums the patch elements copied from it, in
+/// the order of the patches.
 template <class T>
 struct PatchSumElements {
   Conv2dGeometry g;
@@ -77,22 +79,22 @@ struct PatchSumElements {
   }
 };
 
-/// Weights [out, taps, in] as [in, taps turned round, out]: the kernel of the transposed convolution.
+/// Weights [out, taps, in] as [in, reversed taps, out]: the kernel of the transposed convolution.
 template <class T>
-struct TurnedKernelElements {
+struct FlippedKernelElements {
   std::int64_t out, taps, in;
   const T* w;
-  T* turned;
+  T* flipped;
   [[nodiscard]] HYPERSD_HD std::int64_t size() const { return out * taps * in; }
   template <class Index>
   HYPERSD_HD void operator()(Index i) const {
     const auto [line, o] = divide(i, out);
     const auto [c, k] = divide(line, taps);
-    turned[i] = w[(static_cast<std::int64_t>(o) * taps + (taps - 1 - static_cast<std::int64_t>(k))) * in + c];
+    flipped[i] = w[(static_cast<std::int64_t>(o) * taps + (taps - 1 - static_cast<std::int64_t>(k))) * in + c];
   }
 };
 
-/// Output rows whose patches one buffer holds: all of them, or what fits into 256 MiB.
+/// Output rows whose patches one buffer holds: all `rows`, or what 256 MiB hold.
 template <class T>
 std::int64_t patch_buffer_rows(const Conv2dGeometry& g, std::int64_t rows) {
   const std::int64_t bytes = static_cast<std::int64_t>(sizeof(T)) * g.out_width * g.depth();
@@ -106,12 +108,11 @@ namespace hypersd::ops::backend {
 
 template <launch::KernelDevice D, class T>
 void write_patches(const D& device, const Conv2dGeometry& g, const T* x, std::int64_t row, std::int64_t rows, T* out) {
-  constexpr int widest = launch::widest_pack<T>;
-  if (launch::packable(x, g.in, widest)) {
-    run_elements(device, "conv2d", launch::PatchElements<T, widest>{g, x, row, rows, out});
-  } else {
+  constexpr int n = launch::widest_vector<T>;
+  if (launch::vectorizable(x, g.in, n))
+    run_elements(device, "conv2d", launch::PatchElements<T, n>{g, x, row, rows, out});
+  else
     run_elements(device, "conv2d", launch::PatchElements<T, 1>{g, x, row, rows, out});
-  }
 }
 
 template <launch::KernelDevice D, class T>
@@ -137,21 +138,14 @@ void conv2d_input_gradient(const D& device, const Conv2dGeometry& g, const T* gy
     return;
   }
   if (g.batch == 0) return;
-  const bool same = g.stride == 1 && g.out_height == g.height && g.out_width == g.width && g.pad < g.kernel_height &&
-                    g.kernel_height == g.kernel_width;
-  if (same) {
-    // The transpose of a size-keeping stride-1 convolution is one with the kernel turned round.
+  if (g.keeps_size()) {
     const std::int64_t taps = g.kernel_height * g.kernel_width;
-    const Tensor<T, D> turned(Shape{g.in, taps, g.out});
-    run_elements(device, name, launch::TurnedKernelElements<T>{g.out, taps, g.in, w, turned.data()});
-    Conv2dGeometry t = g;
-    t.in = g.out;
-    t.out = g.in;
-    t.pad = g.kernel_height - 1 - g.pad;
-    conv2d(device, t, gy, static_cast<const T*>(turned.data()), static_cast<const T*>(nullptr), gx);
+    const Tensor<T, D> flipped(Shape{g.in, taps, g.out});
+    run_elements(device, name, launch::FlippedKernelElements<T>{g.out, taps, g.in, w, flipped.data()});
+    conv2d(device, g.transposed(), gy, static_cast<const T*>(flipped.data()), static_cast<const T*>(nullptr), gx);
     return;
   }
-  // Whole samples at a time: an input pixel needs all its patches.
+  // Whole samples at a time, since an input pixel sums all its patches.
   const std::int64_t fit = launch::patch_buffer_rows<T>(g, g.batch * g.out_height);
   const std::int64_t step = std::max<std::int64_t>(1, fit / std::max<std::int64_t>(1, g.out_height));
   const Tensor<T, D> patches(Shape{step * g.positions(), g.depth()});
@@ -172,8 +166,7 @@ void conv2d_weight_gradient(const D& device, const Conv2dGeometry& g, const T* g
     return;
   }
   const std::int64_t total = g.batch * g.out_height, step = launch::patch_buffer_rows<T>(g, total);
-  if (total == 0)
-    return run_elements(device, "conv2d_weight_gradient", launch::FillElements<T>{gw, T(0), g.out * g.depth()});
+  if (total == 0) return fill(device, "conv2d_weight_gradient", gw, T(0), g.out * g.depth());
   const Tensor<T, D> patches(Shape{step * g.out_width, g.depth()});
   for (std::int64_t row = 0; row < total; row += step) {
     const std::int64_t rows = std::min(step, total - row);

@@ -33,10 +33,10 @@ TEST_CASE("Convolutions by kernels: every kind of geometry, packed and single ch
 
 TEST_CASE("Packs are used only where channels and address allow") {
   const Tensor<float> x(Shape{16});
-  CHECK(ops::launch::widest_pack<float> == 4);
-  CHECK(ops::launch::packable(x.data(), 8, 4));
-  CHECK_FALSE(ops::launch::packable(x.data(), 6, 4));
-  CHECK_FALSE(ops::launch::packable(x.data() + 1, 8, 4));
+  CHECK(ops::launch::widest_vector<float> == 4);
+  CHECK(ops::launch::vectorizable(x.data(), 8, 4));
+  CHECK_FALSE(ops::launch::vectorizable(x.data(), 6, 4));
+  CHECK_FALSE(ops::launch::vectorizable(x.data() + 1, 8, 4));
 }
 
 TEST_CASE("The buffer of patches is bounded, and cut at rows") {

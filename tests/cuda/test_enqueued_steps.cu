@@ -8,7 +8,7 @@
 using namespace hypersd;
 using namespace deferred_runs;
 
-TEST_CASE_TEMPLATE("CUDA: deferred AdamW", T, float, bfloat16) {
+TEST_CASE_TEMPLATE("CUDA: enqueued steps", T, float, bfloat16) {
   if (!gpu::have_device()) return;
   const Outcome expected = deferred<T, Cpu>(5, 1.0, 2), got = deferred<T, Cuda>(5, 1.0, 2);
   REQUIRE(got.moments.size() == expected.moments.size());
@@ -20,7 +20,7 @@ TEST_CASE_TEMPLATE("CUDA: deferred AdamW", T, float, bfloat16) {
   CHECK(deferred<T, Cuda>(9, 1.0, 4, 5).bad == 5);
 }
 
-TEST_CASE_TEMPLATE("CUDA: deferred AdamW of flat gradients", T, float, bfloat16) {
+TEST_CASE_TEMPLATE("CUDA: enqueued steps with flat gradients", T, float, bfloat16) {
   if (!gpu::have_device()) return;
   CHECK(distance(flat<T, Cpu>(5, 1.0, 2), flat<T, Cuda>(5, 1.0, 2)) < (Real<T> ? 1e-6 : 1e-2));
   const Outcome bad = flat<T, Cuda>(9, 1.0, 4, 5);

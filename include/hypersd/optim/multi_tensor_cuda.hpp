@@ -2,37 +2,37 @@
 #pragma once
 
 #include <hypersd/core/tensor.hpp>
-#include <hypersd/ops/cuda/launch.hpp>
-#include <hypersd/ops/cuda/rows.hpp>
+#include <hypersd/ops/cuda/thread_block.hpp>
 #include <hypersd/optim/multi_tensor_cpu.hpp>
 
 /// \file
-/// Updates of many tensors on CUDA. Their addresses travel in the kernel's arguments, as many as fit: nothing is copied
-/// to the device before a launch, so that an update can be recorded in a graph.
+/// Updates of many tensors on CUDA. Their addresses are kernel arguments, as many as fit: nothing is copied to the
+/// device before a launch, so that an update is capturable in a graph.
 
 namespace hypersd::optim {
 
-/// Elements of a segment that one thread block does.
+/// Elements of a segment for one thread block.
 inline constexpr std::int64_t multi_piece = 8192;
 
-/// Bytes of segments in a launch: what CUDA takes as arguments (32764, before 12.1 4096) less what else there is.
+/// Bytes of segments in a launch: the limit of kernel arguments (32764, before CUDA 12.1 4096) less the other
+/// arguments.
 #if HYPERSD_HAS_CUDA && CUDART_VERSION < 12010
 inline constexpr std::size_t multi_arguments = 3968;
 #else
 inline constexpr std::size_t multi_arguments = 32512;
 #endif
 
-/// Consecutive segments of one launch, and the thread blocks that each of them has.
+/// Consecutive segments of one launch, and the thread blocks of each.
 template <class S, std::size_t bytes = multi_arguments>
 struct SegmentPack {
   static constexpr int capacity =
       static_cast<int>((bytes - 2 * sizeof(std::int64_t)) / (sizeof(S) + sizeof(std::int64_t)));
   static_assert(capacity >= 1);
   S segments[static_cast<std::size_t>(capacity)];
-  std::int64_t ends[static_cast<std::size_t>(capacity)];  ///< number of the block after a segment's last
+  std::int64_t ends[static_cast<std::size_t>(capacity)];  ///< one past the last thread block of a segment
   std::int64_t count;
 
-  /// Takes segments from `rest` until the pack is full; returns those that are left.
+  /// Takes segments from `rest` until the pack is full; returns the remaining ones.
   std::span<const S> fill(std::span<const S> rest) {
     count = 0;
     std::int64_t blocks = 0;
@@ -45,7 +45,7 @@ struct SegmentPack {
     return rest;
   }
   [[nodiscard]] HYPERSD_HD std::int64_t blocks() const { return count == 0 ? 0 : ends[count - 1]; }
-  /// Which segment block `b` belongs to: the first that ends behind it.
+  /// The segment of thread block `b`.
   [[nodiscard]] HYPERSD_HD std::int64_t segment_of(std::int64_t b) const {
     std::int64_t low = 0, high = count - 1;
     while (low < high) {
@@ -57,7 +57,7 @@ struct SegmentPack {
     }
     return low;
   }
-  /// Elements [begin, end) of segment `i` that block `b` does.
+  /// Elements [begin, end) of segment `i` for thread block `b`.
   [[nodiscard]] HYPERSD_HD ops::launch::Range piece(std::int64_t i, std::int64_t b) const {
     const std::int64_t begin = (b - (i == 0 ? 0 : ends[i - 1])) * multi_piece, size = segments[i].size;
     return {begin, begin + multi_piece < size ? begin + multi_piece : size};
@@ -66,7 +66,7 @@ struct SegmentPack {
 
 /// A thread block a piece: f(x[i]...) for its elements.
 template <class S, std::size_t bytes = multi_arguments>
-struct MultiUpdateBlock {
+struct MultiUpdateKernel {
   static constexpr int threads = ops::launch::threads;
   using Shared = ops::launch::NoShared;
   SegmentPack<S, bytes> pack;
@@ -82,7 +82,7 @@ struct MultiUpdateBlock {
 
 /// A thread block a piece: partial[b] = sum of f(x[i]).
 template <class S, std::size_t bytes = multi_arguments>
-struct MultiSumBlock {
+struct MultiSumKernel {
   static constexpr int threads = ops::launch::threads;
   using Shared = ops::launch::NoShared;
   double* partial;
@@ -106,8 +106,8 @@ struct MultiSumBlock {
   }
 };
 
-/// One block: the sum of `count` partial sums in a fixed order.
-struct OrderedSumBlock {
+/// One thread block: the sum of `count` partial sums in a fixed order.
+struct OrderedSumKernel {
   static constexpr int threads = ops::launch::threads;
   using Shared = ops::launch::NoShared;
   const double* partial;
@@ -130,33 +130,33 @@ namespace backend {
 
 using ops::launch::run_blocks;
 
-/// A launch for as many segments as fit into a kernel's arguments.
+/// One launch for as many segments as fit into the kernel arguments.
 template <ops::launch::KernelDevice D, class F, class... X>
 void multi_update(const D& device, std::span<const Segment<F, X...>> segments) {
-  MultiUpdateBlock<Segment<F, X...>> body{};
+  MultiUpdateKernel<Segment<F, X...>> kernel{};
   while (!segments.empty()) {
-    segments = body.pack.fill(segments);
-    run_blocks(device, "multi_update", body);
+    segments = kernel.pack.fill(segments);
+    run_blocks(device, "multi_update", kernel);
   }
 }
 
-/// Sums of pieces, then their sum: two launches where the segments fit into one.
+/// Partial sums, then their sum: two launches if the segments fit into one.
 template <ops::launch::KernelDevice D, class F, class X>
 void multi_sum_into(const D& device, double* out, std::span<const Segment<F, X>> segments) {
   std::int64_t count = 0;
   for (const auto& s : segments) count += (s.size + multi_piece - 1) / multi_piece;
   const Tensor<double, D> partial(Shape{count});
-  MultiSumBlock<Segment<F, X>> body{};
-  body.partial = partial.data();
+  MultiSumKernel<Segment<F, X>> kernel{};
+  kernel.partial = partial.data();
   while (!segments.empty()) {
-    segments = body.pack.fill(segments);
-    run_blocks(device, "multi_sum", body);
-    body.partial += body.blocks();
+    segments = kernel.pack.fill(segments);
+    run_blocks(device, "multi_sum", kernel);
+    kernel.partial += kernel.blocks();
   }
-  run_blocks(device, "multi_sum", OrderedSumBlock{partial.data(), count, out});
+  run_blocks(device, "multi_sum", OrderedSumKernel{partial.data(), count, out});
 }
 
-/// Waits for the device.
+/// Synchronizes.
 template <ops::launch::KernelDevice D, class F, class X>
 double multi_sum(const D& device, std::span<const Segment<F, X>> segments) {
   const Tensor<double, D> out(Shape{1});

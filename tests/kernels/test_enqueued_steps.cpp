@@ -8,7 +8,7 @@
 using namespace hypersd;
 using namespace deferred_runs;
 
-TEST_CASE_TEMPLATE("Deferred AdamW of CUDA kernels, run on the host, is the CPU's", T, float, bfloat16) {
+TEST_CASE_TEMPLATE("Enqueued steps by CUDA kernels, run on the host, are the CPU's", T, float, bfloat16) {
   const Outcome expected = deferred<T, Cpu>(5, 1.0, 2), got = deferred<T, emulated::Kernels>(5, 1.0, 2);
   // The gradient's norm is summed in another order, in double: a factor's last bit may differ.
   REQUIRE(got.parameters.size() == expected.parameters.size());

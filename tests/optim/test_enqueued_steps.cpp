@@ -19,7 +19,7 @@ void check_equal(const Outcome& a, const Outcome& b) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("Deferred AdamW is clipping, AdamW and average one after the other, bit for bit", T, float, double,
+TEST_CASE_TEMPLATE("Enqueued steps are clipping, AdamW and average one after the other, bit for bit", T, float, double,
                    bfloat16, half) {
   for (const double max_norm : {0.0, 1.0, 1e4}) {
     const Outcome expected = step_by_step<T, Cpu>(7, max_norm), got = deferred<T, Cpu>(7, max_norm, 3);
@@ -30,7 +30,7 @@ TEST_CASE_TEMPLATE("Deferred AdamW is clipping, AdamW and average one after the 
   }
 }
 
-TEST_CASE("A step that is not finite changes nothing, nor does any after it until the question") {
+TEST_CASE("A step that is not finite changes nothing, nor does any after it until synchronize()") {
   const Outcome expected = step_by_step<float, Cpu>(4, 1.0), got = deferred<float, Cpu>(20, 1.0, 3, 4);
   CHECK(got.bad == 4);
   CHECK(got.losses.size() == 6);
@@ -38,16 +38,16 @@ TEST_CASE("A step that is not finite changes nothing, nor does any after it unti
   check_equal(got, expected);
 }
 
-TEST_CASE("A loss that is not finite closes too") {
+TEST_CASE("A loss that is not finite stops updates too") {
   const auto list = parameters<float, Cpu>();
   optim::AdamW<float> adamw(list);
-  optim::DeferredAdamW<float, Cpu> update(adamw, nullptr, 1.0, 2);
+  optim::EnqueuedSteps<float, Cpu> update(adamw, nullptr, 1.0, 2);
   const auto before = list[2].var.value().to_vector();
   set_gradients(list, 0, false);
   update.prepare(1e-2);
   update.enqueue(Tensor<float>::full(Shape{1}, std::nanf("")));
   update.done();
-  const auto told = update.ask();
+  const auto told = update.synchronize();
   CHECK(told.bad == 0);
   CHECK(std::isnan(told.losses[0]));
   CHECK(list[2].var.value().to_vector() == before);
@@ -55,7 +55,7 @@ TEST_CASE("A loss that is not finite closes too") {
   update.prepare(1e-2);
   update.enqueue(Tensor<float>::full(Shape{1}, 1.0F));
   update.done();
-  CHECK(update.ask().bad == -1);
+  CHECK(update.synchronize().bad == -1);
   CHECK(list[2].var.value().to_vector() != before);
 }
 
@@ -73,24 +73,24 @@ TEST_CASE_TEMPLATE("Flat gradients are those of the variables", T, float, double
   }
 }
 
-TEST_CASE("Flat gradients with a loss that is not finite change nothing, and the part of it is told") {
+TEST_CASE("Flat gradients with a loss that is not finite change nothing, and the outcome names the part") {
   const Outcome got = flat<float, Cpu>(20, 1.0, 3, 4);
   CHECK(got.bad == 4);
   CHECK(got.part == 1);
   CHECK(distance(got, flat<float, Cpu>(4, 1.0, 3)) < 1e-6);
 }
 
-TEST_CASE("Deferred AdamW refuses what it cannot do") {
+TEST_CASE("Enqueued steps: invalid arguments") {
   const auto list = parameters<float, Cpu>();
   optim::AdamW<float> adamw(list);
   optim::Ema<float> other({list[1], list[0], list[2], list[3]});
-  CHECK_THROWS_WITH_AS((optim::DeferredAdamW<float, Cpu>(adamw, &other, 1.0, 2)), doctest::Contains("average 'p100'"),
+  CHECK_THROWS_WITH_AS((optim::EnqueuedSteps<float, Cpu>(adamw, &other, 1.0, 2)), doctest::Contains("average 'p100'"),
                        OptionError);
-  CHECK_THROWS_AS((optim::DeferredAdamW<float, Cpu>(adamw, nullptr, 1.0, 0)), OptionError);
-  optim::DeferredAdamW<float, Cpu> update(adamw, nullptr, 1.0, 1);
+  CHECK_THROWS_AS((optim::EnqueuedSteps<float, Cpu>(adamw, nullptr, 1.0, 0)), OptionError);
+  optim::EnqueuedSteps<float, Cpu> update(adamw, nullptr, 1.0, 1);
   CHECK_THROWS_AS(update.enqueue(Tensor<float>::ones(Shape{2})), ShapeError);
   CHECK_THROWS_AS(update.enqueue(optim::FlatGradients<float>{}), OptionError);
-  using Update = optim::DeferredAdamW<float, Cpu>;
+  using Update = optim::EnqueuedSteps<float, Cpu>;
   CHECK_THROWS_AS(Update(adamw, nullptr, 1.0, 1, Update::Gradients::flat).enqueue(Tensor<float>::ones(Shape{1})),
                   OptionError);
   CHECK_THROWS_AS(update.prepare(-1), OptionError);
@@ -98,5 +98,5 @@ TEST_CASE("Deferred AdamW refuses what it cannot do") {
   update.prepare(1e-2);
   update.enqueue(Tensor<float>::ones(Shape{1}));
   update.done();
-  CHECK_THROWS_WITH_AS(update.prepare(1e-2), doctest::Contains("without a question"), OptionError);
+  CHECK_THROWS_WITH_AS(update.prepare(1e-2), doctest::Contains("without synchronize()"), OptionError);
 }
