@@ -22,6 +22,7 @@ template <class T>
 struct RowOperand {
   const T* data;
   std::int64_t rows_per;
+  /// A row: the same value in each column.
   struct Cursor {
     T value;
     HYPERSD_HD T operator[](std::int64_t) const { return value; }
@@ -37,6 +38,7 @@ struct ColumnOperand {
   HYPERSD_HD const T* row(std::int64_t r, std::int64_t cols) const { return data + (r / rows_per) * cols; }
 };
 
+/// How a smaller operand spreads over the result: one value a sample, one row of channels, or one value for all.
 enum class Broadcast { row, column, single };
 
 /// A tensor marked for broadcasting by `per_sample` or `per_channel`.
