@@ -27,6 +27,7 @@ tests doctest-dev inc:doctest/doctest.h needed
 tests libxtensor-dev inc:xtensor/xarray.hpp optional
 tests libopenmpi-dev cmd:mpicxx optional
 tests openmpi-bin cmd:mpirun optional
+tests doxygen cmd:doxygen optional
 more clang-19 cmd:clang++-19 optional
 bench python3 cmd:python3 needed
 bench libbenchmark-dev inc:benchmark/benchmark.h optional
