@@ -34,7 +34,7 @@ while [ $# -gt 0 ]; do
       [ $# -ge 2 ] || { say "$1 needs a value"; exit 2; }
       if [ "$1" = --out ]; then
         case $2 in /*) out=$2 ;; *) out=$here/$2 ;; esac
-        # Found out now, not after the measurements.
+        # Checked before the measurements.
         if ! { mkdir -p "$(dirname "$out")" && : >>"$out"; } 2>/dev/null; then
           say "cannot write $2"
           exit 2
