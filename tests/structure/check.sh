@@ -96,13 +96,20 @@ done < <(grep -rnE '<<<|\bcuda[A-Za-z]*Synchronize\(|\bcudaMemcpy[0-9A-Za-z]*\('
 
 # --- 5. Files named by the pages exist: `path` in backquotes (any tail of a path), and [links](path).
 files=$(find . \( -name .git -o -name build -o -name runs \) -prune -o -print)
+mapfile -t pages < <(find README.md CONTRIBUTING.md docs -name '*.md' 2>/dev/null | sort)
 while IFS=: read -r page name; do
   grep -qE -- "/${name//./\\.}$" <<<"$files" || fault "$page: $name does not exist"
-done < <(grep -oE '`[a-z_0-9/.-]+\.(hpp|cpp|cuh|cu|sh|py|json|md)`' README.md CONTRIBUTING.md docs/*.md 2>/dev/null | tr -d '`' |
+done < <(grep -oE '`[a-z_0-9/.-]+\.(hpp|cpp|cuh|cu|sh|py|json|md)`' "${pages[@]}" /dev/null | tr -d '`' |
   grep -vE '[:/]x(_cpu|_cuda)?\.' | sort -u)  # x.hpp stands for any
 while IFS=: read -r page name; do
   [ -e "$(dirname "$page")/$name" ] || fault "$page: link to $name, which does not exist"
-done < <(grep -oE '\]\([^)#: ]+\)' README.md CONTRIBUTING.md docs/*.md 2>/dev/null | sed 's/](//; s/)$//' | sort -u)
+done < <(grep -oE '\]\([^)#: ]+\)' "${pages[@]}" /dev/null | sed 's/](//; s/)$//' | sort -u)
+# Every page is linked from README.md or docs/index.md.
+for page in "${pages[@]}"; do
+  case $page in docs/index.md | README.md | CONTRIBUTING.md) continue ;; esac
+  grep -qF "](${page#docs/})" docs/index.md 2>/dev/null || grep -qF "]($page)" README.md 2>/dev/null ||
+    fault "$page: no link from README.md or docs/index.md"
+done
 
 words='\b(TO''DO|FIX''ME|XX''X)\b'
 places='(^|[^A-Za-z0-9_.~/])/(home|root|work)/'
