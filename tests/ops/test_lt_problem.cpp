@@ -39,7 +39,7 @@ void column_major_product(const LtProblem& p, double alpha, const double* first,
 
 }  // namespace
 
-TEST_CASE("a matmul in the arguments of cuBLASLt equals ops::gemm, for all transposes, ragged sizes and batches") {
+TEST_CASE("a product as cuBLASLt is told it is the library's own, for all transposes, ragged sizes and batches") {
   for (const bool trans_a : {false, true})
     for (const bool trans_b : {false, true})
       for (const std::int64_t batch : {1, 3})
@@ -85,7 +85,7 @@ TEST_CASE("a part of a matrix goes by its row stride") {
     for (std::int64_t c = 0; c < 8; ++c) CHECK(got[8 * r + c] == doctest::Approx(c < 5 ? expected[5 * r + c] : 0.0));
 }
 
-TEST_CASE("sizes beyond 32 bits throw and are all named") {
+TEST_CASE("sizes beyond 32 bits are refused with all of them") {
   CHECK_THROWS_WITH_AS((void)lt_problem(1, {std::int64_t{1} << 31, 2, 3}, 3, 2, 2),
                        doctest::Contains("[2147483648, 3] x [3, 2]"), ShapeError);
   CHECK_THROWS_AS((void)lt_problem(1, {2, 2, 3}, std::int64_t{1} << 32, 2, 2), ShapeError);

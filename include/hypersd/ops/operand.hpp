@@ -38,7 +38,7 @@ struct ColumnOperand {
   HYPERSD_HD const T* row(std::int64_t r, std::int64_t cols) const { return data + (r / rows_per) * cols; }
 };
 
-/// How a smaller operand spreads over the result: one value a sample, one row of channels, or one value for all.
+/// How a tensor is broadcast.
 enum class Broadcast { row, column, single };
 
 /// A tensor marked for broadcasting by `per_sample` or `per_channel`.
