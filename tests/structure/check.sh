@@ -104,6 +104,12 @@ done < <(grep -oE '`[a-z_0-9/.-]+\.(hpp|cpp|cuh|cu|sh|py|json|md)`' "${pages[@]}
 while IFS=: read -r page name; do
   [ -e "$(dirname "$page")/$name" ] || fault "$page: link to $name, which does not exist"
 done < <(grep -oE '\]\([^)#: ]+\)' "${pages[@]}" /dev/null | sed 's/](//; s/)$//' | sort -u)
+# Names that the pages put in backquotes with a namespace, such as `nn::Unet`, occur in the headers.
+while IFS=: read -r page name; do
+  fault "$page: $name is in no header"
+done < <(grep -oE '`(hypersd::)?(autograd|data|diffusion|dist|distill|feedback|interop|io|metrics|nn|ops|optim|pipeline|report|testing)::[A-Za-z_:0-9]+' \
+  "${pages[@]}" /dev/null | sed -E 's/`(.*::)?([A-Za-z_0-9]+)$/\2/' | sort -u |
+  awk -F: 'NR == FNR { there[$1] = 1; next } !there[$2]' <(grep -rohE '[A-Za-z_][A-Za-z_0-9]*' include/hypersd | sort -u) -)
 # Every page is linked from README.md or docs/index.md.
 for page in "${pages[@]}"; do
   case $page in docs/index.md | README.md | CONTRIBUTING.md) continue ;; esac
