@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// One TCD step, its noise drawn inside, against a copy of the same tensor; prints one JSON line.
+/// One TCD step, noise included, against a copy of the same tensor. Prints one JSON line.
 
 #include <hypersd/diffusion/apply_step.hpp>
 #include <hypersd/diffusion/processes.hpp>

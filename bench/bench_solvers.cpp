@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// One step of every solver for every prediction type, as a sampler takes it and pass by pass, against a copy of the
-/// same tensor; prints one JSON line. `ms` is the fastest of the timed steps, their sum at the top.
+/// One step of every solver for every prediction type, fused as in a sampler and pass by pass, against a copy of the
+/// same tensor. Prints one JSON line. `ms` is the time of the fastest of the timed steps; the first `ms` is the sum.
 
 #include <hypersd/diffusion.hpp>
 #include <hypersd/ops/random.hpp>
@@ -34,12 +34,12 @@ double milliseconds(F&& f) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
 }
 
-/// Steps are short beside the interruptions of a shared machine: the fastest one counts.
+/// Time of the fastest step: steps are short, and a shared machine interrupts some of them.
 double fastest(const std::vector<double>& v) { return *std::min_element(v.begin(), v.end()); }
 
 constexpr StepTimes before{999, 749, false}, now{749, 499, false};
 
-/// Tensors of a step; the prediction stands for every evaluation's.
+/// Tensors of a step; one prediction stands for that of every evaluation.
 struct State {
   explicit State(std::int64_t elements)
       : x(ops::normal<float>(Shape{1, elements}, stream(1, "x"))),
@@ -52,7 +52,7 @@ struct State {
   Tensor<float> x, prediction, memory, out, remembered, converted, noise;
 };
 
-/// One pass an evaluation, and one where something is remembered.
+/// One pass per evaluation, and one more for the memory of a multistep solver.
 void fused(const State& s, const std::vector<Evaluation>& evaluations, Stream z) {
   for (const Evaluation& e : evaluations) {
     for (const StepCoefficients& m : e.remember) apply_step_into(s.remembered, {m}, s.x, s.prediction, {});

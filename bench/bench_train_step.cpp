@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Forward, backward and AdamW of the 1.69 M parameter latent UNet of bench/peers/train_step.py; prints one JSON line.
+/// Forward, backward and AdamW of the 1.69 M parameter latent UNet of bench/peers/train_step.py. Prints one JSON line.
 
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/nn/init.hpp>

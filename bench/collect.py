@@ -165,7 +165,7 @@ def main():
         runner.run("TCD step", [options.build / "bench/bench_solver_step", *common], key="copies")
         if python:
             runner.run("TCD step, diffusers", [python, "bench/peers/tcd_step.py", *common], key="copies")
-    # Many short steps, the fastest of each: one round will do.
+    # Many short steps, the fastest of each counts: one round suffices.
     runner.run("all solvers", [options.build / "bench/bench_solvers", *common])
     if python:
         runner.run("all solvers, diffusers", [python, "bench/peers/solvers.py", *common])

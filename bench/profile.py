@@ -10,7 +10,7 @@ import platform
 import re
 import sys
 
-# First match names the operation; what matches none keeps its own name.
+# The first match names the operation; a function without a match keeps its own name.
 GROUPS = [
     (r"Eigen::internal::(gebp|gemm_pack)", "matrix products"),
     (r"(conv2d|gather_patches|scatter_patches|add_patches)", "convolution: patches and copies"),

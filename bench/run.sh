@@ -11,19 +11,19 @@ usage() {
   cat <<'EOF'
 usage: bash bench/run.sh [options]
 
-Builds the benchmarks, installs the peers (PyTorch, diffusers) into a virtual environment of their own, runs
-everything in turn on the same machine, and prints a table.
+Builds the benchmarks, installs the peers (PyTorch, diffusers) into a virtual environment, runs all of them in turn on
+this machine, and prints a table. Use an idle machine: other work makes figures worse and goals fail.
 
   --out FILE.json   also write the figures there
-  --no-peers        only hypersd's side; no download
-  --rounds N        repeat everything N times in turn and keep each program's best (default 3)
-  --threads N       threads of either side (default 2)
+  --no-peers        without peers; no download
+  --rounds N        repeat everything N times in turn and keep the best of each program (default 3)
+  --threads N       threads of hypersd and of the peers (default 2)
   --quick           one short round: does everything run?
-  --micro           also the micro-benchmarks (Google Benchmark)
+  --micro           also programs with Google Benchmark (there is none at present)
   --help            this text
 
 Environment: HYPERSD_PEERS, the folder of the virtual environment (default .venv-peers).
-The exit code is 0 also where a goal is missed: "met" says so. It is 1 where a program failed, 2 for bad options.
+The exit code is 0 even if a goal is missed (the column "met" says so), 1 if a program failed, 2 for invalid options.
 EOF
 }
 
@@ -34,7 +34,7 @@ while [ $# -gt 0 ]; do
       [ $# -ge 2 ] || { say "$1 needs a value"; exit 2; }
       if [ "$1" = --out ]; then
         case $2 in /*) out=$2 ;; *) out=$here/$2 ;; esac
-        # Found out now, not after the measurements.
+        # Checked before the measurements.
         if ! { mkdir -p "$(dirname "$out")" && : >>"$out"; } 2>/dev/null; then
           say "cannot write $2"
           exit 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Enables the CUDA language where HYPERSD_CUDA asks for it, and says so in HYPERSD_HAS_CUDA.
+# Enables the CUDA language according to HYPERSD_CUDA, and sets HYPERSD_HAS_CUDA.
 set(HYPERSD_HAS_CUDA FALSE)
 if(NOT HYPERSD_CUDA STREQUAL "OFF")
   if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
@@ -15,7 +15,7 @@ if(NOT HYPERSD_CUDA STREQUAL "OFF")
   if(CMAKE_CUDA_COMPILER)
     enable_language(CUDA)
     if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION AND CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.0)
-      # CMake 3.25 does not know yet that nvcc 12 speaks C++20.
+      # CMake 3.25 does not know that nvcc 12 supports C++20.
       set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
       set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
       list(APPEND CMAKE_CUDA_COMPILE_FEATURES cuda_std_20)
@@ -40,7 +40,7 @@ if(HYPERSD_HAS_CUDA)
     target_link_libraries(hypersd_cuda INTERFACE CUDA::cublasLt)
   endif()
 
-  # What hypersd/ops/cuda/conv2d_cudnn.cuh needs besides.
+  # Additional libraries of hypersd/ops/cuda/conv2d_cudnn.cuh.
   if(NOT HYPERSD_CUDNN STREQUAL "OFF")
     find_path(HYPERSD_CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
     find_library(HYPERSD_CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR})

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# What the library needs (Eigen, threads) and what its io headers and dist/mpi.hpp can use. A package is asked for
-# its CMake configuration first; plain headers on CMAKE_PREFIX_PATH or CMAKE_INCLUDE_PATH will do as well.
+# Finds what the library needs (Eigen, threads) and what the headers of io/ and dist/mpi.hpp need. A package is found by
+# its CMake configuration, or by plain headers on CMAKE_PREFIX_PATH or CMAKE_INCLUDE_PATH.
 
-# hypersd_header_package(<target> <package> <header> [suffix...]): imported <target> from a package or from headers;
-# <header> may be a list of names, any of which will do.
+# hypersd_header_package(<target> <package> <header> [suffix...]): imported <target> from a package or from headers.
+# <header> may be a list of alternative names.
 function(hypersd_header_package target package header)
   if(TARGET ${target})
     return()

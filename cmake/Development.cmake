@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Flags and libraries of tests, examples and benchmarks. None of it reaches a user of the library.
+# Flags and libraries of tests, examples and benchmarks. Users of the library do not get them.
 include(CheckCXXCompilerFlag)
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
@@ -20,7 +20,7 @@ add_library(hypersd_warnings INTERFACE)
 target_compile_options(hypersd_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wconversion>
                                                   $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-  # GCC 12 warns about its own headers otherwise: the AVX-512 intrinsics and std::string's operator+.
+  # GCC 12 warns about its own headers: the AVX-512 intrinsics and operator+ of std::string.
   set(quiet -Wno-maybe-uninitialized -Wno-uninitialized -Wno-restrict)
   list(JOIN quiet "," quiet_cuda)
   target_compile_options(hypersd_warnings INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${quiet}>"
@@ -51,7 +51,7 @@ if(HYPERSD_SANITIZE)
   target_link_options(hypersd_machine INTERFACE -fsanitize=${HYPERSD_SANITIZE})
 endif()
 
-# --- libraries: everything that is there
+# --- libraries: all that were found
 hypersd_header_package(doctest::doctest doctest doctest/doctest.h)
 hypersd_header_package(CLI11::CLI11 CLI11 CLI/CLI.hpp)
 hypersd_header_package(xtensor xtensor xtensor/xarray.hpp)

@@ -14,7 +14,7 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/hypersdConfigVersion.cmak
 install(FILES ${PROJECT_BINARY_DIR}/hypersdConfig.cmake ${PROJECT_BINARY_DIR}/hypersdConfigVersion.cmake
         DESTINATION ${package_dir})
 
-# share/pkgconfig: the prefix is found from the file's own place, so the tree can be moved.
+# share/pkgconfig: the prefix is relative to the file, so that the installed tree can be moved.
 file(RELATIVE_PATH pc_prefix /${CMAKE_INSTALL_DATADIR}/pkgconfig /)
 string(REGEX REPLACE "/$" "" pc_prefix "${pc_prefix}")
 configure_file(${PROJECT_SOURCE_DIR}/cmake/hypersd.pc.in ${PROJECT_BINARY_DIR}/hypersd.pc @ONLY)

@@ -4,7 +4,7 @@
 #   ```cpp
 #   ...
 #   ```
-# of the files to <directory>/<name>.cpp and returns these paths. A page that changes is read again.
+# of the files to <directory>/<name>.cpp and returns these paths. CMake runs again when a page changes.
 function(hypersd_snippets variable directory)
   set(result "")
   foreach(page ${ARGN})

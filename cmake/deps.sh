@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Sourced by tests/run.sh, examples/run.sh and bench/run.sh: finds what is missing and installs it from Debian.
+# Sourced by tests/run.sh, examples/run.sh and bench/run.sh: finds missing packages and installs them from Debian.
 # shellcheck shell=bash
 
 if [ -t 1 ]; then
@@ -9,7 +9,7 @@ else
 fi
 say() { printf '%s\n' "${bold}hypersd:${plain} $*"; }
 
-# Debian package, how to tell that it is there without Debian's word, and whether one can do without.
+# Group, Debian package, a check that finds it without dpkg, and whether it is needed or optional.
 hypersd_packages() {
   cat <<'TABLE'
 build g++ cmd:${CXX:-g++} needed
@@ -27,6 +27,7 @@ tests doctest-dev inc:doctest/doctest.h needed
 tests libxtensor-dev inc:xtensor/xarray.hpp optional
 tests libopenmpi-dev cmd:mpicxx optional
 tests openmpi-bin cmd:mpirun optional
+tests doxygen cmd:doxygen optional
 more clang-19 cmd:clang++-19 optional
 bench python3 cmd:python3 needed
 bench libbenchmark-dev inc:benchmark/benchmark.h optional
@@ -46,7 +47,7 @@ hypersd_there() {
   esac
 }
 
-# hypersd_missing GROUP...: lines "package needed|optional" of what the groups want and this machine lacks.
+# hypersd_missing GROUP...: prints "package needed|optional" for each missing package of the groups.
 hypersd_missing() {
   local group package probe need
   while read -r group package probe need; do
@@ -58,8 +59,8 @@ hypersd_missing() {
   done < <(hypersd_packages)
 }
 
-# hypersd_install GROUP...: installs what is missing, as root or through sudo; else says what to type. Returns 2 where
-# something needed is still missing.
+# hypersd_install GROUP...: installs missing packages, as root or with sudo; without either it prints the command. Returns
+# 2 if a needed package is still missing.
 hypersd_install() {
   local missing packages as_root=() line
   missing=$(hypersd_missing "$@")
@@ -77,7 +78,7 @@ hypersd_install() {
   else
     say "installing from Debian: $packages"
     "${as_root[@]}" apt-get update -qq </dev/null || say "apt-get update failed; trying with the lists that are here"
-    # One package that a release does not have must not keep the others away.
+    # A package that a release lacks must not prevent the others.
     # shellcheck disable=SC2086
     if ! hypersd_apt $packages; then
       for line in $packages; do hypersd_apt "$line" || true; done
@@ -102,7 +103,7 @@ hypersd_apt() {
   rm -f "${TMPDIR:-/tmp}/hypersd-apt.$$"
 }
 
-# hypersd_build LOG CMAKE_BUILD_ARGUMENT...: builds; one line each tenth of the way, compiler messages as they come.
+# hypersd_build LOG CMAKE_BUILD_ARGUMENT...: builds; prints a line at each tenth, and compiler messages at once.
 hypersd_build() {
   local log=$1
   shift
@@ -131,7 +132,7 @@ hypersd_progress() {
   [ $open -eq 0 ] || echo
 }
 
-# hypersd_configure LOG CMAKE_ARGUMENT...: configures; the log is shown only where that fails.
+# hypersd_configure LOG CMAKE_ARGUMENT...: configures; prints the log only on failure.
 hypersd_configure() {
   local log=$1
   shift
@@ -144,9 +145,9 @@ hypersd_configure() {
   sed -n 's/^-- hypersd: /  /p' "$log"
 }
 
-# hypersd_example PROGRAM FOLDER OPTION...: installs, builds and becomes an example's program, run in FOLDER, since paths
-# among the options are meant from where the user stands. `--device cuda` among the options: built by nvcc, in a folder
-# of its own.
+# hypersd_example PROGRAM FOLDER OPTION...: installs packages, builds PROGRAM of examples/ and executes it in FOLDER, to
+# which paths among the options are relative. With `--device cuda` among the options it is built by nvcc, in another
+# build folder.
 hypersd_example() {
   local program=$1 here=$2 preset=examples directory
   shift 2

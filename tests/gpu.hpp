@@ -8,7 +8,7 @@
 #include <vector>
 
 /// \file
-/// What tests on a GPU share.
+/// Helpers of tests on a GPU.
 
 namespace gpu {
 

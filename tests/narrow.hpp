@@ -8,8 +8,8 @@
 #include <vector>
 
 /// \file
-/// How tests judge 16-bit results: by the float result of the same rounded inputs, whose nearest 16-bit number they
-/// must be.
+/// Tolerances of 16-bit results: each must be the 16-bit number nearest to the float32 result of the same rounded
+/// inputs.
 
 namespace narrow {
 

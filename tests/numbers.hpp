@@ -9,7 +9,7 @@
 #include <string_view>
 
 /// \file
-/// What tests of numeric code share.
+/// Helpers of numeric tests.
 
 namespace numbers {
 

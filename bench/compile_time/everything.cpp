@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the whole library costs a user's build: bench/run.sh times the compilation of this file.
+// The whole library in a user's build: bench/run.sh times the compilation of this file.
 #include <hypersd/hypersd.hpp>
 
 int main() {}

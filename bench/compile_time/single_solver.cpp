@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one policy costs a user's build: bench/run.sh times the compilation of this file.
+// One policy in a user's build: bench/run.sh times the compilation of this file.
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
 

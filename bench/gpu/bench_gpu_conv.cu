@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// 3x3 convolutions at the sizes of Stable Diffusion 1.5 (two pictures) in bfloat16 and float32, with a bias, against
-/// the one product that they contain; gradients beside them; and where cuDNN was found, the faster of both ways.
+/// 3x3 convolutions at the sizes of Stable Diffusion 1.5 (two images) in bfloat16 and float32, with a bias, against
+/// the GEMM that they contain; their gradients; and, if cuDNN was found, the faster of both implementations.
 
 #if defined(HYPERSD_HAS_CUDNN)
 #include <hypersd/ops/cuda/conv2d_cudnn.cuh>
@@ -30,7 +30,7 @@ void measure(const std::string& kind, std::int64_t side, std::int64_t channels, 
   print("conv3x3_weight_gradient_", bench::milliseconds([&] { (void)ops::conv2d_weight_gradient(x, x, w.shape()); }));
 }
 
-/// Milliseconds of the product of the matrix of patches with the kernel.
+/// Milliseconds of the GEMM of the im2col matrix with the weight.
 template <class T>
 double product(std::int64_t side, std::int64_t channels) {
   using Matrix = Tensor<T, Cuda>;

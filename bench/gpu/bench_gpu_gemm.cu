@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Matrix products through the library against the same product asked of cuBLASLt directly, in float32, TF32 and
-/// bfloat16, at sizes of Stable Diffusion 1.5 (two pictures): the second factor is transposed, as in a linear layer.
+/// Matmuls of the library against direct calls of cuBLASLt, in float32, TF32 and bfloat16, at sizes of Stable Diffusion
+/// 1.5 (two images). The second factor is transposed, as in a linear layer.
 
 #include <cublasLt.h>
 
@@ -18,8 +18,8 @@ namespace {
 
 void check(cublasStatus_t status) { hypersd::detail::cublas_check(status, "raw cuBLASLt"); }
 
-/// C [m, n] = A [m, k] B [n, k]^T (+ bias [n]) as cuBLASLt sees it, C^T = B A^T in column-major order, with the
-/// algorithm that its heuristics name first for a workspace of 32 MiB.
+/// C [m, n] = A [m, k] B [n, k]^T (+ bias [n]) in the terms of cuBLASLt, C^T = B A^T in column-major order, with the
+/// first algorithm of its heuristics for a workspace of 32 MiB.
 class RawProduct {
  public:
   RawProduct(std::int64_t m, std::int64_t n, std::int64_t k, cudaDataType_t type, cublasComputeType_t compute,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What should run at the speed of memory: group normalisation with SiLU, its gradient, AdamW with EMA; and attention.
+/// Memory-bound kernels: group normalization with SiLU, its gradient, AdamW with EMA. And attention.
 
 #include <hypersd/ops/attention.hpp>
 #include <hypersd/ops/normalize.hpp>
@@ -67,7 +67,7 @@ void measure_attention(const std::string& kind, std::int64_t n, std::int64_t m, 
                  bench::milliseconds([&] { (void)ops::attention_gradient(q, q, k, k, y, heads); }, 20, 3), "", 0);
 }
 
-/// Stable Diffusion 1.5's largest and smallest maps, and its text.
+/// The largest and smallest feature maps of Stable Diffusion 1.5, and its text.
 template <class T>
 void measure_attentions(const std::string& kind, bool gradient) {
   measure_attention<T>(kind, 4096, 4096, 40, gradient);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// One TCD step of 64 Mi elements, its noise drawn inside, in float32 and bfloat16, against device-to-device copies:
-/// with a stored prediction, and with an exact denoiser evaluated in the step. Then a whole loop of four steps at 16 Ki
-/// elements as one graph, against a graph of four copies.
+/// One TCD step of 64 Mi elements, noise included, in float32 and bfloat16, against device-to-device copies: with a
+/// stored prediction, and with an exact denoiser evaluated in the step. Then a loop of four steps at 16 Ki elements as
+/// one CUDA graph, against a graph of four copies.
 
 #include <hypersd/diffusion/graph_sampler.hpp>
 #include <hypersd/diffusion/processes.hpp>
@@ -40,7 +40,7 @@ void measure_step(const std::string& name) {
     const Graph<Cuda> stored([&] { ops::affine_step_into(out, step, noise); });
     const Graph<Cuda> computed([&] { ops::affine_step_into(out, step, noise, f); });
     const std::string ending = noisy ? "" : "_deterministic";
-    // Two operands read and one written; where the prediction is computed, one and one.
+    // Two operands are read and one is written; one and one if the prediction is computed in the step.
     bench::print((name + ending).c_str(), bench::milliseconds([&] { stored.launch(); }), "copy bandwidth",
                  3 * bytes / bandwidth);
     bench::print((name + "_computed" + ending).c_str(), bench::milliseconds([&] { computed.launch(); }),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Forward, backward, clipping and AdamW of the 1.69 M parameter latent UNet of bench/peers/train_step.py, batch 128:
-/// as a graph, and launched kernel by kernel.
+/// as a CUDA graph, and kernel by kernel.
 
 #include <chrono>
 #include <hypersd/autograd/functions.hpp>
@@ -40,7 +40,7 @@ int main() {
     }
     optimizer.zero_grad();
   };
-  // Wall time of a step that is waited for: what a training loop sees, launches included.
+  // Wall time of a step up to synchronization, launches included.
   const auto milliseconds = [&](auto&& launch) {
     std::vector<double> ms;
     for (int i = 0; i < 40; ++i) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// One prediction of a UNet with the sizes of Stable Diffusion 1.5 at 64 x 64 latents (pictures of 512 pixels) and 77
-/// text tokens, in bfloat16 and float32, for one picture and for eight: as a graph, and launched kernel by kernel.
+/// One prediction of a UNet with the sizes of Stable Diffusion 1.5 at 64 x 64 latents (images of 512 pixels) and 77
+/// text tokens, in bfloat16 and float32, for one image and for eight: as a CUDA graph, and kernel by kernel.
 
 #if defined(HYPERSD_HAS_CUDNN)
 #include <hypersd/ops/cuda/conv2d_cudnn.cuh>

@@ -9,8 +9,8 @@ import pathlib
 import re
 import subprocess
 
-# A figure's name, or its beginning where that ends with "_"; what it is compared with, the limit measured in the same
-# run or a peer; and the least ratio (their time / our time) wanted.
+# Name of a figure, or a prefix if it ends with "_"; what it is compared with, a limit measured in the same run or a
+# peer; and the goal, the least ratio (their time / our time).
 GOALS = [
     ("step_", "limit", 0.90),
     ("gemm_", "limit", 0.98),
@@ -100,7 +100,7 @@ def figures(logs):
             if goals:
                 row["goal"] = ", ".join(f"{what} >= {least:.2f}" for what, least in goals)
                 known = [ratios[what] >= least for what, least in goals if what in ratios]
-                # Not met if one is missed; met only if all were measured.
+                # Missed if one is missed; met only if all were measured.
                 if not all(known) or len(known) == len(goals):
                     row["met"] = all(known)
             rows.append(row)

@@ -67,7 +67,7 @@ mkdir -p "$logs" "$(dirname "$out")" || exit 2
 rm -f "$logs"/*
 start=$(date +%s)
 
-# step NAME SECONDS COMMAND...: runs it within what is left of the time, keeps its output and how it ended. 77: skipped.
+# step NAME SECONDS COMMAND...: runs it within the remaining time; keeps its output and exit code. 77: skipped.
 failed=0
 step() {
   local name=$1 seconds=$2 begin code left
@@ -95,7 +95,7 @@ step() {
 }
 note() { printf '%s\t%s\n' "$1" "$2" >>"$logs/notes.tsv"; }
 
-# Carried headers lie in the folder itself, or in one folder a library, as headers or as an install.
+# Headers given by --headers are in the folder itself or in one folder per library, as headers or as an installed tree.
 arguments=(-G Ninja -DCMAKE_BUILD_TYPE=Release -DHYPERSD_CUDA=ON "-DHYPERSD_CUDA_ARCHITECTURES=$architecture"
   -DHYPERSD_BUILD_TESTS=ON -DHYPERSD_BUILD_BENCH=ON -DHYPERSD_BUILD_EXAMPLES=ON -DHYPERSD_CUDA_EXAMPLES=ON -DHYPERSD_INSTALL=OFF)
 if [ -n "$headers" ]; then
@@ -114,7 +114,7 @@ say "building in $build for sm_$architecture"
 targets=(test_kernels test_cuda bench_gpu_step bench_gpu_gemm bench_gpu_conv bench_gpu_memory bench_gpu_train
   bench_gpu_unet)
 if step configure 60 cmake -S . -B "$build" "${arguments[@]}"; then
-  # The main job is one long compilation: beside the others, not after them.
+  # The main job is one long compilation: it is built in parallel with the others.
   ! ninja -C "$build" -t query hypersd_fashion >/dev/null 2>&1 || targets+=(hypersd_fashion)
   step build $((limit * 3 / 5)) cmake --build "$build" --parallel "$jobs" --target "${targets[@]}" -- -k 0
 fi
@@ -138,7 +138,7 @@ runs kernels_on_host $((dry == 1 ? limit : 120)) "$build/tests/test_kernels"
 runs cuda_tests 90 "$build/tests/test_cuda"
 sanitizer=$(command -v compute-sanitizer)
 if [ $dry -eq 0 ] && [ -n "$sanitizer" ] && [ -x "$build/tests/test_cuda" ]; then
-  # Kernels alone: whole networks take too long under a checker.
+  # Single kernels only: whole networks take too long under compute-sanitizer.
   cases='CUDA: gather*,CUDA: softmax*,CUDA: group*,CUDA: attention*,AdamW*'
   for tool in memcheck racecheck; do
     step "$tool" 60 "$sanitizer" --tool "$tool" --error-exitcode 9 "$build/tests/test_cuda" "--test-case=$cases"
@@ -170,7 +170,7 @@ else
   runs main_job 150 "$build/examples/hypersd_fashion" --quick --device cuda --out "$build/main_job"
 fi
 
-# Last, since compiling takes what time there is.
+# Last, because compilation takes long.
 [ $torch -eq 0 ] || step peers_compiled 150 python3 bench/gpu/peers.py --compiled
 
 python3 bench/gpu/report.py --logs "$logs" --out "$out" --architecture "$architecture" \

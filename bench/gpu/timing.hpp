@@ -9,11 +9,11 @@
 #include <vector>
 
 /// \file
-/// What the GPU benchmarks share. Each prints JSON lines; without a GPU one that says so, and exits with 77.
+/// Helpers of the GPU benchmarks. Each prints JSON lines; without a GPU it prints one that says so and exits with 77.
 
 namespace bench {
 
-/// False, having said so, where there is no GPU.
+/// Whether there is a GPU; prints a line if not.
 inline bool have_device(const char* name) {
   int count = 0;
   if (cudaGetDeviceCount(&count) == cudaSuccess && count > 0) return true;
@@ -45,7 +45,7 @@ double milliseconds(F&& f, int iterations = 50, int warmup = 10) {
   return times[times.size() / 2];
 }
 
-/// Bytes a millisecond that a device-to-device copy moves, reading and writing counted, for copies of `bytes`.
+/// Bytes per millisecond of a device-to-device copy of `bytes`; reads and writes both count.
 inline double copy_bandwidth(std::size_t bytes) {
   using Memory = hypersd::Memory<hypersd::Cuda>;
   const auto from = Memory::allocate(bytes), to = Memory::allocate(bytes);
@@ -54,7 +54,7 @@ inline double copy_bandwidth(std::size_t bytes) {
   return 2.0 * static_cast<double>(bytes) / milliseconds([&] { Memory::copy(to.get(), from.get(), bytes); });
 }
 
-/// One figure beside the time that its limit (a copy of as many bytes, a raw library call) takes in the same run.
+/// One figure and its limit, measured in the same run: a copy of as many bytes, or a direct call of a library.
 inline void print(const char* name, double ms, const char* limit, double limit_ms) {
   std::printf("{\"name\": \"%s\", \"ms\": %.5f, \"limit\": \"%s\", \"limit_ms\": %.5f}\n", name, ms, limit, limit_ms);
   std::fflush(stdout);

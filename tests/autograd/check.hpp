@@ -7,7 +7,7 @@
 #include <numbers.hpp>
 
 /// \file
-/// What tests of gradients share.
+/// Helpers of gradient tests.
 
 namespace check {
 
@@ -26,7 +26,7 @@ std::vector<Tensor<double>> gradients(Fn& fn, const std::vector<Tensor<double>>&
   return out;
 }
 
-/// fn's gradients agree with central differences, and each is the same if it is the only one asked for.
+/// The gradients of fn agree with central differences, and each is the same if it is the only one required.
 template <class Fn>
 void gradient(Fn fn, const std::vector<Tensor<double>>& inputs, double tolerance = 1e-7) {
   const auto result = testing::gradcheck(fn, inputs, tolerance);
@@ -42,7 +42,7 @@ void gradient(Fn fn, const std::vector<Tensor<double>>& inputs, double tolerance
   }
 }
 
-/// Normals moved away from zero, where kinks are.
+/// Standard normals moved away from 0, where functors have kinks.
 inline Tensor<double> off_zero(const Shape& shape, std::string_view name) {
   const auto x = numbers::normal(shape, name);
   for (double& v : x.span()) v += v > 0 ? 0.1 : -0.1;

@@ -49,7 +49,7 @@ Var<double> scalar(double x, bool requires_grad = true) {
 
 }  // namespace
 
-TEST_CASE("Checkpoints change no bit of values and gradients") {
+TEST_CASE("Values and gradients with checkpoints are bitwise the same") {
   const auto plain = run([](const Block& f, const auto& x, const auto& c) { return f(x, c); });
   const auto saved = run([](const Block& f, const auto& x, const auto& c) { return checkpoint(f, x, c); });
   CHECK(saved == plain);
@@ -57,7 +57,7 @@ TEST_CASE("Checkpoints change no bit of values and gradients") {
     return checkpoint([f](const auto& a, const auto& b) { return checkpoint(f, a, b); }, x, c);
   });
   CHECK(nested == plain);
-  // The comparison can fail.
+  // The comparison is able to fail.
   const auto other = run([](const Block& f, const auto& x, const auto& c) { return affine(f(affine(x, 1.1F), c), 1); });
   CHECK(!(other == plain));
 }
@@ -96,7 +96,7 @@ TEST_CASE("Intermediate results are not kept") {
   CHECK(x.grad().item() == 4 * 27);
 }
 
-TEST_CASE("Captured parameters get gradients even if no argument asks for one") {
+TEST_CASE("Captured parameters get gradients even if no argument requires one") {
   const auto w = scalar(5);
   const auto x = scalar(2, false);
   backward(checkpoint([w](const Var<double>& v) { return mul(v, w); }, x));
@@ -104,7 +104,7 @@ TEST_CASE("Captured parameters get gradients even if no argument asks for one") 
   CHECK(!x.grad().defined());
 }
 
-TEST_CASE("Only arguments that ask for a gradient get one, added to what is there") {
+TEST_CASE("Only arguments that require a gradient get one, and it accumulates") {
   const auto a = scalar(2), b = scalar(3, false), c = scalar(4);
   const auto product = [](const auto& x, const auto& y, const auto& z) { return mul(mul(x, y), z); };
   for (int i = 1; i <= 2; ++i) {
@@ -115,7 +115,7 @@ TEST_CASE("Only arguments that ask for a gradient get one, added to what is ther
   CHECK(!b.grad().defined());
 }
 
-TEST_CASE("An argument that is used elsewhere and twice adds up") {
+TEST_CASE("Gradients of an argument with other uses add up") {
   const auto x = scalar(3);
   const auto h = mul(x, x);
   const auto y = checkpoint([](const auto& a, const auto& b) { return mul(a, b); }, h, h);
@@ -123,7 +123,7 @@ TEST_CASE("An argument that is used elsewhere and twice adds up") {
   CHECK(x.grad().item() == 4 * 27 + 6);
 }
 
-TEST_CASE("Without a tape a checkpoint is the function") {
+TEST_CASE("Without a tape a checkpoint calls the function") {
   int calls = 0;
   const auto x = scalar(3);
   const NoGrad guard;
@@ -138,7 +138,7 @@ TEST_CASE("Without a tape a checkpoint is the function") {
   CHECK(!y.requires_grad());
 }
 
-TEST_CASE("A function without gradient leaves its arguments alone") {
+TEST_CASE("A function without gradient leaves the gradients of its arguments undefined") {
   const auto x = scalar(3), z = scalar(1);
   backward(add(checkpoint([](const Var<double>& v) { return v.detach(); }, x), z));
   CHECK(!x.grad().defined());

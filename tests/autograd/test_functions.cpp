@@ -42,7 +42,7 @@ TEST_CASE("Softplus neither overflows nor vanishes early") {
   CHECK(x.grad().to_vector() == std::vector<double>{1, 0});
 }
 
-TEST_CASE("Arithmetic of variables") {
+TEST_CASE("Gradients of arithmetic") {
   const Shape shape{3, 2, 4};
   const auto x = normal(shape, "x"), y = normal(shape, "y"), sample = normal({3}, "s"), channel = normal({4}, "c"),
              other = normal({3}, "t");
@@ -61,7 +61,7 @@ TEST_CASE("Arithmetic of variables") {
     CHECK(combined[i] == doctest::Approx(sample[i / 8] * x[i] + other[i / 8] * y[i]));
 }
 
-TEST_CASE("Activations") {
+TEST_CASE("Gradients of activations") {
   const auto x = check::off_zero({3, 7}, "x");
   check::gradient([](const auto& v) { return autograd::silu(v[0]); }, {x});
   check::gradient([](const auto& v) { return autograd::gelu(v[0]); }, {x});
@@ -73,7 +73,7 @@ TEST_CASE("Activations") {
   check::gradient([](const auto& v) { return autograd::softplus(v[0]); }, {x});
 }
 
-TEST_CASE("Another shape is a view") {
+TEST_CASE("Reshape is a view") {
   const auto x = normal({2, 3, 4}, "x");
   check::gradient(
       [](const auto& v) {
@@ -85,7 +85,7 @@ TEST_CASE("Another shape is a view") {
   CHECK_THROWS_WITH_AS(autograd::reshape(v, {5}), "reshape of [2, 3, 4] to [5]", ShapeError);
 }
 
-TEST_CASE("Losses equal their definition") {
+TEST_CASE("Losses equal their definitions") {
   const auto x = normal({3, 5}, "x"), y = normal({3, 5}, "y");
   double square = 0, distance = 0;
   for (std::int64_t i = 0; i < 15; ++i) {

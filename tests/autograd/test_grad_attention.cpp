@@ -8,7 +8,7 @@
 using namespace hypersd;
 using numbers::normal;
 
-TEST_CASE("Attention to itself and to others, in heads") {
+TEST_CASE("Self-attention and cross-attention with several heads") {
   struct Size {
     std::int64_t batch, n, m, channels, heads;
   };
@@ -31,8 +31,8 @@ TEST_CASE("One variable as queries, keys and values") {
   check::gradient([](const auto& in) { return autograd::attention(in[0], in[0], in[0], 2); }, {normal({2, 5, 4}, "x")});
 }
 
-TEST_CASE("Attention longer than a block") {
-  // Along one direction, since central differences of each element take too long.
+TEST_CASE("Attention over more tokens than a tile") {
+  // In one random direction, because central differences of each element take too long.
   for (const bool causal : {false, true}) {
     const std::vector<Tensor<double>> at{normal({1, 150, 12}, "q"), normal({1, 150, 12}, "k"),
                                          normal({1, 150, 12}, "v")};

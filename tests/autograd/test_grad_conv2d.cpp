@@ -8,7 +8,7 @@
 using namespace hypersd;
 using numbers::normal;
 
-TEST_CASE("Convolutions of every kind") {
+TEST_CASE("Convolutions of every kernel size, stride and padding") {
   struct Kind {
     Shape x, w;
     ops::Conv2dOptions options;
@@ -23,7 +23,7 @@ TEST_CASE("Convolutions of every kind") {
   }
 }
 
-TEST_CASE("An empty batch has no gradient but the shapes of one") {
+TEST_CASE("Gradients of an empty batch have the right shapes") {
   const Var<double> x(Tensor<double>(Shape{0, 4, 4, 2}), true), w(normal({3, 3, 3, 2}, "w"), true),
       bias(normal({3}, "b"), true);
   const auto y = autograd::conv2d(x, w, bias);

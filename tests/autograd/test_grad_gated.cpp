@@ -17,7 +17,7 @@ TEST_CASE("Gated linear units") {
   }
 }
 
-TEST_CASE("Gates have the values of their names") {
+TEST_CASE("GEGLU and SwiGLU have the values of their definitions") {
   const Var<double> x(Tensor<double>::from({1, 4}, {2, -3, 0.7, -1.3}));
   const auto g = autograd::geglu(x).value(), s = autograd::swiglu(x).value();
   for (std::int64_t i = 0; i < 2; ++i) {

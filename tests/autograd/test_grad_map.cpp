@@ -73,7 +73,7 @@ TEST_CASE("Functors of several arguments, each a variable") {
   check::gradient([](const auto& v) { return autograd::map(Mixed{}, v[0], v[1], v[2]); }, {x, y, a});
 }
 
-TEST_CASE("Slopes at kinks are those documented") {
+TEST_CASE("Derivatives at kinks are the documented ones") {
   const auto at_zero = [](auto f) {
     const Var<double> x(Tensor<double>::zeros({1}), true);
     autograd::backward(autograd::map(f, x));
@@ -84,7 +84,7 @@ TEST_CASE("Slopes at kinks are those documented") {
   CHECK(at_zero(ops::LeakyRelu{0.3}) == 0.3);
 }
 
-TEST_CASE("Broadcast variables get the sum over what they were spread to") {
+TEST_CASE("The gradient of a broadcast variable is summed over the broadcast axes") {
   for (const Shape& shape : {Shape{3, 4, 2, 5}, Shape{2, 6}, Shape{1, 3}}) {
     const std::int64_t batch = shape[0], channels = shape[-1];
     const auto x = normal(shape, "x"), y = normal(shape, "y"), sample = normal({batch}, "s"),
@@ -116,7 +116,7 @@ TEST_CASE("A per-sample variable of shape [B, 1] keeps its shape") {
                   {normal({3, 4}, "x"), normal({3, 1}, "s")});
 }
 
-TEST_CASE("Constant operands are read, not differentiated") {
+TEST_CASE("Constant operands get no gradient") {
   const auto x = normal({3, 4}, "x"), y = normal({3, 4}, "y"), sample = normal({3}, "s"), channel = normal({4}, "c");
   check::gradient([&](const auto& v) { return autograd::map(Mixed{}, v[0], y, v[1]); }, {x, y});
   check::gradient([&](const auto& v) { return autograd::map(ops::Mul{}, v[0], ops::per_sample(sample)); }, {x});
@@ -125,11 +125,11 @@ TEST_CASE("Constant operands are read, not differentiated") {
       {x, sample});
 }
 
-TEST_CASE("One variable in several places gets all its gradients") {
+TEST_CASE("The gradients of a variable used several times add up") {
   check::gradient([](const auto& v) { return autograd::map(Mixed{}, v[0], v[0], v[0]); }, {normal({7}, "x")});
 }
 
-TEST_CASE("A slope off by one per mille is found, and named") {
+TEST_CASE("gradcheck finds a derivative that is off by one per mille") {
   const auto x = check::off_zero({2, 3}, "x");
   const auto wrong = testing::gradcheck(mapped(Steep{}), {x});
   CHECK(!wrong);
@@ -137,7 +137,7 @@ TEST_CASE("A slope off by one per mille is found, and named") {
   CHECK(wrong.worst > 1e-4);
 }
 
-TEST_CASE("A missing gradient, a wrong sum and a NaN are found") {
+TEST_CASE("gradcheck finds a missing gradient, a wrong sum and a NaN") {
   const auto x = normal({2, 3}, "x"), y = normal({2, 3}, "y"), sample = normal({2}, "s");
   CHECK(!testing::gradcheck([](const auto& v) { return autograd::map(ops::Mul{}, v[0], v[1].detach()); }, {x, y}));
   const auto first_only = [](const check::Inputs& v) {

@@ -14,7 +14,7 @@ const Var<double> none;
 
 }  // namespace
 
-TEST_CASE("Group normalisation, alone and with its activation") {
+TEST_CASE("Group normalization, with and without activation") {
   struct Size {
     Shape x;
     std::int64_t groups;
@@ -34,8 +34,8 @@ TEST_CASE("Group normalisation, alone and with its activation") {
   }
 }
 
-TEST_CASE("Group normalisation that is cut along its positions") {
-  // Central differences of each element take too long here: along one direction they tell as much.
+TEST_CASE("Group normalization split along positions") {
+  // Central differences of each element take too long here; one random direction suffices.
   const auto x = normal({1, 1500, 20}, "x"), gamma = normal({20}, "g"), beta = normal({20}, "b"),
              w = normal({1, 1500, 20}, "w");
   const std::vector<Tensor<double>> at{x, gamma, beta};
@@ -60,7 +60,7 @@ TEST_CASE("Group normalisation that is cut along its positions") {
   }
 }
 
-TEST_CASE("Layer normalisation") {
+TEST_CASE("Layer normalization") {
   for (const Shape& shape : {Shape{3, 5}, Shape{2, 2, 16}, Shape{2, 37}, Shape{4, 2}}) {
     const auto x = normal(shape, "x"), gamma = normal({shape[-1]}, "g"), beta = normal({shape[-1]}, "b");
     auto norm = [](const auto& a, const auto& g, const auto& b) { return autograd::layer_norm(a, g, b, 1e-3); };
@@ -71,7 +71,7 @@ TEST_CASE("Layer normalisation") {
   }
 }
 
-TEST_CASE("No gradient points along what a normalisation removes") {
+TEST_CASE("The gradient is orthogonal to the mean and the scale that a normalization removes") {
   const Var<double> x(normal({2, 9, 8}, "x"), true);
   autograd::backward(autograd::group_norm(x, none, none, 2, 0), normal({2, 9, 8}, "gy"));
   for (std::int64_t b = 0; b < 2; ++b)

@@ -8,7 +8,7 @@
 using namespace hypersd;
 using numbers::normal;
 
-TEST_CASE("Sums and means of everything") {
+TEST_CASE("Sums and means over all elements") {
   const auto x = normal({3, 4, 5}, "x");
   double total = 0;
   for (const double v : x.span()) total += v;
@@ -30,7 +30,7 @@ TEST_CASE("Sums of functors, with every kind of operand") {
   check::gradient([](const auto& v) { return autograd::map_mean(ops::Mul{}, v[0], ops::per_channel(v[1])); },
                   {x, both});
   check::gradient([](const auto& v) { return autograd::map_mean(ops::Mul{}, v[0], ops::everywhere(v[1])); }, {x, one});
-  // A sum of sums shares the spread gradient between its operands.
+  // A sum of sums shares the broadcast gradient between its operands.
   check::gradient([](const auto& v) { return autograd::map_sum(ops::Add{}, 3.0, v[0], v[1]); }, {x, y});
   check::gradient([](const auto& v) { return autograd::map_mean(ops::Add{}, v[0], ops::per_sample(v[1])); },
                   {x, sample});
@@ -39,7 +39,7 @@ TEST_CASE("Sums of functors, with every kind of operand") {
       {x, y});
 }
 
-TEST_CASE("A mean of a functor is its sum over all elements by their number") {
+TEST_CASE("map_mean is map_sum divided by the number of elements") {
   const auto x = normal({3, 4}, "x"), s = normal({3}, "s");
   double total = 0;
   for (std::int64_t i = 0; i < 12; ++i) total += x[i] * s[i / 4];
@@ -76,7 +76,7 @@ TEST_CASE("Reductions inside an expression") {
       {normal({3, 4}, "x"), normal({3, 4}, "y"), normal({3}, "w")});
 }
 
-TEST_CASE("Means of nothing are zero") {
+TEST_CASE("Means of empty tensors are 0") {
   CHECK(autograd::mean(Var<double>(Tensor<double>(Shape{0, 3}))).item() == 0);
   CHECK(autograd::mean_positions(Var<double>(Tensor<double>(Shape{0, 2, 3}))).shape() == Shape{0, 3});
 }

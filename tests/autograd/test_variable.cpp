@@ -29,7 +29,7 @@ TEST_CASE("A leaf has no gradient before the backward pass and its own after") {
   CHECK(grad(x) == std::vector<double>{2, 4, 6});
 }
 
-TEST_CASE("Paths add up where they meet") {
+TEST_CASE("Gradients of several paths add up") {
   const auto x = leaf({0.5, -2});
   // a = 2 x, c = a + a^2, loss = sum c: slope 2 (1 + 2 a).
   const auto a = affine(x, 2);
@@ -37,7 +37,7 @@ TEST_CASE("Paths add up where they meet") {
   CHECK(grad(x) == std::vector<double>{2 * (1 + 2 * 1.0), 2 * (1 + 2 * -4.0)});
 }
 
-TEST_CASE("An early variable that is read late waits for all its readers") {
+TEST_CASE("A variable is visited after all operations that use it") {
   const auto x = leaf({3});
   const auto early = affine(x, 5);
   auto y = mul(early, early);
@@ -46,7 +46,7 @@ TEST_CASE("An early variable that is read late waits for all its readers") {
   CHECK(grad(x) == std::vector<double>{375 * 9 + 200 * 3});
 }
 
-TEST_CASE("Sixty diamonds in a row are walked once each") {
+TEST_CASE("A chain of sixty diamonds is visited in linear time") {
   const auto x = leaf({1});
   auto y = x;
   for (int i = 0; i < 60; ++i) y = add(y, y);
@@ -68,7 +68,7 @@ TEST_CASE("Gradients of several passes accumulate until they are cleared") {
   }
   const auto held = x.grad();
   backward(sum(x));
-  CHECK(held.to_vector() == std::vector<double>{12, 12});  // a gradient someone holds is never written to
+  CHECK(held.to_vector() == std::vector<double>{12, 12});  // a shared gradient is never written to
   CHECK(grad(x) == std::vector<double>{13, 13});
   x.zero_grad();
   CHECK(!x.grad().defined());
@@ -76,7 +76,7 @@ TEST_CASE("Gradients of several passes accumulate until they are cleared") {
   CHECK(grad(x) == std::vector<double>{1, 1});
 }
 
-TEST_CASE("The seed scales the gradient and stays as it was") {
+TEST_CASE("The seed scales the gradient and is not modified") {
   const auto x = leaf({1, 2, 3}), z = leaf({4, 5, 6});
   const auto seed = Tensor<double>::from({3}, {1, 10, 100});
   backward(add(x, z), seed);
@@ -86,7 +86,7 @@ TEST_CASE("The seed scales the gradient and stays as it was") {
   CHECK(seed.to_vector() == std::vector<double>{1, 10, 100});
 }
 
-TEST_CASE("Two leaves that share one gradient do not write to each other's") {
+TEST_CASE("Leaves that share a gradient do not write to it") {
   const auto x = leaf({1}), y = leaf({2});
   backward(add(x, y));  // both hold the seed itself
   backward(affine(x, 5));
@@ -157,7 +157,7 @@ TEST_CASE("The backward pass frees activations and intermediate gradients") {
   CHECK(grad(x) == std::vector<double>{4 * 8, 4 * 27});
 }
 
-TEST_CASE("A tape nobody walks is freed with its root") {
+TEST_CASE("A tape without a backward pass is freed with its root") {
   const auto x = leaf({2, 3});
   auto h = mul(x, x);
   const auto watched = h.value();
@@ -168,7 +168,7 @@ TEST_CASE("A tape nobody walks is freed with its root") {
   CHECK(!x.grad().defined());
 }
 
-TEST_CASE("A tape is walked once: a second walk adds nothing to the leaves") {
+TEST_CASE("A second backward pass over the same tape adds nothing to the leaves") {
   const auto x = leaf({2, 3});
   const auto y = sum(mul(x, x));
   backward(y);
@@ -187,13 +187,13 @@ TEST_CASE("A variable is a handle") {
   CHECK(grad(same) == std::vector<double>{-1, -1});
 }
 
-TEST_CASE("A leaf is a loss of its own") {
+TEST_CASE("A leaf can be the loss") {
   const auto x = leaf({3});
   backward(x);
   CHECK(grad(x) == std::vector<double>{1});
 }
 
-TEST_CASE("Misuse is named") {
+TEST_CASE("Misuse throws, with a message") {
   auto x = leaf({1, 2});
   const Var<double> constant(Tensor<double>::from({1}, {5}));
   CHECK_THROWS_WITH_AS(backward(x), "backward: the loss has shape [2], one element needed", ShapeError);
@@ -207,7 +207,7 @@ TEST_CASE("Misuse is named") {
   CHECK(!x.grad().defined());
 }
 
-TEST_CASE("Threads build and walk tapes of their own") {
+TEST_CASE("Threads have independent tapes") {
   std::vector<std::vector<double>> got(4);
   std::vector<std::thread> threads;
   for (std::size_t t = 0; t < got.size(); ++t)
@@ -220,11 +220,11 @@ TEST_CASE("Threads build and walk tapes of their own") {
   for (std::size_t t = 0; t < got.size(); ++t) CHECK(got[t] == std::vector<double>{100.0 * static_cast<double>(t)});
 }
 
-TEST_CASE("Gradients of 16-bit variables are of their type, their sums rounded each time") {
+TEST_CASE("Gradients of 16-bit variables have 16 bits; each sum is rounded") {
   const Var<bfloat16> x(Tensor<bfloat16>::from({2}, {bfloat16(1), bfloat16(-2)}), true);
   const auto one = autograd::affine(x, 1), other = autograd::affine(x, 1), large = autograd::affine(x, 256);
   autograd::backward(autograd::add(autograd::add(one, other), large), Tensor<bfloat16>::ones({2}));
-  // The youngest comes first: 256 + 1 is a tie between 256 and 258, and so twice.
+  // The latest operation comes first: 256 + 1 is a tie between 256 and 258, twice.
   CHECK(x.grad().cast<float>().to_vector() == std::vector<float>{256, 256});
   const Var<bfloat16> z(x.value(), true);
   autograd::backward(autograd::mse(z, Tensor<bfloat16>::zeros({2})));

@@ -8,7 +8,7 @@
 
 using namespace hypersd;
 
-TEST_CASE("a graph on the CPU does its work at each launch, with the contents of then") {
+TEST_CASE("a graph on the CPU runs its work at each launch, on the contents at that time") {
   const auto x = Tensor<float>::full(Shape{3}, 2);
   Tensor<float> y;
   const Graph<Cpu> graph([&y, x] {

@@ -8,7 +8,7 @@
 
 using namespace hypersd;
 
-TEST_CASE("A shape knows its axes, sizes and text") {
+TEST_CASE("Axes, sizes and text of a shape") {
   const Shape s{2, 3, 4};
   CHECK(s.rank() == 3);
   CHECK(s[0] == 2);

@@ -8,7 +8,7 @@
 
 using namespace hypersd;
 
-TEST_CASE("An undefined tensor is told from an empty one") {
+TEST_CASE("An undefined tensor differs from an empty one") {
   const Tensor<float> none;
   CHECK_FALSE(none.defined());
   CHECK(none.size() == 0);
@@ -66,7 +66,7 @@ TEST_CASE("Factories, items and conversions") {
   CHECK(target[2] == 300);
 }
 
-TEST_CASE("Misfits are named with both shapes") {
+TEST_CASE("Mismatched shapes throw and are both named") {
   const Tensor<float> a(Shape{2, 3});
   CHECK_THROWS_WITH_AS((void)a.reshape({4}), "reshape of [2, 3] to [4]", ShapeError);
   CHECK_THROWS_WITH_AS((void)a.slice(1, 3), "slice [1, 3) of shape [2, 3]", ShapeError);

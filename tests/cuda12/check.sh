@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # check.sh ROOT FOLDER [FLAG...]: every CUDA file of tests and benchmarks compiles with CUDA 12 too, without a
 # warning. The toolkit is that of CUDA12_HOME or /usr/local/cuda-12*, with its nvcc; else clang 16 or newer as CUDA
-# compiler over headers that HYPERSD_CUDA12_DOWNLOAD=1 fetches from PyPI into FOLDER. Exit code 77: not had.
+# compiler over headers that HYPERSD_CUDA12_DOWNLOAD=1 fetches from PyPI into FOLDER. Exit code 77: CUDA 12 is not available.
 set -u
 root=$1 folder=$2
 shift 2

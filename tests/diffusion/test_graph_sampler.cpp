@@ -19,7 +19,7 @@ namespace {
 
 using Batch = Tensor<float>;
 
-/// A denoiser whose answer depends on all that it is told.
+/// A denoiser whose output depends on all of its inputs.
 struct Net {
   Batch operator()(const Batch& x, const Batch& t, const Batch& c) const {
     Batch out(x.shape());

@@ -142,7 +142,7 @@ TEST_CASE("guidance is e_u + g (e_c - e_u), and e_c + w (e_c - e_u), sample by s
   CHECK_THROWS_AS(predict_guided(Linear{}, x, t, condition, {1, 2, std::nan("")}), OptionError);
 }
 
-TEST_CASE("without guidance only the condition is asked for") {
+TEST_CASE("without guidance only the conditional branch is evaluated") {
   const Linear net;
   CHECK(predict_guided(net, x, t, condition, {1, 0, 0.5}).to_vector() == conditional().to_vector());
   CHECK(net.calls == 1);
@@ -203,7 +203,7 @@ TEST_CASE("rescaling by 1 restores the condition's deviation, by phi mixes it wi
   CHECK(deviation(plain, 0) > 1.5 * deviation(e.conditional, 0));
 }
 
-TEST_CASE("a rescaled guided prediction has the deviation asked for") {
+TEST_CASE("a rescaled guided prediction has the deviation of the conditional one") {
   // Spread that depends on the condition: the sum with a multiple of other noise.
   struct Spread {
     Batch noise = numbers::normal<double>(x.shape(), "spread");

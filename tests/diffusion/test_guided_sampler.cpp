@@ -21,7 +21,7 @@ using Batch = Tensor<double>;
 
 const NoiseTable table = noise_table<ScaledLinear>();
 
-/// A denoiser whose spread and level depend on the condition, counting what it is asked.
+/// A denoiser whose deviation and mean depend on the condition; it records the sizes of its batches.
 struct Net {
   mutable std::vector<std::int64_t> asked{};
   Batch operator()(const Batch& x, const Batch& t, const Batch& c) const {
@@ -35,7 +35,7 @@ struct Net {
     return out;
   }
 };
-/// The same, knowing its null condition.
+/// The same with a null condition.
 struct NullNet : Net {
   [[nodiscard]] Batch null_condition(const Batch& c) const { return Batch::full(c.shape(), -0.5); }
 };
@@ -105,7 +105,7 @@ TEST_CASE("rescaled guidance is that of the rescaled prediction") {
   CHECK(distance(mixed, by_hand(scales, 0.7, {999, 499})) < 1e-9);
 }
 
-TEST_CASE("scales of at most 1 ask for the condition alone, with or without rescaling") {
+TEST_CASE("scales of at most 1 evaluate the conditional branch only, with or without rescaling") {
   const auto plain = Plain()(Net{}, noise, condition.conditional, 4);
   for (const double g : {1.0, 0.0, -2.0})
     for (const double rescale : {0.0, 0.7}) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sampler with solvers that remember or that ask more than once a step.
+// The sampler with multistep solvers and with several evaluations per step.
 #include <hypersd/diffusion/apply_step.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
@@ -22,7 +22,7 @@ namespace {
 
 using Batch = Tensor<double>;
 
-/// Something uneven that depends on the condition, counting the times it is asked at.
+/// A nonlinear denoiser that depends on the condition and records the times of its evaluations.
 struct Net {
   mutable std::vector<int> asked{};
   template <class T>
@@ -89,7 +89,7 @@ TEST_CASE_TEMPLATE("guidance joins the branches before they are remembered", S, 
   CHECK(none(Net{}, noise, condition, 4).to_vector() == plain(Net{}, noise, condition.conditional, 4).to_vector());
 }
 
-TEST_CASE("Heun asks twice a step, DPM-Solver++ once, and a step is observed and reported once") {
+TEST_CASE("Heun evaluates twice per step, DPM-Solver++ once, and a step is observed and reported once") {
   const auto check = [](const auto& sampler, const std::vector<int>& asked) {
     const Net net;
     const auto before = noise.to_vector();

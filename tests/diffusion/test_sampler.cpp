@@ -109,7 +109,7 @@ TEST_CASE("one step lands on clean data or on the first level") {
   }
 }
 
-TEST_CASE("a plan asks at the listed times and steps to the next one, the last to the end point") {
+TEST_CASE("a plan evaluates at the listed times and steps to the next one, the last to the end point") {
   const auto times_of = [](const auto& planned) {
     std::vector<std::pair<int, int>> out;
     for (const PlannedStep& p : planned) out.push_back({p.times.from, p.times.to});

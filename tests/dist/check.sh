@@ -15,10 +15,10 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
 export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
 export OMPI_MCA_plm_rsh_agent=sh OMPI_MCA_btl_vader_single_copy_mechanism=none
-# What MPI libraries keep until the end is no leak of this one.
+# Memory that MPI libraries keep until the end is not a leak of this library.
 export ASAN_OPTIONS=detect_leaks=0
 
-# fails MESSAGE COMMAND...: the command ends with an error, in good time, and says MESSAGE.
+# fails MESSAGE COMMAND...: the command fails within the time limit and prints MESSAGE.
 fails() {
   local message=$1 said code=0
   shift
@@ -48,7 +48,7 @@ case $what in
       "$program" train $how  # one process goes on
       "$program" compare one $how
     done
-    # And the other way: one process begins, two go on.
+    # The reverse: one process starts, two resume.
     fails 'the data of this rank are gone' "$program" train grown throw 0 1007
     "${launch[@]}" train grown
     "$program" compare one grown

@@ -20,7 +20,7 @@ void need(bool ok, const char* what) { require<Error>(ok, "wrong: ", what); }
 
 void reduce(const dist::Mpi& mpi) {
   const int n = mpi.size(), r = mpi.rank();
-  // Sizes beside those of one call are cut; this one is many packets of any transport.
+  // A message of many packets for any transport.
   std::vector<float> x(1 << 20, static_cast<float>(r + 1));
   mpi.all_reduce(std::span<float>(x), dist::Reduce::mean);
   for (const float v : x) need(v == 0.5F * static_cast<float>(n + 1), "the mean");

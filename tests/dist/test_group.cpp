@@ -16,7 +16,7 @@ static_assert(dist::Communicator<dist::Single> && dist::Communicator<Group> && d
 static_assert(!dist::Communicator<int> && !dist::DeviceCommunicator<Threads>);
 static_assert(dist::DeviceCommunicator<DeviceThreads>);
 
-TEST_CASE("one process: nothing changes") {
+TEST_CASE("one process: values stay the same") {
   dist::Single single;
   for (const Group& group : {Group(), Group(single)}) {
     std::vector<double> x{1, 2};
@@ -34,7 +34,7 @@ TEST_CASE("one process: nothing changes") {
   CHECK(dist::run(single, [] { fail<IoError>("expected in this test"); }) == 1);
 }
 
-TEST_CASE("sums, means, votes and what rank 0 says") {
+TEST_CASE("sums, means, votes and values of rank 0") {
   const auto said = as_ranks(4, [](Group group) {
     const auto r = static_cast<float>(group.rank());
     const auto x = Tensor<float>::from(Shape{2}, {r, 1});
@@ -55,18 +55,18 @@ TEST_CASE("sums, means, votes and what rank 0 says") {
   for (const auto& message : said) CHECK(message == "");
 }
 
-TEST_CASE("what rank 0 throws is thrown everywhere, with its rank") {
+TEST_CASE("an exception on rank 0 is thrown on all ranks, with its rank") {
   const auto said = as_ranks(2, [](Group group) { group.on_root([] { fail<IoError>("no space"); }); });
   CHECK(said == std::vector<std::string>{"no space", "rank 0 of 2 failed: no space"});
 }
 
-TEST_CASE("run writes the rank and gives an exit code") {
+TEST_CASE("run writes the rank and returns an exit code") {
   Threads::Hub hub(2);
   Threads one(hub, 1);
   CHECK(dist::run(one, []() -> int { fail<IoError>("expected in this test"); }) == 1);
 }
 
-TEST_CASE("gradients: means, absent ones, failures, and nothing written under those who still hold one") {
+TEST_CASE("gradients: means, absent ones, failures; earlier gradients are not overwritten") {
   const auto said = as_ranks(2, [](Group group) {
     const bool first = group.rank() == 0;
     optim::ParameterList<double> list{{"both", Var<double>(Tensor<double>::ones(Shape{2, 1}), true)},
@@ -99,7 +99,7 @@ TEST_CASE("gradients: means, absent ones, failures, and nothing written under th
   for (const auto& message : said) CHECK(message == "");
 }
 
-TEST_CASE("counts that do not fit in one call are cut") {
+TEST_CASE("counts that do not fit in one call are split") {
   std::vector<std::pair<std::int64_t, std::int64_t>> pieces;
   dist::in_pieces(10, 4, [&](std::int64_t begin, std::int64_t n) { pieces.emplace_back(begin, n); });
   CHECK(pieces == std::vector<std::pair<std::int64_t, std::int64_t>>{{0, 4}, {4, 4}, {8, 2}});

@@ -22,7 +22,7 @@ toy::Denoiser network(std::uint64_t seed) {
 }
 
 struct Outcome {
-  std::vector<double> losses, fake;  // of the student; weights of the fake score in the end
+  std::vector<double> losses, fake;  // losses of the student; final weights of the fake score
 };
 
 /// Six steps of distribution matching, whose fake score learns within the step. `fail_at`: rank 1 throws in that step,
@@ -72,7 +72,7 @@ double difference(const std::vector<double>& a, const std::vector<double>& b) {
 
 }  // namespace
 
-TEST_CASE("a fake score that learns within the step learns from the whole batch") {
+TEST_CASE("a fake score that is trained within the step learns from the whole batch") {
   const Outcome one = matched({});
   for (const int n : {2, 3}) {
     std::vector<Outcome> ranks(static_cast<std::size_t>(n));
@@ -82,13 +82,13 @@ TEST_CASE("a fake score that learns within the step learns from the whole batch"
     CHECK(difference(one.losses, ranks[0].losses) < 1e-6);
     for (const Outcome& rank : ranks) CHECK(difference(one.fake, rank.fake) < 1e-6);
   }
-  // Not added to the state, it sees its part of the batch only: the comparison sees something.
+  // A fake score that is not in the state learns from its part of the batch only: the comparison is able to fail.
   std::vector<Outcome> apart(2);
   (void)as_ranks(2, [&](dist::Group group) { apart[static_cast<std::size_t>(group.rank())] = matched(group, false); });
   CHECK(difference(one.fake, apart[0].fake) > 1e-3);
 }
 
-TEST_CASE("a rank that fails before or after such an update ends the step on all") {
+TEST_CASE("a rank that fails before or after such an update ends the step on all ranks") {
   for (const bool late : {false, true}) {
     CAPTURE(late);
     const auto said = as_ranks(3, [&](dist::Group group) { (void)matched(group, true, 3, late); });

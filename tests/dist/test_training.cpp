@@ -10,7 +10,7 @@
 
 using namespace hypersd;
 
-TEST_CASE("two ranks and four give the curve of one with the whole batch") {
+TEST_CASE("two and four ranks give the loss curve of one rank with the whole batch") {
   const Folder folder("ranks");
   ToyRun{}(folder.file("one"), {});
   for (const int n : {2, 4}) {
@@ -18,12 +18,12 @@ TEST_CASE("two ranks and four give the curve of one with the whole batch") {
     for (const auto& said : as_ranks(n, [&](dist::Group group) { ToyRun{}(name, group); })) CHECK(said == "");
     CHECK(curve_difference(folder.file("one"), name) < 1e-6);
   }
-  // Another batch is another curve: the comparison sees something.
+  // Another batch gives another curve: the comparison is able to fail.
   ToyRun{.batch = 16}(folder.file("other"), {});
   CHECK(curve_difference(folder.file("one"), folder.file("other")) > 1e-3);
 }
 
-TEST_CASE("a rank that throws ends the step on all; any number of ranks goes on from the checkpoint") {
+TEST_CASE("an exception on one rank ends the step on all; any number of ranks resumes from the checkpoint") {
   const Folder folder("ranks");
   ToyRun{}(folder.file("one"), {});
   for (const std::int64_t at : {13, 1016}) {
@@ -57,7 +57,7 @@ TEST_CASE("a loss that is not finite names phase, rank and step on every rank") 
     CHECK(message.find("phase 'toy', rank 1 of 3, step 3 of 5: the loss is") != std::string::npos);
 }
 
-TEST_CASE("hooks: rank 0 logs and reports, every rank is asked, one that stops stops all") {
+TEST_CASE("hooks: rank 0 logs and reports; a stop on any rank stops all") {
   std::vector<int> logged(2), asked(2), reported(2);
   std::vector<pipeline::TrainReport> reports(2);
   const auto said = as_ranks(2, [&](dist::Group group) {
@@ -82,7 +82,7 @@ TEST_CASE("hooks: rank 0 logs and reports, every rank is asked, one that stops s
         },
         [&](const ProgressEvent&) { ++reported[me]; }, hooks);
     CHECK(w.value().to_vector() == std::vector<float>(2, w.value()[0]));
-    CHECK(w.value()[0] < 0);  // began with rank 0's zeros
+    CHECK(w.value()[0] < 0);  // started from the zeros of rank 0
   });
   for (const auto& message : said) CHECK(message == "");
   CHECK(logged == std::vector<int>{3, 0});

@@ -48,7 +48,7 @@ class Threads {
   int rank_;
 };
 
-/// The same where device memory is host memory (`emulated::Kernels`): reduces that too, and counts.
+/// The same for `emulated::Kernels`, whose device memory is host memory: reduces that too, and counts reductions.
 class DeviceThreads : public Threads {
  public:
   using Threads::Threads;

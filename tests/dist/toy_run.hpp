@@ -23,7 +23,7 @@ struct ToyRun {
     const auto table = toy::table();
     const auto truth = toy::exact();
     const dist::Slice mine = dist::slice(group, batch);
-    // A function of the step alone, of which each rank takes its part.
+    // The batch is a function of the step. Each rank takes its slice.
     const auto data = [&](const char* name, std::int64_t step) {
       return truth.data<double>(batch, stream(5, name, static_cast<std::uint64_t>(step)))
           .slice(mine.first, mine.first + mine.count);
@@ -32,7 +32,7 @@ struct ToyRun {
     const pipeline::Session session{directory, 5, {}, 5, group};
 
     toy::Denoiser net;
-    // The others begin with rank 0's weights, whatever theirs were.
+    // The other ranks start from the weights of rank 0.
     nn::init_parameters(net, 7 + static_cast<std::uint64_t>(group.rank()), "toy");
     pipeline::TrainOptions options{.phase = "teacher", .steps = steps, .learning_rate = optim::Constant{3e-3}};
     options.log_every = 1;

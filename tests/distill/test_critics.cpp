@@ -91,7 +91,9 @@ TEST_CASE("the fake score learns the distribution that it is shown") {
   CHECK(loss() < 0.6 * before);
 }
 
-TEST_CASE("distribution matching trains its fake score so many times an iteration, and sends it no gradient") {
+TEST_CASE(
+    "distribution matching trains its fake score the given number of times per iteration; the student's loss has no "
+    "gradient of it") {
   Net student, shared;
   nn::set_requires_grad(student, true);
   FakeScore<Net> fake(shared, table());
@@ -135,7 +137,7 @@ TEST_CASE("a trajectory critic learns which end belongs to which beginning; rela
   CHECK(alone == 0);
 }
 
-TEST_CASE("a trajectory critic's judgement reaches the end alone; its update reaches the heads alone") {
+TEST_CASE("a trajectory critic's loss has a gradient of the end only; its update changes the heads only") {
   Heads shared = heads(4);
   Critic critic(Features{}, shared, false, 1e-2);
   const auto before = state(critic);
@@ -153,7 +155,7 @@ TEST_CASE("a trajectory critic's judgement reaches the end alone; its update rea
   }
 }
 
-TEST_CASE("a feature critic's form is that of its judgement too") {
+TEST_CASE("a feature critic uses its form for the student's loss too") {
   FeatureCritic<Features, Heads, NonSaturating> critic(Features{}, heads(2));
   const Where<double, Cpu, Unconditional> where{times, none, {}};
   const Var<double> x(images(0.1, 1));

@@ -63,7 +63,7 @@ TEST_CASE("a critic learns to tell real from fake, and pulls the student towards
     critic.learn(images(-0.5, 2 * step), images(0.5, 2 * step + 1), where.t, none);
   CHECK(judged(critic, images(0.5, 1001)) > 0.3);
   CHECK(judged(critic, images(-0.5, 1002)) < -0.3);
-  // Descent on the student's x by the frozen critic's judgement alone moves it to the real side.
+  // Gradient descent on the student's x by the loss of the frozen critic moves it to the real side.
   Tensor<double> x = images(-0.1, 1003);
   const double before = judged(critic, x);
   for (int step = 0; step < 20; ++step) {
@@ -75,7 +75,7 @@ TEST_CASE("a critic learns to tell real from fake, and pulls the student towards
   CHECK(judged(critic, x) > before + 0.5);
 }
 
-TEST_CASE("a judgement trains the critic once and sends the student a gradient, the heads none") {
+TEST_CASE("a call trains the critic once; the student gets a gradient, the heads none") {
   Heads shared = heads();
   Critic critic(Network{}, shared, 1e-2);
   const auto before = state(critic);
@@ -94,7 +94,7 @@ TEST_CASE("a judgement trains the critic once and sends the student a gradient, 
   }
 }
 
-TEST_CASE("with weight 0 the critic rests; the scale of an elementwise distance does not reach it") {
+TEST_CASE("with weight 0 the critic is not trained; the scale of an elementwise distance does not apply to it") {
   Critic critic(Network{}, heads(), 1e-2), same(Network{}, heads(), 1e-2);
   const auto before = state(critic);
   const Var<double> x(images(-0.5, 1), true);

@@ -35,7 +35,7 @@ struct Case {
   std::vector<double> scale = golden.values("scale").to_vector();
   Tensor<double> noise = golden.values("noise"), z = golden.values("z"), judge = golden.values("judge");
 
-  /// Compares with the file, and makes sure that nobody but the student has a gradient.
+  /// Compares with the file, and checks that only the student has a gradient.
   void check(const std::string& name, const LossResult<double, Cpu>& result) const {
     golden.check(name, result.loss, student);
     for (const auto* net : {&teacher, &target, &fake, &critic})
@@ -52,7 +52,7 @@ struct PairCritic {
   }
 };
 
-/// A network that is told the guidance scale as w = g - 1.
+/// A network with embedded guidance, w = g - 1.
 struct Told : toy::Mlp {
   using toy::Mlp::operator();
   Var<double> operator()(const Var<double>& x, const Tensor<double>& t, const Condition& c,

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# check.sh PROGRAM COMPATIBILITY GUIDANCE: end-to-end test of the main job on a few training steps, and of what goes on
-# from it.
+# check.sh PROGRAM COMPATIBILITY GUIDANCE: end-to-end test of the main job on a few training steps, and of the programs
+# that start from its run.
 set -u
 program=$1 compatibility=$2 guidance=$3
 data=/usr/share/datasets/fashion-mnist
@@ -15,7 +15,7 @@ tiny=(--autoencoder-steps 8 --classifier-steps 6 --teacher-steps 24 --latent-ima
       --stages 8,1 --stage-steps 6,6 --pairs 16 --one-step-steps 4 --rated 10 --reward-steps 4 --feedback-steps 4
       --eval-samples 40 --steps 1,2 --teacher-inference-steps 4 --checkpoint-every 3 --seed 5)
 
-# Bad input: exit code 2 and a line that names the thing.
+# Bad input: exit code 2 and a line that names the fault.
 refused() {
   local words=$1
   shift
@@ -72,7 +72,7 @@ for file in models/autoencoder.safetensors models/unet.safetensors models/tscd_l
   models/one-step-unet.safetensors metrics.csv sweep.csv samples.png logs/teacher.csv; do
   cmp -s "$work/whole/$file" "$work/killed/$file" || problem "$file differs after kill and resume"
 done
-# A checkpoint of another architecture is refused by name.
+# A checkpoint of another architecture fails with its name.
 cp "$work/whole/state/classifier.safetensors" "$work/killed/state/teacher.safetensors"
 refused 'architecture|phase' "${tiny[@]}" --out "$work/killed" --resume
 

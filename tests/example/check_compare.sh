@@ -24,7 +24,7 @@ refused 'methods' "${tiny[@]}" --methods tscd,magic --out "$work/bad"
 refused 'steps' "${tiny[@]}" --steps 0 --out "$work/bad"
 refused 'no data folder' "${tiny[@]}" --data "$work/nowhere" --out "$work/bad"
 
-# Every method runs; what the plan says is what was counted.
+# Every method runs, and its counted cost is the planned one.
 "$program" "${tiny[@]}" --out "$work/whole" >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the study failed'; }
 grep -q 'evaluations counted' "$work/log" && { grep 'evaluations counted' "$work/log"; problem 'a plan miscounts'; }
 for file in compare.csv compare.jsonl tables.md samples.png report.html; do
@@ -37,7 +37,7 @@ grep -q 'nan' <(cut -d, -f5,8 "$work/whole/compare.csv") && problem 'a measure i
 refused 'already' "${tiny[@]}" --out "$work/whole"
 refused 'budget' "${tiny[@]}" --budget 5 --resume --out "$work/whole"
 
-# Killed after the first method, resumed with another one more: the same numbers (but for the time it took).
+# Killed after the first method and resumed with an additional one: the same numbers, except for times.
 "$program" "${tiny[@]}" --methods teacher,tcd --out "$work/part" >/dev/null 2>&1 </dev/null &
 pid=$!
 for _ in $(seq 600); do [ -s "$work/part/seed3/results/teacher.csv" ] && break; sleep 0.1; done

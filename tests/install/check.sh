@@ -27,7 +27,7 @@ case $way in
     ;;
   add_subdirectory)
     cmake -S "$consumer" -B "$work/$way" -DWAY=add_subdirectory -DHYPERSD_SOURCE="$source" >/dev/null
-    # As a part of another project the library builds and installs nothing of its own.
+    # As a subdirectory of another project the library builds no tests and installs nothing.
     if cmake --build "$work/$way" --target help | grep -E 'test_|hypersd_fashion|bench_'; then
       echo "targets of the library's own development are in the consumer's build"
       exit 1

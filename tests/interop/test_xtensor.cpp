@@ -49,7 +49,7 @@ TEST_CASE("expressions become tensors") {
   CHECK(static_cast<float>(interop::to_tensor<bfloat16>(a)[2]) == 3.0F);
 }
 
-TEST_CASE("no axes, no elements, too many axes") {
+TEST_CASE("scalars, empty arrays, too many axes") {
   CHECK(interop::to_tensor(xt::xarray<float>(3.0F)).item() == 3.0F);
   CHECK(interop::as_xtensor(Tensor<float>::full(Shape{}, 4.0F))() == 4.0F);
   CHECK(interop::to_tensor(xt::xarray<float>::from_shape({0, 3})).shape() == Shape{0, 3});

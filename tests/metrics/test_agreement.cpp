@@ -15,7 +15,7 @@ TEST_CASE("the largest score wins, the first of equal ones") {
   CHECK_THROWS_AS(metrics::predicted_classes(Tensor<float>::ones(Shape{3})), ShapeError);
 }
 
-TEST_CASE("agreement goes through the classifier in batches") {
+TEST_CASE("agreement calls the classifier in batches") {
   // Samples [7, 2]: the classifier takes the features for scores.
   const auto samples = Tensor<float>::from(Shape{7, 2}, {1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0});
   const auto prompts = Tensor<std::int32_t>::from(Shape{7}, {0, 1, 0, 1, 1, 0, 0});

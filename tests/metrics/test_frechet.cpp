@@ -70,7 +70,7 @@ TEST_CASE("the distance is symmetric and does not change under rotation and shif
                                   rotation * c2 * rotation.transpose()) == doctest::Approx(d).epsilon(1e-8));
 }
 
-TEST_CASE("singular covariances are fine") {
+TEST_CASE("singular covariances are allowed") {
   const auto a = gaussian(50, {0, 1}, {1, 0}, "a"), b = gaussian(50, {0, 3}, {1, 0}, "a");
   CHECK(metrics::frechet_distance(a, b) == doctest::Approx(4.0).epsilon(1e-7));
 }

@@ -7,7 +7,7 @@
 
 using namespace hypersd;
 
-TEST_CASE("moments by hand") {
+TEST_CASE("moments computed by hand") {
   const auto m = metrics::moments_of(Tensor<float>::from(Shape{3, 2}, {1, 2, 3, 2, 5, 8}));
   CHECK(m.count() == 3);
   CHECK(m.mean()[0] == doctest::Approx(3));
@@ -31,7 +31,7 @@ TEST_CASE("batches give the moments of the whole, even far from 0") {
   }
 }
 
-TEST_CASE("one sample has no covariance, and widths must agree") {
+TEST_CASE("one sample has no covariance, and sizes must agree") {
   metrics::Moments m(3);
   m.add(Tensor<float>::ones(Shape{1, 3}));
   CHECK_THROWS_AS((void)m.covariance(), NumericError);

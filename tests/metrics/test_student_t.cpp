@@ -22,7 +22,7 @@ TEST_CASE("the interval over three seeds") {
   CHECK(i.estimate - i.low == doctest::Approx(i.high - i.estimate));
 }
 
-TEST_CASE("one value has no interval") {
+TEST_CASE("one value has no interval: throws") {
   const std::vector<double> one{1.0};
   CHECK_THROWS_AS(metrics::t_interval(one), OptionError);
   CHECK_THROWS_AS(metrics::student_t_quantile(1.0, 2), OptionError);

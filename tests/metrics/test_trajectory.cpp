@@ -16,7 +16,7 @@ TEST_CASE("trajectory error is the mean squared difference, per sample and in al
   CHECK(metrics::trajectory_error(student, student).mean() == 0);
 }
 
-TEST_CASE("end points of different shapes are an error with both shapes") {
+TEST_CASE("end points of different shapes throw and name both shapes") {
   CHECK_THROWS_WITH_AS(metrics::trajectory_error(Tensor<float>::ones(Shape{2, 3}), Tensor<float>::ones(Shape{3, 2})),
                        doctest::Contains("[2, 3]"), ShapeError);
 }

@@ -23,7 +23,7 @@ class File {
   Tensor<T> get(const std::string& name) const {
     return file_.get<T>(name, io::Convert::AnyNumber);  // times are integers
   }
-  /// A picture, channels last.
+  /// An image, channels last.
   template <class T>
   Tensor<T> image(const std::string& name) const {
     return ops::nchw_to_nhwc(get<T>(name));
@@ -77,7 +77,7 @@ class File {
   io::SafetensorsFile file_;
 };
 
-/// What a float or double pass may differ from the float64 reference (stored in float32).
+/// Tolerance of a float or double pass against the float64 reference (stored in float32).
 template <class T>
 inline constexpr double tolerance = sizeof(T) == 4 ? 2e-5 : 5e-7;
 

@@ -36,7 +36,7 @@ std::vector<std::string> names(Head head) {
   return out;
 }
 
-/// The fold of a head, on embeddings of any length.
+/// The folded head, on embeddings of any norm.
 template <class Head>
 void folds(const nn::ScoreHeadConfig& config, double tolerance) {
   using T = typename Head::value_type;
@@ -61,7 +61,7 @@ TEST_CASE("aesthetic and ImageReward heads: output and gradients equal PyTorch's
   compare<nn::ImageRewardHead<double>>("image_reward_head");
 }
 
-TEST_CASE("heads: the published size, and the names of the published files") {
+TEST_CASE("heads: size and names of the published files") {
   const nn::AestheticHead<float> laion(nn::ScoreHeadConfig{});
   CHECK(nn::parameter_count(laion) == 927969);
   CHECK(names(laion) == std::vector<std::string>{"layers.0.weight", "layers.0.bias", "layers.2.weight", "layers.2.bias",
@@ -72,7 +72,7 @@ TEST_CASE("heads: the published size, and the names of the published files") {
   CHECK(other.back() == "mlp.layers.7.bias");
 }
 
-TEST_CASE("heads: a file with the ecosystem's names, and whatever else it holds, is loaded") {
+TEST_CASE("heads: a published file loads, other tensors in it are ignored") {
   nn::ImageRewardHead<float> head(small), loaded(small);
   nn::init_parameters(head, 3);
   io::SafetensorsWriter writer;
@@ -86,7 +86,7 @@ TEST_CASE("heads: a file with the ecosystem's names, and whatever else it holds,
   CHECK(nn::parameters(head)[1].var.value()[0] == 0.0F);  // fresh biases are zero
 }
 
-TEST_CASE("heads: one vector and a bias say the same") {
+TEST_CASE("heads: fold gives the same scores") {
   folds<nn::AestheticHead<double>>(small, 1e-12);
   folds<nn::ImageRewardHead<double>>(small, 1e-12);
   folds<nn::AestheticHead<double>>({}, 1e-12);
@@ -95,7 +95,7 @@ TEST_CASE("heads: one vector and a bias say the same") {
   folds<nn::AestheticHead<double>>({3, {}}, 1e-12);
 }
 
-TEST_CASE("aesthetic head: the gradient is orthogonal to the embedding and falls with its length") {
+TEST_CASE("aesthetic head: the gradient is orthogonal to the embedding and inverse to its norm") {
   nn::AestheticHead<double> head(small);
   nn::init_parameters(head, 1);
   const auto gradient = [&](double length) {
@@ -114,7 +114,7 @@ TEST_CASE("aesthetic head: the gradient is orthogonal to the embedding and falls
   for (const double g : zero.grad().to_vector()) CHECK(std::isfinite(g));
 }
 
-TEST_CASE("heads: wrong sizes are refused") {
+TEST_CASE("heads: wrong sizes throw") {
   CHECK_THROWS_AS(nn::AestheticHead<float>({0, {}}), OptionError);
   CHECK_THROWS_AS(nn::AestheticHead<float>({4, {3, 0}}), OptionError);
   nn::AestheticHead<float> head(small);

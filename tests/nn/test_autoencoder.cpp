@@ -24,7 +24,7 @@ TEST_CASE_TEMPLATE("autoencoder: output and gradients of diffusers' AutoencoderK
   file.check_gradients(net, 5 * golden::tolerance<T>);
 }
 
-TEST_CASE("autoencoder: sizes of Stable Diffusion's and of the default") {
+TEST_CASE("autoencoder: parameter counts of Stable Diffusion and of the default") {
   CHECK(nn::count_parameters(nn::Autoencoder<float>(nn::AutoencoderConfig::stable_diffusion())) ==
         nn::ParameterCount{83653863, 248});
   nn::Autoencoder<float> net(nn::AutoencoderConfig{});
@@ -41,7 +41,7 @@ TEST_CASE("autoencoder: sizes of Stable Diffusion's and of the default") {
   CHECK(net.downscale() == 4);
 }
 
-TEST_CASE("autoencoder: the scaling factor is undone, and the log-variance is limited") {
+TEST_CASE("autoencoder: from_latent inverts the scaling, and the log-variance is clamped") {
   nn::Autoencoder<float> net(nn::AutoencoderConfig{});
   nn::init_parameters(net, 1);
   net.config.scaling_factor = 4;

@@ -14,7 +14,7 @@ TEST_CASE("controlnet: parameter and tensor counts of Stable Diffusion") {
         nn::ParameterCount{1251014160, 844});
 }
 
-TEST_CASE("controlnet: changes nothing at first, then as much as its scale says") {
+TEST_CASE("controlnet: no effect when fresh, later in proportion to its scale") {
   nn::UnetConfig c;
   c.block_out_channels = {8, 16};
   c.heads = {2, 2};

@@ -8,7 +8,7 @@
 
 using namespace hypersd;
 
-TEST_CASE("discriminator: one mean logit a head, features get gradients") {
+TEST_CASE("discriminator: one mean logit per head, features get gradients") {
   nn::Discriminator<double> net(nn::DiscriminatorConfig{.feature_channels = {3, 4}, .hidden = 4, .norm_num_groups = 2});
   nn::init_parameters(net, 1);
   const auto a = ops::normal<double>({2, 4, 4, 3}, stream(1, "a")),

@@ -30,7 +30,7 @@ struct Fixture {
     const autograd::NoGrad guard;
     return n(x, t, c).value();
   }
-  /// Adapters do nothing until `up` leaves zero.
+  /// An adapter has no effect while `up` is zero.
   static void train(nn::Unet<float>& n, const std::string& name, std::uint64_t seed) {
     for (auto& p : nn::lora_parameters(n, name))
       if (p.name.find("lora_B") != std::string::npos)
@@ -40,19 +40,19 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE("lora: the published adapters' layers and values, counted without memory") {
+TEST_CASE("lora: layer and value counts of published adapters, without allocation") {
   const auto count = [](const nn::UnetConfig& config) {
     nn::Unet<float> net(config);
     const auto layers = nn::add_lora(net, {.rank = 64, .targets = nn::stable_diffusion_targets()});
     const auto n = nn::lora_count(net);
     CHECK(n.tensors == layers);
-    return std::pair(layers, n.elements + layers);  // one alpha a layer
+    return std::pair(layers, n.elements + layers);  // one alpha per layer
   };
   CHECK(count(nn::UnetConfig::sd15()) == std::pair<std::int64_t, std::int64_t>(278, 67252502));
   CHECK(count(nn::UnetConfig::sdxl()) == std::pair<std::int64_t, std::int64_t>(788, 196752148));
 }
 
-TEST_CASE("lora: step 0 is the base bit for bit; the base is frozen, the factors are trained") {
+TEST_CASE("lora: a fresh adapter is bitwise the base; the base is frozen, the factors are trained") {
   Fixture f;
   const auto before = f.run(f.net);
   const auto base = nn::count_parameters(f.net);
@@ -74,7 +74,7 @@ TEST_CASE("lora: step 0 is the base bit for bit; the base is frozen, the factors
   CHECK(trained == factors.size());
 }
 
-TEST_CASE("lora: the base of a frozen network trains nothing but the factors it is given by name") {
+TEST_CASE("lora: lora_parameters trains the factors of one name only") {
   Fixture f;
   std::int64_t named = 0;
   for (const auto& p : nn::parameters(f.net))
@@ -93,7 +93,7 @@ TEST_CASE("lora: the base of a frozen network trains nothing but the factors it 
   CHECK_THROWS_WITH_AS(nn::add_lora(f.net, {.name = "attention"}), doctest::Contains("already"), OptionError);
 }
 
-TEST_CASE("lora: merged equals unmerged; adapters add up with their weights and can be taken off") {
+TEST_CASE("lora: merged equals unmerged; weighted adapters add up and can be removed") {
   Fixture f;
   const auto base = f.run(f.net);
   nn::add_lora(f.net, {.rank = 4, .name = "a"}, 3);
@@ -126,7 +126,7 @@ TEST_CASE("lora: merged equals unmerged; adapters add up with their weights and 
   CHECK_THROWS_AS(nn::set_lora_weights(f.net, {{"a", 1}}), OptionError);
 }
 
-TEST_CASE("lora: a merged network is safe from later updates of the factors") {
+TEST_CASE("lora: later updates of the factors do not change a merged network") {
   Fixture f;
   nn::add_lora(f.net, {.rank = 4}, 3);
   Fixture::train(f.net, "default", 5);

@@ -53,7 +53,7 @@ TEST_CASE("lora state: file layout, round trip, weight at loading") {
   CHECK(golden::File::difference(run(other), run(net)) == 0);
 }
 
-TEST_CASE("lora state: a missing alpha is the rank, and 1x1 convolutions pass for matrices") {
+TEST_CASE("lora state: a missing alpha is the rank, and 1x1 convolutions load from matrices") {
   auto net = network();
   auto state = adapter(net, 2);  // alpha = 2 = rank
   for (auto it = state.begin(); it != state.end();)
@@ -69,7 +69,7 @@ TEST_CASE("lora state: a missing alpha is the rank, and 1x1 convolutions pass fo
   CHECK(golden::File::difference(run(other), run(net)) == 0);
 }
 
-TEST_CASE("lora state: what is wrong is named, and nothing is changed") {
+TEST_CASE("lora state: faulty states throw and change nothing") {
   auto net = network();
   const auto good = adapter(net, 2);
   auto other = network();

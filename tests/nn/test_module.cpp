@@ -73,7 +73,7 @@ TEST_CASE("module: values copied to another element type") {
     CHECK(b.weight.value()[i] == static_cast<double>(a.weight.value()[i]));
 }
 
-TEST_CASE("init: by name and seed alone, with PyTorch's bounds") {
+TEST_CASE("init: depends on name and seed only, with the bounds of PyTorch") {
   nn::Classifier<float> a(nn::ClassifierConfig{}), b(nn::ClassifierConfig{});
   nn::Conv2d<float> alone(24, 24);
   nn::init_parameters(a, 5);
@@ -94,7 +94,7 @@ TEST_CASE("init: by name and seed alone, with PyTorch's bounds") {
   for (const float v : a.blocks[0].norm.bias.value().span()) CHECK(v == 0.0F);
 }
 
-TEST_CASE("parameters: requires_grad set before there are values counts") {
+TEST_CASE("parameters: requires_grad may be set before there are values") {
   nn::Linear<float> frozen(2, 2);
   nn::set_requires_grad(frozen, false);
   nn::init_parameters(frozen, 1);

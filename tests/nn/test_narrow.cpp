@@ -45,7 +45,7 @@ Tensor<float> predicted(const nn::Unet<T>& net, const nn::ControlResiduals<T>* c
 
 }  // namespace
 
-TEST_CASE("A fresh bfloat16 network is the fresh float network, rounded") {
+TEST_CASE("Initial bfloat16 parameters are the float32 ones, rounded") {
   auto wide = unet<float>(5), rounded = unet<float>(6);
   auto net = unet<bfloat16>(5);
   CHECK_FALSE(same(net, wide));
@@ -56,7 +56,7 @@ TEST_CASE("A fresh bfloat16 network is the fresh float network, rounded") {
   CHECK(same(rounded, wide));
 }
 
-TEST_CASE("State goes from float files into bfloat16 networks and back, by memory and by file") {
+TEST_CASE("bfloat16 networks load and save float32 files and state dicts") {
   const auto wide = unet<float>(5);
   auto want = unet<bfloat16>(5), got = unet<bfloat16>(6);
   nn::load_state_dict(got, nn::state_dict(wide));
@@ -78,7 +78,7 @@ TEST_CASE("State goes from float files into bfloat16 networks and back, by memor
   CHECK(same(back, want));
 }
 
-TEST_CASE("Times near 1000 are told apart by a bfloat16 network") {
+TEST_CASE("A bfloat16 network distinguishes times near 1000") {
   const nn::SinusoidalFeatures<bfloat16> features(32);
   const nn::SinusoidalFeatures<float> wide(32);
   const auto t = Tensor<float>::from({2}, {999, 998});
@@ -86,7 +86,7 @@ TEST_CASE("Times near 1000 are told apart by a bfloat16 network") {
   CHECK(numbers::distance(features(t.slice(0, 1)), features(t.slice(1, 2))) > 0.1);
 }
 
-TEST_CASE("An adapter of a float file on a bfloat16 network: added, merged, saved") {
+TEST_CASE("A float32 LoRA on a bfloat16 network: loaded, merged, saved") {
   auto teacher = unet<float>(5);
   nn::add_lora(teacher, {.rank = 2, .alpha = 3}, 4);
   for (auto& p : nn::lora_parameters(teacher)) p.var.set_value(ops::map(ops::Affine<float>{1, 0.05F}, p.var.value()));
@@ -104,7 +104,7 @@ TEST_CASE("An adapter of a float file on a bfloat16 network: added, merged, save
   CHECK(numbers::distance(predicted(net), plain) == 0);
 }
 
-TEST_CASE("A ControlNet steers a bfloat16 UNet as it does a float one") {
+TEST_CASE("A bfloat16 UNet with ControlNet agrees with the float32 one") {
   const auto steered = []<class T>(T) {
     const auto net = unet<T>(5);
     nn::ControlNet<T> control(nn::ControlNetConfig{small(), 3, {8, 8}});
@@ -122,7 +122,7 @@ TEST_CASE("A ControlNet steers a bfloat16 UNet as it does a float one") {
   CHECK(numbers::distance(predicted(unet<float>(5)), want) > 0.15);
 }
 
-TEST_CASE("Judges and the segmenter in bfloat16 say what they say in float") {
+TEST_CASE("Classifier, reward model, heads and segmenter in bfloat16 agree with float32") {
   const auto judged = []<class T>(T) {
     const auto fresh = [](auto net) {
       nn::init_parameters(net, 2);

@@ -26,7 +26,7 @@ TEST_CASE_TEMPLATE("resampling: output and gradients of diffusers' Downsample2D 
         [](const auto& m, const Var<T>& x) { return m(x, 2 * x.dim(1), 2 * x.dim(2)); });
 }
 
-TEST_CASE("resampling of odd sizes: the UNet rounds up, the autoencoder down") {
+TEST_CASE("resampling odd sizes: the UNet rounds up, the autoencoder down") {
   nn::Downsample2d<float> unet(4), autoencoder(4, true);
   nn::init_parameters(unet, 1);
   nn::init_parameters(autoencoder, 1);

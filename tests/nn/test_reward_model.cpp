@@ -34,7 +34,7 @@ TEST_CASE("reward model: output and gradients equal PyTorch's") {
   compare<double>();
 }
 
-TEST_CASE("reward model: a caption is a vector, tokens, or a network's condition") {
+TEST_CASE("reward model: a caption is a vector, tokens, or the condition of a UNet") {
   nn::RewardModel<float> net(nn::RewardModelConfig{});
   nn::init_parameters(net, 1);
   const autograd::NoGrad guard;

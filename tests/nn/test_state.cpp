@@ -35,7 +35,7 @@ TEST_CASE("state: round trip in file layout, into a network without values too")
   CHECK(other.head.bias.value()[0] != 7.0F);
 }
 
-TEST_CASE("state: adapters are not part of it, a prefix is, and other element types are converted") {
+TEST_CASE("state: without adapters, with a prefix, converted to other element types") {
   auto net = network(1);
   nn::add_lora(net, {.rank = 2});
   const auto state = nn::state_dict(net, "classifier");
@@ -50,7 +50,7 @@ TEST_CASE("state: adapters are not part of it, a prefix is, and other element ty
   CHECK(golden::File::difference(other.head.weight.value(), net.head.weight.value()) == 0);
 }
 
-TEST_CASE("state: 1x1 convolutions pass for matrices and conversely") {
+TEST_CASE("state: 1x1 convolutions load from matrices and the reverse") {
   auto net = network(1);
   auto state = nn::state_dict(net);
   auto& w = state.at("blocks.2.conv.weight");
@@ -62,7 +62,7 @@ TEST_CASE("state: 1x1 convolutions pass for matrices and conversely") {
   CHECK(golden::File::difference(other.blocks[2].conv.weight.value(), net.blocks[2].conv.weight.value()) == 0);
 }
 
-TEST_CASE("state: a checkpoint of another architecture is named as such, and nothing is changed") {
+TEST_CASE("state: a checkpoint of another architecture throws and changes nothing") {
   auto net = network(1);
   const auto before = nn::state_dict(net);
   auto state = nn::state_dict(network(2));
@@ -77,7 +77,7 @@ TEST_CASE("state: a checkpoint of another architecture is named as such, and not
   state.emplace("head.bias", Tensor<float>::zeros({11}));
   CHECK_THROWS_WITH_AS(nn::load_state_dict(net, state, "", false),
                        doctest::Contains("'head.bias' has shape [11], [10] needed"), ShapeError);
-  // As many elements in another arrangement do not pass.
+  // Another shape with as many elements throws.
   state.at("head.bias") = Tensor<float>::zeros({10});
   state.at("head.weight") = Tensor<float>::zeros({8, 10});
   CHECK_THROWS_AS(nn::load_state_dict(net, state, "", false), ShapeError);

@@ -18,7 +18,7 @@ TEST_CASE("text encoder: CLIP's parameter count and names") {
     CHECK(state.count(std::string("text_model.") + name) == 1);
 }
 
-TEST_CASE("text encoder: without layers it is the normalised sum of token and position") {
+TEST_CASE("text encoder: without layers it is the normalized sum of token and position embeddings") {
   nn::TextEncoder<double> net(nn::TextEncoderConfig{.vocabulary = 5, .max_length = 4, .channels = 6});
   nn::init_parameters(net, 1);
   const auto ids = Tensor<std::int32_t>::from({2, 3}, {0, 4, 2, 2, 2, 0});
@@ -39,7 +39,7 @@ TEST_CASE("text encoder: without layers it is the normalised sum of token and po
   CHECK_THROWS_AS(net(Tensor<std::int32_t>::zeros({3})), ShapeError);
 }
 
-TEST_CASE("text encoder: causal layers do not look ahead") {
+TEST_CASE("text encoder: causal layers do not depend on later tokens") {
   for (const bool causal : {true, false}) {
     nn::TextEncoder<float> net(nn::TextEncoderConfig{
         .vocabulary = 9, .channels = 8, .layers = 2, .heads = 2, .causal = causal, .quick_gelu = true});

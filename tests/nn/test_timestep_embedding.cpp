@@ -18,7 +18,7 @@ TEST_CASE_TEMPLATE("sinusoidal features are those of diffusers", T, float, doubl
   }
 }
 
-TEST_CASE("sinusoidal features: order, shift and refusals") {
+TEST_CASE("sinusoidal features: order, shift and invalid options") {
   const auto t = Tensor<double>::from({1}, {2.0});
   const auto cosines = nn::SinusoidalFeatures<double>(4)(t), sines = nn::SinusoidalFeatures<double>(4, false)(t);
   CHECK(cosines[0] == doctest::Approx(std::cos(2.0)));

@@ -35,7 +35,7 @@ TEST_CASE("transformer block: finite differences, with and without cross-attenti
   }
 }
 
-TEST_CASE("attention refuses heads that do not divide the channels") {
+TEST_CASE("attention: heads that do not divide the channels throw") {
   CHECK_THROWS_AS(nn::Attention<float>(10, 4), OptionError);
   CHECK_THROWS_AS((nn::GroupNorm<float>(3, 8)), OptionError);
 }

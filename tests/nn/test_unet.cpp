@@ -97,7 +97,7 @@ TEST_CASE_TEMPLATE("unet: guidance as an input, output and gradients of diffuser
   file.check_gradients(net, tolerance);
 }
 
-TEST_CASE("unet: the input for guidance starts without effect, and only networks with it take weights") {
+TEST_CASE("unet: embedded guidance starts without effect; networks without that input throw") {
   nn::Unet<float> with(guided()), without([] {
     auto c = guided();
     c.time_cond_proj_dim = 0;
@@ -120,7 +120,7 @@ TEST_CASE("unet: the input for guidance starts without effect, and only networks
   CHECK_THROWS_WITH_AS(nn::Unet<float>{broken}, doctest::Contains("time_cond_proj_dim = 3"), OptionError);
 }
 
-TEST_CASE("unet: odd sizes, and a batch is its samples") {
+TEST_CASE("unet: odd sizes; samples of a batch are independent") {
   nn::Unet<float> net(tiny_xl());
   nn::init_parameters(net, 3);
   const autograd::NoGrad guard;
@@ -139,7 +139,7 @@ TEST_CASE("unet: odd sizes, and a batch is its samples") {
   CHECK(both.added.dim(0) == 4);
 }
 
-TEST_CASE("unet: features of the first half") {
+TEST_CASE("unet: features of the encoder") {
   nn::Unet<float> net(tiny());
   nn::init_parameters(net, 3);
   const Var<float> x(ops::normal<float>({2, 8, 8, 4}, stream(1, "x")));
@@ -151,7 +151,7 @@ TEST_CASE("unet: features of the first half") {
   for (std::size_t i = 0; i < features.size(); ++i) CHECK(features[i].dim(3) == net.feature_channels()[i]);
 }
 
-TEST_CASE("unet: what does not fit is refused with both shapes") {
+TEST_CASE("unet: wrong shapes throw and name both shapes") {
   nn::Unet<float> net(tiny_xl());
   const Var<float> x(Tensor<float>::zeros({2, 8, 8, 4}));
   const auto t = Tensor<float>::full({2}, 10);

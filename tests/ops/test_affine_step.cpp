@@ -147,7 +147,7 @@ TEST_CASE("Steps are the same bits for any number of threads") {
   }));
 }
 
-TEST_CASE("Empty batches and misfits") {
+TEST_CASE("Empty batches and mismatched shapes") {
   const auto empty = operands<float>({0, 4}, false, true);
   CHECK_NOTHROW(ops::affine_step_into(Tensor<float>(Shape{0, 4}), empty, noise));
   const Tensor<float> out(Shape{2, 4});

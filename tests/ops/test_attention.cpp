@@ -97,7 +97,7 @@ TEST_CASE("Attention and its gradient are the same bits for any number of thread
   CHECK(numbers::same_for_any_threads([&] { return ops::attention_gradient(gy, q, k, v, f, 4).k; }));
 }
 
-TEST_CASE("Misfits are named with all shapes") {
+TEST_CASE("Mismatched shapes throw and are all named") {
   const auto q = normal({2, 3, 8}, "q"), k = normal({2, 5, 8}, "k");
   CHECK_THROWS_WITH_AS(ops::attention(q, k, normal({2, 4, 8}, "v"), 2),
                        "attention: queries [2, 3, 8], keys [2, 5, 8] and values [2, 4, 8] do not match", ShapeError);

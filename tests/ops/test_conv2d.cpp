@@ -132,7 +132,7 @@ TEST_CASE("An empty batch gives an empty picture and no gradient") {
   CHECK(numbers::distance(ops::conv2d_weight_gradient(gy, x, point, {1, 0}), Tensor<float>::zeros(point)) == 0);
 }
 
-TEST_CASE("Misfits are named with their shapes") {
+TEST_CASE("Mismatched shapes throw and are named") {
   const auto x = normal({2, 5, 4, 3}, "x"), w = normal({6, 3, 3, 3}, "w"), gy = normal({2, 5, 4, 5}, "gy");
   const Tensor<double> none;
   CHECK_THROWS_WITH_AS(ops::conv2d(x, normal({6, 3, 3, 4}, "w"), none),

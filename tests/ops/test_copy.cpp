@@ -90,7 +90,7 @@ TEST_CASE("Large copies are the same for any number of threads") {
   CHECK(ops::nhwc_to_nchw(ops::nchw_to_nhwc(x)).to_vector() == x.to_vector());
 }
 
-TEST_CASE("Misfits are named with their shapes") {
+TEST_CASE("Mismatched shapes throw and are named") {
   const auto x = counted({2, 3}), y = counted({3, 3}), z = counted({2, 4});
   CHECK_THROWS_WITH_AS(ops::concat_last(x, y), "concat_last: shapes [2, 3] and [3, 3] differ before the last axis",
                        ShapeError);

@@ -26,7 +26,7 @@ Tensor<double> product(const Tensor<double>& a, bool ta, const Tensor<double>& b
 
 }  // namespace
 
-TEST_CASE("Products with every transposition equal the definition") {
+TEST_CASE("Matmuls with every transposition equal the definition") {
   struct Size {
     std::int64_t m, n, k;
   };
@@ -46,7 +46,7 @@ TEST_CASE("Products with every transposition equal the definition") {
   }
 }
 
-TEST_CASE("A batch of products is each product") {
+TEST_CASE("A batched matmul is a matmul of each matrix") {
   const auto a = normal({3, 4, 6}, "a"), b = normal({3, 5, 6}, "b");
   const Tensor<double> c(Shape{3, 4, 5});
   ops::batched_gemm(c, a, false, b, true);
@@ -81,7 +81,7 @@ TEST_CASE("linear is x W^T + b for any leading axes") {
   CHECK(numbers::distance(ops::linear(x, w, Tensor<double>{}).reshape({6, 5}), flat) < 1e-12);
 }
 
-TEST_CASE("Products are the same bits for any number of threads") {
+TEST_CASE("Matmuls are bitwise the same for any number of threads") {
   const auto a = normal<float>({300, 70}, "a"), b = normal<float>({90, 70}, "b");
   const auto tall = normal<float>({5000, 12}, "t"), wide = normal<float>({5000, 9}, "w");
   CHECK(numbers::same_for_any_threads([&] { return ops::matmul(a, b, false, true); }));

@@ -115,7 +115,7 @@ TEST_CASE("Normalisations are the same bits for any number of threads") {
   }
 }
 
-TEST_CASE("Empty batches and misfits") {
+TEST_CASE("Empty batches and mismatched shapes") {
   const auto gamma = normal({4}, "g");
   const Tensor<double> none;
   CHECK(ops::group_norm(Tensor<double>(Shape{0, 3, 4}), gamma, gamma, 2).y.size() == 0);

@@ -81,7 +81,7 @@ TEST_CASE("Resampling is the same bits for any number of threads") {
   CHECK(numbers::same_for_any_threads([&] { return ops::downsample_mean2_gradient(x); }));
 }
 
-TEST_CASE("Empty batches and misfits") {
+TEST_CASE("Empty batches and mismatched shapes") {
   CHECK(ops::upsample_nearest(Tensor<float>(Shape{0, 2, 3, 4}), 4, 6).shape() == Shape{0, 4, 6, 4});
   CHECK(ops::downsample_mean2(Tensor<float>(Shape{0, 2, 4, 4})).shape() == Shape{0, 1, 2, 4});
   const auto x = normal({1, 4, 3, 2}, "x");

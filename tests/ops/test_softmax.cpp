@@ -112,7 +112,7 @@ TEST_CASE("Softmax and cross entropy are the same bits for any number of threads
   CHECK(numbers::same_for_any_threads([&] { return ops::cross_entropy(x, label, 0.1); }));
 }
 
-TEST_CASE("Empty tensors and misfits") {
+TEST_CASE("Empty tensors and mismatched shapes") {
   CHECK(ops::softmax(Tensor<float>(Shape{0, 3})).shape() == Shape{0, 3});
   CHECK(ops::softmax(Tensor<float>(Shape{3, 0})).shape() == Shape{3, 0});
   const auto x = normal({2, 3}, "x");

@@ -23,7 +23,7 @@ TEST_CASE("flat then linear is flat until the tail and reaches its end with the 
   CHECK(FlatThenLinear{.lr = 1.0, .steps = 10, .tail = 0}(9) == 1.0);
 }
 
-TEST_CASE("warm-up goes before any schedule, and never is 0 unless asked") {
+TEST_CASE("warm-up precedes any schedule and starts above 0 by default") {
   const WarmUp s{Constant{1e-2}, 4};
   CHECK(s(0) == doctest::Approx(0.25e-2));
   CHECK(s(3) == doctest::Approx(1e-2));

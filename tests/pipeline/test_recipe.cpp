@@ -58,7 +58,7 @@ std::vector<double> factors(const Net& net, const std::string& name = "default")
 
 }  // namespace
 
-TEST_CASE("a recipe hands the student from part to part and leaves what came before as it was") {
+TEST_CASE("a recipe passes the student from part to part and does not change earlier models") {
   const Folder folder("recipe");
   RunDirectory directory(folder.file("run"), {});
   const Session session{directory, 1};

@@ -86,7 +86,7 @@ double trajectory_error(const Net& net, int steps) {
 
 }  // namespace
 
-TEST_CASE("the toy teacher knows its mixture") {
+TEST_CASE("the toy teacher has learned its mixture") {
   const auto truth = toy::exact();
   const auto x = ops::normal<double>(Shape{256, 2}, stream(5, "x"));
   for (const double time : {100.0, 500.0, 900.0}) {

@@ -25,7 +25,7 @@ TEST_CASE("text is drawn within its width") {
   CHECK(ink(exact) == ink(wide));
 }
 
-TEST_CASE("every letter leaves ink; other bytes are question marks") {
+TEST_CASE("every letter draws pixels; other bytes are drawn as question marks") {
   for (int c = 33; c < 127; ++c) {
     io::Image image(16, 16, 1, 255);
     report::draw_text(image, 2, 2, std::string(1, static_cast<char>(c)));

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# check.sh [ROOT]: the rules about files that a compiler does not see. Prints one line a fault; exit code 1 if any.
+# check.sh [ROOT]: checks the rules that a compiler does not. Prints one line per fault; exit code 1 if there is any.
 set -u
 cd "${1:-$(dirname "$0")/../..}" || exit 1
 faults=0
@@ -9,7 +9,7 @@ fault() {
   faults=$((faults + 1))
 }
 
-# --- 1. Who may include whom: a folder sees itself, what is named here, and nothing else.
+# --- 1. A folder includes headers of itself and of the folders listed here only.
 declare -A may=(
   [core]=""
   [ops]="core"
@@ -47,7 +47,7 @@ while IFS=: read -r file include; do
   esac
 done < <(grep -rEo '^ *# *include +<hypersd/[^>]+>' include/hypersd --include='*.hpp' --include='*.cuh')
 
-# --- 2. Includes are written from the root: <hypersd/...>, never relative.
+# --- 2. Includes are <hypersd/...>, never relative.
 while IFS= read -r line; do
   fault "${line%%:*}: relative include: ${line#*:}"
 done < <(grep -rE '^ *# *include +"|^ *# *include +<\.' include/hypersd)
@@ -71,7 +71,7 @@ for directory in include/hypersd/*/; do
     fault "include/hypersd/hypersd.hpp: <hypersd/$folder.hpp> is not listed"
 done
 
-# --- 4. Heads, lengths, macros and words.
+# --- 4. First lines, lengths, macros, leftovers.
 while IFS= read -r file; do
   head -n 2 "$file" | grep -q 'SPDX-License-Identifier: Apache-2.0' || fault "$file: no SPDX line at the top"
   case $file in include/*) ;; *) continue ;; esac
@@ -82,27 +82,40 @@ done < <(find include tests examples bench cmake .ci -name golden -prune -o -typ
   -o -name '*.cpp' -o -name '*.cu' -o -name '*.sh' -o -name '*.cmake' -o -name 'CMakeLists.txt' -o -name '*.py' \) \
   -print 2>/dev/null | sort)
 
-# A user's macro must not change what a header means: the compiler's own and these two are all there are.
+# No macro of a user may change a header: only macros of the compiler and these two are allowed.
 while IFS= read -r line; do
   fault "macro other than HYPERSD_HD and HYPERSD_HAS_CUDA: $line"
 done < <(grep -rnE '^ *# *(if|ifdef|ifndef|elif|define|undef)\b.*\bHYPERSD_' include/hypersd |
   grep -vE '\bHYPERSD_(HD|HAS_CUDA)\b')
 
-# Launches and waits are counted and checked, so they stand in one place.
+# Launches and synchronization are counted and checked, so they are in one place.
 while IFS= read -r line; do
   fault "launch or wait outside core/context_cuda.cuh: $line"
 done < <(grep -rnE '<<<|\bcuda[A-Za-z]*Synchronize\(|\bcudaMemcpy[0-9A-Za-z]*\(' include/hypersd |
   grep -vE '^include/hypersd/core/(context|storage)_cuda.cuh:.*(<<<size|cudaStreamSynchronize\(stream_|cudaMemcpyAsync\()')
 
-# --- 5. Files that the pages name exist: `path` in backquotes (any tail of a path will do), and [links](path).
+# --- 5. Files named by the pages exist: `path` in backquotes (any tail of a path), and [links](path).
 files=$(find . \( -name .git -o -name build -o -name runs \) -prune -o -print)
+mapfile -t pages < <(find README.md CONTRIBUTING.md docs -name '*.md' 2>/dev/null | sort)
 while IFS=: read -r page name; do
   grep -qE -- "/${name//./\\.}$" <<<"$files" || fault "$page: $name does not exist"
-done < <(grep -oE '`[a-z_0-9/.-]+\.(hpp|cpp|cuh|cu|sh|py|json|md)`' README.md CONTRIBUTING.md docs/*.md 2>/dev/null | tr -d '`' |
+done < <(grep -oE '`[a-z_0-9/.-]+\.(hpp|cpp|cuh|cu|sh|py|json|md)`' "${pages[@]}" /dev/null | tr -d '`' |
   grep -vE '[:/]x(_cpu|_cuda)?\.' | sort -u)  # x.hpp stands for any
 while IFS=: read -r page name; do
   [ -e "$(dirname "$page")/$name" ] || fault "$page: link to $name, which does not exist"
-done < <(grep -oE '\]\([^)#: ]+\)' README.md CONTRIBUTING.md docs/*.md 2>/dev/null | sed 's/](//; s/)$//' | sort -u)
+done < <(grep -oE '\]\([^)#: ]+\)' "${pages[@]}" /dev/null | sed 's/](//; s/)$//' | sort -u)
+# Names that the pages put in backquotes with a namespace, such as `nn::Unet`, occur in the headers.
+while IFS=: read -r page name; do
+  fault "$page: $name is in no header"
+done < <(grep -oE '`(hypersd::)?(autograd|data|diffusion|dist|distill|feedback|interop|io|metrics|nn|ops|optim|pipeline|report|testing)::[A-Za-z_:0-9]+' \
+  "${pages[@]}" /dev/null | sed -E 's/`(.*::)?([A-Za-z_0-9]+)$/\2/' | sort -u |
+  awk -F: 'NR == FNR { there[$1] = 1; next } !there[$2]' <(grep -rohE '[A-Za-z_][A-Za-z_0-9]*' include/hypersd | sort -u) -)
+# Every page is linked from README.md or docs/index.md.
+for page in "${pages[@]}"; do
+  case $page in docs/index.md | README.md | CONTRIBUTING.md) continue ;; esac
+  grep -qF "](${page#docs/})" docs/index.md 2>/dev/null || grep -qF "]($page)" README.md 2>/dev/null ||
+    fault "$page: no link from README.md or docs/index.md"
+done
 
 words='\b(TO''DO|FIX''ME|XX''X)\b'
 places='(^|[^A-Za-z0-9_.~/])/(home|root|work)/'
@@ -111,12 +124,18 @@ while IFS= read -r line; do
 done < <(grep -rnIE "$words|$places" include examples bench cmake tests docs README.md CHANGELOG.md CONTRIBUTING.md \
   CMakeLists.txt --exclude-dir=data --exclude-dir=results 2>/dev/null)
 
-# --- 6. What the scripts install has every library that headers include from a folder of its own.
+# --- 6. The scripts install every library whose headers are included from its own folder.
 if [ -e cmake/deps.sh ]; then
   while IFS= read -r library; do
     grep -q " inc:$library/" cmake/deps.sh || fault "cmake/deps.sh: nothing installs <$library/...>"
   done < <(grep -rhoE '^ *# *include +<[A-Za-z0-9_]+/' include/hypersd | sed 's/.*<//; s,/,,' | sort -u |
     grep -vxE 'hypersd|sys|cub')
+fi
+
+# --- 7. CITATION.cff has the version of the library.
+if [ -e CITATION.cff ]; then
+  version=$(sed -nE 's/.* version_(major|minor|patch) = ([0-9]+);/\2/p' include/hypersd/core/version.hpp | paste -sd.)
+  grep -qx "version: $version" CITATION.cff || fault "CITATION.cff: the version is not $version"
 fi
 
 if [ "$faults" -gt 0 ]; then

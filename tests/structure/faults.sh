@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# faults.sh ROOT: check.sh finds each kind of fault, in a copy of the headers that has exactly that fault.
+# faults.sh ROOT: check.sh finds each kind of fault in a copy of the headers with that fault.
 set -u
 root=$1
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 failed=0
 
-# expect REGEX COMMAND...: after COMMAND in a fresh copy, check.sh says REGEX and fails.
+# expect REGEX COMMAND...: after COMMAND in a fresh copy, check.sh prints REGEX and fails.
 expect() {
   local regex=$1 said
   shift
@@ -39,4 +39,6 @@ expect 'launch or wait outside' "printf '// cudaDeviceSynchronize();\n' >>ops/cu
 expect 'left behind' "printf '// TO''DO\n' >>core/shape.hpp"
 expect 'gone.hpp does not exist' "printf 'see \`gone.hpp\`\n' >../../README.md"
 expect 'link to nowhere.md' "printf '[x](nowhere.md)\n' >../../README.md"
+expect 'Unheard_of is in no header' "printf 'see \`nn::Unheard_of\`\n' >../../README.md"
+expect 'lost.md: no link' "mkdir ../../docs && printf 'x\n' >../../docs/lost.md"
 exit $failed

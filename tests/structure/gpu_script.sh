@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# gpu_script.sh ROOT: bench/gpu/run.sh parses, explains itself and refuses nonsense; what it runs and reports with tools
-# that only pretend. Needs neither GPU nor nvcc.
+# gpu_script.sh ROOT: bench/gpu/run.sh parses, has help and rejects invalid options; with mock tools, what it runs and
+# reports. Needs neither a GPU nor nvcc.
 set -u
 root=$1
 work=$(mktemp -d)
@@ -64,7 +64,7 @@ check 'a test' grep -q '| cuda_tests | ok | 12 | 14 cases passed, 0 failed |' "$
 check 'a failed step' grep -q '| memcheck | failed (9) | 5 | Error: leaked |' "$work/gpu.md"
 check 'a note' grep -q '| main job | not had yet |' "$work/gpu.md"
 
-# The whole script with tools that only pretend: what it runs, what it makes of failures, and its report.
+# The whole script with mock tools: what it runs, how it handles failures, and its report.
 tools=$work/bin
 mkdir -p "$tools"
 tool() {

@@ -16,7 +16,7 @@ Var<T, D> checkpoint(const Fn& fn, const In&... inputs) {
     const NoGrad guard;
     value = fn(inputs...).value();
   }
-  // Parameters inside `fn` are unknown here, so the result always asks for a gradient, through an empty leaf.
+  // The parameters inside `fn` are unknown here. An empty leaf makes the result require a gradient in any case.
   const Var<T, D> inside(Tensor<T, D>(Shape{0}), true);
   return make_result<T, D>(std::move(value), {inside, inputs...}, [fn, inputs...](const Tensor<T, D>& g) {
     const EnableGrad guard;
@@ -31,10 +31,9 @@ Var<T, D> checkpoint(const Fn& fn, const In&... inputs) {
 
 }  // namespace detail
 
-/// fn(first, rest...) without keeping its intermediate results: they are computed once more in the backward pass
-/// (Chen et al., 2016, "Training deep nets with sublinear memory cost"). `fn` is a copyable function of variables that
-/// gives the same result twice. Parameters it captures get their gradients; any other variable with history must be
-/// passed as an argument, not captured.
+/// fn(first, rest...) that keeps none of its intermediate results. The backward pass runs `fn` a second time (Chen et
+/// al., 2016, "Training deep nets with sublinear memory cost"). `fn` is a copyable, deterministic function of
+/// variables. Parameters that it captures get their gradients. Any other variable with history has to be an argument.
 template <class Fn, class T, class D, class... Rest>
 Var<T, D> checkpoint(const Fn& fn, const Var<T, D>& first, const Rest&... rest) {
   return detail::checkpoint<T, D>(fn, first, rest...);

@@ -6,21 +6,22 @@
 #include <vector>
 
 /// \file
-/// Tapes of one element type within a tape of another: what mixed precision needs.
+/// A tape of one element type inside a tape of another, for mixed precision.
 
 namespace hypersd::autograd {
 
-/// `inner`, the end of a tape in another element type, as a variable of this one. `leaves` are where that tape began,
-/// each with the value of the input of the same place: gradients come back to `inputs` through them, and parameters of
-/// the inner tape get theirs. That tape must lead to this variable only, since it is walked from here, once.
+/// Casts `inner`, the result of a tape of element type `From`, to type `To`. `leaves` are the leaves of that tape;
+/// leaves[i] holds the value of inputs[i]. The backward pass runs through the inner tape, which gives its parameters
+/// their gradients, and adds the gradient of leaves[i] to inputs[i]. `inner` must not be used otherwise: its tape is
+/// walked once, from here. Throws Error unless there are as many leaves as inputs.
 template <class To, class From, class D>
 Var<To, D> cross(const Var<From, D>& inner, const std::vector<Var<To, D>>& inputs,
                  const std::vector<Var<From, D>>& leaves) {
   require<Error>(inputs.size() == leaves.size(), "cross: ", inputs.size(), " inputs and ", leaves.size(), " leaves");
-  // Parameters of the inner tape are unknown to this one: an empty leaf asks for the gradient.
-  std::vector<Var<To, D>> asking = inputs;
-  if (inner.requires_grad()) asking.emplace_back(Tensor<To, D>(Shape{0}), true);
-  return make_result<To, D>(ops::cast<To>(inner.value()), asking, [inner, inputs, leaves](const Tensor<To, D>& g) {
+  // The parameters of the inner tape are unknown here. An empty leaf makes the result require a gradient.
+  std::vector<Var<To, D>> tracked = inputs;
+  if (inner.requires_grad()) tracked.emplace_back(Tensor<To, D>(Shape{0}), true);
+  return make_result<To, D>(ops::cast<To>(inner.value()), tracked, [inner, inputs, leaves](const Tensor<To, D>& g) {
     if (!inner.requires_grad()) return;
     backward(inner, ops::cast<From>(g));
     for (std::size_t i = 0; i < leaves.size(); ++i)
@@ -28,8 +29,8 @@ Var<To, D> cross(const Var<From, D>& inner, const std::vector<Var<To, D>>& input
   });
 }
 
-/// A loss in the element type of the parameters that are trained, which a training loop asks for; its value is rounded
-/// to that type, the gradients that lead to it are not. The loss must not be used otherwise.
+/// Casts a loss to the element type of the trained parameters, as a training loop expects. Only the value of the loss
+/// is rounded to that type; gradients are computed in the type of `loss`. `loss` must not be used otherwise.
 template <class To, class From, class D>
 Var<To, D> cast_loss(const Var<From, D>& loss) {
   return cross<To, From, D>(loss, {}, {});

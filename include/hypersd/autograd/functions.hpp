@@ -5,7 +5,7 @@
 #include <hypersd/autograd/grad_reduce.hpp>
 
 /// \file
-/// Named maths on variables, thin over `map`: arithmetic, activations, losses.
+/// Named functions of variables, thin over `map`: arithmetic, activations, losses. Shapes are those of the operands.
 
 namespace hypersd::autograd {
 
@@ -14,10 +14,12 @@ template <class T, class D, class Y>
 Var<T, D> add(const Var<T, D>& x, const Y& y) {
   return map(ops::Add{}, x, y);
 }
+/// x - y; operands as in `add`.
 template <class T, class D, class Y>
 Var<T, D> sub(const Var<T, D>& x, const Y& y) {
   return map(ops::Sub{}, x, y);
 }
+/// x y; operands as in `add`.
 template <class T, class D, class Y>
 Var<T, D> mul(const Var<T, D>& x, const Y& y) {
   return map(ops::Mul{}, x, y);
@@ -38,36 +40,43 @@ Var<T, D> combine_samples(const Numbers<T, D>& a, const Var<T, D>& x, const Numb
   return map(ops::Combine{}, x, y, ops::per_sample(a), ops::per_sample(b));
 }
 
+/// x sigmoid(x).
 template <class T, class D>
 Var<T, D> silu(const Var<T, D>& x) {
   return map(ops::Silu{}, x);
 }
+/// x Phi(x), the exact erf form.
 template <class T, class D>
 Var<T, D> gelu(const Var<T, D>& x) {
   return map(ops::Gelu{}, x);
 }
+/// max(x, 0).
 template <class T, class D>
 Var<T, D> relu(const Var<T, D>& x) {
   return map(ops::Relu{}, x);
 }
+/// x for x > 0, else slope x.
 template <class T, class D>
 Var<T, D> leaky_relu(const Var<T, D>& x, double slope = 0.2) {
   return map(ops::LeakyRelu{slope}, x);
 }
+/// tanh x.
 template <class T, class D>
 Var<T, D> tanh(const Var<T, D>& x) {
   return map(ops::Tanh{}, x);
 }
+/// e^x.
 template <class T, class D>
 Var<T, D> exp(const Var<T, D>& x) {
   return map(ops::Exp{}, x);
 }
+/// ln(1 + e^x).
 template <class T, class D>
 Var<T, D> softplus(const Var<T, D>& x) {
   return map(ops::Softplus{}, x);
 }
 
-/// A view with another shape.
+/// The same values with another shape of as many elements; the value is a view. Throws ShapeError.
 template <class T, class D>
 Var<T, D> reshape(const Var<T, D>& x, const Shape& shape) {
   return make_result<T, D>(x.value().reshape(shape), {x},
@@ -88,12 +97,12 @@ struct OfDifference {
   }
 };
 
-/// mean (x - y)^2.
+/// mean (x - y)^2 over all elements, shape [1]; operands as in `add`.
 template <class T, class D, class Y>
 Var<T, D> mse(const Var<T, D>& x, const Y& y) {
   return map_mean(OfDifference<ops::Square>{}, x, y);
 }
-/// mean |x - y|.
+/// mean |x - y| over all elements, shape [1]; operands as in `add`.
 template <class T, class D, class Y>
 Var<T, D> l1(const Var<T, D>& x, const Y& y) {
   return map_mean(OfDifference<ops::Abs>{}, x, y);

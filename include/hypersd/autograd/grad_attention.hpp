@@ -6,7 +6,8 @@
 
 namespace hypersd::autograd {
 
-/// Differentiable `ops::attention`: q [B, N, C], k and v [B, M, C] -> [B, N, C].
+/// Differentiable `ops::attention` with `heads` heads: q [B, N, C], k and v [B, M, C] -> [B, N, C]. With `causal`,
+/// position i attends to 0..i only. Throws ShapeError.
 template <class T, class D>
 Var<T, D> attention(const Var<T, D>& q, const Var<T, D>& k, const Var<T, D>& v, std::int64_t heads,
                     bool causal = false) {

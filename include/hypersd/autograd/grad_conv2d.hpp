@@ -7,7 +7,8 @@
 
 namespace hypersd::autograd {
 
-/// Differentiable `ops::conv2d`: x [B, H, W, C], w [O, kh, kw, C], bias [O] or an undefined Var.
+/// Differentiable `ops::conv2d`: x [B, H, W, C], w [O, kh, kw, C], bias [O] or an undefined Var -> [B, H', W', O].
+/// Throws ShapeError.
 template <class T, class D>
 Var<T, D> conv2d(const Var<T, D>& x, const Var<T, D>& w, const Var<T, D>& bias, ops::Conv2dOptions options = {}) {
   auto y = ops::conv2d(x.value(), w.value(), bias.defined() ? bias.value() : Tensor<T, D>{}, options);

@@ -17,7 +17,8 @@ std::vector<Tensor<T, D>> values(const std::vector<Var<T, D>>& vars) {
 
 }  // namespace detail
 
-/// Joins variables along the last axis (skip connections).
+/// Joins variables along the last axis (skip connections): [..., C1], [..., C2], ... -> [..., C1 + C2 + ...]. Throws
+/// ShapeError.
 template <class T, class D>
 Var<T, D> concat_channels(const std::vector<Var<T, D>>& parts) {
   return make_result<T, D>(ops::concat_last(detail::values(parts)), parts, [parts](const Tensor<T, D>& g) {
@@ -28,6 +29,7 @@ Var<T, D> concat_channels(const std::vector<Var<T, D>>& parts) {
     }
   });
 }
+/// The same for two variables.
 template <class T, class D>
 Var<T, D> concat_channels(const Var<T, D>& a, const Var<T, D>& b) {
   return concat_channels(std::vector<Var<T, D>>{a, b});
@@ -43,7 +45,7 @@ Var<T, D> slice_channels(const Var<T, D>& x, std::int64_t begin, std::int64_t en
   });
 }
 
-/// Joins variables along the leading axis (the two branches of guidance in one batch).
+/// Joins variables along the first axis (the two branches of guidance in one batch). Throws ShapeError.
 template <class T, class D>
 Var<T, D> concat_batch(const std::vector<Var<T, D>>& parts) {
   return make_result<T, D>(ops::concat_first(detail::values(parts)), parts, [parts](const Tensor<T, D>& g) {
@@ -54,12 +56,13 @@ Var<T, D> concat_batch(const std::vector<Var<T, D>>& parts) {
     }
   });
 }
+/// The same for two variables.
 template <class T, class D>
 Var<T, D> concat_batch(const Var<T, D>& a, const Var<T, D>& b) {
   return concat_batch(std::vector<Var<T, D>>{a, b});
 }
 
-/// Rows [begin, end) of the leading axis; the value is a view.
+/// Samples [begin, end) of the first axis; the value is a view.
 template <class T, class D>
 Var<T, D> slice_batch(const Var<T, D>& x, std::int64_t begin, std::int64_t end) {
   return make_result<T, D>(x.value().slice(begin, end), {x}, [x, begin, end](const Tensor<T, D>& g) {
@@ -69,7 +72,7 @@ Var<T, D> slice_batch(const Var<T, D>& x, std::int64_t begin, std::int64_t end) 
   });
 }
 
-/// Axis i of the result is axis `axes[i]` of `x`.
+/// Transposes axes: axis i of the result is axis `axes[i]` of `x`.
 template <class T, class D>
 Var<T, D> permute(const Var<T, D>& x, const std::vector<int>& axes) {
   return make_result<T, D>(ops::permute(x.value(), axes), {x}, [x, axes](const Tensor<T, D>& g) {

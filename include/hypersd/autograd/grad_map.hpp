@@ -60,7 +60,7 @@ void map_backward(const F& f, const Tensor<T, D>& gout, const std::tuple<X...>& 
     const auto& in = Operand::var(std::get<static_cast<std::size_t>(I)>(operands));
     if (in.requires_grad()) {
       if constexpr (requires { requires F::unit_derivative; }) {
-        in.accumulate(Operand::reduce(gout, in.shape()));  // nothing to multiply by: share the gradient
+        in.accumulate(Operand::reduce(gout, in.shape()));  // the factor is 1: share the gradient
       } else {
         auto g = std::apply(
             [&](const auto&... x) {
@@ -81,8 +81,9 @@ void collect(std::vector<Var<T, D>>& out, const X& x) {
 
 }  // namespace detail
 
-/// f(first, rest...) element by element; operands are variables or tensors, `rest` also `per_sample` / `per_channel`
-/// of either. `F` needs `d<I>` for each operand that is a variable.
+/// f(first, rest...) for each element. Operands are variables or constant tensors; those of `rest` may be broadcast by
+/// `ops::per_sample`, `ops::per_channel` or `ops::everywhere`. `F` needs the derivative `d<I>` for each operand I that
+/// is a variable. Throws ShapeError.
 template <class F, class T, class D, class... X>
 Var<T, D> map(const F& f, const Var<T, D>& first, const X&... rest) {
   auto value = ops::map(f, first.value(), detail::MapOperand<X>::tensor(rest)...);

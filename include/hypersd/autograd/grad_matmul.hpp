@@ -8,7 +8,7 @@
 
 namespace hypersd::autograd {
 
-/// Differentiable op(A) op(B) of two matrices.
+/// Differentiable op(A) op(B) of two matrices; op transposes where `trans_a` or `trans_b` says so. Throws ShapeError.
 template <class T, class D>
 Var<T, D> matmul(const Var<T, D>& a, const Var<T, D>& b, bool trans_a = false, bool trans_b = false) {
   return make_result<T, D>(
@@ -22,7 +22,7 @@ Var<T, D> matmul(const Var<T, D>& a, const Var<T, D>& b, bool trans_a = false, b
       });
 }
 
-/// y = x W^T + b: x [..., in], w [out, in], b [out] or an undefined Var -> [..., out].
+/// y = x W^T + b: x [..., in], w [out, in], b [out] or an undefined Var -> [..., out]. Throws ShapeError.
 template <class T, class D>
 Var<T, D> linear(const Var<T, D>& x, const Var<T, D>& w, const Var<T, D>& bias = {}) {
   auto y = ops::linear(x.value(), w.value(), bias.defined() ? bias.value() : Tensor<T, D>{});

@@ -6,8 +6,8 @@
 
 namespace hypersd::autograd {
 
-/// Differentiable `ops::group_norm`: x [B, ..., C], gamma and beta [C] or undefined. The activated value is recomputed
-/// in the backward pass, so a normalisation keeps nothing but its input and two numbers a group.
+/// Differentiable `ops::group_norm`: x [B, ..., C], gamma and beta [C] or undefined, C divisible by `groups`. The
+/// backward pass recomputes the activated value, so that only x, the means and the reciprocal deviations are stored.
 template <class T, class D>
 Var<T, D> group_norm(const Var<T, D>& x, const Var<T, D>& gamma, const Var<T, D>& beta, std::int64_t groups,
                      double eps = 1e-5, ops::Activation activation = ops::Activation::none) {

@@ -5,7 +5,8 @@
 
 namespace hypersd::autograd {
 
-/// Sum of f(operands...) over all elements, shape [1]; the addends are never stored, forward or backward.
+/// scale times the sum of f(operands...) over all elements, shape [1]. Operands as in `map`; neither pass stores the
+/// summands.
 template <class F, class T, class D, class... X>
 Var<T, D> map_sum(const F& f, Accumulator<T> scale, const Var<T, D>& first, const X&... rest) {
   using A = Accumulator<T>;
@@ -16,7 +17,7 @@ Var<T, D> map_sum(const F& f, Accumulator<T> scale, const Var<T, D>& first, cons
   (detail::collect(inputs, rest), ...);
   return make_result<T, D>(std::move(value), inputs,
                            [f, scale, operands = std::tuple(first, rest...)](const Tensor<T, D>& g) {
-                             // The incoming gradient is one number; spreading it keeps every map of one kind.
+                             // The incoming gradient is one number: broadcast it, so that `map_backward` applies.
                              Tensor<T, D> spread(std::get<0>(operands).shape());
                              ops::map_into(spread, ops::Affine<A>{scale, A(0)}, ops::everywhere(g));
                              detail::map_backward<0>(f, spread, operands);

@@ -13,7 +13,7 @@ Var<T, D> upsample_nearest(const Var<T, D>& x, std::int64_t height, std::int64_t
                            [x](const Tensor<T, D>& g) { x.accumulate(ops::upsample_nearest_gradient(g, x.shape())); });
 }
 
-/// Differentiable `ops::downsample_mean2`: mean of 2 x 2 blocks.
+/// Differentiable `ops::downsample_mean2`: means of 2 x 2 blocks, x [B, 2h, 2w, C] -> [B, h, w, C].
 template <class T, class D>
 Var<T, D> downsample_mean2(const Var<T, D>& x) {
   return make_result<T, D>(ops::downsample_mean2(x.value()), {x},

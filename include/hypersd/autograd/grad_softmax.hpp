@@ -13,7 +13,8 @@ Var<T, D> softmax(const Var<T, D>& x) {
   return make_result<T, D>(y, {x}, [x, y](const Tensor<T, D>& g) { x.accumulate(ops::softmax_gradient(g, y)); });
 }
 
-/// Differentiable `ops::cross_entropy`: logits [B, K], labels [B], mean over the batch, shape [1].
+/// Differentiable `ops::cross_entropy`: logits [B, K], labels [B] in [0, K), mean over the batch, shape [1].
+/// `label_smoothing` in [0, 1] is the share of the target that is spread over all classes.
 template <class T, class D>
 Var<T, D> cross_entropy(const Var<T, D>& logits, const Tensor<std::int32_t, D>& labels, double label_smoothing = 0) {
   return make_result<T, D>(ops::cross_entropy(logits.value(), labels, label_smoothing), {logits},

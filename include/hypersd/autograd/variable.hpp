@@ -23,7 +23,7 @@ template <Scalar T, Device D>
 struct Node {
   Tensor<T, D> value, grad;
   bool requires_grad = false;
-  std::uint64_t order = 0;  // creation order: a node is always younger than its inputs
+  std::uint64_t order = 0;  // creation order: greater than that of each input
   std::vector<std::shared_ptr<Node>> inputs;
   std::function<void(const Tensor<T, D>&)> backward;
 };
@@ -40,7 +40,7 @@ inline bool& grad_enabled() {
 
 }  // namespace detail
 
-/// While alive, operations of this thread record no tape.
+/// While an object of this class is alive, operations of its thread record no tape.
 class NoGrad {
  public:
   NoGrad() : before_(std::exchange(detail::grad_enabled(), false)) {}
@@ -52,7 +52,7 @@ class NoGrad {
   bool before_;
 };
 
-/// While alive, operations of this thread record a tape again (inside a NoGrad scope).
+/// While an object of this class is alive, operations of its thread record a tape, even inside a `NoGrad` scope.
 class EnableGrad {
  public:
   EnableGrad() : before_(std::exchange(detail::grad_enabled(), true)) {}
@@ -64,7 +64,8 @@ class EnableGrad {
   bool before_;
 };
 
-/// A tensor on the tape: value, gradient and how it came about. A handle like Tensor: copies name the same variable.
+/// A tensor with a gradient, and the history from which the gradient is computed. A handle like `Tensor`: copies refer
+/// to the same variable. Accessors other than `defined` and `requires_grad` need a defined variable.
 template <Scalar T, Device D = Cpu>
 class Var {
  public:
@@ -72,7 +73,7 @@ class Var {
   using device_type = D;
   using Node = detail::Node<T, D>;
 
-  /// An undefined variable (an absent bias, say).
+  /// An undefined variable, for example an absent bias.
   Var() = default;
   /// A leaf. With `requires_grad`, `backward` leaves its gradient in `grad()`.
   explicit Var(Tensor<T, D> value, bool requires_grad = false) : node_(std::make_shared<Node>()) {
@@ -81,32 +82,42 @@ class Var {
     node_->order = detail::next_order();
   }
 
+  /// False for a default-constructed variable.
   [[nodiscard]] bool defined() const { return node_ != nullptr; }
+  /// The tensor.
   [[nodiscard]] const Tensor<T, D>& value() const { return node_->value; }
-  /// Replaces a leaf's value (an optimiser's update, a loaded file); the shape must stay.
+  /// Replaces the value of a leaf (an update of the optimizer, a loaded file). Throws ShapeError for another shape.
   void set_value(Tensor<T, D> value) {
     require_same_shape("Var::set_value", node_->value.shape(), value.shape());
     node_->value = std::move(value);
   }
-  /// The accumulated gradient; undefined until `backward` reached this variable.
+  /// The accumulated gradient; undefined until `backward` has reached this variable.
   [[nodiscard]] const Tensor<T, D>& grad() const { return node_->grad; }
+  /// Makes the gradient undefined.
   void zero_grad() { node_->grad = {}; }
+  /// Replaces the gradient.
   void set_grad(Tensor<T, D> g) { node_->grad = std::move(g); }
+  /// Whether `backward` computes a gradient of this variable.
   [[nodiscard]] bool requires_grad() const { return node_ && node_->requires_grad; }
-  /// Only for leaves: whether later operations track this variable.
+  /// Sets `requires_grad` of a leaf, for later operations.
   void set_requires_grad(bool on) { node_->requires_grad = on; }
+  /// Extents of the value.
   [[nodiscard]] const Shape& shape() const { return node_->value.shape(); }
+  /// Extent of axis i; negative i counts from the end.
   [[nodiscard]] std::int64_t dim(int i) const { return node_->value.dim(i); }
+  /// Number of axes.
   [[nodiscard]] int rank() const { return node_->value.rank(); }
+  /// Number of elements.
   [[nodiscard]] std::int64_t size() const { return node_->value.size(); }
+  /// The value of a variable of one element, on the host. On a GPU it synchronizes the stream.
   [[nodiscard]] T item() const { return node_->value.item(); }
   /// The same value without history: the stop-gradient of the papers.
   [[nodiscard]] Var detach() const { return Var(node_->value); }
 
-  /// True if an operation on this variable has to be recorded now.
+  /// Whether an operation on this variable is recorded now.
   [[nodiscard]] bool tracked() const { return node_ && node_->requires_grad && detail::grad_enabled(); }
-  /// Adds `g` to the gradient. The first one is kept as it is, shared with whoever holds it; a shared gradient is
-  /// never written to.
+  /// Adds `g` to the gradient. The first `g` is stored without a copy and shares its memory with other handles; shared
+  /// memory is never written to. Throws ShapeError.
   void accumulate(Tensor<T, D> g) const {
     if (!node_ || !node_->requires_grad) return;
     require_same_shape("gradient", node_->value.shape(), g.shape());
@@ -121,14 +132,16 @@ class Var {
       node_->grad = ops::map(ops::Add{}, node_->grad, g);
     }
   }
+  /// The node of the tape, for code that records operations.
   [[nodiscard]] const std::shared_ptr<Node>& node() const { return node_; }
 
  private:
   std::shared_ptr<Node> node_;
 };
 
-/// Result of an operation: `value` with history if any of `inputs` is tracked. `backward(gout)` receives the gradient
-/// with respect to `value` and calls `accumulate` on the inputs it captured.
+/// The result of an operation: `value`, with history if any of `inputs` requires a gradient. `backward(gout)` gets the
+/// gradient with respect to `value` and calls `accumulate` on the inputs that it has captured. This is all that an own
+/// operation needs.
 template <class T, class D, class Backward>
 Var<T, D> make_result(Tensor<T, D> value, const std::vector<Var<T, D>>& inputs, Backward&& backward) {
   Var<T, D> out(std::move(value));
@@ -143,8 +156,9 @@ Var<T, D> make_result(Tensor<T, D> value, const std::vector<Var<T, D>>& inputs, 
   return out;
 }
 
-/// Back-propagates from `root` with d(loss)/d(root) = `seed`. Gradients of intermediate results are freed on the way;
-/// those of leaves accumulate.
+/// Backward pass from `root` with d(loss)/d(root) = `seed`. Gradients of leaves accumulate; those of intermediate
+/// results are freed as soon as they are used, together with the tape. Throws Error if `root` requires no gradient,
+/// ShapeError for a seed of another shape.
 template <class T, class D>
 void backward(const Var<T, D>& root, Tensor<T, D> seed) {
   require<Error>(root.requires_grad(), "backward: the loss depends on no variable that requires a gradient");
@@ -160,14 +174,14 @@ void backward(const Var<T, D>& root, Tensor<T, D> seed) {
   for (auto& node : order) {
     if (!node->backward) continue;
     if (node->grad.defined()) node->backward(std::exchange(node->grad, {}));
-    // A tape is walked once: dropping it here frees activations as early as possible.
+    // A tape is walked once. Freeing it here frees activations as early as possible.
     node->backward = nullptr;
     node->inputs.clear();
     node.reset();
   }
 }
 
-/// Back-propagates from a one-element loss.
+/// Backward pass from a loss of one element. Throws ShapeError for more.
 template <class T, class D>
 void backward(const Var<T, D>& loss) {
   require<ShapeError>(loss.size() == 1, "backward: the loss has shape ", loss.shape(), ", one element needed");

@@ -13,6 +13,7 @@
 
 namespace hypersd::math {
 
+/// a b + c with one rounding.
 HYPERSD_HD inline float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
 /// e^x to 2 ulp for x in [-87, 88]; clamped to that range outside.
@@ -32,6 +33,7 @@ HYPERSD_HD inline float exp(float x) {
   const auto scale = static_cast<std::uint32_t>(static_cast<std::int32_t>(n) + 127) << 23U;
   return p * detail::bits_float(scale);
 }
+/// e^x by the standard library.
 HYPERSD_HD inline double exp(double x) { return std::exp(x); }
 
 /// ln x to 2 ulp for normal x > 0.
@@ -56,6 +58,7 @@ HYPERSD_HD inline float log(float x) {
   y = fma(z, -0.5F, y);
   return fma(n, 0.693359375F, m + y);
 }
+/// ln x by the standard library.
 HYPERSD_HD inline double log(double x) { return std::log(x); }
 
 /// 1 / (1 + e^-x).
@@ -66,6 +69,7 @@ HYPERSD_HD inline T sigmoid(T x) {
 
 /// tanh x to 3e-7 absolute.
 HYPERSD_HD inline float tanh(float x) { return 1.0F - 2.0F / (math::exp(2.0F * x) + 1.0F); }
+/// tanh x by the standard library.
 HYPERSD_HD inline double tanh(double x) { return std::tanh(x); }
 
 /// erf x to 6e-7 absolute (Abramowitz and Stegun 7.1.26).
@@ -79,10 +83,12 @@ HYPERSD_HD inline float erf(float x) {
   p = fma(p, t, 0.254829592F);
   return __builtin_copysignf(1.0F - p * t * math::exp(-a * a), x);
 }
+/// erf x by the standard library.
 HYPERSD_HD inline double erf(double x) { return std::erf(x); }
 
 /// Square root, correctly rounded.
 HYPERSD_HD inline float sqrt(float x) { return __builtin_sqrtf(x); }
+/// Square root, correctly rounded.
 HYPERSD_HD inline double sqrt(double x) { return __builtin_sqrt(x); }
 
 namespace detail {

@@ -27,6 +27,7 @@ struct CocoImage {
   std::string file_name;
   Instances objects;
 };
+/// What `load_coco` reads: the pictures with their objects, and the categories.
 struct Coco {
   std::vector<CocoImage> images;        ///< in the file's order
   std::vector<std::string> categories;  ///< names by label, in the order of their ids

@@ -12,6 +12,7 @@ struct Instance {
   int label = 0;              ///< 0 to classes - 1
   Tensor<std::uint8_t> mask;  ///< [H, W], 1 on the object
 };
+/// The objects of one picture.
 using Instances = std::vector<Instance>;
 
 }  // namespace hypersd::data

@@ -99,6 +99,7 @@ template <class T, class D>
 struct SampleWeights {
   Numbers<T, D> conditional, unconditional;
 };
+/// Copies one pair of weights for each sample to the device.
 template <class T, class D>
 SampleWeights<T, D> sample_weights(const std::vector<GuidanceWeights>& weights) {
   std::vector<double> c, u;

@@ -9,15 +9,15 @@
 
 namespace hypersd::dist {
 
-/// to = from, which `Accumulator<T>` holds exactly.
+/// to = from; `Accumulator<T>` holds each value of `T` exactly.
 template <Floating T>
 struct Widen {
   HYPERSD_HD void operator()(Accumulator<T>& to, const T& from) const { to = widened(from); }
 };
 
-/// The mean of gradients and losses over the ranks, for which the host waits neither for the device nor for the other
-/// ranks: where the group `reduces_device()`. One reduction of one buffer on the device:
-/// [all gradients | a flag a parameter: is there a gradient | a loss a rank].
+/// Averages gradients and losses over the ranks while the host waits neither for the device nor for other ranks. Needs
+/// a group with `reduces_device()`. It enqueues one reduction of one device buffer: [all gradients | one flag per
+/// parameter: has a gradient | one loss per rank].
 template <Floating T, Device D>
 class DeferredMean {
  public:
@@ -32,16 +32,16 @@ class DeferredMean {
     present_.assign(static_cast<std::size_t>(tail), A(0));
   }
 
-  /// Enqueues the mean of the gradients that the parameters now have; one that no rank has is not `present`, one that
-  /// some ranks lack counts as 0 there. `loss` has one element. If the step has failed here it is undefined: then all
-  /// ranks get a loss of NaN from this one, and the rest does not matter. Every rank calls it, as often as the others.
+  /// Enqueues the mean of the present gradients. A gradient that no rank has is not `present`; one that some ranks lack
+  /// counts as 0 there. `loss` has one element, or is undefined if the step has failed on this rank; then all ranks get
+  /// a loss of NaN for this rank, and the gradients are meaningless. Every rank calls this once per step.
   optim::FlatGradients<A> operator()(const Tensor<T, D>& loss) {
     const auto count = static_cast<std::int64_t>(parameters_.size());
     const auto tail = flat_.slice(elements_, flat_.size());
     const auto own_loss = tail.slice(count + group_.rank(), count + group_.rank() + 1);
     if (loss.defined()) {
       pack(loss, own_loss.data(), tail);
-    } else {  // what needs no new memory
+    } else {  // allocates no memory: the failure may have been a lack of it
       flat_.fill(A(0));
       own_loss.fill(std::numeric_limits<A>::quiet_NaN());
     }
@@ -66,7 +66,7 @@ class DeferredMean {
         flat_.slice(at, at + n).fill(A(0));
       at += n;
     }
-    // Flags change seldom: the copy from the host is kept, since the reduction overwrites them.
+    // Flags rarely change. `tail_` keeps them on the device, because the reduction overwrites the buffer.
     if (changed) Memory<D>::copy_from_host(tail_.data(), present_.data(), present_.size() * sizeof(A));
     tail.copy_from(tail_);
     segments.push_back({{own_loss, loss.data()}, 1, {}});
@@ -77,7 +77,7 @@ class DeferredMean {
   optim::ParameterList<T, D> parameters_;
   std::int64_t elements_;
   Tensor<A, D> flat_, tail_;
-  std::vector<A> present_;  ///< what `tail_` holds
+  std::vector<A> present_;  ///< the flags in `tail_`
 };
 
 }  // namespace hypersd::dist

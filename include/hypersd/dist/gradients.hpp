@@ -9,20 +9,20 @@
 
 namespace hypersd::dist {
 
-/// What a step came to on all ranks together.
+/// The outcome of a step over all ranks.
 struct StepMean {
   double loss = 0;  ///< mean over the ranks
-  int failed = -1;  ///< the first rank whose step failed, or -1; then loss and gradients are of no use
+  int failed = -1;  ///< the first rank whose step failed, or -1; after a failure loss and gradients are meaningless
 };
 
-/// Thrown by a collective that some rank does not take part in, because its step has failed before.
+/// Thrown by a collective operation that a rank cannot join because its step has failed before.
 struct StepFailedElsewhere : CommunicationError {
   using CommunicationError::CommunicationError;
 };
 
 /// Averages the gradients of parameters over the ranks by one reduction of one buffer:
-/// [all gradients | loss | a flag a parameter: is there a gradient | a flag a rank: did it fail]. Those of 16 bits are
-/// averaged in float32.
+/// [all gradients | loss | one flag per parameter: has a gradient | one flag per rank: has failed]. Gradients of 16-bit
+/// types are averaged in float32.
 template <Floating T, Device D = Cpu>
 class GradientMean {
  public:
@@ -31,14 +31,14 @@ class GradientMean {
   /// Keeps handles to `parameters`, which must be the same in the same order on all ranks.
   explicit GradientMean(optim::ParameterList<T, D> parameters) : parameters_(std::move(parameters)) {}
 
-  /// Replaces each gradient by its mean over the ranks. One that no rank has stays undefined; one that some ranks lack
-  /// counts as 0 there. All ranks call it, also one whose step failed: there `failed` is true, and its gradients do not
-  /// matter.
+  /// Replaces each gradient by its mean over the ranks. A gradient that no rank has stays undefined; one that some
+  /// ranks lack counts as 0 there. All ranks call this. A rank whose step has failed passes `failed` = true; its
+  /// gradients are ignored.
   [[nodiscard]] StepMean operator()(const Group& group, double loss, bool failed = false) {
     const std::int64_t elements = optim::parameter_count(parameters_);
     const std::size_t count = parameters_.size(), ranks = static_cast<std::size_t>(group.size());
     const std::int64_t extra = static_cast<std::int64_t>(1 + count + ranks);
-    // Gradients that somebody still holds are views of the last buffer.
+    // Gradients from the last call are views of the buffer. It is not reused while such a view exists.
     if (!flat_.unique() || flat_.size() != elements + extra) flat_ = Tensor<A, D>(Shape{elements + extra});
 
     std::vector<A> flags(static_cast<std::size_t>(extra), A(0));
@@ -80,8 +80,8 @@ class GradientMean {
   Tensor<A, D> flat_;
 };
 
-/// The same for gradients within a step, while others may have left it: the ranks vote first. Throws
-/// StepFailedElsewhere where one has; a rank that leaves must have voted `true` (see `Group::any`).
+/// Averages gradients in the middle of a step, which other ranks may have left by an exception. The ranks vote first.
+/// Throws StepFailedElsewhere if one has left; a rank that leaves must vote `true` by `Group::any`.
 template <Floating T, Device D>
 void average_within_step(const Group& group, const optim::ParameterList<T, D>& parameters) {
   if (group.size() == 1) return;

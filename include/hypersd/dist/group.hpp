@@ -10,10 +10,9 @@
 
 namespace hypersd::dist {
 
-/// A handle to any communicator, itself one; by default a `Single`. What takes part in a job (a trainer, a session, a
-/// run's folder) holds this rather than a template parameter: a step asks it once, which costs one indirect call beside
-/// a reduction, and all types around it stay as they are for one process. The policy is checked where the handle is
-/// made.
+/// A handle to any communicator, and a communicator itself; by default `Single`. Trainers, sessions and run folders
+/// hold this handle instead of a template parameter, so that their types do not depend on the communicator. A reduction
+/// costs one indirect call more. The constructor checks the policy.
 class Group {
  public:
   /// One process.
@@ -32,14 +31,16 @@ class Group {
     }
   }
 
+  /// Number of this process, from 0.
   [[nodiscard]] int rank() const { return rank_; }
+  /// Number of processes.
   [[nodiscard]] int size() const { return size_; }
   /// Whether this is the rank that writes files and reports.
   [[nodiscard]] bool root() const { return rank_ == 0; }
-  /// Whether device memory is reduced in the order of the device's stream (`DeviceCommunicator`), not by way of the
-  /// host.
+  /// Whether the communicator reduces device memory in stream order (`DeviceCommunicator`) instead of through the host.
   [[nodiscard]] bool reduces_device() const { return calls_ && calls_->has_device; }
 
+  /// Sum or mean of host values over the ranks, in place.
   template <Real T>
   void all_reduce(std::span<T> values, Reduce how) const {
     if (size_ > 1) calls_->reduce(self_, values.data(), static_cast<std::int64_t>(values.size()), how);
@@ -59,20 +60,23 @@ class Group {
       tensor.copy_from(host.template to<D>());
     }
   }
+  /// Copies the bytes of rank `root` to all ranks.
   void broadcast(std::span<std::byte> bytes, int root = 0) const {
     if (size_ > 1) calls_->broadcast(self_, bytes, root);
   }
+  /// Returns when all ranks have called it.
   void barrier() const {
     if (size_ > 1) calls_->barrier(self_);
   }
 
-  /// Rank `root`'s value, on all ranks.
+  /// The value of rank `root`, on all ranks.
   template <class T>
   requires std::is_trivially_copyable_v<T>
   [[nodiscard]] T shared(T value, int root = 0) const {
     broadcast(std::as_writable_bytes(std::span<T>(&value, 1)), root);
     return value;
   }
+  /// The text of rank `root`, on all ranks.
   [[nodiscard]] std::string shared(std::string text, int root = 0) const {
     text.resize(shared(text.size(), root));
     if (!text.empty()) broadcast(std::as_writable_bytes(std::span<char>(text)), root);
@@ -92,14 +96,14 @@ class Group {
     require<OptionError>(!any(!(first == value)), "rank ", rank_, " of ", size_, ": the ranks differ in ", what,
                          " (here ", value, ", on rank 0 ", first, ")");
   }
-  /// Ends a step that failed on rank `failed`: there `mine` is thrown again, elsewhere a CommunicationError with that
-  /// rank and its message. All ranks call it.
+  /// Ends a step that has failed on rank `failed`. That rank throws `mine` again; the others throw a CommunicationError
+  /// with its number and message. All ranks call this.
   [[noreturn]] void rethrow(int failed, const std::exception_ptr& mine) const {
     const std::string message = shared(message_of(mine), failed);
     if (mine) std::rethrow_exception(mine);
     fail<CommunicationError>("rank ", failed, " of ", size_, " failed: ", message);
   }
-  /// Runs `f` on rank 0; the other ranks wait for it. What it throws is thrown on all of them, as by `rethrow`.
+  /// Runs `f` on rank 0 while the other ranks wait. An exception of `f` is thrown on all ranks, as by `rethrow`.
   template <class F>
   void on_root(F&& f) const {
     if (size_ == 1) return static_cast<void>(f());

@@ -10,22 +10,23 @@
 #include <type_traits>
 
 /// \file
-/// The ranks of an MPI job. Needs an MPI library (Debian: libopenmpi-dev; CMake: hypersd::mpi).
+/// The ranks of an MPI job. Needs an MPI library (Debian: libopenmpi-dev; CMake target: hypersd::mpi).
 
 namespace hypersd::dist {
 
-/// All processes that `mpirun` started, on a communicator of its own. Initialises MPI unless the program has, and then
-/// finalises it too. One thread makes the calls; the library's worker threads make none. Errors are CommunicationError
-/// with the rank and MPI's own words.
+/// All processes that `mpirun` has started, on a duplicated communicator. The constructor initializes MPI unless the
+/// program has done so; the destructor then finalizes it. Only one thread may call MPI; worker threads of the library
+/// do not. Errors are CommunicationError with the rank and the message of MPI.
 class Mpi {
  public:
-  /// Takes MPI's arguments out of those of `main`.
+  /// Removes the arguments of MPI from those of `main`.
   Mpi(int& argc, char**& argv) : Mpi(&argc, &argv) {}
+  /// Without access to the arguments of `main`.
   Mpi() : Mpi(nullptr, nullptr) {}
   /// The ranks of `world`, a communicator of a program that initialised MPI itself.
   explicit Mpi(MPI_Comm world) { join(world); }
-  /// Finalises what the constructor initialised. While an exception is under way it does not, because that waits for
-  /// the other ranks: the launcher then sees this process end in failure and ends the job.
+  /// Finalizes MPI if the constructor has initialized it. During stack unwinding it does nothing, because finalization
+  /// waits for the other ranks; `mpirun` then sees this process fail and ends the job.
   ~Mpi() {
     if (std::uncaught_exceptions() > exceptions_) return;
     (void)MPI_Comm_free(&comm_);
@@ -34,11 +35,14 @@ class Mpi {
   Mpi(const Mpi&) = delete;
   Mpi& operator=(const Mpi&) = delete;
 
+  /// Number of this process, from 0.
   [[nodiscard]] int rank() const { return rank_; }
+  /// Number of processes.
   [[nodiscard]] int size() const { return size_; }
+  /// The communicator of MPI.
   [[nodiscard]] MPI_Comm communicator() const { return comm_; }
 
-  /// In place, for any number of elements.
+  /// Sum or mean over the ranks in place, for any number of elements.
   template <class T>
   requires std::is_same_v<T, float> || std::is_same_v<T, double>
   void all_reduce(std::span<T> values, Reduce how) const {
@@ -51,20 +55,22 @@ class Mpi {
     if (how == Reduce::mean)
       for (T& x : values) x /= static_cast<T>(size_);
   }
+  /// Copies the bytes of rank `root` to all ranks.
   void broadcast(std::span<std::byte> bytes, int root) const {
     in_pieces(static_cast<std::int64_t>(bytes.size()), most, [&](std::int64_t begin, std::int64_t n) {
       check(MPI_Bcast(bytes.data() + begin, static_cast<int>(n), MPI_BYTE, root, comm_), "MPI_Bcast");
     });
   }
+  /// Returns when all ranks have called it.
   void barrier() const { check(MPI_Barrier(comm_), "MPI_Barrier"); }
-  /// Ends all processes of the job; mpirun returns `code`.
+  /// Ends all processes of the job; `mpirun` returns `code`.
   [[noreturn]] void abort(int code) const {
     (void)MPI_Abort(comm_, code);
     std::_Exit(code);
   }
 
  private:
-  /// Bytes of one call: counts are int, and some transports stumble above 2 GiB.
+  /// Bytes of one call: MPI counts in int, and some transports fail above 2 GiB.
   static constexpr std::int64_t most = std::int64_t{1} << 30;
 
   Mpi(int* argc, char*** argv) {

@@ -9,23 +9,23 @@
 #include <hypersd/dist/group.hpp>
 
 /// \file
-/// Reductions between GPUs by NCCL (2.10 or newer). Empty where nccl.h is not found.
+/// Reductions between GPUs by NCCL (2.10 or newer). Empty if nccl.h is not found.
 
 namespace hypersd::dist {
 
-/// One process a GPU: memory of the current CUDA device is reduced by NCCL, in the order of the thread's stream; what
-/// concerns the host goes through `host`, which also hands the unique id round. Call `cudaSetDevice` before. Errors are
+/// One process per GPU. NCCL reduces memory of the current CUDA device in the order of the thread's stream. Host memory
+/// goes through `host`, which also broadcasts the unique id of NCCL. Call `cudaSetDevice` first. Errors are
 /// CommunicationError with the rank.
 class Nccl {
  public:
-  /// All ranks of `host` call it; its communicator must outlive this one.
+  /// All ranks of `host` call this. The communicator of `host` must outlive this object.
   explicit Nccl(Group host) : host_(host) {
     ncclUniqueId id{};
     host_.on_root([&] { check(ncclGetUniqueId(&id), "ncclGetUniqueId"); });
     id = host_.shared(id);
     check(ncclCommInitRank(&comm_, host_.size(), id, host_.rank()), "ncclCommInitRank");
   }
-  /// Waits for the other ranks, unless an exception is under way.
+  /// Waits for the other ranks, except during stack unwinding.
   ~Nccl() {
     if (std::uncaught_exceptions() > exceptions_)
       (void)ncclCommAbort(comm_);
@@ -38,7 +38,7 @@ class Nccl {
   [[nodiscard]] int rank() const { return host_.rank(); }
   [[nodiscard]] int size() const { return host_.size(); }
 
-  /// Enqueued on the thread's stream; returns at once.
+  /// Enqueues a reduction on the thread's stream; returns at once.
   void all_reduce_device(float* data, std::int64_t n, Reduce how) const { reduce(data, n, ncclFloat32, how); }
   void all_reduce_device(double* data, std::int64_t n, Reduce how) const { reduce(data, n, ncclFloat64, how); }
   template <Real T>

@@ -9,9 +9,9 @@
 
 namespace hypersd::dist {
 
-/// Runs the body of a program of one rank or many; returns its exit code, 0 if it returns nothing. What it throws is
-/// written to standard error under the rank's number, the code is then 1, and where the communicator has an
-/// `abort(code)` the whole job ends: ranks that wait for the lost one would wait for ever.
+/// Runs the body of a program on one rank or many. Returns the exit code of `body`, or 0 if it returns nothing. An
+/// exception is written to standard error with the number of the rank, and the exit code is 1. If the communicator has
+/// `abort(code)`, the whole job ends then, because the other ranks would wait for this one forever.
 template <Communicator C, class Body>
 int run(C& communicator, Body&& body) {
   std::string message;

@@ -9,11 +9,11 @@
 
 namespace hypersd::distill {
 
-/// Whose trajectories a later stage follows: the teacher's, guided in every stage (the default), or those of the stage
-/// before, without guidance, since that is in the student already.
+/// A later stage follows the trajectories of the original teacher, guided in every stage (the default).
 struct OriginalTeacher {
   static constexpr bool previous_stage = false;
 };
+/// A later stage follows the student of the stage before, without guidance, which that student has absorbed.
 struct PreviousStageTeacher {
   static constexpr bool previous_stage = true;
 };

@@ -15,6 +15,7 @@ struct Weighted {
   O objective;
   std::string name = {};
 };
+/// A term of `sum_of`; its value is logged as `name` unless that is empty.
 template <class O>
 Weighted<O> weighted(double weight, O objective, std::string name = {}) {
   return {weight, std::move(objective), std::move(name)};
@@ -63,6 +64,7 @@ struct Sum {
     std::apply([&](const auto&... term) { (visit(term), ...); }, terms);
   }
 };
+/// The weighted sum of objectives: `sum_of(weighted(1, a), weighted(0.5, b))`.
 template <class... O>
 Sum<O...> sum_of(Weighted<O>... terms) {
   return {{std::move(terms)...}};

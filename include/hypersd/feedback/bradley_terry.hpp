@@ -34,6 +34,7 @@ double pair_accuracy(const Tensor<T, D>& preferred, const Tensor<T, D>& other) {
   for (std::size_t i = 0; i < w.size(); ++i) right += w[i] > l[i] ? 1.0 : w[i] == l[i] ? 0.5 : 0.0;
   return right / static_cast<double>(w.size());
 }
+/// The same for the values of variables.
 template <class T, class D>
 double pair_accuracy(const Var<T, D>& preferred, const Var<T, D>& other) {
   return pair_accuracy(preferred.value(), other.value());

@@ -15,6 +15,7 @@ struct Found {
   Tensor<std::uint8_t> mask;  ///< [h, w]
 };
 
+/// Thresholds of `matrix_nms`.
 struct MatrixNmsOptions {
   double score = 0.1, mask = 0.5;  ///< thresholds of a category's and a mask's probability
   double sigma = 2;                ///< of the Gaussian decay

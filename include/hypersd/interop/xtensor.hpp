@@ -17,7 +17,7 @@
 #endif
 
 /// \file
-/// xtensor arrays: a tensor seen as an xtensor container, and any xtensor expression as a tensor.
+/// A tensor as an xtensor container, and any xtensor expression as a tensor.
 
 namespace hypersd::interop {
 

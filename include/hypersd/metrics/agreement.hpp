@@ -26,7 +26,7 @@ std::vector<std::int32_t> predicted_classes(const Tensor<T>& scores) {
   return out;
 }
 
-/// How often generated samples show what was asked for.
+/// How often samples show the class of their prompt.
 struct Agreement {
   std::vector<double> hits;  ///< per sample: 1 if the prompted class was found, else 0
 
@@ -40,7 +40,7 @@ struct Agreement {
   [[nodiscard]] Interval interval(const BootstrapOptions& options = {}) const { return bootstrap_mean(hits, options); }
 };
 
-/// Compares found and prompted classes, one each per sample. Throws ShapeError for different lengths.
+/// Compares classes found with classes prompted, one of each per sample. Throws ShapeError for different lengths.
 inline Agreement agreement(std::span<const std::int32_t> found, std::span<const std::int32_t> prompted) {
   require<ShapeError>(found.size() == prompted.size(), "agreement: ", found.size(), " classes found for ",
                       prompted.size(), " prompted");

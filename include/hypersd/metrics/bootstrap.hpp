@@ -12,7 +12,7 @@
 
 namespace hypersd::metrics {
 
-/// An estimate with its confidence interval.
+/// An estimate with its confidence interval [low, high].
 struct Interval {
   double estimate = 0, low = 0, high = 0;
 };
@@ -23,6 +23,7 @@ enum class IntervalKind {
   centred,     ///< the quantiles minus the bootstrap bias (mean of the resamples minus the estimate)
 };
 
+/// Options of `bootstrap_interval`.
 struct BootstrapOptions {
   std::int64_t resamples = 1000;  ///< at least 2
   double confidence = 0.95;       ///< in (0, 1)

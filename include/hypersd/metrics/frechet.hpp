@@ -36,6 +36,7 @@ inline double frechet_distance(const Eigen::VectorXd& mean1, const Eigen::Matrix
   const double cross = eigen.eigenvalues().cwiseMax(0).cwiseSqrt().sum();
   return std::max(0.0, (mean1 - mean2).squaredNorm() + cov1.trace() + cov2.trace() - 2 * cross);
 }
+/// The same for accumulated moments.
 inline double frechet_distance(const Moments& a, const Moments& b) {
   return frechet_distance(a.mean(), a.covariance(), b.mean(), b.covariance());
 }
@@ -46,8 +47,9 @@ double frechet_distance(const Tensor<T>& a, const Tensor<T>& b) {
 }
 
 /// Frechet distance of `features` [N, F] to fixed reference moments, with a bootstrap interval over the N samples.
-/// Repeated samples narrow a resample's covariance, so its distance lies above the true one by about as much as the
-/// sample's own does: the default interval is shifted by that bias (`IntervalKind::centred`).
+/// A resample repeats samples, which biases its distance upwards by about the bias of the sample itself. The default
+/// interval is shifted by that bias (`IntervalKind::centred`). Throws ShapeError, and NumericError for fewer than two
+/// samples.
 template <class T>
 Interval frechet_interval(const Tensor<T>& features, const Moments& reference,
                           const BootstrapOptions& options = {.resamples = 200, .kind = IntervalKind::centred}) {

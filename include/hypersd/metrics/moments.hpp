@@ -8,7 +8,7 @@
 
 namespace hypersd::metrics {
 
-/// Features as rows of a matrix, in double whatever the tensor holds.
+/// Features as rows of a matrix in double, for any element type of the tensor.
 using FeatureMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 /// [N, F] features as a matrix of doubles. Throws ShapeError for another rank and NumericError for a feature that is
@@ -27,7 +27,7 @@ FeatureMatrix feature_matrix(const Tensor<T>& features) {
 }
 
 /// Mean and covariance of features, accumulated in double. Batches are centred before their products are summed and
-/// then joined by the update of Chan, Golub and LeVeque (1983), so a large common offset costs no digits.
+/// then joined by the update of Chan, Golub and LeVeque (1983), so that a large common offset costs no precision.
 class Moments {
  public:
   /// For features of length `features` >= 1.
@@ -56,8 +56,11 @@ class Moments {
     add(feature_matrix(features));
   }
 
+  /// Number of samples so far.
   [[nodiscard]] std::int64_t count() const { return count_; }
+  /// Length of a feature vector.
   [[nodiscard]] std::int64_t features() const { return mean_.size(); }
+  /// Mean of the samples; 0 without samples.
   [[nodiscard]] const Eigen::VectorXd& mean() const { return mean_; }
   /// Unbiased covariance (divisor count - 1). Throws NumericError for fewer than two samples.
   [[nodiscard]] Eigen::MatrixXd covariance() const {

@@ -7,7 +7,7 @@
 
 namespace hypersd::metrics {
 
-/// How far a student's end points lie from the teacher's, started from the same noise under the same condition.
+/// Distance of a student's end points from the teacher's, from the same noise under the same condition.
 struct TrajectoryError {
   std::vector<double> per_sample;  ///< mean squared difference of each sample's elements
 

@@ -6,8 +6,8 @@
 
 namespace hypersd::nn {
 
-/// W + scale B A as one differentiable operation: w [out, ...] with K trailing elements a row, up [out, r], down
-/// [r, ...] with K trailing elements a row.
+/// W + scale B A as one differentiable operation: w [out, ...] with K trailing elements per row, up = B [out, r],
+/// down = A [r, ...] with K trailing elements per row.
 template <Floating T, Device D>
 Var<T, D> low_rank_update(const Var<T, D>& w, const Var<T, D>& up, const Var<T, D>& down, Accumulator<T> scale) {
   const Shape matrix{w.dim(0), w.shape().numel_from(1)}, factor{down.dim(0), down.shape().numel_from(1)};
@@ -37,10 +37,10 @@ struct LoraFactors {
   Parameter<T, D> down;  ///< [r, in] or, of a convolution, [r, kh, kw, in]
   Parameter<T, D> up;    ///< [out, r]
   double alpha = 1;      ///< alpha / r scales the product
-  double weight = 1;     ///< strength of the adapter, 0 = off
+  double weight = 1;     ///< strength of the adapter; 0 switches it off
 
   LoraFactors() = default;
-  /// Factors for a layer whose weight has shape `layer`. `up` starts at zero, so step 0 is exactly the base.
+  /// Factors for a layer whose weight has shape `layer`. `up` starts at zero, so that a fresh adapter changes nothing.
   LoraFactors(std::string adapter, const Shape& layer, std::int64_t rank, double alpha_)
       : name(std::move(adapter)),
         down(layer.with(0, rank), Initializer::fan_in(layer.numel_from(1))),
@@ -49,11 +49,13 @@ struct LoraFactors {
     down.set_adapter(true);
     up.set_adapter(true);
   }
+  /// Rank r of the factors.
   [[nodiscard]] std::int64_t rank() const { return up.shape()[1]; }
+  /// weight alpha / r, the factor of the product.
   [[nodiscard]] double scale() const { return weight * alpha / static_cast<double>(rank()); }
 };
 
-/// What `Linear` and `Conv2d` have in common: a weight, perhaps a bias, and any number of adapters.
+/// Base of `Linear` and `Conv2d`: a weight, an optional bias, and any number of adapters.
 template <Scalar T, Device D>
 struct AdaptedLayer {
   using value_type = T;
@@ -62,14 +64,15 @@ struct AdaptedLayer {
   Parameter<T, D> weight, bias;
   std::vector<LoraFactors<T, D>> adapters;
 
-  /// The weight with all adapters added. One product with the sum is cheaper than a second branch for each adapter
-  /// wherever the layer sees more positions than it has input channels.
+  /// The weight with all adapters added. One matmul with the sum is cheaper than a second branch for each adapter
+  /// if the layer is applied to more positions than it has input channels.
   [[nodiscard]] Var<T, D> effective_weight() const {
     Var<T, D> w = weight.get();
     for (const auto& a : adapters)
       if (a.weight != 0) w = low_rank_update(w, a.up.get(), a.down.get(), static_cast<Accumulator<T>>(a.scale()));
     return w;
   }
+  /// The adapter of that name, or a null pointer.
   [[nodiscard]] LoraFactors<T, D>* find_adapter(const std::string& name) {
     for (auto& a : adapters)
       if (a.name == name) return &a;

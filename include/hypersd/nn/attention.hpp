@@ -16,8 +16,9 @@ struct Attention {
   std::int64_t heads = 1;
 
   Attention() = default;
-  /// `context` is the width of the attended tokens, 0 for self-attention. `heads` is a number of heads, whatever the
-  /// configuration files of Stable Diffusion call it. `qkv_bias` gives the projections a bias (autoencoder).
+  /// `context` is the width of the attended tokens, 0 for self-attention. `heads` is the number of heads (configuration
+  /// files of Stable Diffusion call it `attention_head_dim`). `qkv_bias` gives the projections a bias (autoencoder).
+  /// Throws OptionError unless `heads` divides `channels`.
   Attention(std::int64_t channels, std::int64_t heads_, std::int64_t context = 0, bool qkv_bias = false)
       : to_q(channels, channels, qkv_bias),
         to_k(context ? context : channels, channels, qkv_bias),

@@ -6,7 +6,7 @@
 
 namespace hypersd::nn {
 
-/// Square convolution of channels-last images; the weight is kept as [out, k, k, in] (files have [out, in, k, k]).
+/// Convolution of channels-last images with a square kernel. The weight is [out, k, k, in]; files have [out, in, k, k].
 template <Scalar T, Device D = Cpu>
 struct Conv2d : AdaptedLayer<T, D> {
   ops::Conv2dOptions options;
@@ -25,7 +25,7 @@ struct Conv2d : AdaptedLayer<T, D> {
   }
 };
 
-/// A 1x1 convolution that starts at zero, as at the outlets of a ControlNet.
+/// A convolution that starts at zero, as on the outputs of a ControlNet.
 template <Scalar T, Device D = Cpu>
 Conv2d<T, D> zero_conv(std::int64_t in, std::int64_t out, std::int64_t kernel = 1) {
   Conv2d<T, D> conv(in, out, kernel);

@@ -6,7 +6,7 @@
 
 namespace hypersd::nn {
 
-/// A trainable table of `entries` vectors.
+/// A trainable table of `entries` vectors [entries, channels], initialized from N(0, deviation^2).
 template <Scalar T, Device D = Cpu>
 struct Embedding {
   using value_type = T;

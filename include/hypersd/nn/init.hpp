@@ -7,7 +7,7 @@
 
 namespace hypersd::nn {
 
-/// Fresh values for one parameter from the stream of its name. Those of a 16-bit type are the float ones, rounded.
+/// Draws the values of one parameter from the stream of its name. Those of a 16-bit type are the float32 ones, rounded.
 template <Floating T, Device D>
 void init_parameter(Parameter<T, D>& p, std::uint64_t seed, const std::string& name) {
   const Initializer& how = p.initializer();
@@ -24,8 +24,8 @@ void init_parameter(Parameter<T, D>& p, std::uint64_t seed, const std::string& n
   }
 }
 
-/// Fills every parameter as its layer declares. The values of a parameter depend on the seed and on its name only, not
-/// on what else the network holds or in which order it was built.
+/// Fills every parameter as its layer declares. The values of a parameter depend only on the seed and its name. Modules
+/// that share parameters with `net` see the new values, so call it before `load_state_dict` and before copies are made.
 template <Module M>
 void init_parameters(M& net, std::uint64_t seed, const std::string& prefix = "") {
   auto init = [seed](const std::string& name, auto& p) { init_parameter(p, seed, name); };

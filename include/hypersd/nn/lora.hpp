@@ -32,7 +32,7 @@ void for_each_layer(M& net, Fn&& fn, const std::string& prefix = "") {
   net.visit(visitor, prefix);
 }
 
-/// The fourteen kinds of layers on which the published few-step adapters of Stable Diffusion act.
+/// The fourteen kinds of layers that published few-step adapters of Stable Diffusion adapt.
 inline std::vector<std::string> stable_diffusion_targets() {
   return {"to_q",
           "to_k",
@@ -50,15 +50,15 @@ inline std::vector<std::string> stable_diffusion_targets() {
           "time_emb_proj"};
 }
 
-/// How adapters are added.
+/// Options of `add_lora`.
 struct LoraOptions {
-  std::int64_t rank = 32;
-  double alpha = 0;                       ///< alpha / rank scales the product; 0: alpha = rank, so 1
+  std::int64_t rank = 32;                 ///< r, at least 1
+  double alpha = 0;                       ///< alpha / rank scales the update; 0: alpha = rank, a scale of 1
   std::string name = "default";           ///< adapters of one name belong together
-  std::vector<std::string> targets = {};  ///< layers whose path is, or ends in `.` and, one of these; empty: all
+  std::vector<std::string> targets = {};  ///< layers whose path is one of these or ends in `.` and one; empty: all
 };
 
-/// Whether `path` is, or ends in, one of `targets`; always true if there are none.
+/// Whether `path` is one of `targets` or ends in `.` and one of them; true without targets.
 inline bool is_lora_target(const std::string& path, const std::vector<std::string>& targets) {
   if (targets.empty()) return true;
   for (const std::string& t : targets) {
@@ -71,9 +71,9 @@ inline bool is_lora_target(const std::string& path, const std::vector<std::strin
 }
 
 /// Adds an adapter to each target layer and freezes every other parameter. `down` is Kaiming uniform from the seed,
-/// `up` is zero: until the first update the module computes exactly what it did before. Layers without values yet get
-/// declared factors only. Returns the number of layers. Throws OptionError for a rank below 1, a name in use, or
-/// targets that match nothing.
+/// `up` is zero, so that the module computes the same as before until the first update. In layers that have no values
+/// yet the factors are declared only. Returns the number of adapted layers. Throws OptionError for a rank below 1, a
+/// name in use, or targets that match no layer.
 template <Module M>
 std::int64_t add_lora(M& net, const LoraOptions& options = {}, std::uint64_t seed = 0) {
   using T = typename M::value_type;
@@ -134,7 +134,7 @@ ParameterCount lora_count(const M& net, const std::string& name = "default") {
   return n;
 }
 
-/// Sets the strength of adapters by name (those not named stay). Throws OptionError for a name that no layer has.
+/// Sets the strength of the named adapters; others keep theirs. Throws OptionError for a name that no layer has.
 template <Module M>
 void set_lora_weights(M& net, const std::map<std::string, double>& weights) {
   std::set<std::string> unknown;
@@ -150,8 +150,8 @@ void set_lora_weights(M& net, const std::map<std::string, double>& weights) {
                        unknown.empty() ? "" : *unknown.begin(), "'");
 }
 
-/// A copy whose plain weights hold the sum of base and adapters, with no adapters and nothing to train. Weights that
-/// had no adapter, biases and norms are shared with `net`. `weights` overrides the strength of adapters by name.
+/// A copy with the adapters merged into the weights; merged weights are not trainable. Weights without an adapter,
+/// biases and norms are shared with `net`. `weights` overrides the strength of adapters by name.
 template <Module M>
 M merge_lora(const M& net, const std::map<std::string, double>& weights = {}) {
   using T = typename M::value_type;
@@ -169,7 +169,7 @@ M merge_lora(const M& net, const std::map<std::string, double>& weights = {}) {
   return out;
 }
 
-/// Takes adapter `name` off all layers; the base values are what they were.
+/// Removes adapter `name` from all layers. The base weights have never changed.
 template <Module M>
 void remove_lora(M& net, const std::string& name = "default") {
   for_each_layer(net, [&](const std::string&, auto& layer) {

@@ -5,8 +5,9 @@
 
 namespace hypersd::nn {
 
-/// The factors of adapter `name` for a file: `<path>.lora_A.weight` (down), `<path>.lora_B.weight` (up) and
-/// `<path>.alpha` (no axes); those of convolutions are [r, in, kh, kw] and [out, r, 1, 1].
+/// The factors of adapter `name` in file layout: `<path>.lora_A.weight` (down, [r, in]), `<path>.lora_B.weight` (up,
+/// [out, r]) and `<path>.alpha` (no axes); those of convolutions are [r, in, kh, kw] and [out, r, 1, 1]. Throws
+/// OptionError if no layer has such an adapter.
 template <Module M>
 StateDict<typename M::value_type> lora_state(const M& net, const std::string& name = "default",
                                              const std::string& prefix = "") {
@@ -65,10 +66,10 @@ std::map<std::string, LoraEntry<T>> group_lora_state(const StateDict<T>& state) 
 
 }  // namespace detail
 
-/// Adds the adapter that `state` describes (names and shapes of `lora_state`, any rank for each layer; linear factors
-/// may come as 1x1 convolutions and conversely). A missing alpha means alpha = rank. The factors do not require a
-/// gradient, and the base stays as it is. Throws FormatError naming the layer that does not exist or lacks a factor,
-/// ShapeError naming layer and shapes, OptionError for a name in use; the module is unchanged then.
+/// Adds the adapter in `state`: names and shapes as in `lora_state`, with any rank in each layer. Linear factors may
+/// have the shape of a 1x1 convolution and the reverse. A missing alpha means alpha = rank. The factors do not require
+/// a gradient. Throws FormatError naming a layer that the network lacks or that lacks a factor, ShapeError naming layer
+/// and shapes, OptionError for a name in use; the module is unchanged then.
 template <Module M, Scalar T>
 void load_lora_state(M& net, const StateDict<T>& state, const std::string& name = "default", double weight = 1,
                      const std::string& prefix = "") {
@@ -76,7 +77,7 @@ void load_lora_state(M& net, const StateDict<T>& state, const std::string& name 
   using D = typename M::device_type;
   auto entries = detail::group_lora_state(state);
   require<FormatError>(!entries.empty(), "LoRA: no factors");
-  M trial = net;  // layers are changed here first
+  M trial = net;  // so that an exception leaves `net` unchanged
   for_each_layer(
       trial,
       [&](const std::string& path, AdaptedLayer<V, D>& layer) {

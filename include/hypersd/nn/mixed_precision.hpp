@@ -5,12 +5,12 @@
 
 namespace hypersd::nn {
 
-/// A denoiser of 16-bit elements as one in float: noisy samples, predictions, steps and losses around it are float, the
-/// network computes in its own type (Micikevicius et al., 2018, "Mixed precision training"). A consistency loss, a
-/// difference of near equals, drowns in the roundings of 16 bits otherwise.
+/// Wraps a denoiser of a 16-bit type as a denoiser in float32: samples, predictions, solver steps and losses around it
+/// are float32, and the network computes in its own type (Micikevicius et al., 2018, "Mixed precision training"). A
+/// consistency loss needs this: it is a small difference of large values, which 16 bits round away.
 ///
-/// Conditions are the network's own. Gradients reach its parameters in their type; `optim::AdamW` keeps masters of
-/// them. A loss of it becomes one for a training loop of the parameters' type by `autograd::cast_loss`.
+/// Conditions have the type of the network. Parameters get gradients of their own type; `optim::AdamW` keeps float32
+/// masters of them. `autograd::cast_loss` turns a loss into one for a training loop of the parameters' type.
 template <class Net>
 requires Narrow<typename Net::value_type>
 class MixedPrecision {

@@ -10,17 +10,18 @@
 #include <vector>
 
 /// \file
-/// A module is a plain struct whose `visit(f, prefix)` calls `f(name, parameter)` for each of its parameters. Copying
-/// a module copies handles: the copy shares all values. `deep_copy` makes an independent one.
+/// A module is a plain struct whose `visit(f, prefix)` calls `f(name, parameter)` for each of its parameters. A copy of
+/// a module shares all parameters with it. `deep_copy` makes an independent copy.
 
 namespace hypersd::nn {
 
-/// Base of visitors that want whole layers (`Linear`, `Conv2d`) instead of parameters: `layer(path, layer)`.
+/// Base of visitors of whole layers (`Linear`, `Conv2d`) instead of parameters: they have `layer(path, layer)`.
 struct LayerVisitorBase {};
+/// A visitor of layers.
 template <class F>
 concept LayerVisitor = std::derived_from<std::remove_cvref_t<F>, LayerVisitorBase>;
 
-/// `prefix.name`, or the one of them that is not empty.
+/// `prefix.name`; without the dot if either is empty.
 inline std::string join(const std::string& prefix, const std::string& name) {
   return prefix.empty() ? name : name.empty() ? prefix : prefix + "." + name;
 }
@@ -55,9 +56,11 @@ void visit_member(F& f, const std::string& path, M& member) {
 
 }  // namespace detail
 
-/// Visits members given as pairs of name and parameter, module, vector (members `name.0`, `name.1`, ...) or optional.
+/// The end of the recursion: no members.
 template <class F>
 void visit_members(F&, const std::string&) {}
+/// Visits members that are listed as name, member, name, member, ... A member is a parameter, a module, a vector (whose
+/// elements are `name.0`, `name.1`, ...) or an optional.
 template <class F, class M, class... Rest>
 void visit_members(F& f, const std::string& prefix, const char* name, M& member, Rest&&... rest) {
   detail::visit_member(f, join(prefix, name), member);
@@ -71,7 +74,7 @@ struct IgnoreParameter {
 };
 }  // namespace detail
 
-/// What the functions of this folder, the optimisers and the pipelines need to know of a network.
+/// A network: `value_type`, `device_type` and `visit(f, prefix)`.
 template <class M>
 concept Module = requires(M m, detail::IgnoreParameter f, const std::string& prefix) {
   typename M::value_type;
@@ -79,7 +82,7 @@ concept Module = requires(M m, detail::IgnoreParameter f, const std::string& pre
   m.visit(f, prefix);
 };
 
-/// A parameter and the name under which files know it.
+/// A parameter and its name in files.
 template <Scalar T, Device D = Cpu>
 struct NamedVar {
   std::string name;
@@ -97,7 +100,7 @@ auto parameters(M& net, const std::string& prefix = "") {
   return list;
 }
 
-/// Freezes or frees all parameters, adapters included.
+/// Makes all parameters trainable or not, adapters included.
 template <Module M>
 void set_requires_grad(M& net, bool on) {
   auto set = [on](const std::string&, auto& p) {
@@ -115,7 +118,7 @@ struct ParameterCount {
   bool operator==(const ParameterCount&) const = default;
 };
 
-/// Counts from the declared shapes; nothing needs to be allocated. Adapters are counted by `lora_count` instead.
+/// Counts from the declared shapes; values are not needed. Adapters are excluded; `lora_count` counts them.
 template <Module M>
 ParameterCount count_parameters(const M& net) {
   ParameterCount n;
@@ -130,12 +133,14 @@ ParameterCount count_parameters(const M& net) {
   handles.visit(add, "");
   return n;
 }
+/// The number of elements of `count_parameters`.
 template <Module M>
 std::int64_t parameter_count(const M& net) {
   return count_parameters(net).elements;
 }
 
-/// A copy with values (not gradients) of its own. A teacher, a student and a target are deep copies of one network.
+/// A copy that shares no parameter with `net`; gradients are not copied. A teacher, a student and a target are deep
+/// copies of one network.
 template <Module M>
 M deep_copy(const M& net) {
   using V = Var<typename M::value_type, typename M::device_type>;
@@ -147,8 +152,8 @@ M deep_copy(const M& net) {
   return out;
 }
 
-/// Copies the values of `from` into `to`, possibly of another device or, on the host, another element type. Throws
-/// FormatError unless both have the same parameter names, ShapeError unless the shapes agree.
+/// Copies the values of `from` into `to`, whose device and element type may differ. Throws FormatError unless both have
+/// the same parameter names, ShapeError unless the shapes agree.
 template <Module From, Module To>
 void copy_parameters(const From& from, To& to) {
   using E = typename To::device_type;

@@ -6,7 +6,7 @@
 
 namespace hypersd::nn {
 
-/// Group normalisation with gain and offset per channel.
+/// Group normalization with a gain and an offset per channel.
 template <Scalar T, Device D = Cpu>
 struct GroupNorm {
   using value_type = T;
@@ -36,7 +36,7 @@ struct GroupNorm {
   }
 };
 
-/// Layer normalisation over the last axis.
+/// Layer normalization over the last axis.
 template <Scalar T, Device D = Cpu>
 struct LayerNorm {
   using value_type = T;

@@ -7,49 +7,60 @@
 
 namespace hypersd::nn {
 
-/// How a fresh parameter is filled.
+/// The distribution of a parameter's initial values.
 struct Initializer {
   enum class Kind { constant, uniform, normal };
   Kind kind = Kind::constant;
   double scale = 0;  ///< the constant, the bound of a symmetric uniform, or the standard deviation of a normal
 
+  /// All 0.
   static Initializer zeros() { return {Kind::constant, 0}; }
+  /// All 1.
   static Initializer ones() { return {Kind::constant, 1}; }
   /// Kaiming uniform with a = sqrt(5), PyTorch's default for linear and convolution layers: bound 1 / sqrt(fan_in).
   static Initializer fan_in(std::int64_t n) { return {Kind::uniform, 1 / std::sqrt(static_cast<double>(n))}; }
+  /// N(0, deviation^2).
   static Initializer normal(double deviation) { return {Kind::normal, deviation}; }
 };
 
-/// A variable of a network, declared by its shape. Building a network allocates nothing; the values come with
-/// `init_parameters` or `load_state_dict`, so the parameters of SDXL can be counted, or its checkpoint loaded, without
-/// the random numbers of an initialisation. Copies share the values, as copies of a Var do.
+/// A variable of a network, declared by its shape. The constructor of a network allocates no values; `init_parameters`
+/// or `load_state_dict` does. So the parameters of SDXL can be counted, or its checkpoint loaded, without an
+/// initialization. Copies share the values, as copies of a `Var` do.
 template <Scalar T, Device D = Cpu>
 class Parameter : public Var<T, D> {
  public:
-  /// An absent parameter (the bias of a layer that has none); visitors skip it.
+  /// An absent parameter (the bias of a layer without bias); visitors skip it.
   Parameter() = default;
+  /// A parameter of that shape, without values yet.
   Parameter(const Shape& shape, Initializer initializer) : shape_(shape), initializer_(initializer), declared_(true) {}
 
+  /// False for an absent parameter.
   [[nodiscard]] bool declared() const { return declared_; }
-  /// The declared shape, known before there are values.
+  /// The declared shape, also before there are values.
   [[nodiscard]] const Shape& shape() const { return shape_; }
+  /// Extent of axis i; negative i counts from the end.
   [[nodiscard]] std::int64_t dim(int i) const { return shape_[i]; }
+  /// Number of axes.
   [[nodiscard]] int rank() const { return shape_.rank(); }
+  /// Number of elements; 0 for an absent parameter.
   [[nodiscard]] std::int64_t size() const { return declared_ ? shape_.numel() : 0; }
+  /// The distribution of the initial values.
   [[nodiscard]] const Initializer& initializer() const { return initializer_; }
-  /// Marks the parameter as part of an adapter: not in the state of the plain network.
+  /// Marks the parameter as part of an adapter, which `state_dict` and `load_state_dict` skip.
   void set_adapter(bool on) { adapter_ = on; }
+  /// Whether the parameter is part of an adapter.
   [[nodiscard]] bool adapter() const { return adapter_; }
 
-  /// Whether operations record this parameter; may be set before there are values.
+  /// Makes the parameter trainable or not; may be called before there are values.
   void set_requires_grad(bool on) {
     trainable_ = on;
     if (this->defined()) Var<T, D>::set_requires_grad(on);
   }
+  /// Whether the parameter is trainable.
   [[nodiscard]] bool requires_grad() const { return this->defined() ? Var<T, D>::requires_grad() : trainable_; }
 
-  /// Takes over `value`. All copies that share this parameter see it, unless this is the first value.
-  /// Throws ShapeError unless it has the declared shape.
+  /// Replaces the values. Copies that share this parameter see the new ones, except if these are the first. Throws
+  /// ShapeError unless `value` has the declared shape.
   void assign(Tensor<T, D> value) {
     require_same_shape("Parameter::assign", shape_, value.shape());
     if (this->defined())
@@ -57,11 +68,11 @@ class Parameter : public Var<T, D> {
     else
       bind(Var<T, D>(std::move(value), trainable_));
   }
-  /// Names another variable from now on; the copies that shared the old one keep it.
+  /// Refers to another variable from now on; copies of this parameter keep the old one.
   void bind(Var<T, D> var) { static_cast<Var<T, D>&>(*this) = std::move(var); }
 
-  /// The variable for use in a computation; undefined if the parameter is absent. Throws Error while a declared
-  /// parameter has no values.
+  /// The variable, for a computation; undefined if the parameter is absent. Throws Error if a declared parameter has no
+  /// values yet.
   [[nodiscard]] const Var<T, D>& get() const {
     require<Error>(this->defined() || !declared_, "a parameter of shape ", shape_,
                    " has no values yet: call init_parameters or load_state_dict first");

@@ -7,8 +7,8 @@
 #include <set>
 
 /// \file
-/// The values of a module by name, in the layout of files: convolutions are [out, in, kh, kw] there and
-/// [out, kh, kw, in] here. Everything else is the same.
+/// The values of a module by name, in the layout of files: convolutions are [out, in, kh, kw] in files and
+/// [out, kh, kw, in] in memory. All other tensors have the same layout in both.
 
 namespace hypersd::nn {
 
@@ -16,7 +16,7 @@ namespace hypersd::nn {
 template <Scalar T>
 using StateDict = std::map<std::string, Tensor<T, Cpu>>;
 
-/// Where named tensors come from: a `StateDict`, or a file with `names()`, `shape(name)` and `get<T>(name)`.
+/// A source of named tensors, such as a safetensors file: `names()`, `shape(name)` and `get<T>(name)`.
 template <class S, class T>
 concept TensorSource = requires(const S& s, const std::string& name) {
   s.names();
@@ -43,7 +43,7 @@ struct StateDictSource {
   }
 };
 
-/// Shape in files of a parameter of shape `s` here.
+/// Shape in files of a parameter of shape `s`.
 inline Shape file_shape(const Shape& s) { return s.rank() == 4 ? Shape{s[0], s[3], s[1], s[2]} : s; }
 
 /// A host tensor in file layout; shares storage where the layouts agree.
@@ -53,13 +53,13 @@ Tensor<T, Cpu> to_file_layout(const Tensor<T, Cpu>& value) {
   if (value.dim(1) == 1 && value.dim(2) == 1) return value.reshape(file_shape(value.shape()));
   return ops::permute(value, {0, 3, 1, 2});
 }
-/// The reverse, for a parameter of shape `shape`; 1x1 convolutions also come as matrices and conversely.
+/// The reverse, for a parameter of shape `shape`. A 1x1 convolution may be a matrix in the file, and the reverse.
 template <Scalar T>
 Tensor<T, Cpu> from_file_layout(const Tensor<T, Cpu>& value, const Shape& shape) {
   if (shape.rank() != 4 || (shape[1] == 1 && shape[2] == 1)) return value.reshape(shape);
   return ops::permute(value, {0, 2, 3, 1});
 }
-/// Whether a file's tensor fits a parameter of shape `shape`: the same, or the same up to trailing extents of 1.
+/// Whether a tensor of a file fits a parameter of shape `shape`: shapes are compared up to trailing extents of 1.
 inline bool fits_file_shape(const Shape& in_file, const Shape& shape) {
   Shape a = in_file, b = file_shape(shape);
   const auto strip = [](const Shape& s) {
@@ -70,7 +70,7 @@ inline bool fits_file_shape(const Shape& in_file, const Shape& shape) {
   return a == b || strip(a) == strip(b);
 }
 
-/// Copies of all values of the plain network (adapters are saved by `lora_state`).
+/// Copies of all values except adapters (`lora_state` copies those), in file layout.
 template <Module M>
 StateDict<typename M::value_type> state_dict(const M& net, const std::string& prefix = "") {
   using T = typename M::value_type;
@@ -97,10 +97,9 @@ inline std::string first_names(const std::vector<std::string>& names) {
 
 }  // namespace detail
 
-/// Takes all parameters of the plain network from `source`, converted to the module's element type. Nothing is changed
-/// unless everything fits. Throws FormatError naming missing and unexpected tensors (a checkpoint of another
-/// architecture), ShapeError naming the first tensor of another shape. Without `strict`, unexpected tensors are
-/// ignored.
+/// Loads all parameters except adapters from `source`, converted to the element type of the module. Throws FormatError
+/// naming missing and unexpected tensors (a checkpoint of another architecture), ShapeError naming the first tensor of
+/// another shape; the module is unchanged then. Without `strict`, unexpected tensors are ignored.
 template <Module M, class Source>
 requires TensorSource<Source, typename M::value_type>
 void load_state_dict(M& net, const Source& source, const std::string& prefix = "", bool strict = true) {

@@ -19,7 +19,7 @@ struct Sinusoid {
 
 /// Sinusoidal features of numbers (time steps, picture sizes): with half = dim / 2 and
 /// f_i = 10000^(-i / (half - freq_shift)), the features are [cos(v f), sin(v f)], sines first if `!flip_sin_to_cos`.
-/// Numbers and frequencies are float for 16-bit types too, which cannot tell time 999 from 1000.
+/// Numbers and frequencies are float32 even for 16-bit types, in which 999 and 1000 may be the same number.
 template <Floating T, Device D = Cpu>
 class SinusoidalFeatures {
   using A = Accumulator<T>;
@@ -33,7 +33,7 @@ class SinusoidalFeatures {
                          "sinusoidal features: dim = ", dim, ", freq_shift = ", freq_shift);
     std::vector<A> frequency, cosine;
     for (std::int64_t i = 0; i < dim; ++i) {
-      // Rounded step by step as the reference implementations round, since angles reach 1000 radians.
+      // Rounds at the same places as the reference implementations, because angles reach 1000 radians.
       const A exponent = static_cast<A>(-std::log(10000.0)) * static_cast<A>(i % half);
       frequency.push_back(std::exp(exponent / static_cast<A>(static_cast<double>(half) - freq_shift)));
       cosine.push_back(A((i < half) == flip_sin_to_cos));
@@ -54,9 +54,9 @@ class SinusoidalFeatures {
   Numbers<T, D> frequency_, cosine_;
 };
 
-/// linear, SiLU, linear: the network on top of sinusoidal (or other conditioning) features. With `condition` > 0 it
-/// has a second input of that width, which `cond_proj` adds to the features; it starts at zero and so changes nothing
-/// in a network trained without it.
+/// linear, SiLU, linear: the network on top of sinusoidal (or other conditioning) features. With `condition` > 0 it has
+/// a second input of that width, which `cond_proj` adds to the features. `cond_proj` starts at zero, so that a network
+/// that was trained without it does not change.
 template <Scalar T, Device D = Cpu>
 struct TimestepEmbedding {
   using value_type = T;
@@ -72,11 +72,12 @@ struct TimestepEmbedding {
     cond_proj.emplace(condition, in, false);
     cond_proj->weight = {Shape{in, condition}, Initializer::zeros()};
   }
-  /// features [B, in] and, where the second input is to be felt, condition [B, `condition`] -> [B, channels].
-  /// Throws OptionError for a condition to a module built without.
+  /// features [B, in] and, optionally, condition [B, `condition`] -> [B, channels]. Throws OptionError for a condition
+  /// if the module has no `cond_proj`.
   Var<T, D> operator()(const Var<T, D>& features, const Var<T, D>& condition = {}) const {
     if (!condition.defined()) return linear_2(autograd::silu(linear_1(features)));
-    require<OptionError>(cond_proj.has_value(), "timestep embedding: a condition, but no cond_proj to take it");
+    require<OptionError>(cond_proj.has_value(),
+                         "timestep embedding: a condition was given, but the module has no cond_proj");
     return linear_2(autograd::silu(linear_1(autograd::add(features, (*cond_proj)(condition)))));
   }
   template <class F>

@@ -9,7 +9,7 @@
 
 namespace hypersd::nn {
 
-/// linear C -> 8C, GEGLU, linear 4C -> C; names `net.0.proj` and `net.2`.
+/// linear C -> 2 factor C, GEGLU, linear factor C -> C; parameter names `net.0.proj` and `net.2`.
 template <Scalar T, Device D = Cpu>
 struct FeedForward {
   using value_type = T;
@@ -67,12 +67,12 @@ struct Transformer2dOptions {
   std::int64_t heads = 4;
   std::int64_t depth = 1;              ///< transformer blocks
   std::int64_t context = 0;            ///< width of the text tokens, 0: no cross-attention
-  bool use_linear_projection = false;  ///< linear (SDXL) or 1x1 convolution (SD 1.x) at entrance and exit
-  std::int64_t norm_groups = 32;       ///< the epsilon of this norm is 1e-6, unlike elsewhere in the network
+  bool use_linear_projection = false;  ///< input and output projections: linear (SDXL) or 1x1 convolution (SD 1.x)
+  std::int64_t norm_groups = 32;       ///< of a norm with epsilon 1e-6, unlike the others of the network
 };
 
 /// Transformer over the positions of an image: group norm, projection, blocks, projection, residual.
-/// Channels last, a 1x1 convolution and a linear projection are the same product; only the files' shapes differ.
+/// With channels last a 1x1 convolution and a linear projection are the same matmul; only their shapes in files differ.
 template <Scalar T, Device D = Cpu>
 struct Transformer2d {
   using value_type = T;

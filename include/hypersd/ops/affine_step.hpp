@@ -85,6 +85,7 @@ template <class T, class D>
 void affine_step_into(const Tensor<T, D>& out, const AffineStep<T, D>& a, const StepNoise<D>& noise) {
   detail::affine_step_into(out, a, noise, StoredFirst{});
 }
+/// The same with the noise of stream `s`, from element `offset` of the stream on.
 template <class T, class D>
 void affine_step_into(const Tensor<T, D>& out, const AffineStep<T, D>& a, Stream s = {}, std::int64_t offset = 0) {
   affine_step_into(out, a, StepNoise<D>{s, offset, {}});

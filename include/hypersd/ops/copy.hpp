@@ -33,6 +33,7 @@ Tensor<T, D> concat_last(const std::vector<Tensor<T, D>>& parts) {
   }
   return out;
 }
+/// The same for two tensors.
 template <class T, class D>
 Tensor<T, D> concat_last(const Tensor<T, D>& a, const Tensor<T, D>& b) {
   return concat_last(std::vector<Tensor<T, D>>{a, b});
@@ -79,6 +80,7 @@ Tensor<T, D> concat_first(const std::vector<Tensor<T, D>>& parts) {
   }
   return out;
 }
+/// The same for two tensors.
 template <class T, class D>
 Tensor<T, D> concat_first(const Tensor<T, D>& a, const Tensor<T, D>& b) {
   return concat_first(std::vector<Tensor<T, D>>{a, b});

@@ -10,6 +10,7 @@
 
 namespace hypersd::ops {
 
+/// x.
 struct Identity {
   static constexpr bool unit_derivative = true;
   template <class T>
@@ -21,6 +22,7 @@ struct Identity {
     return T(1);
   }
 };
+/// x + y.
 struct Add {
   static constexpr bool unit_derivative = true;
   template <class T>
@@ -32,6 +34,7 @@ struct Add {
     return T(1);
   }
 };
+/// x - y.
 struct Sub {
   template <class T>
   HYPERSD_HD T operator()(T x, T y) const {
@@ -42,6 +45,7 @@ struct Sub {
     return I == 0 ? T(1) : T(-1);
   }
 };
+/// x y.
 struct Mul {
   template <class T>
   HYPERSD_HD T operator()(T x, T y) const {
@@ -83,6 +87,7 @@ struct Combine {
     return I == 0 ? a : I == 1 ? b : I == 2 ? x : y;
   }
 };
+/// x^2.
 struct Square {
   template <class T>
   HYPERSD_HD T operator()(T x) const {
@@ -93,6 +98,7 @@ struct Square {
     return T(2) * x;
   }
 };
+/// max(x, 0); derivative 0 at 0.
 struct Relu {
   template <class T>
   HYPERSD_HD T operator()(T x) const {
@@ -103,6 +109,7 @@ struct Relu {
     return x > T(0) ? T(1) : T(0);
   }
 };
+/// x for x > 0, else slope x.
 struct LeakyRelu {
   double slope = 0.2;
   template <class T>
@@ -138,6 +145,7 @@ struct Gelu {
            x * T(0.39894228040143268) * math::exp(T(-0.5) * x * x);
   }
 };
+/// tanh x.
 struct Tanh {
   template <class T>
   HYPERSD_HD T operator()(T x) const {
@@ -149,6 +157,7 @@ struct Tanh {
     return T(1) - y * y;
   }
 };
+/// e^x.
 struct Exp {
   template <class T>
   HYPERSD_HD T operator()(T x) const {

@@ -21,6 +21,7 @@ template <class T>
 struct RowOperand {
   const T* data;
   std::int64_t rows_per;
+  /// A row: the same value in each column.
   struct Cursor {
     T value;
     HYPERSD_HD T operator[](std::int64_t) const { return value; }

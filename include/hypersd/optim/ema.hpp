@@ -45,6 +45,7 @@ void ema_update(const ParameterList<T, D>& averages, const ParameterList<T, D>& 
   multi_update<D>(segments);
 }
 
+/// How fast a moving average follows.
 struct EmaOptions {
   double decay = 0.999;  ///< share of the old average kept at each update, [0, 1]
   bool warm_up = false;  ///< early updates use min(decay, (1 + n) / (10 + n)) instead, n updates so far

@@ -22,6 +22,7 @@
 
 namespace hypersd::pipeline {
 
+/// What `train` is told besides the parameters and the step function.
 struct TrainOptions {
   std::string phase = "train";  ///< name in progress, errors and checkpoints
   std::int64_t steps = 1000;    ///< updates in all, >= 1
@@ -36,6 +37,7 @@ struct TrainOptions {
   dist::Group group{};                     ///< the processes that train together; by default this one alone
 };
 
+/// What `train` did.
 struct TrainReport {
   std::int64_t first_step = 0;  ///< updates that were done before (a resumed run)
   std::int64_t step = 0;        ///< updates done now

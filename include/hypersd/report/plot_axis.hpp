@@ -13,6 +13,7 @@ namespace hypersd::report {
 /// One axis of a plot: a linear or logarithmic range with its ticks, mapped to [0, 1].
 class PlotAxis {
  public:
+  /// A mark on the axis and its text.
   struct Tick {
     double value;
     std::string label;

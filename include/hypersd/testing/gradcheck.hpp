@@ -9,7 +9,8 @@
 
 namespace hypersd::testing {
 
-/// Outcome of `gradcheck`; `message` names the first input and element that disagree.
+/// Result of `gradcheck`. `worst` is the largest relative error; `message` names the first input and element whose
+/// error exceeds the tolerance.
 struct GradcheckResult {
   bool ok = true;
   double worst = 0;
@@ -17,8 +18,8 @@ struct GradcheckResult {
   explicit operator bool() const { return ok; }
 };
 
-/// Compares the gradient of sum(fn(inputs) * w), w random, with central differences in double. `fn` maps a vector of
-/// variables to one variable of any shape. An element agrees when |analytic - numeric| <= tol * (1 + |numeric|).
+/// Compares the gradient of sum(fn(inputs) * w), with random w, with central differences in double. `fn` maps a vector
+/// of variables to one variable of any shape. An element agrees when |analytic - numeric| <= tol * (1 + |numeric|).
 template <class Fn>
 GradcheckResult gradcheck(Fn fn, const std::vector<Tensor<double>>& inputs, double tol = 1e-6, double step = 1e-5) {
   auto variables = [&] {

@@ -9,7 +9,7 @@
 
 namespace hypersd::distill {
 
-/// -x, and the hinges relu(1 - x), relu(1 + x).
+/// relu(1 - x): the hinge of a critic on real samples.
 struct HingeReal {
   template <class T>
   HYPERSD_HD T operator()(T x) const {
@@ -20,6 +20,7 @@ struct HingeReal {
     return x < T(1) ? T(-1) : T(0);
   }
 };
+/// relu(1 + x): the hinge of a critic on fake samples.
 struct HingeFake {
   template <class T>
   HYPERSD_HD T operator()(T x) const {
@@ -50,7 +51,8 @@ Var<T, D> non_saturating_critic_loss(const Var<T, D>& real, const Var<T, D>& fak
   return autograd::add(non_saturating(real), autograd::mean(autograd::softplus(fake)));
 }
 
-/// The two sides of an adversarial loss, on logits. A critic names its own as `form`; without a name it is `Hinge`.
+/// Hinge form of the two sides of an adversarial loss, on logits. A critic names its form as `form`; the default is
+/// `Hinge`.
 struct Hinge {
   template <class T, class D>
   static Var<T, D> student(const Var<T, D>& fake) {
@@ -61,6 +63,7 @@ struct Hinge {
     return critic_loss(real, fake);
   }
 };
+/// Non-saturating form of the two sides: softplus(-fake) for the student.
 struct NonSaturating {
   template <class T, class D>
   static Var<T, D> student(const Var<T, D>& fake) {

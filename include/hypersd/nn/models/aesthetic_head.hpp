@@ -5,13 +5,13 @@
 #include <hypersd/nn/linear.hpp>
 
 /// \file
-/// Heads that turn the embedding of a picture into a score. Both published ones are stacks of linear layers without
-/// activations, so a head is one affine map; `fold` computes it. The dropout between the layers acts in training only
-/// and is absent here.
+/// Heads that map the embedding of an image to a score. Both published heads are stacks of linear layers without
+/// activations, so that each is one affine map, which `fold` computes. The dropout between their layers acts in
+/// training only and is omitted.
 
 namespace hypersd::nn {
 
-/// Sizes of a stack of linear layers `embedding` -> widths... -> 1; the default has 927,969 parameters.
+/// Sizes of a stack of linear layers, embedding -> widths... -> 1; the default has 927,969 parameters.
 struct ScoreHeadConfig {
   std::int64_t embedding = 768;
   std::vector<std::int64_t> widths{1024, 128, 64, 16};
@@ -29,14 +29,14 @@ struct InverseRoot {
   }
 };
 
-/// Rows x [B, C] divided by their Euclidean lengths; a row of zeros stays.
+/// Rows of x [B, C] divided by their Euclidean norms; a row of zeros stays zero.
 template <class T, class D>
 Var<T, D> unit_rows(const Var<T, D>& x) {
   const auto lengths = autograd::sum_to_samples(autograd::map(ops::Square{}, x));
   return autograd::mul(x, ops::per_sample(autograd::map(InverseRoot{}, lengths)));
 }
 
-/// A head as the affine map that it is: score = weight . e + bias, e the embedding (its unit vector if `normalise`).
+/// A head as one affine map: score = weight . e + bias, where e is the embedding (its unit vector if `normalise`).
 struct FoldedHead {
   std::vector<double> weight;
   double bias = 0;
@@ -55,8 +55,8 @@ struct FoldedHead {
   }
 };
 
-/// Linear layers one after another, named by their places in the PyTorch model, where a dropout follows all but the
-/// last two: `layers.0`, `layers.2`, `layers.4`, `layers.6`, `layers.7` for four hidden widths.
+/// A sequence of linear layers. Names are those of the PyTorch model, where a dropout follows each layer but the last
+/// two: `layers.0`, `layers.2`, `layers.4`, `layers.6`, `layers.7` for four hidden widths.
 template <Scalar T, Device D = Cpu>
 struct LinearStack {
   using value_type = T;
@@ -84,7 +84,7 @@ struct LinearStack {
     for (const auto& layer : layers) h = layer(h);
     return autograd::reshape(h, Shape{x.dim(0)});
   }
-  /// The product of the layers, in double.
+  /// The composition of the layers, computed in double.
   [[nodiscard]] FoldedHead fold() const {
     FoldedHead out{{1.0}};
     for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
@@ -121,7 +121,7 @@ struct AestheticHead {
 
   AestheticHead() = default;
   explicit AestheticHead(const ScoreHeadConfig& c) : stack(c) {}
-  /// Embeddings [B, embedding], of any length -> scores [B]. Throws ShapeError.
+  /// Embeddings [B, embedding], of any norm -> scores [B]. Throws ShapeError.
   Var<T, D> operator()(const Var<T, D>& embedding) const { return stack(unit_rows(embedding)); }
   /// The same as one vector and a bias.
   [[nodiscard]] FoldedHead fold() const {
@@ -135,9 +135,9 @@ struct AestheticHead {
   }
 };
 
-/// The head of ImageReward: the feature of token 0 of its text-and-image encoder, as it is, -> (raw - mean) /
-/// deviation, standardised on its training data. Names as in its checkpoint, `mlp.layers.0.weight` and so on; fresh
-/// weights are N(0, (1 / (embedding + 1))^2), biases 0.
+/// The head of ImageReward: the feature of token 0 of its text-and-image encoder -> (raw - mean) / deviation, which
+/// standardizes rewards on the training data of ImageReward. Names as in its checkpoint, `mlp.layers.0.weight` and so
+/// on; fresh weights are N(0, (1 / (embedding + 1))^2), biases 0.
 template <Scalar T, Device D = Cpu>
 struct ImageRewardHead {
   using value_type = T;

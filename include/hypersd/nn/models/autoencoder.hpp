@@ -8,16 +8,16 @@
 
 namespace hypersd::nn {
 
-/// Sizes of an autoencoder; the default maps 32 x 32 x 1 to 8 x 8 x 4. Lists have one entry a level, finest first.
+/// Sizes of an autoencoder; the default maps 32 x 32 x 1 to 8 x 8 x 4. Lists have one entry per level, finest first.
 struct AutoencoderConfig {
   std::int64_t in_channels = 1, out_channels = 1, latent_channels = 4;
   std::vector<std::int64_t> block_out_channels{16, 32, 64};
-  std::int64_t layers_per_block = 1;  ///< resnets a level of the encoder
-  std::int64_t decoder_layers = 1;    ///< resnets a level of the decoder; 0: one more than in the encoder
+  std::int64_t layers_per_block = 1;  ///< resnets per level of the encoder
+  std::int64_t decoder_layers = 1;    ///< resnets per level of the decoder; 0: one more than in the encoder
   bool mid_block = true;
   bool mid_attention = false;
   std::int64_t norm_num_groups = 8;
-  double norm_eps = 1e-6;     ///< of every norm in here
+  double norm_eps = 1e-6;     ///< epsilon of every norm
   double scaling_factor = 1;  ///< latents of unit variance are `scaling_factor` times the encoder's mean
 
   /// The autoencoder of Stable Diffusion 1.x (`scaling_factor` 0.18215) and SDXL (0.13025): 83,653,863 parameters.
@@ -26,7 +26,7 @@ struct AutoencoderConfig {
   }
 };
 
-/// Self-attention over positions with its norm and residual, one head over all channels.
+/// Self-attention over positions with norm and residual, one head over all channels.
 template <Scalar T, Device D = Cpu>
 struct SpatialAttention {
   using value_type = T;
@@ -50,7 +50,7 @@ struct SpatialAttention {
   }
 };
 
-/// resnet, attention, resnet at the coarsest level.
+/// resnet, attention, resnet on the coarsest level.
 template <Scalar T, Device D = Cpu>
 struct AutoencoderMidBlock {
   using value_type = T;
@@ -74,8 +74,7 @@ struct AutoencoderMidBlock {
   }
 };
 
-/// Resnets of one level, then (`Resample` = Downsample2d or Upsample2d) a change of size. `name` is the member's name
-/// in files.
+/// Resnets of one level, then a change of size by `Resample`, which is `Downsample2d` or `Upsample2d`.
 template <Scalar T, Device D, class Resample>
 struct AutoencoderBlock {
   using value_type = T;
@@ -112,7 +111,7 @@ struct Posterior {
   Var<T, D> mean, logvar;
 };
 
-/// x limited to [low, high]; no gradient outside.
+/// x clamped to [low, high]; derivative 0 outside.
 struct Clamp {
   double low, high;
   template <class T>
@@ -125,7 +124,7 @@ struct Clamp {
   }
 };
 
-/// One half of the autoencoder; `Resample` says which. The encoder goes down the levels, the decoder up.
+/// The encoder (`Resample` = `Downsample2d`) or the decoder (`Upsample2d`) of an autoencoder.
 template <Scalar T, Device D, class Resample>
 struct AutoencoderHalf {
   using value_type = T;
@@ -180,7 +179,7 @@ struct AutoencoderHalf {
   }
 };
 
-/// Variational autoencoder of latent diffusion, with the parameter names of diffusers' AutoencoderKL.
+/// Variational autoencoder of latent diffusion, with the parameter names of AutoencoderKL of diffusers.
 template <Scalar T, Device D = Cpu>
 struct Autoencoder {
   using value_type = T;
@@ -216,7 +215,7 @@ struct Autoencoder {
   [[nodiscard]] Var<T, D> from_latent(const Var<T, D>& z) const {
     return decode(autograd::affine(z, static_cast<Accumulator<T>>(1 / config.scaling_factor)));
   }
-  /// Sides of a picture are this many times those of its latent.
+  /// Ratio of an image's height to the height of its latent.
   [[nodiscard]] std::int64_t downscale() const { return std::int64_t{1} << (config.block_out_channels.size() - 1); }
   template <class F>
   void visit(F&& f, const std::string& prefix = "") {

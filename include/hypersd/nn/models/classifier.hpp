@@ -8,11 +8,12 @@
 
 namespace hypersd::nn {
 
-/// Sizes of a small classifier; the default suits 32 x 32 x 1 pictures (169 thousand parameters).
+/// Sizes of a small classifier; the default suits 32 x 32 x 1 images (169 thousand parameters).
 struct ClassifierConfig {
   std::int64_t in_channels = 1, classes = 10;
-  std::vector<std::int64_t> channels{24, 48, 96};  ///< one level each, halving the size; the first convolution does too
-  std::int64_t features = 64;                      ///< width of the penultimate layer
+  std::vector<std::int64_t> channels{24, 48,
+                                     96};  ///< one entry per level; the first convolution of each halves the size
+  std::int64_t features = 64;              ///< width of the features before the head
   std::int64_t norm_num_groups = 8;
 };
 
@@ -40,7 +41,7 @@ struct ConvNormSilu {
   }
 };
 
-/// Convolutional classifier whose pooled features also serve as the space of a Frechet distance.
+/// Convolutional classifier. Its pooled features serve for Frechet distances.
 template <Scalar T, Device D = Cpu>
 struct Classifier {
   using value_type = T;

@@ -5,15 +5,15 @@
 
 namespace hypersd::nn {
 
-/// Sizes of a ControlNet: those of its UNet and of the network that reads the control picture.
+/// Sizes of a ControlNet: those of its UNet and of the network that embeds the control image.
 struct ControlNetConfig {
   UnetConfig unet;
   std::int64_t conditioning_channels = 3;
   std::vector<std::int64_t> embedding_channels{16, 32, 96, 256};  ///< a factor 2 in size between neighbours
 };
 
-/// Convolutions that bring a control picture to the size and width of the UNet's first features; the last one starts
-/// at zero.
+/// Convolutions that map a control image to the size and width of the UNet's first features. The last one starts at
+/// zero.
 template <Scalar T, Device D = Cpu>
 struct ControlEmbedding {
   using value_type = T;
@@ -45,8 +45,8 @@ struct ControlEmbedding {
   }
 };
 
-/// ControlNet (Zhang et al., arXiv 2302.05543): a copy of the UNet's first half that sees a picture and adds to the
-/// UNet's skip connections; the parameter names are those of diffusers' ControlNetModel.
+/// ControlNet (Zhang et al., arXiv 2302.05543): a copy of the UNet's encoder that takes a control image and gives
+/// residuals for the UNet's skip connections. Parameter names are those of ControlNetModel of diffusers.
 template <Scalar T, Device D = Cpu>
 struct ControlNet {
   using value_type = T;
@@ -65,7 +65,7 @@ struct ControlNet {
     controlnet_mid_block = zero_conv<T, D>(last, last);
   }
   /// Residuals for `Unet` at x [B, H, W, C], t [B]; `picture` [B, sH, sW, conditioning_channels] in [0, 1], where s is
-  /// the embedding's total stride (8 by default). All residuals are multiplied by `scale`.
+  /// the total stride of the embedding (8 by default). All residuals are multiplied by `scale`.
   ControlResiduals<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const UnetCondition<T, D>& condition,
                                     const Var<T, D>& picture, double scale = 1) const {
     const auto e = encoder(x, t, condition, controlnet_cond_embedding(picture));

@@ -10,13 +10,13 @@ namespace hypersd::nn {
 
 /// Sizes of a discriminator on feature maps.
 struct DiscriminatorConfig {
-  std::vector<std::int64_t> feature_channels{32, 64, 64};  ///< of each map, see `Unet::feature_channels`
+  std::vector<std::int64_t> feature_channels{32, 64, 64};  ///< channels of each map, see `Unet::feature_channels`
   std::int64_t hidden = 64;
   std::int64_t norm_num_groups = 8;
-  double slope = 0.2;  ///< of the leaky rectifier
+  double slope = 0.2;  ///< of the leaky ReLU
 };
 
-/// One head: conv, norm, leaky relu; the same again as a residual; 1x1 convolution to a map of logits.
+/// One head: conv, norm, leaky ReLU; the same again as a residual; a 1x1 convolution to a map of logits.
 template <Scalar T, Device D = Cpu>
 struct DiscriminatorHead {
   using value_type = T;
@@ -49,7 +49,7 @@ struct DiscriminatorHead {
   }
 };
 
-/// One head for each feature map of a frozen network (the teacher's encoder, say), conditioned on nothing else.
+/// One head for each feature map of a frozen network, for example the teacher's encoder.
 template <Scalar T, Device D = Cpu>
 struct Discriminator {
   using value_type = T;

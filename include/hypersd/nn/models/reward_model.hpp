@@ -7,18 +7,19 @@
 
 namespace hypersd::nn {
 
-/// Sizes of a small reward model; the default suits 32 x 32 x 1 pictures and captions of 64 numbers.
+/// Sizes of a small reward model; the default suits 32 x 32 x 1 images and captions of width 64.
 struct RewardModelConfig {
   std::int64_t in_channels = 1;
-  std::int64_t caption = 64;                       ///< width of the caption's embedding
-  std::vector<std::int64_t> channels{24, 48, 96};  ///< one level each, halving the size; the first convolution does too
-  std::int64_t features = 64;                      ///< width in which picture and caption meet
+  std::int64_t caption = 64;  ///< width of the caption embedding
+  std::vector<std::int64_t> channels{24, 48,
+                                     96};  ///< one entry per level; the first convolution of each halves the size
+  std::int64_t features = 64;              ///< width of the features of image and caption
   std::int64_t norm_num_groups = 8;
 };
 
-/// How good a picture is for its caption, one number: the pooled features f of convolution blocks (those of
-/// `Classifier`), a projection g of the caption's embedding, and an MLP on [f, g, f g], whose product tells whether the
-/// two agree. Trained on pairs by `feedback::bradley_terry`; itself a `feedback::Reward`.
+/// The reward of an image for its caption, one number: pooled features f of the convolution blocks of `Classifier`, a
+/// projection g of the caption embedding, and an MLP on [f, g, f g]. Trained on pairs by `feedback::bradley_terry`; a
+/// `feedback::Reward`.
 template <Scalar T, Device D = Cpu>
 struct RewardModel {
   using value_type = T;

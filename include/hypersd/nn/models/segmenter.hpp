@@ -8,26 +8,26 @@
 
 namespace hypersd::nn {
 
-/// Sizes of an instance-segmentation network of one level; the default suits 32 x 32 x 1 pictures: a grid of 8 x 8
+/// Sizes of an instance-segmentation network with one level; the default suits 32 x 32 x 1 images: a grid of 8 x 8
 /// cells and masks of 16 x 16.
 struct SegmenterConfig {
   std::int64_t in_channels = 1, classes = 10;
   std::vector<std::int64_t> channels{24,
-                                     48};  ///< one level each, halving the size: the grid has H / 2^levels cells a side
+                                     48};  ///< one entry per level, each halving the size: H / 2^levels cells per side
   std::int64_t head = 48;                  ///< width of both branches
-  std::int64_t depth = 2;                  ///< convolutions in each
+  std::int64_t depth = 2;                  ///< convolutions in each branch
   std::int64_t norm_num_groups = 8;
 };
 
-/// What a segmenter says of a batch.
+/// The output of a segmenter.
 template <class T, class D>
 struct SegmenterOutput {
-  Var<T, D> category;  ///< logits [B, S, S, classes]: what, if anything, has its centre in a cell
+  Var<T, D> category;  ///< logits [B, S, S, classes] of the object whose centre lies in a cell
   Var<T, D> mask;  ///< logits [B, h, w, S S]: the mask of the object of cell (row, column) is channel row S + column
 };
 
 /// SOLO (Wang et al., "SOLO: Segmenting Objects by Locations", arXiv 1912.04488) with one level: a category branch on a
-/// grid of cells, and a mask branch that knows where it is by two coordinate channels. [Hyper-SD Eq. 14]
+/// grid of cells, and a mask branch with two coordinate channels as additional input. [Hyper-SD Eq. 14]
 template <Scalar T, Device D = Cpu>
 struct Segmenter {
   using value_type = T;
@@ -38,11 +38,11 @@ struct Segmenter {
   Conv2d<T, D> category_out, mask_out;
 
   Segmenter() = default;
-  /// For pictures `size` x `size`. Throws OptionError unless the levels halve it evenly.
+  /// For images of `size` x `size`. Throws OptionError unless 2^levels divides `size`.
   Segmenter(const SegmenterConfig& c, std::int64_t size = 32) : config(c) {
     const auto levels = static_cast<int>(c.channels.size());
     require<OptionError>(levels >= 1 && size % (std::int64_t{1} << levels) == 0, "Segmenter: ", levels,
-                         " levels for pictures of ", size, " x ", size);
+                         " levels for images of ", size, " x ", size);
     std::int64_t in = c.in_channels;
     for (const std::int64_t out : c.channels) {
       backbone.emplace_back(in, out, 3, 2, c.norm_num_groups);
@@ -54,19 +54,19 @@ struct Segmenter {
       category_convs.emplace_back(i == 0 ? in : c.head, c.head, 3, 1, c.norm_num_groups);
       mask_convs.emplace_back(i == 0 ? in + 2 : c.head, c.head, 3, 1, c.norm_num_groups);
     }
-    // Rare positives: logits begin at -ln((1 - p) / p) for p = 0.01, so that the focal loss begins small.
+    // Positives are rare: logits start at -ln((1 - p) / p) for p = 0.01, so that the focal loss starts small.
     category_out = Conv2d<T, D>(c.head, c.classes, 3);
     category_out.bias = {Shape{c.classes}, {Initializer::Kind::constant, -std::log(0.99 / 0.01)}};
     mask_out = Conv2d<T, D>(c.head, cells * cells, 1);
   }
 
-  /// Pictures [B, H, W, in_channels], H = W = the size.
+  /// Images [B, size, size, in_channels]. Throws ShapeError.
   SegmenterOutput<T, D> operator()(const Var<T, D>& x) const {
     auto h = x;
     for (const auto& block : backbone) h = block(h);
     const std::int64_t cells = h.dim(1);
     require<ShapeError>(h.rank() == 4 && h.dim(2) == cells && mask_out.weight.dim(0) == cells * cells,
-                        "Segmenter: pictures ", x.shape(), " for ", mask_out.weight.dim(0), " cells");
+                        "Segmenter: images ", x.shape(), " for ", mask_out.weight.dim(0), " cells");
     auto category = h, mask = autograd::concat_channels(h, Var<T, D>(coordinates(h.shape())));
     for (const auto& conv : category_convs) category = conv(category);
     for (std::size_t i = 0; i < mask_convs.size(); ++i) {

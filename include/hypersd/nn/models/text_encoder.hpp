@@ -10,7 +10,7 @@
 
 namespace hypersd::nn {
 
-/// Sizes of a text encoder. With `layers` 0 it is a normalised sum of token and position embeddings.
+/// Sizes of a text encoder. With 0 `layers` it is a normalized sum of token and position embeddings.
 struct TextEncoderConfig {
   std::int64_t vocabulary = 64;
   std::int64_t max_length = 8;
@@ -18,10 +18,10 @@ struct TextEncoderConfig {
   std::int64_t layers = 0;
   std::int64_t heads = 4;
   std::int64_t mlp_channels = 0;    ///< 0: four times `channels`
-  bool causal = true;               ///< position i sees 0..i, as in CLIP
+  bool causal = true;               ///< position i attends to 0..i, as in CLIP
   bool quick_gelu = false;          ///< x sigmoid(1.702 x) instead of the exact gelu
-  double token_deviation = 1;       ///< of freshly initialised token embeddings
-  double position_deviation = 0.1;  ///< of freshly initialised position embeddings
+  double token_deviation = 1;       ///< standard deviation of initial token embeddings
+  double position_deviation = 0.1;  ///< standard deviation of initial position embeddings
 
   /// The text encoder of Stable Diffusion 1.x: CLIP ViT-L/14, 123,060,480 parameters.
   static TextEncoderConfig clip_large() { return {49408, 77, 768, 12, 12, 3072, true, true, 0.02, 0.01}; }
@@ -106,7 +106,7 @@ struct TextEncoder {
     for (const auto& layer : layers) h = layer(h);
     return final_layer_norm(h);
   }
-  /// The embeddings and the result of each layer, none of them normalised.
+  /// Hidden states: the embeddings and the output of each layer, without the final norm.
   [[nodiscard]] std::vector<Var<T, D>> hidden_states(const Tensor<std::int32_t, D>& ids) const {
     std::vector<Var<T, D>> states{embed(ids)};
     for (const auto& layer : layers) states.push_back(layer(states.back()));
@@ -126,7 +126,7 @@ struct TextEncoder {
     const std::int64_t batch = ids.dim(0), length = ids.dim(1), width = length * config.channels;
     const auto tokens = autograd::reshape(token_embedding(ids), Shape{batch, width});
     const auto positions = autograd::slice_batch(position_embedding.weight.get(), 0, length);
-    // Seen as one row a sample, the positions are a vector that all samples share.
+    // With one row per sample, the positions are a vector that all samples share.
     const auto sum = autograd::add(tokens, ops::per_channel(autograd::reshape(positions, Shape{width})));
     return autograd::reshape(sum, Shape{batch, length, config.channels});
   }

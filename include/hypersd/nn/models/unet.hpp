@@ -5,8 +5,8 @@
 
 namespace hypersd::nn {
 
-/// What a ControlNet adds to a UNet: one residual for each skip connection, in the order in which those are made, and
-/// one for the middle block's result (may be undefined).
+/// What a ControlNet adds to a UNet: one residual for each skip connection, in the order of the encoder, and one for
+/// the result of the middle block (may be undefined).
 template <Scalar T, Device D = Cpu>
 struct ControlResiduals {
   std::vector<Var<T, D>> skips;
@@ -14,7 +14,7 @@ struct ControlResiduals {
 };
 
 /// Text-conditioned UNet of Stable Diffusion (Rombach et al., arXiv 2112.10752; SDXL: arXiv 2307.01952), channels
-/// last, with the parameter names of diffusers' UNet2DConditionModel.
+/// last, with the parameter names of UNet2DConditionModel of diffusers.
 template <Scalar T, Device D = Cpu>
 struct Unet {
   using value_type = T;
@@ -27,7 +27,8 @@ struct Unet {
   Conv2d<T, D> conv_out;
 
   Unet() = default;
-  /// Declares the parameters; `init_parameters` or `load_state_dict` gives them values.
+  /// Declares the parameters; `init_parameters` or `load_state_dict` gives them values. Throws OptionError for a
+  /// configuration that is inconsistent.
   explicit Unet(const UnetConfig& c) : encoder(c) {
     const auto& width = c.block_out_channels;
     auto skips = encoder.skip_channels();
@@ -45,21 +46,21 @@ struct Unet {
   }
   [[nodiscard]] const UnetConfig& config() const { return encoder.config; }
 
-  /// Prediction for samples x [B, H, W, in_channels] at training times t [B] (fractions allowed): the shape of x with
-  /// `out_channels`. H and W may be any size the levels can halve, odd ones included.
+  /// Prediction [B, H, W, out_channels] for samples x [B, H, W, in_channels] at training times t [B] (fractions
+  /// allowed). H and W may be any size that the levels can halve, odd ones included. Throws ShapeError.
   Var<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const Condition& condition,
                        const ControlResiduals<T, D>* control = nullptr) const {
     return (*this)(x, t, condition, Numbers<T, D>{}, control);
   }
-  /// The same for a student that takes its guidance as an input (`time_cond_proj_dim`): `w` [B] = scale - 1. Without
-  /// w, or with fresh parameters, it is the network without that input.
+  /// The same for a student with embedded guidance (`time_cond_proj_dim` > 0): `w` [B] = scale - 1. Without `w`, or
+  /// with freshly initialized parameters, this input has no effect.
   Var<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const Condition& condition, const Numbers<T, D>& w,
                        const ControlResiduals<T, D>* control = nullptr) const {
     auto e = encoder(x, t, condition, {}, w);
     if (control) add_control(e, *control);
     return decode(std::move(e), condition);
   }
-  /// Results of the down levels, finest first, and of the middle block: the features a discriminator looks at.
+  /// Outputs of the down levels, finest first, and of the middle block: the features for a discriminator.
   [[nodiscard]] std::vector<Var<T, D>> features(const Var<T, D>& x, const Numbers<T, D>& t,
                                                 const Condition& condition) const {
     auto e = encoder(x, t, condition);

@@ -8,8 +8,8 @@
 
 namespace hypersd::nn {
 
-/// One level of a UNet going down: resnets, each followed by a transformer if the level has attention, then a
-/// downsampling. Every result is a skip connection.
+/// One level of the down path of a UNet: resnets, each followed by a transformer if the level has attention, then a
+/// downsampling. The output of each is a skip connection.
 template <Scalar T, Device D = Cpu>
 struct UnetDownBlock {
   using value_type = T;
@@ -20,7 +20,7 @@ struct UnetDownBlock {
   std::optional<Downsample2d<T, D>> downsampler;
 
   UnetDownBlock() = default;
-  /// `attention.depth` 0: none.
+  /// `attention.depth` 0: no transformers.
   UnetDownBlock(ResnetOptions resnet, const Transformer2dOptions& attention, std::int64_t layers, bool downsample) {
     for (std::int64_t i = 0; i < layers; ++i) {
       resnets.emplace_back(resnet);
@@ -29,7 +29,7 @@ struct UnetDownBlock {
     }
     if (downsample) downsampler.emplace(resnet.out);
   }
-  /// Appends each result to `skips`. `e` is silu(time embedding). Returns the last result before the downsampling.
+  /// Appends each output to `skips`. `e` is silu(time embedding). Returns the last output before the downsampling.
   Var<T, D> operator()(Var<T, D> h, const Var<T, D>& e, const Var<T, D>& tokens, std::vector<Var<T, D>>& skips) const {
     for (std::size_t i = 0; i < resnets.size(); ++i) {
       h = resnets[i](h, e);
@@ -70,7 +70,7 @@ struct UnetMidBlock {
   }
 };
 
-/// One level going up: resnets that take a skip connection each, transformers, then an upsampling.
+/// One level of the up path of a UNet: resnets with one skip connection each, transformers, then an upsampling.
 template <Scalar T, Device D = Cpu>
 struct UnetUpBlock {
   using value_type = T;
@@ -81,7 +81,7 @@ struct UnetUpBlock {
   std::optional<Upsample2d<T, D>> upsampler;
 
   UnetUpBlock() = default;
-  /// `previous`: channels of what comes from below; `skip_channels`: of each layer's skip connection.
+  /// `previous`: channels of the coarser level; `skip_channels`: channels of the skip connection of each layer.
   UnetUpBlock(ResnetOptions resnet, std::int64_t previous, const std::vector<std::int64_t>& skip_channels,
               const Transformer2dOptions& attention, bool upsample) {
     for (const std::int64_t skip : skip_channels) {
@@ -92,14 +92,14 @@ struct UnetUpBlock {
     }
     if (upsample) upsampler.emplace(resnet.out);
   }
-  /// Takes its skip connections off the end of `skips`; enlarges to the size of the next one.
+  /// Pops its skip connections from the end of `skips`; upsamples to the size of the next one.
   Var<T, D> operator()(Var<T, D> h, const Var<T, D>& e, const Var<T, D>& tokens, std::vector<Var<T, D>>& skips) const {
     for (std::size_t i = 0; i < resnets.size(); ++i) {
       h = resnets[i](autograd::concat_channels(h, skips.back()), e);
       skips.pop_back();
       if (!attentions.empty()) h = attentions[i](h, tokens);
     }
-    // The next skip decides the size: twice the present one except where a stride-2 step rounded up.
+    // The next skip connection has the size: twice the present one, except where a downsampling rounded up.
     if (upsampler) h = (*upsampler)(h, skips.back().dim(1), skips.back().dim(2));
     return h;
   }

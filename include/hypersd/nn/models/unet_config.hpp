@@ -7,35 +7,38 @@
 
 namespace hypersd::nn {
 
-/// Sizes of a text-conditioned UNet as in Stable Diffusion. Lists have one entry a level, the finest first.
+/// Sizes of a text-conditioned UNet as in Stable Diffusion. Lists have one entry per level, finest first.
 struct UnetConfig {
   std::int64_t in_channels = 4, out_channels = 4;
   std::vector<std::int64_t> block_out_channels{32, 64};
   std::vector<bool> down_attention{true, true};  ///< whether a level of the down path has transformers
   std::vector<bool> up_attention{};              ///< the same for the up path, finest level first; empty: as down
   bool mid_attention = true;
-  std::int64_t layers_per_block = 1;      ///< resnets a level going down; one more going up
-  std::vector<std::int64_t> heads{4, 4};  ///< NUMBER of heads (`attention_head_dim` in SD's config files)
+  std::int64_t layers_per_block = 1;      ///< resnets per level of the down path; one more in the up path
+  std::vector<std::int64_t> heads{4, 4};  ///< number of heads (`attention_head_dim` in configuration files of SD)
   std::vector<std::int64_t> transformer_layers{1, 1};
   std::int64_t cross_attention_dim = 64;  ///< width of the text tokens, 0: no cross-attention
   bool use_linear_projection = false;
   std::int64_t norm_num_groups = 8;
   double norm_eps = 1e-5;
-  std::int64_t time_embedding_dim = 0;         ///< 0: four times the first level's width
+  std::int64_t time_embedding_dim = 0;         ///< 0: four times the width of the first level
   std::int64_t time_cond_proj_dim = 0;         ///< features of the guidance weight (LCM: 256), 0: no such input
   std::int64_t addition_embedding_dim = 0;     ///< width of the pooled text and size features, 0: none
   std::int64_t addition_time_embed_dim = 256;  ///< sinusoidal features for each of the six size numbers
   bool flip_sin_to_cos = true;                 ///< cosines first
   double freq_shift = 0;
 
+  /// Number of levels.
   [[nodiscard]] std::size_t levels() const { return block_out_channels.size(); }
+  /// Width of the time embedding.
   [[nodiscard]] std::int64_t embedding_dim() const {
     return time_embedding_dim > 0 ? time_embedding_dim : 4 * block_out_channels[0];
   }
+  /// Whether a level of the up path has transformers.
   [[nodiscard]] bool attention_up(std::size_t level) const {
     return up_attention.empty() ? down_attention[level] : up_attention[level];
   }
-  /// Throws OptionError naming the first setting that does not fit.
+  /// Throws OptionError naming the first inconsistent setting.
   void validate() const {
     const std::size_t n = levels();
     require<OptionError>(n > 0, "UnetConfig: no levels");
@@ -81,7 +84,7 @@ struct UnetConfig {
     c.addition_embedding_dim = 2816;
     return c;
   }
-  /// The same recipe for 8 x 8 x 4 latents of 32 x 32 pictures, trained in minutes on a CPU.
+  /// A small UNet for 8 x 8 x 4 latents of 32 x 32 images, which trains in minutes on a CPU.
   static UnetConfig fashion() { return {}; }
 };
 

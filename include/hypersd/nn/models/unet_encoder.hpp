@@ -8,26 +8,26 @@
 
 namespace hypersd::nn {
 
-/// What a UNet is told besides the noisy sample and the time.
+/// The condition of a UNet.
 template <Scalar T, Device D = Cpu>
 struct UnetCondition {
   Var<T, D> tokens;  ///< text [B, L, cross_attention_dim]
   Var<T, D> added;   ///< pooled text and size features [B, addition_embedding_dim], see `text_time_features`
 };
 
-/// Conditions of a batch made of two (the branches of classifier-free guidance in one pass).
+/// Joins the conditions of two batches into one (the two branches of classifier-free guidance in one evaluation).
 template <class T, class D>
 UnetCondition<T, D> concat_batch(const UnetCondition<T, D>& a, const UnetCondition<T, D>& b) {
   return {autograd::concat_batch(a.tokens, b.tokens),
           a.added.defined() ? autograd::concat_batch(a.added, b.added) : Var<T, D>{}};
 }
 
-/// A condition with tensors of its own, and their contents replaced by those of another of the same shapes (a recorded
-/// run that is told something new).
+/// A copy of a condition with its own memory, which `copy_batch` can overwrite (for recorded runs).
 template <class T, class D>
 UnetCondition<T, D> clone_batch(const UnetCondition<T, D>& c) {
   return {Var<T, D>(c.tokens.value().clone()), c.added.defined() ? Var<T, D>(c.added.value().clone()) : Var<T, D>{}};
 }
+/// Copies the values of a condition into the memory of another of the same shapes. Throws ShapeError.
 template <class T, class D>
 void copy_batch(const UnetCondition<T, D>& to, const UnetCondition<T, D>& from) {
   require<ShapeError>(to.added.defined() == from.added.defined(),
@@ -48,13 +48,13 @@ Tensor<T, D> text_time_features(const Tensor<T, D>& pooled, const Numbers<T, D>&
   return ops::concat_last(pooled, sizes);
 }
 
-/// What the first half of a UNet hands to the second.
+/// The output of `UnetEncoder`.
 template <Scalar T, Device D = Cpu>
 struct UnetEncoding {
   Var<T, D> h;                    ///< result of the middle block
   Var<T, D> embedding;            ///< silu(time embedding + additional embedding) [B, embedding_dim]
   std::vector<Var<T, D>> skips;   ///< skip connections, the last taken first
-  std::vector<Var<T, D>> levels;  ///< last result of each level before its downsampling
+  std::vector<Var<T, D>> levels;  ///< last output of each level before its downsampling
 };
 
 /// Embeddings, down path and middle block: shared by `Unet` and `ControlNet`.
@@ -72,7 +72,7 @@ struct UnetEncoder {
   UnetMidBlock<T, D> mid_block;
 
   UnetEncoder() = default;
-  /// Throws OptionError for a configuration that does not fit together.
+  /// Throws OptionError for an inconsistent configuration.
   explicit UnetEncoder(const UnetConfig& c) : config(c) {
     c.validate();
     const auto& width = c.block_out_channels;
@@ -86,6 +86,7 @@ struct UnetEncoder {
     mid_block = {resnet(width.back(), width.back()), attention(c.levels() - 1, c.mid_attention)};
   }
 
+  /// Options of a residual block of this network.
   [[nodiscard]] ResnetOptions resnet(std::int64_t in, std::int64_t out) const {
     return {in, out, config.embedding_dim(), config.norm_num_groups, config.norm_eps};
   }
@@ -95,7 +96,7 @@ struct UnetEncoder {
         config.block_out_channels[level], config.heads[level],          present ? config.transformer_layers[level] : 0,
         config.cross_attention_dim,       config.use_linear_projection, config.norm_num_groups};
   }
-  /// Channels of the skip connections in the order in which they are made.
+  /// Channels of the skip connections, in the order of the encoder.
   [[nodiscard]] std::vector<std::int64_t> skip_channels() const {
     std::vector<std::int64_t> channels{config.block_out_channels[0]};
     for (std::size_t i = 0; i < config.levels(); ++i)
@@ -104,10 +105,10 @@ struct UnetEncoder {
     return channels;
   }
 
-  /// x [B, H, W, in_channels], t [B] training times (fractions allowed). `residual` (if defined) is added to the
-  /// result of the first convolution; `w` [B] (if defined) are guidance weights for a network with
-  /// `time_cond_proj_dim`, whose features are added to those of the time. Throws ShapeError for inputs that do not fit
-  /// the configuration, OptionError for weights to a network without that input.
+  /// x [B, H, W, in_channels], t [B] training times (fractions allowed). `residual`, if defined, is added to the output
+  /// of the first convolution. `w` [B], if defined, are guidance weights for a network with `time_cond_proj_dim` > 0;
+  /// their features are added to those of the time. Throws ShapeError for inputs that do not match the configuration,
+  /// OptionError for weights if `time_cond_proj_dim` is 0.
   UnetEncoding<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const UnetCondition<T, D>& condition,
                                 const Var<T, D>& residual = {}, const Numbers<T, D>& w = {}) const {
     check(x, t, condition);
