@@ -146,8 +146,13 @@ struct CheckpointInfo {
                            io::in_quotes(text));
       return std::strtoull(text.c_str(), nullptr, 10);
     };
-    return {file.metadata("phase", ""), static_cast<std::int64_t>(whole("step")),
-            static_cast<std::int64_t>(whole("steps")), whole("seed")};
+    auto count = [&](const char* key) {
+      const auto value = whole(key);
+      require<FormatError>(value <= std::uint64_t{1} << 62, "file ", io::in_quotes(file.path()),
+                           " is no training checkpoint: its ", key, " is ", value);
+      return static_cast<std::int64_t>(value);
+    };
+    return {file.metadata("phase", ""), count("step"), count("steps"), whole("seed")};
   }
   /// Throws OptionError naming what differs unless `file` can continue this run.
   void require_continues(const CheckpointInfo& stored, const std::string& file) const {

@@ -151,12 +151,21 @@ class RunDirectory {
     const bool there = std::filesystem::exists(file("run.json"), ignored);
     require<OptionError>(!there || existing != Existing::refuse, "folder ", io::in_quotes(folder_),
                          " holds a run already: resume it, replace it, or choose another folder");
-    if (there && existing == Existing::replace) clear();
+    // What a kill during `clear`, or a user who removed run.json, has left: nothing says which options made it.
+    const bool orphaned = !there && (!empty(file("state")) || !empty(file("logs")));
+    require<OptionError>(
+        !orphaned || existing == Existing::replace, "folder ", io::in_quotes(folder_),
+        " has files of a run in state/ or logs/ but no run.json: remove both, or choose another folder");
+    if ((there || orphaned) && existing == Existing::replace) clear();
     resumed_ = there && existing == Existing::resume;
     if (resumed_) parse(io::read_file(file("run.json")));
     io::ensure_writable_folder(file("state"));
     io::ensure_writable_folder(file("logs"));
     if (!resumed_) save();
+  }
+  static bool empty(const std::string& folder) {
+    std::error_code ignored;
+    return !std::filesystem::is_directory(folder, ignored) || std::filesystem::is_empty(folder, ignored);
   }
   void clear() const {
     std::error_code code;

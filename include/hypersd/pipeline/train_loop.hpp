@@ -285,8 +285,17 @@ class Trainer {
     stop_for("the loss is " + io::number(bad.loss) + (bad.rank < 0 ? "" : ", from rank " + std::to_string(bad.rank)));
   }
 
+  /// Throws NumericError for parameters that no later step could repair: the checkpoint before them stays.
+  void require_finite() const {
+    using A = Accumulator<T>;
+    for (const auto& p : parameters_) {
+      const auto zero = ops::map_sum(ops::Affine<A>{A(0), A(0)}, ops::cast<A>(p.var.value()));
+      if (!(static_cast<double>(zero.item()) == 0)) stop_for("parameter '" + p.name + "' is not finite");
+    }
+  }
   void save_checkpoint(const Hooks& hooks) {
     if (options_.checkpoint.empty()) return;
+    require_finite();
     options_.group.on_root([&] { state_.save(options_.checkpoint, info().metadata()); });
     saved_step_ = step_;
     options_.group.on_root([&] {
