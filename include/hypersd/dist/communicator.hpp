@@ -69,7 +69,8 @@ static_assert(Communicator<Single>);
 
 /// The part of a batch that one rank takes: samples [first, first + count).
 struct Slice {
-  std::int64_t first = 0, count = 0;
+  std::int64_t first = 0;  ///< first sample
+  std::int64_t count = 0;  ///< number of samples
   bool operator==(const Slice&) const = default;
 };
 

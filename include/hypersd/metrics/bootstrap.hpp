@@ -14,7 +14,9 @@ namespace hypersd::metrics {
 
 /// An estimate with its confidence interval [low, high].
 struct Interval {
-  double estimate = 0, low = 0, high = 0;
+  double estimate = 0;  ///< the statistic of the sample
+  double low = 0;       ///< lower end
+  double high = 0;      ///< upper end
 };
 
 /// How quantiles of the resampled statistic become an interval.
@@ -25,10 +27,10 @@ enum class IntervalKind {
 
 /// Options of `bootstrap_interval`.
 struct BootstrapOptions {
-  std::int64_t resamples = 1000;  ///< at least 2
-  double confidence = 0.95;       ///< in (0, 1)
-  std::uint64_t seed = 0;         ///< resample b is a function of (seed, b) alone
-  IntervalKind kind = IntervalKind::percentile;
+  std::int64_t resamples = 1000;                 ///< at least 2
+  double confidence = 0.95;                      ///< in (0, 1)
+  std::uint64_t seed = 0;                        ///< resample b is a function of (seed, b) alone
+  IntervalKind kind = IntervalKind::percentile;  ///< how quantiles become an interval
 };
 
 /// Quantile q in [0, 1] of `sorted`, linear between order statistics (numpy's default). Throws OptionError when empty.

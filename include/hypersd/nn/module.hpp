@@ -85,8 +85,8 @@ concept Module = requires(M m, detail::IgnoreParameter f, const std::string& pre
 /// A parameter and its name in files.
 template <Scalar T, Device D = Cpu>
 struct NamedVar {
-  std::string name;
-  Var<T, D> var;
+  std::string name;  ///< path in the module, as in files
+  Var<T, D> var;     ///< a handle: changes reach the module
 };
 
 /// All parameters that have values, in the order of visit.
@@ -114,7 +114,8 @@ void set_requires_grad(M& net, bool on) {
 
 /// Elements and tensors of a module.
 struct ParameterCount {
-  std::int64_t elements = 0, tensors = 0;
+  std::int64_t elements = 0;  ///< numbers in all parameters
+  std::int64_t tensors = 0;   ///< parameters
   bool operator==(const ParameterCount&) const = default;
 };
 

@@ -10,10 +10,10 @@ namespace hypersd::nn {
 
 /// Sizes of a residual block.
 struct ResnetOptions {
-  std::int64_t in = 32, out = 32;
-  std::int64_t embedding = 0;  ///< width of the time embedding, 0: none
-  std::int64_t groups = 32;
-  double eps = 1e-5;
+  std::int64_t in = 32, out = 32;  ///< channels of input and output
+  std::int64_t embedding = 0;      ///< width of the time embedding, 0: none
+  std::int64_t groups = 32;        ///< groups of both norms, a divisor of `in` and `out`
+  double eps = 1e-5;               ///< epsilon of both norms
 };
 
 /// shortcut(x) + conv2(silu(norm2(conv1(silu(norm1 x)) + proj(e)))).

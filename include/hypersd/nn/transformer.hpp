@@ -63,8 +63,8 @@ struct BasicTransformerBlock {
 
 /// Sizes of a spatial transformer.
 struct Transformer2dOptions {
-  std::int64_t channels = 32;
-  std::int64_t heads = 4;
+  std::int64_t channels = 32;          ///< channels of the image
+  std::int64_t heads = 4;              ///< attention heads, a divisor of `channels`
   std::int64_t depth = 1;              ///< transformer blocks
   std::int64_t context = 0;            ///< width of the text tokens, 0: no cross-attention
   bool use_linear_projection = false;  ///< input and output projections: linear (SDXL) or 1x1 convolution (SD 1.x)

@@ -9,12 +9,11 @@
 
 namespace hypersd::testing {
 
-/// Result of `gradcheck`. `worst` is the largest relative error; `message` names the first input and element whose
-/// error exceeds the tolerance.
+/// Result of `gradcheck`.
 struct GradcheckResult {
-  bool ok = true;
-  double worst = 0;
-  std::string message;
+  bool ok = true;       ///< whether all elements agree
+  double worst = 0;     ///< largest |analytic - numeric| / (1 + |numeric|)
+  std::string message;  ///< the first element that does not agree
   explicit operator bool() const { return ok; }
 };
 

@@ -13,8 +13,8 @@ namespace hypersd::nn {
 
 /// Sizes of a stack of linear layers, embedding -> widths... -> 1; the default has 927,969 parameters.
 struct ScoreHeadConfig {
-  std::int64_t embedding = 768;
-  std::vector<std::int64_t> widths{1024, 128, 64, 16};
+  std::int64_t embedding = 768;                         ///< width of the embedding
+  std::vector<std::int64_t> widths{1024, 128, 64, 16};  ///< widths of the hidden layers
 };
 
 /// 1 / sqrt(x), and 1 where x is 0.
@@ -38,9 +38,9 @@ Var<T, D> unit_rows(const Var<T, D>& x) {
 
 /// A head as one affine map: score = weight . e + bias, where e is the embedding (its unit vector if `normalise`).
 struct FoldedHead {
-  std::vector<double> weight;
-  double bias = 0;
-  bool normalise = false;
+  std::vector<double> weight;  ///< [embedding]
+  double bias = 0;             ///< added to the score
+  bool normalise = false;      ///< whether embeddings are divided by their norms first
 
   /// Embeddings [B, weight.size()] -> scores [B].
   template <class T, class D>

@@ -10,15 +10,17 @@ namespace hypersd::nn {
 
 /// Sizes of an autoencoder; the default maps 32 x 32 x 1 to 8 x 8 x 4. Lists have one entry per level, finest first.
 struct AutoencoderConfig {
-  std::int64_t in_channels = 1, out_channels = 1, latent_channels = 4;
+  std::int64_t in_channels = 1, out_channels = 1;  ///< channels of images
+  std::int64_t latent_channels = 4;                ///< channels of latents
+  /// Width of each level; each but the first halves the size.
   std::vector<std::int64_t> block_out_channels{16, 32, 64};
   std::int64_t layers_per_block = 1;  ///< resnets per level of the encoder
   std::int64_t decoder_layers = 1;    ///< resnets per level of the decoder; 0: one more than in the encoder
-  bool mid_block = true;
-  bool mid_attention = false;
-  std::int64_t norm_num_groups = 8;
-  double norm_eps = 1e-6;     ///< epsilon of every norm
-  double scaling_factor = 1;  ///< latents of unit variance are `scaling_factor` times the encoder's mean
+  bool mid_block = true;              ///< whether encoder and decoder have a middle block
+  bool mid_attention = false;         ///< whether the middle block has self-attention
+  std::int64_t norm_num_groups = 8;   ///< groups of every norm, a divisor of all widths
+  double norm_eps = 1e-6;             ///< epsilon of every norm
+  double scaling_factor = 1;          ///< latents of unit variance are `scaling_factor` times the encoder's mean
 
   /// The autoencoder of Stable Diffusion 1.x (`scaling_factor` 0.18215) and SDXL (0.13025): 83,653,863 parameters.
   static AutoencoderConfig stable_diffusion(double scaling_factor = 0.18215) {

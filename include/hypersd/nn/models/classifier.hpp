@@ -10,11 +10,12 @@ namespace hypersd::nn {
 
 /// Sizes of a small classifier; the default suits 32 x 32 x 1 images (169 thousand parameters).
 struct ClassifierConfig {
-  std::int64_t in_channels = 1, classes = 10;
-  std::vector<std::int64_t> channels{24, 48,
-                                     96};  ///< one entry per level; the first convolution of each halves the size
-  std::int64_t features = 64;              ///< width of the features before the head
-  std::int64_t norm_num_groups = 8;
+  std::int64_t in_channels = 1;  ///< channels of images
+  std::int64_t classes = 10;     ///< number of classes
+  /// Width of each level; the first convolution of each halves the size.
+  std::vector<std::int64_t> channels{24, 48, 96};
+  std::int64_t features = 64;        ///< width of the features before the head
+  std::int64_t norm_num_groups = 8;  ///< a divisor of all widths
 };
 
 /// silu(group norm(conv x)), plus x if `residual`.

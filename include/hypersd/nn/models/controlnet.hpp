@@ -7,9 +7,9 @@ namespace hypersd::nn {
 
 /// Sizes of a ControlNet: those of its UNet and of the network that embeds the control image.
 struct ControlNetConfig {
-  UnetConfig unet;
-  std::int64_t conditioning_channels = 3;
-  std::vector<std::int64_t> embedding_channels{16, 32, 96, 256};  ///< a factor 2 in size between neighbours
+  UnetConfig unet;                                                ///< of the UNet that is controlled
+  std::int64_t conditioning_channels = 3;                         ///< channels of the control image
+  std::vector<std::int64_t> embedding_channels{16, 32, 96, 256};  ///< widths; each but the first halves the size
 };
 
 /// Convolutions that map a control image to the size and width of the UNet's first features. The last one starts at

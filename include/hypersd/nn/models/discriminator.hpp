@@ -11,9 +11,9 @@ namespace hypersd::nn {
 /// Sizes of a discriminator on feature maps.
 struct DiscriminatorConfig {
   std::vector<std::int64_t> feature_channels{32, 64, 64};  ///< channels of each map, see `Unet::feature_channels`
-  std::int64_t hidden = 64;
-  std::int64_t norm_num_groups = 8;
-  double slope = 0.2;  ///< of the leaky ReLU
+  std::int64_t hidden = 64;                                ///< width of each head
+  std::int64_t norm_num_groups = 8;                        ///< a divisor of `hidden`
+  double slope = 0.2;                                      ///< slope of the leaky ReLU below 0
 };
 
 /// One head: conv, norm, leaky ReLU; the same again as a residual; a 1x1 convolution to a map of logits.

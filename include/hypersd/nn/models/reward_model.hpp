@@ -9,12 +9,12 @@ namespace hypersd::nn {
 
 /// Sizes of a small reward model; the default suits 32 x 32 x 1 images and captions of width 64.
 struct RewardModelConfig {
-  std::int64_t in_channels = 1;
-  std::int64_t caption = 64;  ///< width of the caption embedding
-  std::vector<std::int64_t> channels{24, 48,
-                                     96};  ///< one entry per level; the first convolution of each halves the size
-  std::int64_t features = 64;              ///< width of the features of image and caption
-  std::int64_t norm_num_groups = 8;
+  std::int64_t in_channels = 1;  ///< channels of images
+  std::int64_t caption = 64;     ///< width of the caption embedding
+  /// Width of each level; the first convolution of each halves the size.
+  std::vector<std::int64_t> channels{24, 48, 96};
+  std::int64_t features = 64;        ///< width of the features of image and caption
+  std::int64_t norm_num_groups = 8;  ///< a divisor of all widths
 };
 
 /// The reward of an image for its caption, one number: pooled features f of the convolution blocks of `Classifier`, a

@@ -11,12 +11,13 @@ namespace hypersd::nn {
 /// Sizes of an instance-segmentation network with one level; the default suits 32 x 32 x 1 images: a grid of 8 x 8
 /// cells and masks of 16 x 16.
 struct SegmenterConfig {
-  std::int64_t in_channels = 1, classes = 10;
-  std::vector<std::int64_t> channels{24,
-                                     48};  ///< one entry per level, each halving the size: H / 2^levels cells per side
-  std::int64_t head = 48;                  ///< width of both branches
-  std::int64_t depth = 2;                  ///< convolutions in each branch
-  std::int64_t norm_num_groups = 8;
+  std::int64_t in_channels = 1;  ///< channels of images
+  std::int64_t classes = 10;     ///< number of classes
+  /// Width of each level. Each halves the size, so that the grid has H / 2^levels cells per side.
+  std::vector<std::int64_t> channels{24, 48};
+  std::int64_t head = 48;            ///< width of both branches
+  std::int64_t depth = 2;            ///< convolutions in each branch
+  std::int64_t norm_num_groups = 8;  ///< a divisor of all widths
 };
 
 /// The output of a segmenter.

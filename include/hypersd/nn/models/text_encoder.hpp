@@ -12,11 +12,11 @@ namespace hypersd::nn {
 
 /// Sizes of a text encoder. With 0 `layers` it is a normalized sum of token and position embeddings.
 struct TextEncoderConfig {
-  std::int64_t vocabulary = 64;
-  std::int64_t max_length = 8;
-  std::int64_t channels = 64;
-  std::int64_t layers = 0;
-  std::int64_t heads = 4;
+  std::int64_t vocabulary = 64;     ///< number of tokens
+  std::int64_t max_length = 8;      ///< number of positions
+  std::int64_t channels = 64;       ///< width of the hidden states
+  std::int64_t layers = 0;          ///< transformer layers
+  std::int64_t heads = 4;           ///< attention heads, a divisor of `channels`
   std::int64_t mlp_channels = 0;    ///< 0: four times `channels`
   bool causal = true;               ///< position i attends to 0..i, as in CLIP
   bool quick_gelu = false;          ///< x sigmoid(1.702 x) instead of the exact gelu

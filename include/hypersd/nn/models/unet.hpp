@@ -44,6 +44,7 @@ struct Unet {
     conv_norm_out = {c.norm_num_groups, width[0], c.norm_eps};
     conv_out = {width[0], c.out_channels};
   }
+  /// The sizes that the network was built with.
   [[nodiscard]] const UnetConfig& config() const { return encoder.config; }
 
   /// Prediction [B, H, W, out_channels] for samples x [B, H, W, in_channels] at training times t [B] (fractions

@@ -9,24 +9,24 @@ namespace hypersd::nn {
 
 /// Sizes of a text-conditioned UNet as in Stable Diffusion. Lists have one entry per level, finest first.
 struct UnetConfig {
-  std::int64_t in_channels = 4, out_channels = 4;
-  std::vector<std::int64_t> block_out_channels{32, 64};
-  std::vector<bool> down_attention{true, true};  ///< whether a level of the down path has transformers
-  std::vector<bool> up_attention{};              ///< the same for the up path, finest level first; empty: as down
-  bool mid_attention = true;
+  std::int64_t in_channels = 4, out_channels = 4;        ///< channels of samples and of predictions
+  std::vector<std::int64_t> block_out_channels{32, 64};  ///< width of each level; each but the first halves the size
+  std::vector<bool> down_attention{true, true};          ///< whether a level of the down path has transformers
+  std::vector<bool> up_attention{};       ///< the same for the up path, finest level first; empty: as down
+  bool mid_attention = true;              ///< whether the middle block has transformers
   std::int64_t layers_per_block = 1;      ///< resnets per level of the down path; one more in the up path
   std::vector<std::int64_t> heads{4, 4};  ///< number of heads (`attention_head_dim` in configuration files of SD)
-  std::vector<std::int64_t> transformer_layers{1, 1};
-  std::int64_t cross_attention_dim = 64;  ///< width of the text tokens, 0: no cross-attention
-  bool use_linear_projection = false;
-  std::int64_t norm_num_groups = 8;
-  double norm_eps = 1e-5;
-  std::int64_t time_embedding_dim = 0;         ///< 0: four times the width of the first level
-  std::int64_t time_cond_proj_dim = 0;         ///< features of the guidance weight (LCM: 256), 0: no such input
-  std::int64_t addition_embedding_dim = 0;     ///< width of the pooled text and size features, 0: none
+  std::vector<std::int64_t> transformer_layers{1, 1};  ///< transformer blocks after each resnet
+  std::int64_t cross_attention_dim = 64;               ///< width of the text tokens, 0: no cross-attention
+  bool use_linear_projection = false;       ///< projections of transformers: linear (SDXL) or 1x1 convolution (SD 1.x)
+  std::int64_t norm_num_groups = 8;         ///< groups of every group norm, a divisor of all widths
+  double norm_eps = 1e-5;                   ///< epsilon of group norms, except those of transformers (1e-6)
+  std::int64_t time_embedding_dim = 0;      ///< 0: four times the width of the first level
+  std::int64_t time_cond_proj_dim = 0;      ///< features of the guidance weight (LCM: 256), 0: no such input
+  std::int64_t addition_embedding_dim = 0;  ///< width of the pooled text and size features, 0: none
   std::int64_t addition_time_embed_dim = 256;  ///< sinusoidal features for each of the six size numbers
   bool flip_sin_to_cos = true;                 ///< cosines first
-  double freq_shift = 0;
+  double freq_shift = 0;                       ///< of the sinusoidal features, see `SinusoidalFeatures`
 
   /// Number of levels.
   [[nodiscard]] std::size_t levels() const { return block_out_channels.size(); }
