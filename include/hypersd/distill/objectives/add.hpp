@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <hypersd/distill/distances/adversarial.hpp>
 #include <hypersd/distill/one_step.hpp>
 
@@ -14,9 +15,10 @@ enum class AddWeight {
 
 /// Settings of adversarial diffusion distillation.
 struct AddOptions {
-  diffusion::Times start = {249, 499, 749, 999};  ///< times at which the student starts; the highest is pure noise
-  double distillation = 2.5;                      ///< weight of the teacher's term
-  double guidance = 2;                            ///< of the teacher (g form)
+  /// Times at which the student starts; the highest is pure noise. Empty: the process's grid of four steps.
+  diffusion::Times start = {};
+  double distillation = 2.5;  ///< weight of the teacher's term
+  double guidance = 2;        ///< of the teacher (g form)
   AddWeight weight = AddWeight::exponential;
 };
 
@@ -36,6 +38,10 @@ struct Add {
 
   Add(Process p, Critic* c, Options o = {}) : options(std::move(o)), critic(c), process(std::move(p)) {
     require<OptionError>(critic != nullptr, "Add without a critic");
+    if (options.start.empty()) {
+      options.start = process.grid(4);
+      std::reverse(options.start.begin(), options.start.end());
+    }
     process.require_signal(highest(process, options.start));
   }
 
