@@ -62,7 +62,7 @@ inline const Denoiser& teacher() {
       Tensor<double> t(Shape{batch});
       for (std::int64_t b = 0; b < batch; ++b) {
         t[b] = std::floor(1000 * u[b]);
-        const auto level = truth.table().level(static_cast<int>(t[b]));
+        const auto level = truth.process_value().level(t[b]);
         for (std::int64_t j = 0; j < 2; ++j) x[2 * b + j] = level.alpha * x[2 * b + j] + level.sigma * noise[2 * b + j];
       }
       optimizer.zero_grad();
