@@ -63,7 +63,7 @@ class DenoisingStep {
   Times t_;
 };
 
-/// Deduces everything but the element type and device: `denoising_step<float, D>(process, Epsilon{}, shape, ...)`.
+/// Deduces everything but the element type and device: `denoising_step<float, D>(process, shape, ...)`.
 template <class T, class D, diffusion::DiffusionProcess Process, class Load, class Predict>
 DenoisingStep<Process, T, D, Load, Predict> denoising_step(Process process, const Shape& shape, std::uint64_t seed,
                                                            Load load, Predict predict, std::int64_t first_sample = 0) {
