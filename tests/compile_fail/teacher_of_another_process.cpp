@@ -10,7 +10,7 @@ struct Net {
   Var<float> operator()(const Var<float>& x, const Tensor<float>&, const Unconditional&) const { return x; }
 };
 int main() {
-  const distill::Tscd<8, StableDiffusion> objective({});
+  const distill::Tscd<8, StableDiffusion> objective(StableDiffusion{});
   const distill::Batch<float, Cpu, Unconditional> batch{Tensor<float>::zeros(Shape{1, 2}), {}};
   (void)objective.loss(model<StableDiffusion>(Net{}), model<Flow>(Net{}), model<StableDiffusion>(Net{}), batch, {});
 }
