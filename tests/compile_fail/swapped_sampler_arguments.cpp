@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// EXPECT: DiffusionProcess<Process>' .with Process = hypersd::diffusion::Tcd|'hypersd::diffusion::Tcd' does not satisfy 'DiffusionProcess'
+// EXPECT: DiffusionProcess<Process>'.*Tcd|Tcd' does not satisfy 'DiffusionProcess'
 #include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
