@@ -3,6 +3,7 @@
 
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/diffusion/graph_sampler.hpp>
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
 #include <hypersd/nn/init.hpp>
@@ -95,7 +96,7 @@ std::vector<Tensor<float>> trained(int steps) {
   std::vector<Tensor<float>> out;
   for (int i = 0; i < steps; ++i) {
     optimizer.zero_grad();
-    const auto loss = pipeline::denoising_loss(net, table, diffusion::Epsilon{}, x0, tokens<D>(4), 3, i);
+    const auto loss = pipeline::denoising_loss(net, diffusion::Discrete<>(table), x0, tokens<D>(4), 3, i);
     autograd::backward(loss);
     optimizer.step(1e-3);
     out.push_back(loss.value().template to<Cpu>());

@@ -52,5 +52,6 @@
 #include <hypersd/diffusion/solvers/lcm.hpp>
 #include <hypersd/diffusion/solvers/perflow.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
+#include <hypersd/diffusion/solvers/unipc.hpp>
 #include <hypersd/diffusion/step.hpp>
 #include <hypersd/diffusion/timesteps.hpp>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// EXPECT: Dmd and its fake score must have the same prediction type
+// EXPECT: Dmd and its fake score must belong to the same process: schedule and prediction
 #include <hypersd/distill/objectives/dmd.hpp>
 using namespace hypersd;
 struct Fake {
-  using prediction = diffusion::Velocity;
+  using process = diffusion::Discrete<diffusion::Velocity>;
 };
 template struct distill::Dmd<Fake, diffusion::Discrete<>>;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// EXPECT: Solver<.*NoStep|'NoStep' does not satisfy 'Solver'
-#include <hypersd/diffusion.hpp>
+// EXPECT: a solver needs `StepCoefficients step\(process, StepTimes\) const`
+#include <hypersd/diffusion/processes.hpp>
+#include <hypersd/diffusion/sampler.hpp>
 
 struct NoStep {
   struct Options {};
+  static constexpr const char* name = "no_step";
+  static constexpr bool stochastic = false;
+  Options options{};
 };
-int main() {
-  hypersd::diffusion::Sampler<NoStep, hypersd::diffusion::ScaledLinear, hypersd::diffusion::Epsilon> sampler;
-}
+hypersd::diffusion::Sampler<NoStep, hypersd::diffusion::StableDiffusion> sampler;

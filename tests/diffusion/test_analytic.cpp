@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <hypersd/diffusion/analytic.hpp>
 #include <hypersd/diffusion/forward_process.hpp>
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/diffusion/sde.hpp>

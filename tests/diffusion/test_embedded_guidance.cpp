@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <hypersd/autograd/functions.hpp>
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/diffusion/solvers/dpmpp_2m.hpp>

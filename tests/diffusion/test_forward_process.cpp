@@ -3,6 +3,8 @@
 #include <hypersd/diffusion/forward_process.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 
+#include <cmath>
+
 #include "numbers.hpp"
 
 using namespace hypersd;
@@ -56,20 +58,21 @@ TEST_CASE("the training target is what gives back data and noise") {
   const auto x0 = numbers::normal<double>(Shape{2, 8}, "x0"), eps = numbers::normal<double>(x0.shape(), "eps");
   const Times t{24, 749};
   const auto x = add_noise(Discrete<>(table), x0, eps, t);
-  auto check = [&](auto prediction) {
-    const auto target = training_target(table, prediction, x0, eps, t);
-    CHECK(numbers::distance(x0_of(table, prediction, x, target, t), x0) < 1e-12);
-    CHECK(numbers::distance(eps_of(table, prediction, x, target, t), eps) < 1e-12);
+  auto check = [&](const auto& process) {
+    const auto target = training_target(process, x0, eps, t);
+    CHECK(numbers::distance(x0_of(process, x, target, t), x0) < 1e-12);
+    CHECK(numbers::distance(eps_of(process, x, target, t), eps) < 1e-12);
   };
-  check(Epsilon{});
-  check(Velocity{});
-  check(X0{});
+  check(Discrete<Epsilon>(table));
+  check(Discrete<Velocity>(table));
+  check(Discrete<X0>(table));
 }
 
 TEST_CASE("uniform times hit the whole table evenly") {
   const Times t = uniform_times(Discrete<>(table), 100000, stream(0, "t"));
   std::vector<int> tenths(10);
-  for (const int v : t) {
+  for (const Time v : t) {
+    REQUIRE(v == std::floor(v));
     REQUIRE(v >= 0);
     REQUIRE(v < 1000);
     ++tenths[static_cast<std::size_t>(v / 100)];

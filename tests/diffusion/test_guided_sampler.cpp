@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/diffusion/solvers/ddim.hpp>

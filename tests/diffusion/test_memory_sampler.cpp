@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sampler with multistep solvers and with several evaluations per step.
 #include <hypersd/diffusion/apply_step.hpp>
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/diffusion/schedules/zero_terminal_snr.hpp>
@@ -55,9 +56,9 @@ struct Noisy {
   static constexpr const char* name = "noisy";
   static constexpr bool stochastic = true;
   Options options{};
-  template <Prediction P>
-  [[nodiscard]] std::vector<Evaluation> evaluations(const NoiseTable&, StepTimes t, const StepTimes*) const {
-    return {{t.from, {0, 0, 1}, {}}, {t.from, {0, 0, 1}, Form{1, 0}}, {t.from, {1, 0, 0, -1}, {}}};
+  template <DiffusionProcess P>
+  [[nodiscard]] std::vector<Evaluation> evaluations(const P&, StepTimes t, std::span<const StepTimes>) const {
+    return {{t.from, {0, 0, 1}, {}}, {t.from, {0, 0, 1}, {{1}}}, {t.from, {1, 0, 0, {-1}}, {}}};
   }
 };
 /// Reads a memory that is not there.
@@ -66,9 +67,9 @@ struct Forgetful {
   static constexpr const char* name = "forgetful";
   static constexpr bool stochastic = false;
   Options options{};
-  template <Prediction P>
-  [[nodiscard]] std::vector<Evaluation> evaluations(const NoiseTable&, StepTimes t, const StepTimes*) const {
-    return {{t.from, {1, 0, 0, 0.5}, {}}};
+  template <DiffusionProcess P>
+  [[nodiscard]] std::vector<Evaluation> evaluations(const P&, StepTimes t, std::span<const StepTimes>) const {
+    return {{t.from, {1, 0, 0, {0.5}}, {}}};
   }
 };
 
@@ -131,10 +132,10 @@ TEST_CASE_TEMPLATE("a batch drawn in parts or by other threads gives the same nu
 
 TEST_CASE_TEMPLATE("on data that is one point every list of times lands on its levels", S, Euler, Heun, DpmPp2M) {
   const auto check = [](const auto& sampler, const auto& net, const Steps& steps) {
-    const NoiseTable& levels = sampler.table();
+    const auto& levels = sampler.process();
     for (const EndPoint end : {EndPoint::first_entry, EndPoint::clean})
       sampler(net, noise, Unconditional{}, steps, {.end = end}, [&](int, StepTimes t, const auto& x) {
-        const Level from = levels.level(steps.times(1000)[0]), to = levels.level(t.to);
+        const Level from = levels.level(steps.times(levels)[0]), to = levels.level(t.to);
         for (std::int64_t i = 0; i < x.size(); ++i) {
           const double eps = (noise[i] - from.alpha * 0.7) / from.sigma;
           CHECK(std::abs(x[i] - to.alpha * 0.7 - to.sigma * eps) < 1e-11);
@@ -167,7 +168,7 @@ TEST_CASE("a memory that no step has written is refused") {
   CHECK_THROWS_WITH_AS(sampler(Net{}, noise, condition.conditional, 2),
                        doctest::Contains("forgetful reads a memory that no step has written"), OptionError);
   const Batch out(noise.shape());
-  const std::vector<StepCoefficients> c(3, {1, 0, 0, 0.5});
+  const std::vector<StepCoefficients> c(3, {1, 0, 0, {0.5}});
   CHECK_THROWS_WITH_AS(apply_step_into(out, c, noise, noise, Stream{}), doctest::Contains("memory"), OptionError);
   apply_step_into(out, c, noise, noise, Stream{}, 0, noise);
   for (std::int64_t i = 0; i < out.size(); ++i) CHECK(out[i] == 1.5 * noise[i]);

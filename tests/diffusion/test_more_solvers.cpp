@@ -27,16 +27,20 @@ const NoiseTable table = noise_table<ScaledLinear>(), zero = noise_table<ZeroTer
 
 /// Relative to the size of the coefficients, which reach 15 from the noisiest level.
 bool close(const StepCoefficients& a, const StepCoefficients& b, double tolerance = 1e-12) {
-  const double size = 1 + std::abs(b.x) + std::abs(b.prediction) + std::abs(b.noise) + std::abs(b.memory);
+  double size = 1 + std::abs(b.x) + std::abs(b.prediction) + std::abs(b.noise);
+  for (const double m : b.memory) size += std::abs(m);
+  bool memories = true;
+  for (std::size_t i = 0; i < kMemories; ++i)
+    memories = memories && std::abs(a.memory[i] - b.memory[i]) <= tolerance * size;
   return std::abs(a.x - b.x) <= tolerance * size && std::abs(a.prediction - b.prediction) <= tolerance * size &&
-         std::abs(a.noise - b.noise) <= tolerance * size && std::abs(a.memory - b.memory) <= tolerance * size;
+         std::abs(a.noise - b.noise) <= tolerance * size && memories;
 }
 
 constexpr StepTimes jumps[] = {{999, 749}, {999, 0, true}, {500, 499}, {249, 0}, {24, -1, true}, {1, 0}};
 
 /// Share of the data and of all noise in a step's result when the prediction is exact.
 template <class P>
-std::pair<double, double> marginal(const NoiseTable& levels, StepCoefficients c, int from) {
+std::pair<double, double> marginal(const NoiseTable& levels, StepCoefficients c, Time from) {
   const Level l = levels.level(from);
   const Target w = P::target(l);
   return {c.x * l.alpha + c.prediction * w.x0, std::hypot(c.x * l.sigma + c.prediction * w.eps, c.noise)};
@@ -85,34 +89,35 @@ TEST_CASE("LCM has its known numbers") {
 }
 
 TEST_CASE("Heun remembers half a slope and DPM-Solver++ its data prediction") {
-  const auto heun = Heun{}.evaluations(Discrete<>(table), {999, 499}, nullptr);
+  const auto heun = Heun{}.evaluations(Discrete<>(table), {999, 499}, {});
   REQUIRE(heun.size() == 2);
   CHECK(heun[0].time == 999);
   CHECK(heun[1].time == 499);
   CHECK(close(heun[0].update, Ddim{}.step(Discrete<>(table), {999, 499})));
-  REQUIRE(heun[0].remember);
-  CHECK(heun[1].update.memory == 1);
+  REQUIRE(heun[0].remember.size() == 1);
+  CHECK(heun[1].update.memory[0] == 1);
   CHECK(heun[1].update.prediction == doctest::Approx(heun[0].update.prediction / 2).epsilon(1e-12));
-  CHECK(Heun{}.evaluations(Discrete<>(table), {24, -1, true}, nullptr).size() == 1);
-  CHECK(Heun{}.evaluations(Discrete<Velocity>(zero), {999, 499}, nullptr).size() == 1);
+  CHECK(Heun{}.evaluations(Discrete<>(table), {24, -1, true}, {}).size() == 1);
+  CHECK(Heun{}.evaluations(Discrete<Velocity>(zero), {999, 499}, {}).size() == 1);
 
   const StepTimes before{999, 499};
-  const auto first = DpmPp2M{}.evaluations(Discrete<Velocity>(table), before, nullptr);
+  const std::span<const StepTimes> one(&before, 1);
+  const auto first = DpmPp2M{}.evaluations(Discrete<Velocity>(table), before, {});
   REQUIRE(first.size() == 1);
   CHECK(close(first[0].update, Ddim{}.step(Discrete<Velocity>(table), before)));
-  REQUIRE(first[0].remember);
-  CHECK(first[0].remember->x == table.alpha(999));
-  CHECK(first[0].remember->prediction == -table.sigma(999));
-  const auto second = DpmPp2M{}.evaluations(Discrete<Velocity>(table), {499, 249}, &before);
-  CHECK(second[0].update.memory != 0);
-  const auto last = DpmPp2M{}.evaluations(Discrete<Velocity>(table), {249, 0, true}, &before);
+  REQUIRE(first[0].remember.size() == 1);
+  CHECK(first[0].remember[0].x == table.alpha(999));
+  CHECK(first[0].remember[0].prediction == -table.sigma(999));
+  const auto second = DpmPp2M{}.evaluations(Discrete<Velocity>(table), {499, 249}, one);
+  CHECK(second[0].update.memory[0] != 0);
+  const auto last = DpmPp2M{}.evaluations(Discrete<Velocity>(table), {249, 0, true}, one);
   CHECK(close(last[0].update, Ddim{}.step(Discrete<Velocity>(table), {249, 0})));
-  CHECK(!last[0].remember);
+  CHECK(last[0].remember.empty());
 }
 
 TEST_CASE_TEMPLATE("LCM and ancestral Euler end on the marginal of their end time", P, Epsilon, Velocity, X0) {
-  for (const auto& pair : {std::pair{999, 749}, {999, 998}, {749, 124}, {500, 499}, {249, 0}}) {
-    const int t = pair.first, s = pair.second;
+  for (const auto& pair : {std::pair<Time, Time>{999, 749}, {999, 998}, {749, 124}, {500, 499}, {249, 0}}) {
+    const Time t = pair.first, s = pair.second;
     CAPTURE(t);
     CAPTURE(s);
     for (const double eta : {0.0, 0.4, 1.0}) {
@@ -168,7 +173,7 @@ TEST_CASE("PeRFlow from a window's own noise") {
   CHECK(std::abs(c.x - 3.4857864241) < 1e-9);
   CHECK(std::abs(c.prediction + 3.3392674338) < 1e-9);
   // It undoes what re-noises the window's end to its start.
-  const StepCoefficients up = Discrete<>(table).renoise(749, 999);
+  const Renoise up = Discrete<>(table).renoise(749, 999);
   CHECK(std::abs(c.x * up.x - 1) < 1e-12);
   CHECK(std::abs(c.x * up.noise + c.prediction) < 1e-12);
   const StepCoefficients half = own.step(Discrete<>(table), {999, 874}), rest = own.step(Discrete<>(table), {874, 749});
@@ -180,9 +185,9 @@ TEST_CASE("PeRFlow from a window's own noise") {
 }
 
 TEST_CASE("PeRFlow's windows hold their lower end's time below them, and steps stay inside") {
-  const auto window = [](int windows, int t) {
-    const auto [start, end] = PerFlow{{windows}}.window(table, t);
-    return std::pair{start, end};
+  const auto window = [](int windows, Time t) {
+    const auto [start, end] = PerFlow{{windows}}.window(Discrete<>(table), t);
+    return std::pair{static_cast<int>(start), static_cast<int>(end)};
   };
   CHECK(window(4, 999) == std::pair{999, 749});
   CHECK(window(4, 750) == std::pair{999, 749});
@@ -225,24 +230,25 @@ TEST_CASE("steps between times off the table are refused") {
     CHECK_THROWS_AS((void)EulerAncestral{}.step(Discrete<X0>(table), t), OptionError);
     CHECK_THROWS_AS((void)Lcm{}.step(Discrete<X0>(table), t), OptionError);
     CHECK_THROWS_AS((void)PerFlow{{1}}.step(Discrete<X0>(table), t), OptionError);
-    CHECK_THROWS_AS((void)Heun{}.evaluations(Discrete<X0>(table), t, nullptr), OptionError);
-    CHECK_THROWS_AS((void)DpmPp2M{}.evaluations(Discrete<X0>(table), t, nullptr), OptionError);
+    CHECK_THROWS_AS((void)Heun{}.evaluations(Discrete<X0>(table), t, {}), OptionError);
+    CHECK_THROWS_AS((void)DpmPp2M{}.evaluations(Discrete<X0>(table), t, {}), OptionError);
   }
 }
 
 TEST_CASE("every step stays finite at zero terminal SNR and between neighbours") {
-  const auto finite = [](const StepCoefficients& c) { return std::isfinite(c.x + c.prediction + c.noise + c.memory); };
+  const auto finite = [](const StepCoefficients& c) {
+    return std::isfinite(c.x + c.prediction + c.noise + c.memory[0]);
+  };
   for (const NoiseTable& levels : {zero, table})
     for (int t = 1; t < 1000; ++t)
       for (const int s : {t - 1, t / 2, 0, -1}) {
-        const StepTimes times{t, s}, before{std::min(t + 3, 999), t};
+        const StepTimes times{Time(t), Time(s)}, before{Time(std::min(t + 3, 999)), Time(t)};
+        const std::span<const StepTimes> known(&before, t < 999 ? 1 : 0);
         REQUIRE(finite(Euler{}.step(Discrete<Velocity>(levels), times)));
         REQUIRE(finite(EulerAncestral{}.step(Discrete<Velocity>(levels), times)));
         REQUIRE(finite(Lcm{}.step(Discrete<Velocity>(levels), times)));
-        for (const Evaluation& e : Heun{}.evaluations(Discrete<Velocity>(levels), times, nullptr))
-          REQUIRE(finite(e.update));
-        for (const Evaluation& e :
-             DpmPp2M{}.evaluations(Discrete<Velocity>(levels), times, t < 999 ? &before : nullptr))
+        for (const Evaluation& e : Heun{}.evaluations(Discrete<Velocity>(levels), times, {})) REQUIRE(finite(e.update));
+        for (const Evaluation& e : DpmPp2M{}.evaluations(Discrete<Velocity>(levels), times, known))
           REQUIRE(finite(e.update));
         if (s >= 0) REQUIRE(finite(PerFlow{{1}}.step(Discrete<Velocity>(levels), times)));
       }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <hypersd/diffusion/prediction.hpp>
 
+#include <hypersd/diffusion/process.hpp>
 #include <hypersd/diffusion/schedules/linear.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/diffusion/schedules/zero_terminal_snr.hpp>
-#include <hypersd/diffusion/step.hpp>
 
 #include <doctest/doctest.h>
 
@@ -32,16 +32,18 @@ void each(F&& f) {
 /// A prediction type that the library does not know: the score -eps / sigma.
 struct Score {
   static constexpr const char* name = "score";
-  static constexpr bool needs_signal = true;
+  static constexpr bool needs_signal = true, needs_unit_variance = false;
   static Form x0(Level l) { return {1 / l.alpha, l.sigma * l.sigma / l.alpha}; }
   static Form eps(Level l) { return {0, -l.sigma}; }
   static Target target(Level l) { return {0, -1 / l.sigma}; }
+  friend bool operator==(const Score&, const Score&) = default;
 };
 static_assert(Prediction<Score> && !Prediction<int>);
 
-static_assert(PredictableOn<Epsilon, ScaledLinear> && PredictableOn<Velocity, ScaledLinear>);
-static_assert(!PredictableOn<Epsilon, ZeroTerminalSnr<>> && !PredictableOn<Score, ZeroTerminalSnr<>>);
-static_assert(PredictableOn<Velocity, ZeroTerminalSnr<>> && PredictableOn<X0, ZeroTerminalSnr<Linear>>);
+static_assert(Epsilon::needs_signal && Score::needs_signal && !Velocity::needs_signal && !X0::needs_signal);
+// Those of zero terminal SNR with a prediction that needs a signal do not compile: tests/compile_fail.
+static_assert(sizeof(Process<ZeroTerminalSnr<>, Velocity>) > 0 && sizeof(Process<ZeroTerminalSnr<Linear>, X0>) > 0);
+static_assert(sizeof(Process<ScaledLinear, Epsilon>) > 0 && sizeof(Process<ScaledLinear, Score>) > 0);
 
 }  // namespace
 
@@ -145,19 +147,19 @@ TEST_CASE("at zero SNR a noise prediction gives no data, the others do") {
   CHECK(at(convert_form(Velocity{}, X0{}, end), x, f) == -f);
 }
 
-TEST_CASE("at the origin a data prediction gives no noise, the others do") {
-  const Level origin = table.level(-1);
-  CHECK_THROWS_WITH_AS(X0::eps(origin), doctest::Contains("origin"), NumericError);
-  CHECK_THROWS_AS((convert_form(X0{}, Epsilon{}, origin)), NumericError);
-  CHECK_THROWS_AS((convert_form(X0{}, Velocity{}, origin)), NumericError);
+TEST_CASE("at clean data a data prediction gives no noise, the others do") {
+  const Level clean = table.level(-1);
+  CHECK_THROWS_WITH_AS(X0::eps(clean), doctest::Contains("clean data"), NumericError);
+  CHECK_THROWS_AS((convert_form(X0{}, Epsilon{}, clean)), NumericError);
+  CHECK_THROWS_AS((convert_form(X0{}, Velocity{}, clean)), NumericError);
   const double x = 0.7, f = -1.3;
-  CHECK(at(Epsilon::x0(origin), x, f) == x);
-  CHECK(at(Epsilon::eps(origin), x, f) == f);
-  CHECK(at(Velocity::x0(origin), x, f) == x);
-  CHECK(at(Velocity::eps(origin), x, f) == f);
-  CHECK(at(convert_form(Velocity{}, X0{}, origin), x, f) == x);
+  CHECK(at(Epsilon::x0(clean), x, f) == x);
+  CHECK(at(Epsilon::eps(clean), x, f) == f);
+  CHECK(at(Velocity::x0(clean), x, f) == x);
+  CHECK(at(Velocity::eps(clean), x, f) == f);
+  CHECK(at(convert_form(Velocity{}, X0{}, clean), x, f) == x);
   // No noise is left there, so none is asked for.
-  CHECK(at(jump_form(X0{}, origin, origin), x, f) == f);
+  CHECK(at(jump_form(X0{}, clean, clean), x, f) == f);
 }
 
 TEST_CASE("the names are those of diffusers' prediction types") {

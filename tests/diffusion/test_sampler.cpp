@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 
 #include <hypersd/autograd/functions.hpp>
@@ -55,7 +56,7 @@ using DdimSampler = Sampler<Ddim, StableDiffusion>;
 using TcdSampler = Sampler<Tcd, StableDiffusion>;
 const Unconditional none;
 
-double angle(int t) { return std::atan2(table.sigma(t), table.alpha(t)); }
+double angle(Time t) { return std::atan2(table.sigma(t), table.alpha(t)); }
 
 }  // namespace
 
@@ -111,18 +112,19 @@ TEST_CASE("one step lands on clean data or on the first level") {
 
 TEST_CASE("a plan evaluates at the listed times and steps to the next one, the last to the end point") {
   const auto times_of = [](const auto& planned) {
-    std::vector<std::pair<int, int>> out;
+    std::vector<std::pair<Time, Time>> out;
     for (const PlannedStep& p : planned) out.push_back({p.times.from, p.times.to});
     return out;
   };
-  using Pairs = std::vector<std::pair<int, int>>;
+  using Pairs = std::vector<std::pair<Time, Time>>;
   const DdimSampler sampler({.eta = 0.5});
   CHECK(times_of(sampler.plan(3)) == Pairs{{999, 666}, {666, 332}, {332, 0}});
   CHECK(times_of(sampler.plan(3, {.end = EndPoint::clean})) == Pairs{{999, 666}, {666, 332}, {332, -1}});
   CHECK(times_of(sampler.plan({800})) == Pairs{{800, 0}});
   // diffusers' next time is t - floor(T / n), whatever the list says.
   CHECK(times_of(sampler.plan(3, {.diffusers_prev = true})) == Pairs{{999, 666}, {666, 333}, {332, 0}});
-  CHECK(times_of(sampler.plan(6, {.end = EndPoint::clean, .diffusers_prev = true})).back() == std::pair{166, 0});
+  CHECK(times_of(sampler.plan(6, {.end = EndPoint::clean, .diffusers_prev = true})).back() ==
+        std::pair<Time, Time>{166, 0});
   CHECK(times_of(sampler.plan(linspace(1000, 4), {.end = EndPoint::clean, .diffusers_prev = true})) ==
         Pairs{{999, 749}, {666, 416}, {333, 83}, {0, -1}});
   const auto planned = sampler.plan(2);
@@ -135,8 +137,8 @@ TEST_CASE("a plan evaluates at the listed times and steps to the next one, the l
   CHECK(e.update.x == c.x);
   CHECK(e.update.prediction == c.prediction);
   CHECK(e.update.noise == c.noise);
-  CHECK(e.update.memory == 0);
-  CHECK(!e.remember);
+  CHECK(e.update.memory == std::array<double, kMemories>{});
+  CHECK(e.remember.empty());
 }
 
 TEST_CASE("TCD with eta 0 draws what DDIM draws, bit for bit") {
@@ -176,7 +178,7 @@ TEST_CASE("the caller's noise stays and every step is observed and reported") {
   const auto noise = numbers::normal<float>(Shape{2, 3}, "noise");
   const auto before = noise.to_vector();
   std::vector<ProgressEvent> events;
-  std::vector<std::pair<int, int>> seen;
+  std::vector<std::pair<Time, Time>> seen;
   std::vector<float> last;
   const SampleOptions options{.progress = [&](const ProgressEvent& e) { events.push_back(e); }};
   const auto out = DdimSampler()(Uneven{}, noise, none, 3, options, [&](int i, StepTimes t, const auto& x) {
@@ -189,7 +191,7 @@ TEST_CASE("the caller's noise stays and every step is observed and reported") {
   });
   CHECK(noise.to_vector() == before);
   CHECK(last == out.to_vector());
-  CHECK(seen == std::vector<std::pair<int, int>>{{999, 666}, {666, 332}, {332, 0}});
+  CHECK(seen == std::vector<std::pair<Time, Time>>{{999, 666}, {666, 332}, {332, 0}});
   REQUIRE(events.size() == 4);
   for (std::size_t i = 0; i < 4; ++i) {
     CHECK(events[i].phase == "sample");
@@ -235,5 +237,5 @@ TEST_CASE("calls that cannot work are refused with their fault") {
   CHECK_THROWS_AS(sampler(Uneven{}, Tensor<float>::zeros(Shape{0, 3}), none, 2), ShapeError);
   CHECK_THROWS_AS(sampler(Uneven{}, Tensor<float>::zeros(Shape{}), none, 2), ShapeError);
   CHECK_THROWS_AS(TcdSampler({.eta = 2})(Uneven{}, noise, none, 1), OptionError);
-  CHECK_THROWS_AS(DdimSampler({}, {.train_steps = 0}), OptionError);
+  CHECK_THROWS_AS(DdimSampler({}, ScaledLinear{{.train_steps = 0}}), OptionError);
 }

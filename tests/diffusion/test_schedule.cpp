@@ -2,6 +2,7 @@
 // Noise levels against diffusers' tables (tests/golden/README.md), rows worked out in Python and identities.
 #include <hypersd/diffusion/schedules/zero_terminal_snr.hpp>
 
+#include <hypersd/diffusion/process.hpp>
 #include <hypersd/diffusion/schedules/cosine.hpp>
 #include <hypersd/diffusion/schedules/linear.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
@@ -104,7 +105,7 @@ TEST_CASE("the SNR of Stable Diffusion falls below 25, 5 and 1 at times 41, 147 
   }
 }
 
-TEST_CASE("the origin is clean data") {
+TEST_CASE("time -1 is clean data") {
   const NoiseTable table = noise_table<ScaledLinear>();
   CHECK(table.alpha(-1) == 1);
   CHECK(table.sigma(-1) == 0);
@@ -112,8 +113,8 @@ TEST_CASE("the origin is clean data") {
   CHECK(table.log_alphas_cumprod(-1) == 0);
   CHECK(table.snr(-1) == std::numeric_limits<double>::infinity());
   CHECK(table.lambda(-1) == std::numeric_limits<double>::infinity());
-  CHECK(time_of(EndPoint::clean) == -1);
-  CHECK(time_of(EndPoint::first_entry) == 0);
+  CHECK(Discrete<>(table).time(EndPoint::clean) == -1);
+  CHECK(Discrete<>(table).time(EndPoint::first_entry) == 0);
 }
 
 TEST_CASE("beta is linear in t, or its root is") {

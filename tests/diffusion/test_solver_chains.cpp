@@ -16,6 +16,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <string>
 
 using namespace hypersd;
@@ -52,30 +53,36 @@ struct Check {
   template <class S>
   double by_hand(const S& solver, const std::string& name) const {
     const Chain<T> chain(file, name);
-    Tensor<T> x = chain.entry(chain.x, 0).clone(), memory;
-    std::optional<StepTimes> previous;
+    Tensor<T> x = chain.entry(chain.x, 0).clone();
+    std::array<Tensor<T>, kMemories> memory;
+    std::vector<StepTimes> before;
     double worst = 0;
     const std::size_t n = chain.times.size();
     for (std::size_t i = 0; i < n; ++i) {
       const bool last = i + 1 == n;
-      const StepTimes times{chain.times[i], last ? time_of(chain.end) : chain.times[i + 1], last};
+      const StepTimes times{chain.times[i], last ? Discrete<P>(table).time(chain.end) : chain.times[i + 1], last};
       const auto at = static_cast<std::int64_t>(i);
-      for (const Evaluation& e : evaluations_of(solver, Discrete<P>(table), times, previous ? &*previous : nullptr)) {
+      for (const Evaluation& e : evaluations_of(solver, Discrete<P>(table), times, before)) {
         const auto f = oracle(x, Tensor<T>::full(Shape{x.dim(0)}, static_cast<T>(e.time)), Unconditional{});
         const auto z = chain.entry(chain.noise, at);
-        Tensor<T> next(x.shape()), remembered(x.shape());
-        for (std::int64_t j = 0; j < x.size(); ++j) {
-          const double m = memory.defined() ? static_cast<double>(memory[j]) : 0;
-          const auto a = static_cast<double>(x[j]), b = static_cast<double>(f[j]);
-          next[j] = static_cast<T>(e.update.x * a + e.update.prediction * b + e.update.memory * m +
-                                   e.update.noise * static_cast<double>(z[j]));
-          if (e.remember) remembered[j] = static_cast<T>(e.remember->x * a + e.remember->prediction * b);
-        }
+        const auto combined = [&](const StepCoefficients& c) {
+          Tensor<T> out(x.shape());
+          for (std::int64_t j = 0; j < x.size(); ++j) {
+            double sum = c.x * static_cast<double>(x[j]) + c.prediction * static_cast<double>(f[j]);
+            for (std::size_t k = 0; k < kMemories; ++k)
+              if (c.memory[k] != 0) sum += c.memory[k] * static_cast<double>(memory[k][j]);
+            out[j] = static_cast<T>(sum + c.noise * static_cast<double>(z[j]));
+          }
+          return out;
+        };
+        const Tensor<T> next = combined(e.update);
+        std::array<Tensor<T>, kMemories> remembered;
+        for (std::size_t k = 0; k < e.remember.size(); ++k) remembered[k] = combined(e.remember[k]);
         x = next;
-        if (e.remember) memory = remembered;
+        if (!e.remember.empty()) memory = remembered;
       }
       worst = std::max(worst, numbers::distance(x, chain.entry(chain.x, at + 1)));
-      previous = times;
+      before.push_back(times);
     }
     return worst;
   }

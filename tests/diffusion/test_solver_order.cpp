@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How fast the solvers' errors fall, against closed forms and the flow of an exact Gaussian mixture.
 #include <hypersd/diffusion/analytic.hpp>
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/diffusion/sde.hpp>
@@ -63,6 +64,7 @@ struct Karras {
   struct Options {
     int intervals = 10;
   };
+  static constexpr const char* name = "karras";
   static constexpr bool zero_terminal_snr = false;
   Options options{};
   [[nodiscard]] std::vector<double> alphas_cumprod() const {
@@ -80,8 +82,8 @@ struct Karras {
 /// follows, so that none of those measured is the last.
 template <class S>
 double karras_error(int n) {
-  const Sampler<S, Process<Karras, Epsilon>> sampler({}, {n});
-  const NoiseTable& levels = sampler.table();
+  const Sampler<S, Process<Karras, Epsilon>> sampler({}, Karras{{n}});
+  const NoiseTable& levels = sampler.process().schedule();
   Times times;
   for (int t = n + 1; t >= 1; --t) times.push_back(t);
   const AnalyticDenoiser<> net(levels, Mixture({{1, {0}, 0.5}}));

@@ -81,9 +81,9 @@ void check_steps(const io::SafetensorsFile& file, const std::string& name, const
       CAPTURE(i);
       const auto at = static_cast<std::size_t>(i);
       // diffusers' -1 is the end point; a run called `first` ends at entry 0.
-      const int to = run.t_next[at] < 0 && has(name, ".first.") ? 0 : run.t_next[at];
+      const Time to = run.t_next[at] < 0 && has(name, ".first.") ? 0 : run.t_next[at];
       const bool last = i + 1 == run.steps();
-      const StepCoefficients c = solver.template step<decltype(p)>(table, {run.t[at], to, last});
+      const StepCoefficients c = solver.step(Discrete<decltype(p)>(table), {run.t[at], to, last});
       const auto x = run.entry(run.x, i), want = run.entry(run.x, i + 1);
       const std::vector<double> one(static_cast<std::size_t>(x.dim(0)), 1.0);
       auto scale = [&](double v) { return sample_scales<T, Cpu>(std::vector<double>(one.size(), v)); };
@@ -92,7 +92,8 @@ void check_steps(const io::SafetensorsFile& file, const std::string& name, const
       ops::affine_step_into(out, ops::AffineStep<T, Cpu>{x, scale(c.x), run.entry(run.model, i), scale(c.prediction),
                                                          run.entry(run.noise, i), scale(c.noise)});
       CHECK(numbers::distance(out, want) <= tolerance);
-      if (!run.landing.empty() && !last) CHECK(Tcd{{run.eta}}.landing(run.t_next[at]) == run.landing[at]);
+      if (!run.landing.empty() && !last)
+        CHECK(Tcd{{run.eta}}.landing(Discrete<>(table), run.t_next[at]) == run.landing[at]);
     }
   });
 }
@@ -103,7 +104,8 @@ void check_chain(const io::SafetensorsFile& file, const std::string& name, const
   CAPTURE(name);
   const Run<float> run(file, name);
   const Sampler<S, Process<C, P>> sampler({.eta = run.eta});
-  const GaussianOracle<P> oracle{sampler.table(), file.get<double>("mean"), file.get<double>("deviation").item()};
+  const GaussianOracle<P> oracle{sampler.process().schedule(), file.get<double>("mean"),
+                                 file.get<double>("deviation").item()};
   int seen = 0;
   sampler(oracle, run.entry(run.x, 0), Unconditional{}, run.t, options, [&](int i, StepTimes, const auto& x) {
     CHECK(numbers::distance(x, run.entry(run.x, i + 1)) <= 2e-5);

@@ -2,6 +2,7 @@
 // Time grids against diffusers' (tests/golden/README.md) and tables worked by hand.
 #include <hypersd/diffusion/timesteps.hpp>
 
+#include <hypersd/diffusion/schedules/linear.hpp>
 #include <hypersd/io/safetensors.hpp>
 
 #include <doctest/doctest.h>
@@ -17,6 +18,10 @@ Times golden(const io::SafetensorsFile& file, const std::string& name) {
   const auto grid = file.get<std::int64_t>("grid." + name);
   return {grid.data(), grid.data() + grid.size()};
 }
+
+/// A process of `train` training times.
+Discrete<> process(int train) { return noise_table(Linear{{.train_steps = train}}); }
+const Discrete<> thousand = process(1000);
 
 bool descends(const Times& t) {
   for (std::size_t i = 1; i < t.size(); ++i)
@@ -49,7 +54,8 @@ TEST_CASE("halves round to even") {
 }
 
 TEST_CASE("every trailing and linspace grid is NumPy's rounding of the exact points") {
-  for (const int train : {7, 50, 999, 1000, 1024})
+  for (const int train : {7, 50, 999, 1000, 1024}) {
+    const auto levels = process(train);
     for (int n = 1; n <= train; n += train < 100 ? 1 : 13) {
       const Times a = trailing(train, n), b = linspace(train, n);
       REQUIRE(a.size() == static_cast<std::size_t>(n));
@@ -66,8 +72,10 @@ TEST_CASE("every trailing and linspace grid is NumPy's rounding of the exact poi
       REQUIRE(a.front() == train - 1);
       REQUIRE(descends(a));
       REQUIRE(descends(b));
-      REQUIRE_NOTHROW(check_times(train, a));
+      REQUIRE_NOTHROW(check_times(levels, a));
+      REQUIRE(levels.grid(n) == a);
     }
+  }
   CHECK(linspace(1000, 1) == Times{0});
 }
 
@@ -103,7 +111,7 @@ TEST_CASE("numbers of steps outside [1, T] are named") {
     CHECK_THROWS_WITH_AS(trailing(1000, n), doctest::Contains(part.c_str()), OptionError);
     CHECK_THROWS_WITH_AS(leading(1000, n), doctest::Contains(part.c_str()), OptionError);
     CHECK_THROWS_WITH_AS(linspace(1000, n), doctest::Contains(part.c_str()), OptionError);
-    CHECK_THROWS_WITH_AS(Steps(n).times(1000), doctest::Contains(part.c_str()), OptionError);
+    CHECK_THROWS_WITH_AS(Steps(n).times(thousand), doctest::Contains(part.c_str()), OptionError);
     CHECK_THROWS_WITH_AS(origin_points(1000, n), doctest::Contains("number of origin points"), OptionError);
   }
   CHECK_THROWS_WITH_AS(origin_grid(1000, 51), doctest::Contains("number of steps 51 is not in [1, 50]"), OptionError);
@@ -113,22 +121,23 @@ TEST_CASE("numbers of steps outside [1, T] are named") {
 
 TEST_CASE("a leading grid pushed off the table is refused") {
   CHECK(leading(1000, 1000) == linspace(1000, 1000));
-  CHECK_THROWS_WITH_AS(leading(1000, 1000, 1), doctest::Contains("time step 1000"), OptionError);
-  CHECK_THROWS_WITH_AS(leading(1000, 4, -1), doctest::Contains("time step -1"), OptionError);
+  CHECK_THROWS_WITH_AS(leading(1000, 1000, 1), doctest::Contains("offset of 1 time 1000 is not in [0, 999]"),
+                       OptionError);
+  CHECK_THROWS_WITH_AS(leading(1000, 4, -1), doctest::Contains("offset of -1 time -1 is not in [0, 999]"), OptionError);
 }
 
 TEST_CASE("steps are a number or a list") {
-  CHECK(Steps(4).times(1000) == Times{999, 749, 499, 249});
-  CHECK(Steps{800}.times(1000) == Times{800});
-  CHECK(Steps({999, 749, 20, 0}).times(1000) == Times{999, 749, 20, 0});
-  CHECK(Steps(leading(1000, 2, 1)).times(1000) == Times{501, 1});
+  CHECK(Steps(4).times(thousand) == Times{999, 749, 499, 249});
+  CHECK(Steps{800}.times(thousand) == Times{800});
+  CHECK(Steps({999, 749, 20, 0}).times(thousand) == Times{999, 749, 20, 0});
+  CHECK(Steps(leading(1000, 2, 1)).times(thousand) == Times{501, 1});
 }
 
 TEST_CASE("bad lists are named by their fault") {
   const auto refused = [](const Times& t, const char* part) {
     CAPTURE(part);
-    CHECK_THROWS_WITH_AS(Steps(t).times(1000), doctest::Contains(part), OptionError);
-    CHECK_THROWS_WITH_AS(check_times(1000, t), doctest::Contains(part), OptionError);
+    CHECK_THROWS_WITH_AS(Steps(t).times(thousand), doctest::Contains(part), OptionError);
+    CHECK_THROWS_WITH_AS(check_times(thousand, t), doctest::Contains(part), OptionError);
   };
   refused({}, "empty list");
   refused({1000}, "time step 1000 is not in [0, 999]");

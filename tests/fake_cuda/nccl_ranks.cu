@@ -148,7 +148,7 @@ std::string train(const dist::Group& group, std::vector<Seen>& seen, int rank = 
     if (two_parts) {
       const Tensor<float, Cuda> condition(Shape{mine.count, 1});
       auto step = pipeline::denoising_step<float, Cuda>(
-          table, diffusion::Epsilon{}, Shape{mine.count, 4}, 5,
+          diffusion::Discrete<>(table), Shape{mine.count, 4}, 5,
           [&](std::int64_t i, const Tensor<float, Cuda>& to) {
             begin(i);
             to.copy_from(part(i, "x0", 4));
@@ -159,7 +159,7 @@ std::string train(const dist::Group& group, std::vector<Seen>& seen, int rank = 
     } else {
       (void)pipeline::train(options, net.parameters(), [&](std::int64_t step) {
         begin(step);
-        return pipeline::denoising_loss(net, table, diffusion::Epsilon{}, part(step, "x0", 4),
+        return pipeline::denoising_loss(net, diffusion::Discrete<>(table), part(step, "x0", 4),
                                         part(step, "condition", 1), 5, step, mine.first);
       });
     }
@@ -214,7 +214,7 @@ std::vector<float> trained(const dist::Group& group, std::int64_t bad, std::stri
     (void)pipeline::train(options, net.parameters(), [&](std::int64_t step) {
       const auto x0 = part(step, "x0", 4);
       if (step == bad && group.rank() == group.size() - 1) x0.fill(std::numeric_limits<float>::infinity());
-      return pipeline::denoising_loss(net, table, diffusion::Epsilon{}, x0, part(step, "condition", 1), 5, step,
+      return pipeline::denoising_loss(net, diffusion::Discrete<>(table), x0, part(step, "condition", 1), 5, step,
                                       mine.first);
     });
   });

@@ -84,7 +84,7 @@ void train(Outcome& out, dist::Group group, std::int64_t log_every = 4, const Fa
           if (here && (how == "throw" || how == "two") && step == fault.step)
             fail<IoError>("the data of this rank are gone");
           if (here && how == "both" && step == fault.step + 2) fail<IoError>("the data of this rank are gone");
-          auto loss = pipeline::denoising_loss(net, table, diffusion::Epsilon{}, part(step, "x0", 4),
+          auto loss = pipeline::denoising_loss(net, diffusion::Discrete<>(table), part(step, "x0", 4),
                                                part(step, "condition", 1), 5, step, mine.first);
           if (group.rank() == group.size() - 1)
             loss = autograd::add(loss, scaled(lonely, 0.15F * static_cast<float>(group.size())));

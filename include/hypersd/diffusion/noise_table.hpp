@@ -73,6 +73,7 @@ class NoiseTable {
     const auto& levels = table_->levels;
     require<OptionError>(lambda >= log_snr(levels.back()) - 1e-9, "noise schedule: no time has a log-SNR of ", lambda,
                          "; the last time's is ", log_snr(levels.back()));
+    lambda = std::max(lambda, log_snr(levels.back()));
     // The first entry whose log-SNR is at most lambda.
     const auto at =
         std::partition_point(levels.begin(), levels.end() - 1, [&](const Level& l) { return log_snr(l) > lambda; });

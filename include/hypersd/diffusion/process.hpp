@@ -185,14 +185,14 @@ class Process {
     else
       return t;
   }
-  /// The inverse of `network_time`, for exact denoisers.
+  /// The inverse of `network_time`, for exact denoisers; `last()` where a float's rounding has carried it past that.
   [[nodiscard]] Time process_time(double n) const {
+    Time t = n;
     if constexpr (requires { prediction_.process_time(n); })
-      return prediction_.process_time(n);
+      t = prediction_.process_time(n);
     else if constexpr (requires { levels_.process_time(n); })
-      return levels_.process_time(n);
-    else
-      return n;
+      t = levels_.process_time(n);
+    return discrete ? t : detail::not_past(t, last(), 1e-6);
   }
   /// @}
 
@@ -282,8 +282,8 @@ struct Model {
   auto operator()(const X& x, const N& t, const Rest&... rest) const -> decltype(net(x, t, rest...)) {
     return net(x, t, rest...);
   }
-  template <class C>
-  auto null_condition(const C& condition) const -> decltype(net.null_condition(condition)) {
+  template <class C, class N = Net>
+  auto null_condition(const C& condition) const -> decltype(std::declval<const N&>().null_condition(condition)) {
     return net.null_condition(condition);
   }
 };

@@ -141,7 +141,10 @@ class Sampler {
         const auto at = run.operands(n);
         if constexpr (computed_in_step<Net, T, Condition>) {
           const auto f = net.template element<Accumulator<T>>(evaluations[k].time);
-          advance(state, Branches<T, D>{}, evaluations[k], at, run, options, from(i, k, n), f);
+          if (options.clip_x0 > 0)
+            advance(state, Branches<T, D>{ops::map(f, state.x), {}}, evaluations[k], at, run, options, from(i, k, n));
+          else
+            advance(state, Branches<T, D>{}, evaluations[k], at, run, options, from(i, k, n), f);
         } else {
           const auto input = Process::scales_input ? ops::map(ops::Mul{}, state.x, ops::per_sample(at.input)) : state.x;
           advance(state, evaluate(net, input, at.time, told, run), evaluations[k], at, run, options, from(i, k, n));

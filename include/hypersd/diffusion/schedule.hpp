@@ -45,6 +45,11 @@ inline void check_time(const char* what, Time t, Time low, Time high) {
   require<OptionError>(t >= low && t <= high, what, ": time ", t, " is not in [", low, ", ", high, "]");
 }
 
+/// t, or `last` where rounding alone has carried t past it.
+inline Time not_past(Time t, Time last, double tolerance = 1e-12) {
+  return t > last && t <= last * (1 + tolerance) ? last : t;
+}
+
 /// The time at which the angle atan(sigma / alpha) is `share` of that of t.
 template <class S>
 Time earlier_by_angle(const S& schedule, Time t, double share) {

@@ -26,7 +26,9 @@ struct TrigFlow {
     return {c, s * std::sin(t), -std::sin(t), s * c};
   }
   /// atan(e^-lambda / s).
-  [[nodiscard]] Time time_at(double lambda) const { return std::atan(std::exp(-lambda) / options.sigma_data); }
+  [[nodiscard]] Time time_at(double lambda) const {
+    return detail::not_past(std::atan(std::exp(-lambda) / options.sigma_data), last());
+  }
   /// s^2 sin(t - r) sin(t + r) / cos^2 r, from r up to t.
   [[nodiscard]] double renoise_variance(Time r, Time t) const {
     const double c = std::cos(r), s = options.sigma_data;

@@ -25,7 +25,7 @@ struct VarianceExploding {
     return {1, t, 0, 1};
   }
   /// e^-lambda.
-  [[nodiscard]] Time time_at(double lambda) const { return std::exp(-lambda); }
+  [[nodiscard]] Time time_at(double lambda) const { return detail::not_past(std::exp(-lambda), last()); }
   [[nodiscard]] double renoise_variance(Time s, Time t) const { return (t - s) * (t + s); }
   [[nodiscard]] Time earlier(Time t, double share) const { return detail::earlier_by_angle(*this, t, share); }
   /// Time at the share u in [0, 1] of the way from sigma_min to sigma_max, evenly spaced in sigma^(1/rho).

@@ -9,11 +9,12 @@ namespace hypersd::diffusion {
 /// The third-order multistep method of DPM-Solver++ in the data prediction (Lu et al., "DPM-Solver++"; Appendix B of
 /// "DPM-Solver", with polynomials in lambda = ln(alpha / sigma)): with m_0 = x0hat now and m_1, m_2 one and two steps
 /// before, h = lambda' - lambda, h_1, h_2 the steps before, r_i = h_i / h,
-///   D_10 = (m_0 - m_1) / r_1 and D_11 = (m_1 - m_2) / r_2 give first and second differences d_1, d_2,
+///   D_10 = (m_0 - m_1) / r_1 and D_11 = (m_1 - m_2) / r_2 give h m' and h^2 m'' of the parabola through them,
+///   d_1 = D_10 + r_1 / (r_1 + r_2) (D_10 - D_11) and d_2 = 2 / (r_1 + r_2) (D_10 - D_11),
 ///   x' = (sigma' / sigma) x + alpha' (phi_1 m_0 + phi_2 d_1 - phi_3 d_2),
 ///   phi_1 = 1 - e^-h,  phi_2 = (e^-h - 1) / h + 1,  phi_3 = (e^-h - 1 + h) / h^2 - 1/2.
-/// First and second order while fewer steps are remembered; first order on the last step, to clean data and from zero
-/// terminal SNR.
+/// With half of d_2, as published code has it, the order is second. First and second order while fewer steps are
+/// remembered; first order on the last step, to clean data and from zero terminal SNR.
 struct DpmPp3M {
   struct Options {};
   static constexpr const char* name = "dpmpp_3m";
@@ -45,9 +46,8 @@ struct DpmPp3M {
         if (std::isfinite(r1)) w[0] += phi2 / r1, w[1] -= phi2 / r1;
       } else {
         const double phi3 = to.alpha * ((std::expm1(-h) + h) / (h * h) - 0.5), r2 = h2 / h;
-        // d_1 = D_10 + r_1 / (r_1 + r_2) (D_10 - D_11), d_2 = (D_10 - D_11) / (r_1 + r_2), with D_10 = (m_0 - m_1) /
-        // r_1 and D_11 = (m_1 - m_2) / r_2.
-        const double a = phi2 + (phi2 * r1 - phi3) / (r1 + r2), b = (phi2 * r1 - phi3) / (r1 + r2);
+        // phi_2 d_1 - phi_3 d_2 = a D_10 - b D_11.
+        const double b = (phi2 * r1 - 2 * phi3) / (r1 + r2), a = phi2 + b;
         w[0] += a / r1, w[1] -= a / r1 + b / r2, w[2] += b / r2;
       }
     }
