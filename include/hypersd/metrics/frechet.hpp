@@ -10,8 +10,10 @@ namespace hypersd::metrics {
 
 namespace detail {
 
-/// Root of a symmetric positive semi-definite matrix; rounding below 0 is cut off.
-inline Eigen::MatrixXd symmetric_root(const Eigen::MatrixXd& a) {
+/// Root of a symmetric positive semi-definite matrix; rounding below 0 is cut off. Templates, here and below, so that
+/// Eigen's solver is compiled where it is used, not wherever the header is included.
+template <class = void>
+Eigen::MatrixXd symmetric_root(const Eigen::MatrixXd& a) {
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(a);
   require<NumericError>(eigen.info() == Eigen::Success, "Frechet distance: the eigenvalues did not converge");
   const Eigen::VectorXd root = eigen.eigenvalues().cwiseMax(0).cwiseSqrt();
@@ -23,8 +25,9 @@ inline Eigen::MatrixXd symmetric_root(const Eigen::MatrixXd& a) {
 /// Squared Frechet (2-Wasserstein) distance of the Gaussians N(m1, C1) and N(m2, C2) (Dowson and Landau 1982):
 /// |m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1^1/2 C2 C1^1/2)^1/2. The product is symmetric, so real eigenvalues suffice.
 /// Throws ShapeError for different sizes. Never below 0.
-inline double frechet_distance(const Eigen::VectorXd& mean1, const Eigen::MatrixXd& cov1, const Eigen::VectorXd& mean2,
-                               const Eigen::MatrixXd& cov2) {
+template <class = void>
+double frechet_distance(const Eigen::VectorXd& mean1, const Eigen::MatrixXd& cov1, const Eigen::VectorXd& mean2,
+                        const Eigen::MatrixXd& cov2) {
   const auto n = mean1.size();
   require<ShapeError>(mean2.size() == n && cov1.rows() == n && cov1.cols() == n && cov2.rows() == n && cov2.cols() == n,
                       "Frechet distance between ", n, " and ", mean2.size(), " features");
@@ -37,7 +40,8 @@ inline double frechet_distance(const Eigen::VectorXd& mean1, const Eigen::Matrix
   return std::max(0.0, (mean1 - mean2).squaredNorm() + cov1.trace() + cov2.trace() - 2 * cross);
 }
 /// The same for accumulated moments.
-inline double frechet_distance(const Moments& a, const Moments& b) {
+template <class Real>
+double frechet_distance(const BasicMoments<Real>& a, const BasicMoments<Real>& b) {
   return frechet_distance(a.mean(), a.covariance(), b.mean(), b.covariance());
 }
 /// Distance between two sets of features, [N, F] and [M, F], N and M at least 2.

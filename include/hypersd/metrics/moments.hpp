@@ -3,6 +3,7 @@
 
 #include <Eigen/Core>
 #include <cmath>
+#include <concepts>
 #include <hypersd/core/tensor.hpp>
 #include <span>
 
@@ -28,10 +29,14 @@ FeatureMatrix feature_matrix(const Tensor<T>& features) {
 
 /// Mean and covariance of features, accumulated in double. Batches are centred before their products are summed and
 /// then joined by the update of Chan, Golub and LeVeque (1983), so that a large common offset costs no precision.
-class Moments {
+/// A template so that Eigen's products are compiled where they are used, not wherever the header is included.
+template <class Real>
+class BasicMoments {
+  static_assert(std::same_as<Real, double>, "moments are accumulated in double");
+
  public:
   /// For features of length `features` >= 1.
-  explicit Moments(std::int64_t features)
+  explicit BasicMoments(std::int64_t features)
       : mean_(Eigen::VectorXd::Zero(features)), scatter_(Eigen::MatrixXd::Zero(features, features)) {
     require<OptionError>(features >= 1, "Moments: ", features, " features");
   }
@@ -73,6 +78,8 @@ class Moments {
   Eigen::VectorXd mean_;
   Eigen::MatrixXd scatter_;
 };
+
+using Moments = BasicMoments<double>;
 
 /// Moments of the samples of a [N, F] tensor.
 template <class T>
