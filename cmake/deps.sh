@@ -27,7 +27,8 @@ tests doctest-dev inc:doctest/doctest.h needed
 tests libxtensor-dev inc:xtensor/xarray.hpp optional
 tests libopenmpi-dev cmd:mpicxx optional
 tests openmpi-bin cmd:mpirun optional
-more clang-19 cmd:clang++-19 optional
+tests clang-format cmd:clang-format optional
+slow clang-19 cmd:clang++-19 optional
 bench python3 cmd:python3 needed
 bench libbenchmark-dev inc:benchmark/benchmark.h optional
 peers python3-venv py:ensurepip needed

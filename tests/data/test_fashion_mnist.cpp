@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "io/gzip_text.hpp"
 #include <temp_folder.hpp>
+#include "io/gzip_text.hpp"
 
 using namespace hypersd;
 using test::mentions;

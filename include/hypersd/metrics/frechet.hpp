@@ -10,9 +10,13 @@ namespace hypersd::metrics {
 
 namespace detail {
 
+// `Matrix` is always this type. As a template parameter it keeps Eigen's solver, seconds of compile time, out of
+// programs that do not call it.
+
 /// Root of a symmetric positive semi-definite matrix; rounding below 0 is cut off.
-inline Eigen::MatrixXd symmetric_root(const Eigen::MatrixXd& a) {
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(a);
+template <class Matrix = Eigen::MatrixXd>
+Matrix symmetric_root(const Matrix& a) {
+  const Eigen::SelfAdjointEigenSolver<Matrix> eigen(a);
   require<NumericError>(eigen.info() == Eigen::Success, "Frechet distance: the eigenvalues did not converge");
   const Eigen::VectorXd root = eigen.eigenvalues().cwiseMax(0).cwiseSqrt();
   return eigen.eigenvectors() * root.asDiagonal() * eigen.eigenvectors().transpose();
@@ -23,21 +27,23 @@ inline Eigen::MatrixXd symmetric_root(const Eigen::MatrixXd& a) {
 /// Squared Frechet (2-Wasserstein) distance of the Gaussians N(m1, C1) and N(m2, C2) (Dowson and Landau 1982):
 /// |m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1^1/2 C2 C1^1/2)^1/2. The product is symmetric, so real eigenvalues suffice.
 /// Throws ShapeError for different sizes. Never below 0.
-inline double frechet_distance(const Eigen::VectorXd& mean1, const Eigen::MatrixXd& cov1, const Eigen::VectorXd& mean2,
-                               const Eigen::MatrixXd& cov2) {
+template <class Matrix = Eigen::MatrixXd>
+double frechet_distance(const Eigen::VectorXd& mean1, const Eigen::MatrixXd& cov1, const Eigen::VectorXd& mean2,
+                        const Eigen::MatrixXd& cov2) {
   const auto n = mean1.size();
   require<ShapeError>(mean2.size() == n && cov1.rows() == n && cov1.cols() == n && cov2.rows() == n && cov2.cols() == n,
                       "Frechet distance between ", n, " and ", mean2.size(), " features");
-  const Eigen::MatrixXd root = detail::symmetric_root(cov1);
-  Eigen::MatrixXd product = root * cov2 * root;
+  const Matrix root = detail::symmetric_root<Matrix>(cov1);
+  Matrix product = root * cov2 * root;
   product = 0.5 * (product + product.transpose()).eval();
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(product, Eigen::EigenvaluesOnly);
+  const Eigen::SelfAdjointEigenSolver<Matrix> eigen(product, Eigen::EigenvaluesOnly);
   require<NumericError>(eigen.info() == Eigen::Success, "Frechet distance: the eigenvalues did not converge");
   const double cross = eigen.eigenvalues().cwiseMax(0).cwiseSqrt().sum();
   return std::max(0.0, (mean1 - mean2).squaredNorm() + cov1.trace() + cov2.trace() - 2 * cross);
 }
-inline double frechet_distance(const Moments& a, const Moments& b) {
-  return frechet_distance(a.mean(), a.covariance(), b.mean(), b.covariance());
+template <class Matrix = Eigen::MatrixXd>
+double frechet_distance(const Moments& a, const Moments& b) {
+  return frechet_distance<Matrix>(a.mean(), a.covariance(), b.mean(), b.covariance());
 }
 /// Distance between two sets of features, [N, F] and [M, F], N and M at least 2.
 template <class T>
