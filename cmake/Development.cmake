@@ -17,7 +17,7 @@ endif()
 
 # --- warnings
 add_library(hypersd_warnings INTERFACE)
-target_compile_options(hypersd_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wconversion>
+target_compile_options(hypersd_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wconversion -Wshadow>
                                                   $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   # GCC 12 warns about its own headers: the AVX-512 intrinsics and operator+ of std::string.

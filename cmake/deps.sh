@@ -28,7 +28,8 @@ tests libxtensor-dev inc:xtensor/xarray.hpp optional
 tests libopenmpi-dev cmd:mpicxx optional
 tests openmpi-bin cmd:mpirun optional
 tests doxygen cmd:doxygen optional
-more clang-19 cmd:clang++-19 optional
+tests clang-format cmd:clang-format optional
+slow clang-19 cmd:clang++-19 optional
 bench python3 cmd:python3 needed
 bench libbenchmark-dev inc:benchmark/benchmark.h optional
 peers python3-venv py:ensurepip needed

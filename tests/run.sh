@@ -17,7 +17,9 @@ Installs missing Debian packages, builds all tests and runs them. The last line 
   --build-dir DIR   where to build (default build/release, with sanitizers build/asan)
   --sanitize        with AddressSanitizer and UndefinedBehaviorSanitizer
   --werror          warnings are errors
-  --more            also what needs more downloads: clang 19 with CUDA 12's headers from PyPI (where there is nvcc)
+  --slow            also what takes longest, most of it where there is nvcc: GPU code for two architectures, tests and
+                    benchmarks of the GPU executed from their PTX, the example programs compiled by nvcc, and
+                    all CUDA code compiled by clang 19 with CUDA 12's headers from PyPI
   --no-install      install nothing
   -j N              build jobs (default: processors, one for each 1.5 GiB of memory)
   --help            this text
@@ -36,8 +38,9 @@ while [ $# -gt 0 ]; do
       ;;
     --sanitize) preset=asan ;;
     --werror) arguments+=(-DHYPERSD_WERROR=ON) ;;
-    --more)
-      groups+=(more)
+    --slow)
+      groups+=(slow)
+      arguments+=(-DHYPERSD_SLOW_TESTS=ON '-DHYPERSD_CUDA_ARCHITECTURES=80;90')
       export HYPERSD_CUDA12_DOWNLOAD=1
       ;;
     --no-install) install=0 ;;
@@ -58,7 +61,8 @@ if [ "$install" -eq 1 ]; then
 fi
 
 say "building in $directory ($jobs jobs)"
-hypersd_configure "$directory/configure.log" --preset "$preset" -B "$directory" -DHYPERSD_WERROR=OFF "${arguments[@]}" ||
+hypersd_configure "$directory/configure.log" --preset "$preset" -B "$directory" -DHYPERSD_WERROR=OFF \
+  -DHYPERSD_SLOW_TESTS=OFF -DHYPERSD_CUDA_ARCHITECTURES=80-virtual "${arguments[@]}" ||
   { echo '0 passed, 1 failed'; exit 1; }
 # What does not compile must not hide what the rest has to say.
 built=1

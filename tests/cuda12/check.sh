@@ -49,7 +49,7 @@ else
   for name in clang++-19 clang++-18 clang++-17 clang++-16; do command -v $name >/dev/null && break; done
   command -v "$name" >/dev/null || { echo "no nvcc in $toolkit, and no clang 16 or newer"; exit 77; }
   compiler=("$name" -x cuda "--cuda-path=$toolkit" --cuda-gpu-arch=sm_80 -fsyntax-only -Wall -Wextra -Wpedantic
-    -Wconversion -Werror -Wno-unknown-cuda-version)
+    -Wconversion -Wshadow -Werror -Wno-unknown-cuda-version)
   if [ ! -e "$toolkit/include/cublasLt.h" ]; then
     newer=$(dirname "$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)")/../include
     [ -e "$newer/cublasLt.h" ] || { echo "no cublasLt.h in $toolkit nor in $newer"; exit 77; }
