@@ -30,7 +30,7 @@ void column_major_matmul(const LtMatmul& p, double alpha, const double* first, c
   for (std::int64_t b = 0; b < p.batch; ++b)
     for (std::int64_t c = 0; c < p.c.cols; ++c)
       for (std::int64_t r = 0; r < p.c.rows; ++r) {
-        double& out = result[b * p.c.stride + r + c * p.c.lead];
+        double& out = result[b * p.c.stride + r + c * p.c.ld];
         double sum = 0;
         for (std::int64_t i = 0; i < inner; ++i) sum += at(p.a, first, b, r, i) * at(p.b, second, b, i, c);
         out = alpha * sum + (beta != 0 ? beta * out : 0) + (bias ? bias[r] : 0);
