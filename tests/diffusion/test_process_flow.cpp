@@ -160,6 +160,7 @@ TEST_CASE("chains of LCM and TCD on a consistency model keep the marginals of Ga
         CHECK(landing <= t.to);
         const StepCoefficients k = tcd.step(process, t);
         CHECK((k.noise > 0) == (landing < t.to));
+        if (eta == 0) CHECK(landing == t.to);
         x = stepped(x, k, consistent(process, t.from, landing));
         const Moments expected = marginal(process.level(t.to));
         CHECK(std::abs(x.mean - expected.mean) < 1e-12 * (1 + std::abs(k.prediction)));

@@ -269,6 +269,26 @@ TEST_CASE("many samples of a rectified flow have the mean and variance of their 
   CHECK(std::abs(fine) < std::abs(coarse) / 10);
 }
 
+TEST_CASE("a network that names its process is asked on that process alone") {
+  const auto noise = numbers::normal<double>(Shape{2, 4}, "noise");
+  const auto half = [](const Tensor<double>& x, const Tensor<double>&, const auto&) {
+    return ops::map(ops::Affine<double>{0.5, 0}, x);
+  };
+  const Sampler<Ddim, StableDiffusion> sampler;
+  const auto expected = sampler(half, noise, none, 4).to_vector();
+  CHECK(sampler(model<StableDiffusion>(half), noise, none, 4).to_vector() == expected);
+  // A table that is known at run time only.
+  CHECK(sampler(model<Discrete<>>(half, StableDiffusion{}), noise, none, 4).to_vector() == expected);
+  const Discrete<> other = noise_table(ScaledLinear{{.beta_end = 0.02}});
+  CHECK_THROWS_WITH_AS((void)sampler(model<Discrete<>>(half, other), noise, none, 4),
+                       doctest::Contains("network: its process (table, epsilon) is not the one used here"),
+                       OptionError);
+  const Flow flow = RectifiedFlow{{.time_scale = 1000}};
+  CHECK_THROWS_WITH_AS((void)(Sampler<Ddim, Flow>({}, flow)(model<Flow>(half), noise, none, 4)),
+                       doctest::Contains("rectified_flow, flow_velocity"), OptionError);
+  CHECK_THROWS_AS((void)predict(flow, model<Flow>(half), noise, Times(2, 0.5), none), OptionError);
+}
+
 TEST_CASE("training times of a continuous process are uniform along its way, and shifted as it says") {
   const Flow flow, shifted = RectifiedFlow{{.shift = 3}};
   const Stream s = stream(5, "t");

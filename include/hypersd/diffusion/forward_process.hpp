@@ -47,7 +47,8 @@ Times uniform_times(const Process& process, std::int64_t batch, Stream s, std::i
     const auto at = static_cast<std::uint64_t>(b);
     if constexpr (Process::discrete) {
       const int size = process.schedule().size();
-      const int first = static_cast<int>(low * size), last = std::min(size - 1, static_cast<int>(high * size));
+      const int first = std::min(size - 1, static_cast<int>(low * size));
+      const int last = std::min(size - 1, static_cast<int>(high * size));
       t.push_back(first + static_cast<int>(integer_at(s, at, last - first + 1)));
     } else {
       t.push_back(process.schedule().at(low + (high - low) * static_cast<double>(uniform_at(s, at))));

@@ -90,7 +90,7 @@ class NoiseTable {
 
   /// floor(share t) in the float32 arithmetic of the published TCD scheduler (float64 lands elsewhere for some pairs).
   [[nodiscard]] Time earlier(Time t, double share) const {
-    return t < 0 ? t : std::floor(static_cast<float>(share) * static_cast<float>(t));
+    return t < 0 || share >= 1 ? t : std::floor(static_cast<float>(share) * static_cast<float>(t));
   }
   /// round(T - i T / n) - 1, i = 0 ... n-1: the trailing grid. Halves round to even, as NumPy rounds.
   [[nodiscard]] Times grid(int n) const {
