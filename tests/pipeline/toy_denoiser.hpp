@@ -38,10 +38,11 @@ struct Denoiser {
   }
 };
 
+inline diffusion::Discrete<> process() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
 inline diffusion::NoiseTable table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
 
 inline diffusion::AnalyticDenoiser<> exact() {
-  return {table(), diffusion::Mixture({{2, {1.5, 0}, 0.2, 0}, {1, {-1, 1}, 0.4, 0}, {1, {-0.5, -1.5}, 0.3, 0}})};
+  return {process(), diffusion::Mixture({{2, {1.5, 0}, 0.2, 0}, {1, {-1, 1}, 0.4, 0}, {1, {-0.5, -1.5}, 0.3, 0}})};
 }
 
 /// A network fitted to the exact noise prediction of the mixture.
@@ -62,7 +63,7 @@ inline const Denoiser& teacher() {
       Tensor<double> t(Shape{batch});
       for (std::int64_t b = 0; b < batch; ++b) {
         t[b] = std::floor(1000 * u[b]);
-        const auto level = truth.table().level(static_cast<int>(t[b]));
+        const auto level = truth.process_value().level(t[b]);
         for (std::int64_t j = 0; j < 2; ++j) x[2 * b + j] = level.alpha * x[2 * b + j] + level.sigma * noise[2 * b + j];
       }
       optimizer.zero_grad();

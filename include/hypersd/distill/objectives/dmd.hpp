@@ -23,7 +23,7 @@ struct DmdOptions {
 /// A score of the student's own distribution that is trained on its samples.
 template <class F, class T, class D, class C>
 concept LearningScore = requires(F& fake, const Tensor<T, D>& x, const C& c) {
-  fake.learn(x, c, Randomness{});
+  fake.learn(x, c, Randomness{}, OwnGradients{});
 };
 
 /// One iteration's draws.

@@ -7,7 +7,8 @@
 
 namespace hypersd::distill {
 
-/// A student that is told the guidance scale it stands for: `net(x, t, condition, w)` with w = g - 1 a tensor [B].
+/// A student that is told the guidance scale it stands for: `net(x, t, condition, w)` with w = max(0, g - 1) a tensor
+/// [B], as the sampler's `EmbeddedGuidance` tells it.
 template <class N, class T, class D, class C>
 concept EmbedsGuidance = requires(const N& net, const Var<T, D>& x, const Numbers<T, D>& t, const C& c) {
   { net(x, t, c, t) } -> std::convertible_to<Var<T, D>>;
@@ -90,7 +91,7 @@ struct Lcm {
     Var<T, D> f;
     if constexpr (EmbedsGuidance<Net, T, D, C>) {
       std::vector<double> w;
-      for (const double g : guidance) w.push_back(g - 1);
+      for (const double g : guidance) w.push_back(std::max(0.0, g - 1));
       f = diffusion::evaluate(process, net, x, times, condition, diffusion::sample_scales<T, D>(w));
     } else if constexpr (diffusion::Denoiser<Net, T, D, C>) {
       f = diffusion::evaluate(process, net, x, times, condition);
