@@ -74,7 +74,8 @@ TEST_CASE("A segment's start is reached also where it is no point of the solver'
     return out;
   };
   // 20 does not divide 125: of eight segments the second begins at 124, between the points 119 and 139.
-  const auto segments = ends_from(WithinSegment<8>(), grid_of(50)), starts = ends_from(ToSegmentStart<8>(), grid_of(50));
+  const auto segments = ends_from(WithinSegment<8>(), grid_of(50)),
+             starts = ends_from(ToSegmentStart<8>(), grid_of(50));
   REQUIRE(segments.size() == 50);
   for (diffusion::Time t = 139; t <= 239; t += 20) {
     CAPTURE(t);

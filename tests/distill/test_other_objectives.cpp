@@ -294,14 +294,14 @@ TEST_CASE("An injected gradient arrives, divided by the number of elements") {
 }
 
 TEST_CASE("An injected gradient that x would round away arrives in 16 bits") {
-  const auto x = Tensor<bfloat16>::full(Shape{4}, bfloat16(100.0F)), g = Tensor<bfloat16>::full(Shape{4}, bfloat16(0.01F));
+  const auto x = Tensor<bfloat16>::full(Shape{4}, bfloat16(100.0F)),
+             g = Tensor<bfloat16>::full(Shape{4}, bfloat16(0.01F));
   REQUIRE(static_cast<float>(ops::map(ops::Sub{}, x, g)[0]) == 100.0F);
   const Var<bfloat16> student(x, true);
   const auto loss = inject_gradient(student, g);
   CHECK(static_cast<float>(loss.item()) == doctest::Approx(5e-5).epsilon(0.01));
   autograd::backward(loss);
-  for (std::int64_t i = 0; i < 4; ++i)
-    CHECK(static_cast<float>(student.grad()[i]) == 0.25F * static_cast<float>(g[i]));
+  for (std::int64_t i = 0; i < 4; ++i) CHECK(static_cast<float>(student.grad()[i]) == 0.25F * static_cast<float>(g[i]));
 }
 
 TEST_CASE("Adversarial diffusion distillation, Eq 6 and 7: loss and gradient equal PyTorch's") {
@@ -351,7 +351,8 @@ TEST_CASE("Piecewise rectified flow: window coefficients, loss and gradient") {
   const Case c;
   const PerFlowDraws d{c.golden.times("perflow.t"), c.golden.times("perflow.begin"), c.golden.times("perflow.end"),
                        c.scale};
-  c.check("perflow", PerFlow<>(t, {.windows = 4, .teacher_steps = 2}).loss_at(c.student, c.teacher, c.batch, d, c.noise));
+  c.check("perflow",
+          PerFlow<>(t, {.windows = 4, .teacher_steps = 2}).loss_at(c.student, c.teacher, c.batch, d, c.noise));
   const Case v;
   v.check("perflow.velocity", PerFlow<>(t, {.windows = 4, .teacher_steps = 2, .target = PerFlowTarget::velocity})
                                   .loss_at(v.student, v.teacher, v.batch, d, v.noise));
@@ -367,9 +368,8 @@ TEST_CASE("Terms on data: loss and gradient equal PyTorch's") {
   const Case a, b;
   const auto t = a.golden.times("judged");
   a.check("denoising", Denoising<>(table()).loss_at(a.student, a.batch, t, a.judge));
-  b.check("data_adversarial",
-          DataAdversarial<const toy::Mlp>(table(), &b.critic, diffusion::EndPoint::first_entry)
-              .loss_at(b.student, b.batch, t, b.judge));
+  b.check("data_adversarial", DataAdversarial<const toy::Mlp>(table(), &b.critic, diffusion::EndPoint::first_entry)
+                                  .loss_at(b.student, b.batch, t, b.judge));
 }
 
 TEST_CASE("A critic that knows data judges clean data, not those of the first noise level") {
@@ -389,7 +389,8 @@ TEST_CASE("A critic that knows data judges clean data, not those of the first no
 TEST_CASE("A student is told w = max(0, g - 1), as the sampler tells it") {
   struct Says {
     std::vector<double>* heard;
-    Var<double> operator()(const Var<double>& x, const Tensor<double>&, const Condition&, const Tensor<double>& w) const {
+    Var<double> operator()(const Var<double>& x, const Tensor<double>&, const Condition&,
+                           const Tensor<double>& w) const {
       *heard = w.to_vector();
       return autograd::affine(x, 0.5);
     }

@@ -76,9 +76,9 @@ TEST_CASE("a batch in parts is drawn as in one piece: the mean of the parts' los
   check_objective("dmd", distill::Dmd<StillScore>(table, &fake, {.start = {499, 999}}));
   feedback::RolloutOptions walk{.steps = {2, 4}, .eta = 0.5};
   check_objective("stay close", feedback::StayClose<>(table, walk));
-  check_parts("pretraining", [&](const auto& student, const auto&, const auto&, const Points& batch,
-                                 diffusion::Randomness random) {
-    return pipeline::denoising_loss(student, table, batch.x0, diffusion::Unconditional{}, random.seed, random.step,
-                                    random.first_sample);
-  });
+  check_parts("pretraining",
+              [&](const auto& student, const auto&, const auto&, const Points& batch, diffusion::Randomness random) {
+                return pipeline::denoising_loss(student, table, batch.x0, diffusion::Unconditional{}, random.seed,
+                                                random.step, random.first_sample);
+              });
 }

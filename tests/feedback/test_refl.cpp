@@ -117,13 +117,12 @@ TEST_CASE("The gradient is that of the last evaluation alone, though the loss de
   const diffusion::Times times{999, 749, 499, 249};
   const auto z = ops::normal<double>(Shape{2, 3}, stream(3, "z"));
   const auto loss = [&](const OnePerTime& student) {
-    return Refl(process(), NoDecoder{}, raise(), {.times = times})
-        .loss_at(student, batch_of(2), {times, 3}, z)
-        .loss;
+    return Refl(process(), NoDecoder{}, raise(), {.times = times}).loss_at(student, batch_of(2), {times, 3}, z).loss;
   };
   const auto student = [&](int moved = -1, double by = 0) {
     OnePerTime s;
-    for (const diffusion::Time t : times) s.a[static_cast<int>(t)] = Var<double>(Tensor<double>::full(Shape{1}, 0.2 + (t == moved ? by : 0)), true);
+    for (const diffusion::Time t : times)
+      s.a[static_cast<int>(t)] = Var<double>(Tensor<double>::full(Shape{1}, 0.2 + (t == moved ? by : 0)), true);
     return s;
   };
   const auto slope = [&](int t) { return (loss(student(t, 1e-6)).item() - loss(student(t, -1e-6)).item()) / 2e-6; };
@@ -140,8 +139,8 @@ TEST_CASE("Where all rewards have reached alpha, the student's gradient is exact
   const Case c("four");
   const auto student = c.golden.network("student", true);
   const Hinge hinge{toy::NetworkReward{c.golden.network("first")}, -100.0};
-  const auto result = Refl(process(), c.golden.decoder(), hinge)
-                          .loss_at(student, c.batch, c.draws, c.golden.values("z"));
+  const auto result =
+      Refl(process(), c.golden.decoder(), hinge).loss_at(student, c.batch, c.draws, c.golden.values("z"));
   CHECK(result.loss.item() == 0);
   autograd::backward(result.loss);
   for (const auto& [p, var] : student.parameters())
@@ -224,9 +223,8 @@ TEST_CASE("A decoder that is computed twice gives the same gradient") {
   const Case c("four");
   const auto gradient = [&](auto decoder) {
     const auto student = c.golden.network("student", true);
-    autograd::backward(Refl(process(), decoder, c.golden.hinges())
-                           .loss_at(student, c.batch, c.draws, c.golden.values("z"))
-                           .loss);
+    autograd::backward(
+        Refl(process(), decoder, c.golden.hinges()).loss_at(student, c.batch, c.draws, c.golden.values("z")).loss);
     return student.w1.grad();
   };
   CHECK(toy::relative(gradient(Checkpointed{c.golden.decoder()}), gradient(c.golden.decoder())) == 0);
@@ -240,7 +238,8 @@ TEST_CASE("Rollouts that cannot work are refused") {
   CHECK_THROWS_AS(Walk(process(), {.times = {1000}}), OptionError);
   CHECK_THROWS_AS(Walk(process(), {.steps = {4, 2}, .right = 3}), OptionError);
   CHECK_THROWS_AS(Walk(process(), {.steps = {4}, .left = 3, .right = 2}), OptionError);
-  CHECK_THROWS_WITH_AS(Walk(process(), {.steps = {4}, .left = -3}), doctest::Contains("-1 is the default"), OptionError);
+  CHECK_THROWS_WITH_AS(Walk(process(), {.steps = {4}, .left = -3}), doctest::Contains("-1 is the default"),
+                       OptionError);
   CHECK_THROWS_AS(Walk(process(), {.steps = {4}, .right = -2}), OptionError);
   CHECK_THROWS_AS(Walk(process(), {.eta = 1.5}), OptionError);
   CHECK_THROWS_AS((Rollout<diffusion::Discrete<>, diffusion::DdimOde>(process(), {.eta = 0.5})), OptionError);

@@ -193,8 +193,9 @@ TEST_CASE("stages continue each other: iterations count on, the target follows t
   (void)toy.student(all);
   CHECK(expected == 20);
   CHECK_THROWS_WITH_AS((void)toy.part({4, 4}), doctest::Contains("k = 4 follows k = 4"), OptionError);
-  CHECK_THROWS_WITH_AS((void)staged("few", {4, 2}, &batch, {.steps = {3}}, [](int, bool) { return Tscd(toy::process()); }),
-                       doctest::Contains("1 numbers of steps for 2 stages"), OptionError);
+  CHECK_THROWS_WITH_AS(
+      (void)staged("few", {4, 2}, &batch, {.steps = {3}}, [](int, bool) { return Tscd(toy::process()); }),
+      doctest::Contains("1 numbers of steps for 2 stages"), OptionError);
 }
 
 TEST_CASE("a run killed in any stage and started again ends bitwise the same") {

@@ -97,7 +97,8 @@ TEST_CASE("a recipe hands the student from part to part and leaves what came bef
   CHECK(said[1]["phases"][0]["trains"] == "new adapter 'feedback'");
   CHECK(said[2]["phases"][0]["trains"] == "all weights");
   CHECK(said[2]["branch"] == true);
-  CHECK(said[3]["phases"][0]["objective"].get<std::string>().find("distill::Dmd<distill::FakeScore<") != std::string::npos);
+  CHECK(said[3]["phases"][0]["objective"].get<std::string>().find("distill::Dmd<distill::FakeScore<") !=
+        std::string::npos);
 }
 
 TEST_CASE("a recipe that is killed in any part goes on bit by bit, and a finished one only loads") {
