@@ -41,6 +41,8 @@ struct Witness {
   void learn(const Tensor<double>& fake, const Tensor<double>&, const Tensor<double>&, const C&, const Average&) {
     learned = fake.to_vector();
     ++updates;
+    // A tape is recorded: an update need not know where it is called.
+    CHECK(autograd::affine(Var<double>(fake, true), 2.0).tracked());
   }
   template <class C, class Average>
   void learn(const Tensor<double>& fake, const Tensor<double>& real, const Tensor<double>& t,

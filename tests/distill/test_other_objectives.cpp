@@ -200,7 +200,7 @@ TEST_CASE("Phased and latent consistency: loss and gradient equal PyTorch's") {
 }
 
 TEST_CASE("Phased consistency always jumps to the segment's beginning") {
-  const SolverGrid grid(diffusion::Discrete<>(table()));
+  const SolverGrid grid{diffusion::Discrete<>(table())};
   for (int n = 1; n <= 40; ++n) {
     const EndRange range = ToSegmentStart<4>{}.range(grid, n);
     CHECK(range.first == range.last);

@@ -20,7 +20,7 @@ using namespace hypersd::pipeline;
 namespace {
 
 using Net = toy::Denoiser;
-using State = RecipeState<Net>;
+using Trained = RecipeState<Net>;
 using Data = distill::Batch<double, Cpu, diffusion::Unconditional>;
 using Tscd = distill::Consistency<distill::WithinSegments<>>;
 
@@ -71,14 +71,14 @@ struct Toy {
     });
   }
   template <class Part>
-  State run(const Part& stages, const Folder& folder) const {
+  Trained run(const Part& stages, const Folder& folder) const {
     RunDirectory directory(folder.file("run"), {}, Existing::resume);
     const Session session{directory, 0,
                           [&](const ProgressEvent& e) {
                             if (e.phase == kill_in && e.step == kill_at) throw Killed{};
                           },
                           20};
-    State state{toy::teacher(), toy::teacher()};
+    Trained state{toy::teacher(), toy::teacher()};
     run_part(session, stages, state);
     return state;
   }
@@ -231,7 +231,7 @@ TEST_CASE("any objective is staged: progressive distillation by halves, with all
   CHECK(part.describe()["phases"][1]["trains"] == "all weights");
   const auto teacher = weights(toy::teacher());
   const Folder folder("pd");
-  const State state = Toy{}.run(part, folder);
+  const Trained state = Toy{}.run(part, folder);
   CHECK(weights(toy::teacher()) == teacher);
   CHECK(nn::lora_count(state.student).tensors == 0);
   const double before = trajectory_error(toy::teacher(), 1), after = trajectory_error(state.after("pd"), 1);
@@ -255,7 +255,7 @@ TEST_CASE("a stage with all weights goes on from the adapter before, and so does
   auto part = toy.part({4, 2});
   part.phases[1].tuning = AllWeights{};
   const Folder folder("merged");
-  const State state = toy.run(part, folder);
+  const Trained state = toy.run(part, folder);
   CHECK(merged == 4);
   CHECK(weights(state.student) != weights(toy::teacher()));
 }

@@ -140,6 +140,9 @@ TEST_CASE("parts can be skipped; another recipe in the same folder is refused by
   CHECK_THROWS_WITH_AS((void)Recipe(stages(3), one_step(fake, 2)).run(session, toy::teacher(), {"one-step"}),
                        doctest::Contains("part 1 ('tscd') differs"), OptionError);
   CHECK_THROWS_WITH_AS(Recipe(stages(2), stages(2)), doctest::Contains("two parts called 'tscd'"), OptionError);
+  auto other = stages(2);
+  other.name = "other";
+  CHECK_THROWS_WITH_AS(Recipe(stages(2), other), doctest::Contains("two phases called 'tscd k=8'"), OptionError);
   CHECK_THROWS_WITH_AS((void)SameAdapter{"absent"}.prepare(toy::teacher(), 0), doctest::Contains("'absent'"),
                        OptionError);
 }

@@ -1,26 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <concepts>
 #include <cstddef>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 namespace hypersd::distill {
-
-/// Whose trajectories a later stage follows: the teacher's, guided in every stage (the default), or those of the stage
-/// before, without guidance, since that is in the student already.
-struct OriginalTeacher {
-  static constexpr bool previous_stage = false;
-};
-struct PreviousStageTeacher {
-  static constexpr bool previous_stage = true;
-};
-template <class P>
-concept TeacherPolicy = requires {
-  { P::previous_stage } -> std::convertible_to<bool>;
-};
 
 /// One stage of Algorithm 1: k segments.
 template <int k>

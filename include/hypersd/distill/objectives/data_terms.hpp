@@ -71,8 +71,8 @@ struct DataAdversarial {
   template <class Student, class T, class D, class C, class Average = OwnGradients>
   void learn_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& t,
                 const Tensor<T, D>& noise, const Average& average = {}) const {
-    const autograd::NoGrad guard;
-    Adversarial<Critic>{critic, {}}.learn(jumps(student, batch, t, noise).value(), batch.x0, end(batch), average);
+    const auto x = without_tape([&] { return jumps(student, batch, t, noise); });
+    Adversarial<Critic>{critic, {}}.learn(x.value(), batch.x0, end(batch), average);
   }
   /// The critic, for checkpoints.
   template <class F>

@@ -121,8 +121,7 @@ struct Dmd {
   template <class Student, class T, class D, class C, class Average = OwnGradients>
   void learn_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& start,
                 const Tensor<T, D>& z, Randomness random, const Average& average = {}) const {
-    const autograd::NoGrad guard;
-    const Tensor<T, D> x = samples(student, batch, start, z).value();
+    const Tensor<T, D> x = without_tape([&] { return samples(student, batch, start, z); }).value();
     if constexpr (LearningScore<Fake, T, D, C>)
       for (int i = 0; i < options.learn_per_update; ++i)
         fake->learn(x, batch.condition.conditional,

@@ -50,10 +50,9 @@ struct Lcm {
   void learn(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
              Randomness random, const Average& average = {}) const {
     if (!trains(distance)) return;
-    const autograd::NoGrad guard;
     const Draws d = draw(ToTheEnd{}, process, options, batch.x0.dim(0), random);
     const auto noise = draw_noise<T, D>(options, batch.x0.shape(), random);
-    const auto sides = jumps(student, teacher, target, batch, d, noise);
+    const auto sides = without_tape([&] { return jumps(student, teacher, target, batch, d, noise); });
     distance.learn(sides.student.value(), sides.target, where(batch, d), average);
   }
   template <class F>
