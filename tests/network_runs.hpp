@@ -4,13 +4,12 @@
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/diffusion/graph_sampler.hpp>
 #include <hypersd/diffusion/processes.hpp>
-#include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
 #include <hypersd/nn/init.hpp>
 #include <hypersd/nn/models/unet.hpp>
 #include <hypersd/ops/cast.hpp>
 #include <hypersd/optim/adamw.hpp>
-#include <hypersd/pipeline/denoising_loss.hpp>
+#include <hypersd/pipeline/denoising.hpp>
 
 #include <numbers.hpp>
 #include <vector>
@@ -91,12 +90,12 @@ template <class D>
 std::vector<Tensor<float>> trained(int steps) {
   auto net = unet<D>();
   optim::AdamW<float, D> optimizer(optim::parameters_of(net));
-  const auto table = diffusion::noise_table<diffusion::ScaledLinear>();
+  const diffusion::StableDiffusion process;
   const auto x0 = normal<D>({4, 4, 4, 4}, "x0");
   std::vector<Tensor<float>> out;
   for (int i = 0; i < steps; ++i) {
     optimizer.zero_grad();
-    const auto loss = pipeline::denoising_loss(net, diffusion::Discrete<>(table), x0, tokens<D>(4), 3, i);
+    const auto loss = pipeline::denoising_loss(net, process, x0, tokens<D>(4), 3, i);
     autograd::backward(loss);
     optimizer.step(1e-3);
     out.push_back(loss.value().template to<Cpu>());

@@ -76,7 +76,7 @@ TEST_CASE("hooks: rank 0 logs and reports; a stop on any rank stops all") {
     reports[me] = pipeline::train(
         options, optim::ParameterList<float>{{"w", w}},
         [&](std::int64_t) {
-          pipeline::StepResult<float> out{autograd::mean(w), {{"rank", static_cast<double>(me)}}};
+          diffusion::LossResult<float, Cpu> out{autograd::mean(w), {{"rank", static_cast<double>(me)}}};
           if (me == 0) out.diagnostics.emplace_back("mine", 7.0);
           return out;
         },

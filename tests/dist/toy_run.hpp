@@ -4,7 +4,8 @@
 #include <cmath>
 #include <fstream>
 #include <functional>
-#include <hypersd/pipeline/denoising_loss.hpp>
+#include <hypersd/distill/objectives/tscd.hpp>
+#include <hypersd/pipeline/denoising.hpp>
 #include <hypersd/pipeline/recipe.hpp>
 #include <pipeline/toy_denoiser.hpp>
 #include <sstream>
@@ -20,7 +21,7 @@ struct ToyRun {
 
   void operator()(const std::string& folder, hypersd::dist::Group group) const {
     using namespace hypersd;
-    const auto table = toy::table();
+    const auto process = toy::process();
     const auto truth = toy::exact();
     const dist::Slice mine = dist::slice(group, batch);
     // The batch is a function of the step. Each rank takes its slice.
@@ -39,8 +40,8 @@ struct ToyRun {
     options.ema = optim::EmaOptions{.decay = 0.8};
     session.train(options, optim::parameters_of(net), [&](std::int64_t step) {
       before_step(step);
-      return pipeline::denoising_loss(net, table, diffusion::Epsilon{}, data("teacher", step),
-                                      diffusion::Unconditional{}, session.seed, step, mine.first);
+      return pipeline::denoising_loss(net, process, data("teacher", step), diffusion::Unconditional{}, session.seed,
+                                      step, mine.first);
     });
     nn::set_requires_grad(net, false);
 
@@ -48,11 +49,10 @@ struct ToyRun {
       before_step(1000 + step);
       return diffusion::Batch<double, Cpu, diffusion::Unconditional>{data("student", step), {}};
     };
-    pipeline::TscdStages<decltype(batches)> tscd{.batches = batches, .table = table, .steps = {10, 10}};
-    tscd.segments = {4, 1};
-    tscd.learning_rate = 3e-3;
-    tscd.consistency.noise_offset = 0.1;
-    pipeline::Recipe(tscd).run(session, net);
+    const pipeline::StageOptions stages{.steps = {10, 10}, .learning_rate = 3e-3};
+    pipeline::Recipe(pipeline::staged("tscd", {4, 1}, batches, stages, [&](int k, bool) {
+      return distill::Consistency<distill::WithinSegments<>>(process, {.noise_offset = 0.1}, {}, {k});
+    })).run(session, net);
   }
 };
 

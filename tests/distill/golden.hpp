@@ -36,7 +36,7 @@ struct Golden {
     return {p("w1"), p("b1"), p("w2"), p("b2")};
   }
   [[nodiscard]] Tensor<double> values(const std::string& name) const { return file.get<double>(name); }
-  [[nodiscard]] std::vector<int> times(const std::string& name) const {
+  [[nodiscard]] diffusion::Times times(const std::string& name) const {
     const auto t = file.get<std::int64_t>(name);
     return {t.data(), t.data() + t.size()};
   }

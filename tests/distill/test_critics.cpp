@@ -19,7 +19,7 @@ using diffusion::Unconditional;
 
 namespace {
 
-diffusion::NoiseTable table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
+diffusion::Discrete<> process() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
 
 /// eps = w x + b.
 struct Net {
@@ -76,13 +76,13 @@ const Unconditional none;
 TEST_CASE("the fake score learns the distribution that it is shown") {
   // Data N(0, s^2) with s = 0.5: the best linear noise prediction has one sign and falls in loss until it is found.
   Net net;
-  FakeScore<Net> fake(net, table(), 2e-2);
+  FakeScore<Net> fake(net, process(), 2e-2);
   const auto loss = [&] {
     const auto x0 = ops::normal<double>(Shape{512, 2}, stream(7, "x0"));
     const auto z = ops::normal<double>(Shape{512, 2}, stream(7, "z"));
     const diffusion::Times t(512, 500);
-    const auto x = diffusion::add_noise(table(), x0, z, t);
-    return autograd::mse(fake(Var<double>(x), diffusion::time_tensor<double>(t), none), z).item();
+    const auto x = diffusion::add_noise(process(), x0, z, t);
+    return autograd::mse(fake(Var<double>(x), diffusion::time_tensor<double>(process(), t), none), z).item();
   };
   const double before = loss();
   for (std::int64_t i = 0; i < 150; ++i)
@@ -96,12 +96,16 @@ TEST_CASE(
     "gradient of it") {
   Net student, shared;
   nn::set_requires_grad(student, true);
-  FakeScore<Net> fake(shared, table());
+  FakeScore<Net> fake(shared, process());
   const auto before = state(fake);
   const Batch<double, Cpu, Unconditional> batch{ops::normal<double>(Shape{16, 2}, stream(1, "data")), {}};
-  const Dmd<FakeScore<Net>> dmd(table(), &fake, {.guidance = 1, .learn_per_update = 3});
-  const auto result = dmd.loss(student, nn::deep_copy(student), student, batch, {1, 0});
+  const Dmd<FakeScore<Net>> dmd(process(), &fake, {.guidance = 1, .learn_per_update = 3});
+  const auto teacher = nn::deep_copy(student);
+  (void)dmd.loss(student, teacher, student, batch, {1, 0});
+  CHECK(state(fake) == before);  // a loss trains nothing
+  dmd.learn(student, teacher, student, batch, {1, 0});
   const auto after = state(fake);
+  const auto result = dmd.loss(student, teacher, student, batch, {1, 0});
   CHECK(after.size() == before.size());
   CHECK(after.at("out.weight") != before.at("out.weight"));
   CHECK(after.at("adamw.out.weight.steps") == std::vector<double>{3});
@@ -111,11 +115,28 @@ TEST_CASE(
   for (auto& p : nn::parameters(student)) CHECK(p.var.grad().defined());
   // The same iteration from the same state is the same, bit by bit.
   Net copy;
-  FakeScore<Net> again(copy, table());
-  const Dmd<FakeScore<Net>> same(table(), &again, dmd.options);
-  const auto repeated = same.loss(student, nn::deep_copy(student), student, batch, {1, 0});
-  CHECK(repeated.loss.item() == result.loss.item());
+  FakeScore<Net> again(copy, process());
+  const Dmd<FakeScore<Net>> same(process(), &again, dmd.options);
+  same.learn(student, teacher, student, batch, {1, 0});
+  CHECK(same.loss(student, teacher, student, batch, {1, 0}).loss.item() == result.loss.item());
   CHECK(state(again) == after);
+  // Learning twice is two updates.
+  same.learn(student, teacher, student, batch, {1, 1});
+  CHECK(state(again).at("adamw.out.weight.steps") == std::vector<double>{6});
+}
+
+TEST_CASE("an update that throws leaves weights that require no gradient and have none") {
+  Net shared;
+  AuxiliaryNetwork<Net> net(shared, {}, 1e-2);
+  struct Stop {};
+  const auto before = state(net);
+  const auto loss = [&] { return autograd::mean(net.network()(Var<double>(images(0, 1)), times, none)); };
+  CHECK_THROWS_AS(net.update(loss, [](const auto&) { throw Stop{}; }), Stop);
+  CHECK(state(net) == before);
+  for (auto& p : nn::parameters(shared)) {
+    CHECK(!p.var.grad().defined());
+    CHECK(!p.var.requires_grad());
+  }
 }
 
 TEST_CASE("a trajectory critic learns which end belongs to which beginning; relaxed, it cannot") {

@@ -75,23 +75,28 @@ TEST_CASE("a critic learns to tell real from fake, and pulls the student towards
   CHECK(judged(critic, x) > before + 0.5);
 }
 
-TEST_CASE("a call trains the critic once; the student gets a gradient, the heads none") {
+TEST_CASE("a judgement trains nothing and sends the student a gradient, the heads none; learning is one update") {
   Heads shared = heads();
   Critic critic(Network{}, shared, 1e-2);
   const auto before = state(critic);
   const Var<double> x(images(-0.5, 1), true);
-  const auto distance = Adversarial<Critic>{&critic}(x, images(0.5, 2), where);
+  const Adversarial<Critic> adversarial{&critic};
+  (void)adversarial(x, images(0.5, 2), where);
+  CHECK(state(critic) == before);
+  adversarial.learn(x.value(), images(0.5, 2), where);
   const auto after = state(critic);
   CHECK(after.size() == before.size());
   CHECK(after != before);
   CHECK(after.at("critic.adamw.heads.0.conv_out.bias.steps") == std::vector<double>{1});
-  autograd::backward(distance);
+  autograd::backward(adversarial(x, images(0.5, 2), where));
   CHECK(state(critic) == after);
   REQUIRE(x.grad().defined());
   for (auto& p : nn::parameters(shared)) {
     CHECK(!p.var.grad().defined());
     CHECK(!p.var.requires_grad());
   }
+  adversarial.learn(x.value(), images(0.5, 2), where);
+  CHECK(state(critic).at("critic.adamw.heads.0.conv_out.bias.steps") == std::vector<double>{2});
 }
 
 TEST_CASE("with weight 0 the critic is not trained; the scale of an elementwise distance does not apply to it") {
@@ -99,12 +104,19 @@ TEST_CASE("with weight 0 the critic is not trained; the scale of an elementwise 
   const auto before = state(critic);
   const Var<double> x(images(-0.5, 1), true);
   const auto y = images(0.5, 2);
-  (void)Hybrid<Mse, Adversarial<Critic>>{{}, {&critic}, hybrid_weights(8)}(x, y, where);
+  const Hybrid<Mse, Adversarial<Critic>> early{{}, {&critic}, hybrid_weights(8)};
+  CHECK(!early.learns());
+  early.learn(x.value(), y, where);
+  (void)early(x, y, where);
   CHECK(state(critic) == before);
   const At scaled{where.t, none, Tensor<double>::full(Shape{8}, 3.0)};
   const Hybrid<Mse, Adversarial<Critic>> a{{}, {&critic}, {1, 1}}, b{{}, {&same}, {1, 1}};
+  CHECK(a.learns());
+  a.learn(x.value(), y, scaled);
+  b.learn(x.value(), y, where);
   const double with = a(x, y, scaled).item(), without = b(x, y, where).item();
   CHECK(state(critic) == state(same));
+  CHECK(state(critic) != before);
   const double mse = Mse{}(x, y, where).item();
   CHECK(Mse{}(x, y, scaled).item() == doctest::Approx(9 * mse).epsilon(1e-12));
   CHECK(with - without == doctest::Approx(8 * mse).epsilon(1e-12));

@@ -3,12 +3,17 @@
 //
 #include <doctest/doctest.h>
 
+#include <hypersd/diffusion/processes.hpp>
+#include <hypersd/diffusion/timesteps.hpp>
+
 using namespace hypersd;
 using namespace hypersd::distill;
 
+static const diffusion::StableDiffusion process;
+
 TEST_CASE("jumps start and end on the student's trailing grid, the teacher stops on its own") {
   for (const int jumps : {1, 2, 4, 8, 16, 3, 128}) {
-    const JumpGrid grid(1000, jumps, 2);
+    const JumpGrid grid(process, jumps, 2);
     const auto own = diffusion::trailing(1000, jumps), teachers = diffusion::trailing(1000, 2 * jumps);
     for (int n = 0; n < jumps; ++n) {
       const auto i = static_cast<std::size_t>(n);
@@ -31,8 +36,8 @@ TEST_CASE("the stages of halving start where the stage before ended") {
 }
 
 TEST_CASE("a grid that does not fit, and a time at which no jump starts, are refused") {
-  CHECK_THROWS_AS(JumpGrid(1000, 0, 2), OptionError);
-  CHECK_THROWS_AS(JumpGrid(1000, 4, 0), OptionError);
-  CHECK_THROWS_AS(JumpGrid(1000, 501, 2), OptionError);
-  CHECK_THROWS_AS((void)JumpGrid(1000, 4, 2).jump_at(998), OptionError);
+  CHECK_THROWS_AS(JumpGrid(process, 0, 2), OptionError);
+  CHECK_THROWS_AS(JumpGrid(process, 4, 0), OptionError);
+  CHECK_THROWS_AS(JumpGrid(process, 501, 2), OptionError);
+  CHECK_THROWS_AS((void)JumpGrid(process, 4, 2).jump_at(998), OptionError);
 }

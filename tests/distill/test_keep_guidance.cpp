@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <hypersd/distill/keep_guidance.hpp>
 
-#include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/distill/objectives/cd.hpp>
 #include <hypersd/distill/objectives/tscd.hpp>
 
@@ -47,7 +47,7 @@ TEST_CASE("A guided network predicts what the sampler's guidance does") {
   const toy::Golden golden("distill");
   const auto net = golden.network("teacher");
   const auto batch = negative_batch(golden);
-  const auto t = diffusion::time_tensor<double, Cpu>(golden.times("tscd4.t"));
+  const auto t = diffusion::time_tensor<double>(diffusion::StableDiffusion(), golden.times("tscd4.t"));
   const std::vector<double> scales{0.5, 1, 1.5, 3, 7.5, 2};
   const auto expected = diffusion::predict_guided(net, batch.x0, t, batch.condition, scales);
   const Guided<toy::Mlp> guided{net};

@@ -177,8 +177,8 @@ TEST_CASE("Progressive distillation draws jumps of the sampler's grid, with the 
   const Pd<> pd(table(), {.steps = 4});
   const PdDraws d = pd.draw(64, {3, 0});
   for (std::size_t b = 0; b < d.t.size(); ++b) {
-    CHECK((d.t[b] + 1) % 250 == 0);
-    CHECK(d.end[b] == std::max(0, d.t[b] - 250));
+    CHECK(std::fmod(d.t[b] + 1, 250) == 0);
+    CHECK(d.end[b] == std::max(0.0, d.t[b] - 250));
     CHECK(d.middle[b] == d.t[b] - 125);
   }
   CHECK_THROWS_AS(Pd<>(table(), {.steps = 501}), OptionError);
@@ -200,7 +200,7 @@ TEST_CASE("Phased and latent consistency: loss and gradient equal PyTorch's") {
 }
 
 TEST_CASE("Phased consistency always jumps to the segment's beginning") {
-  const SolverGrid grid;
+  const SolverGrid grid{diffusion::Discrete<>(table())};
   for (int n = 1; n <= 40; ++n) {
     const EndRange range = ToSegmentStart<4>{}.range(grid, n);
     CHECK(range.first == range.last);
@@ -258,10 +258,11 @@ TEST_CASE("Distribution matching moves x = [1, -1] by g = [0.6, -0.8], and down 
 TEST_CASE("A one-step student with the time input 800 starts in pure noise there") {
   const Var<double> eps(Tensor<double>::full(Shape{1, 1}, 0.5));
   const auto z = Tensor<double>::ones(Shape{1, 1}), data = Tensor<double>::full(Shape{1, 1}, 7.0);
-  for (const auto& [t, x0] : {std::pair{800, 2.6524228}, std::pair{999, 7.3414929}}) {
-    const auto start = start_states(table(), data, z, {t}, highest(table(), {399, t}));
-    CHECK(one_step(Parameter{eps}, table(), diffusion::Epsilon{}, start, {t}, Tensor<double>::zeros(Shape{1}))
-              .value()[0] == doctest::Approx(x0).epsilon(1e-7));
+  const diffusion::Discrete<> process = table();
+  for (const auto& [t, x0] : {std::pair{800.0, 2.6524228}, std::pair{999.0, 7.3414929}}) {
+    const auto start = start_states(process, data, z, {t}, highest(process, {399, t}));
+    CHECK(one_step(Parameter{eps}, process, start, {t}, Tensor<double>::zeros(Shape{1})).value()[0] ==
+          doctest::Approx(x0).epsilon(1e-7));
   }
 }
 
@@ -292,6 +293,17 @@ TEST_CASE("An injected gradient arrives, divided by the number of elements") {
   CHECK(x.grad()[1] == doctest::Approx(-0.4));
 }
 
+TEST_CASE("An injected gradient that x would round away arrives in 16 bits") {
+  const auto x = Tensor<bfloat16>::full(Shape{4}, bfloat16(100.0F)),
+             g = Tensor<bfloat16>::full(Shape{4}, bfloat16(0.01F));
+  REQUIRE(static_cast<float>(ops::map(ops::Sub{}, x, g)[0]) == 100.0F);
+  const Var<bfloat16> student(x, true);
+  const auto loss = inject_gradient(student, g);
+  CHECK(static_cast<float>(loss.item()) == doctest::Approx(5e-5).epsilon(0.01));
+  autograd::backward(loss);
+  for (std::int64_t i = 0; i < 4; ++i) CHECK(static_cast<float>(student.grad()[i]) == 0.25F * static_cast<float>(g[i]));
+}
+
 TEST_CASE("Adversarial diffusion distillation, Eq 6 and 7: loss and gradient equal PyTorch's") {
   const auto check = [](const char* name, AddWeight weight) {
     const Case c;
@@ -311,7 +323,7 @@ TEST_CASE("Progressive adversarial distillation: loss and gradient equal PyTorch
                            .loss_at(c.student, c.teacher, c.batch, d, c.noise));
   const Case x0;
   x0.check("lightning.x0",
-           Lightning<int, diffusion::Discrete<diffusion::X0>, OneStepX0, diffusion::Epsilon>(table(), nullptr)
+           Lightning<NoCritic, diffusion::Discrete<diffusion::X0>, OneStepX0, diffusion::Epsilon>(table(), nullptr)
                .loss_at(x0.student, x0.teacher, x0.batch, d, x0.noise));
 }
 
@@ -339,11 +351,12 @@ TEST_CASE("Piecewise rectified flow: window coefficients, loss and gradient") {
   const Case c;
   const PerFlowDraws d{c.golden.times("perflow.t"), c.golden.times("perflow.begin"), c.golden.times("perflow.end"),
                        c.scale};
-  c.check("perflow", PerFlow(t, {.windows = 4, .teacher_steps = 2}).loss_at(c.student, c.teacher, c.batch, d, c.noise));
+  c.check("perflow",
+          PerFlow<>(t, {.windows = 4, .teacher_steps = 2}).loss_at(c.student, c.teacher, c.batch, d, c.noise));
   const Case v;
-  v.check("perflow.velocity", PerFlow(t, {.windows = 4, .teacher_steps = 2, .target = PerFlowTarget::velocity})
+  v.check("perflow.velocity", PerFlow<>(t, {.windows = 4, .teacher_steps = 2, .target = PerFlowTarget::velocity})
                                   .loss_at(v.student, v.teacher, v.batch, d, v.noise));
-  const PerFlowDraws drawn = PerFlow(t).draw(200, {5, 1});
+  const PerFlowDraws drawn = PerFlow<>(t).draw(200, {5, 1});
   for (std::size_t b = 0; b < drawn.t.size(); ++b) {
     CHECK(drawn.end[b] < drawn.t[b]);
     CHECK(drawn.t[b] <= drawn.begin[b]);
@@ -355,8 +368,39 @@ TEST_CASE("Terms on data: loss and gradient equal PyTorch's") {
   const Case a, b;
   const auto t = a.golden.times("judged");
   a.check("denoising", Denoising<>(table()).loss_at(a.student, a.batch, t, a.judge));
-  b.check("data_adversarial",
-          DataAdversarial<const toy::Mlp>(table(), &b.critic).loss_at(b.student, b.batch, t, b.judge));
+  b.check("data_adversarial", DataAdversarial<const toy::Mlp>(table(), &b.critic, diffusion::EndPoint::first_entry)
+                                  .loss_at(b.student, b.batch, t, b.judge));
+}
+
+TEST_CASE("A critic that knows data judges clean data, not those of the first noise level") {
+  const Case c;
+  const diffusion::Discrete<> process = table();
+  const auto t = c.golden.times("judged");
+  const Var<double> x(diffusion::add_noise(process, c.batch.x0, c.judge, t));
+  const auto& told = c.batch.condition.conditional;
+  const auto x0 = diffusion::x0_of(process, x, diffusion::evaluate(process, c.student, x, t, told), t);
+  const double judged = -autograd::mean(c.critic(x0, Tensor<double>::zeros(Shape{6}), told)).item();
+  const auto loss = [&](const auto& o) { return o.loss_at(c.student, c.batch, t, c.judge).loss.item(); };
+  CHECK(loss(DataAdversarial<const toy::Mlp>(process, &c.critic)) == doctest::Approx(judged).epsilon(1e-12));
+  CHECK(loss(DataAdversarial<const toy::Mlp>(process, &c.critic, diffusion::EndPoint::first_entry)) !=
+        doctest::Approx(judged).epsilon(1e-6));
+}
+
+TEST_CASE("A student is told w = max(0, g - 1), as the sampler tells it") {
+  struct Says {
+    std::vector<double>* heard;
+    Var<double> operator()(const Var<double>& x, const Tensor<double>&, const Condition&,
+                           const Tensor<double>& w) const {
+      *heard = w.to_vector();
+      return autograd::affine(x, 0.5);
+    }
+  };
+  const Case c;
+  std::vector<double> student, target;
+  Draws d{c.golden.times("pcm.t"), c.golden.times("pcm.t_prev"), diffusion::Times(6, 0), {0, 0.5, 1, 1.5, 2, 4}};
+  (void)Lcm<>(table()).loss_at(Says{&student}, c.teacher, Says{&target}, c.batch, d, c.noise);
+  CHECK(student == std::vector<double>{0, 0, 0, 0.5, 1, 3});
+  CHECK(target == student);
 }
 
 TEST_CASE("A sum of objectives is the weighted sum of their losses on the same draws") {
@@ -387,17 +431,17 @@ TEST_CASE("Every objective draws from seed and step alone") {
   repeats(Dmd<toy::Mlp>(table(), &fake, {.start = {499, 999}}));
   repeats(Add<const toy::Mlp>(table(), &c.critic));
   repeats(Lightning<const PairCritic>(table(), &pair, {.adversarial_weight = 0.1}));
-  repeats(PerFlow(table()));
+  repeats(PerFlow<>(table()));
 }
 
 TEST_CASE("Options that cannot work are refused by name") {
   toy::Mlp none;
   CHECK_THROWS_AS(Dmd<toy::Mlp>(table(), nullptr), OptionError);
   CHECK_THROWS_AS(Dmd<toy::Mlp>(table(), &none, {.learn_per_update = 0}), OptionError);
-  CHECK_THROWS_AS((Lightning<int>(table(), nullptr, {.adversarial_weight = 1})), OptionError);
-  CHECK_THROWS_AS((Lightning<int>(table(), nullptr, {.steps = 0})), OptionError);
-  CHECK_THROWS_AS((Lightning<int>(table(), nullptr, {.steps = 8, .teacher_steps = 126})), OptionError);
-  CHECK_THROWS_AS(PerFlow(table(), {.windows = 0}), OptionError);
+  CHECK_THROWS_AS((Lightning<NoCritic>(table(), nullptr, {.adversarial_weight = 1})), OptionError);
+  CHECK_THROWS_AS((Lightning<NoCritic>(table(), nullptr, {.steps = 0})), OptionError);
+  CHECK_THROWS_AS((Lightning<NoCritic>(table(), nullptr, {.steps = 8, .teacher_steps = 126})), OptionError);
+  CHECK_THROWS_AS(PerFlow<>(table(), {.windows = 0}), OptionError);
   CHECK_THROWS_AS(Dmd<toy::Mlp>(table(), &none, {.start = {1000}}), OptionError);
   CHECK_THROWS_AS(Add<toy::Mlp>(table(), nullptr), OptionError);
   CHECK_THROWS_AS(
@@ -416,12 +460,12 @@ TEST_CASE("A noise prediction at zero terminal SNR is refused by every objective
   CHECK_THROWS_AS(Lcm<>{dark}, OptionError);
   CHECK_THROWS_AS(Pcm<4>{dark}, OptionError);
   CHECK_THROWS_AS(Sds<>{dark}, OptionError);
-  CHECK_THROWS_AS(PerFlow{dark}, OptionError);
+  CHECK_THROWS_AS(PerFlow<>{dark}, OptionError);
   CHECK_THROWS_AS(Denoising<>{dark}, OptionError);
   CHECK_THROWS_AS(DataAdversarial<toy::Mlp>(dark, &net), OptionError);
   CHECK_THROWS_AS(Add<toy::Mlp>(dark, &net), OptionError);
   CHECK_THROWS_AS(Dmd<toy::Mlp>(dark, &net), OptionError);
-  CHECK_THROWS_AS((Lightning<int>(dark, nullptr)), OptionError);
+  CHECK_THROWS_AS((Lightning<NoCritic>(dark, nullptr)), OptionError);
   CHECK_NOTHROW(Pd<diffusion::Discrete<diffusion::Velocity>>{dark});
   CHECK_NOTHROW(Sds<>(dark, {.start = 800}));
   CHECK_NOTHROW(Dmd<toy::Mlp>(dark, &net, {.start = {800}}));

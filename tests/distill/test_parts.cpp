@@ -14,7 +14,7 @@
 #include <hypersd/distill/objectives/sds.hpp>
 #include <hypersd/distill/objectives/tscd.hpp>
 #include <hypersd/feedback/stay_close.hpp>
-#include <hypersd/pipeline/denoising_loss.hpp>
+#include <hypersd/pipeline/denoising.hpp>
 #include <pipeline/toy_denoiser.hpp>
 
 using namespace hypersd;
@@ -30,7 +30,7 @@ toy::Denoiser net(std::uint64_t seed) {
 }
 /// What does not learn stands in for a fake score.
 struct StillScore : toy::Denoiser {
-  using prediction = diffusion::Epsilon;
+  using process = diffusion::Discrete<>;
 };
 
 /// A batch of 12 in one piece, and in three parts that say where they begin.
@@ -61,13 +61,13 @@ void check_objective(const char* name, const O& objective) {
 }  // namespace
 
 TEST_CASE("a batch in parts is drawn as in one piece: the mean of the parts' losses is the whole's") {
-  const auto table = toy::table();
+  const diffusion::Discrete<> table = toy::table();
   check_objective("tscd", distill::Tscd<4>(table, {.noise_offset = 0.2}));
   check_objective("ctm", distill::Ctm<>(table, {.guidance_min = 1, .guidance_max = 1}));
   check_objective("lcm", distill::Lcm<diffusion::Discrete<>, distill::Mse>(table));
   check_objective("pd", distill::Pd<>(table));
   check_objective("perflow", distill::PerFlow<>(table));
-  check_objective("lightning", distill::Lightning<int>(table, nullptr));
+  check_objective("lightning", distill::Lightning<distill::NoCritic>(table, nullptr));
   check_objective("preserve", distill::Preserve<>(table));
   check_objective("sds", distill::Sds<>(table));
   check_objective("denoising", distill::Denoising<>(table));
@@ -75,10 +75,10 @@ TEST_CASE("a batch in parts is drawn as in one piece: the mean of the parts' los
   nn::init_parameters(fake, 9, "fake");
   check_objective("dmd", distill::Dmd<StillScore>(table, &fake, {.start = {499, 999}}));
   feedback::RolloutOptions walk{.steps = {2, 4}, .eta = 0.5};
-  check_objective("stay close", feedback::StayClose<>(table, diffusion::Epsilon{}, walk));
-  check_parts("pretraining", [&](const auto& student, const auto&, const auto&, const Points& batch,
-                                 diffusion::Randomness random) {
-    return pipeline::denoising_loss(student, table, diffusion::Epsilon{}, batch.x0, diffusion::Unconditional{},
-                                    random.seed, random.step, random.first_sample);
-  });
+  check_objective("stay close", feedback::StayClose<>(table, walk));
+  check_parts("pretraining",
+              [&](const auto& student, const auto&, const auto&, const Points& batch, diffusion::Randomness random) {
+                return pipeline::denoising_loss(student, table, batch.x0, diffusion::Unconditional{}, random.seed,
+                                                random.step, random.first_sample);
+              });
 }

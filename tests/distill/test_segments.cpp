@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <hypersd/distill/segments.hpp>
 
+#include <hypersd/diffusion/schedules/linear.hpp>
 #include <hypersd/distill/ends.hpp>
 
 #include <doctest/doctest.h>
 
 using namespace hypersd;
 using namespace hypersd::distill;
+
+static const diffusion::Process<diffusion::Linear, diffusion::Epsilon> process;
 
 // The expected values are Eq 11 worked by hand for T = 1000 and T = 999, and the trailing grids 124, 249, ..., 999.
 TEST_CASE("Eq 11 as printed, with Algorithm 1's floor") {
@@ -83,14 +86,14 @@ TEST_CASE("Times and segment counts out of range are refused") {
   CHECK_THROWS_WITH_AS(TrailingBoundary::start(1000, 8, 1000), "segments: time 1000 is not in [0, 999]", OptionError);
   CHECK_THROWS_AS(TrailingBoundary::start(-1, 8, 1000), OptionError);
   CHECK_THROWS_WITH_AS(PaperBoundary::start(3, 0, 1000), "segments: k = 0 for 1000 training times", OptionError);
-  CHECK_THROWS_AS((void)WithinSegments<>{41}.range(SolverGrid(), 3), OptionError);
-  CHECK_THROWS_AS((void)WithinSegments<>{0}.range(SolverGrid(), 3), OptionError);
-  CHECK_THROWS_AS(SolverGrid(1000, 0), OptionError);
-  CHECK_THROWS_AS(SolverGrid(1000, 30), OptionError);
+  CHECK_THROWS_AS((void)WithinSegments<>{41}.range(SolverGrid(process), 3), OptionError);
+  CHECK_THROWS_AS((void)WithinSegments<>{0}.range(SolverGrid(process), 3), OptionError);
+  CHECK_THROWS_AS(SolverGrid(process, 0), OptionError);
+  CHECK_THROWS_AS(SolverGrid(process, 30), OptionError);
 }
 
 TEST_CASE("The range of end points on the grid") {
-  const SolverGrid grid;
+  const SolverGrid grid(process);
   CHECK(grid[0] == 0);
   CHECK(grid[1] == 24);
   CHECK(grid[40] == 999);

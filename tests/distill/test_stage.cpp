@@ -7,7 +7,6 @@
 using namespace hypersd::distill;
 
 static_assert(HyperSdStages::size == 4);
-static_assert(TeacherPolicy<OriginalTeacher> && TeacherPolicy<PreviousStageTeacher> && !TeacherPolicy<int>);
 
 TEST_CASE("Algorithm 1 visits 8, 4, 2, 1") {
   std::vector<int> seen;

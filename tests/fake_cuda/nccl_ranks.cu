@@ -130,10 +130,10 @@ struct Seen {
 
 /// Training on this rank's part of a batch of 12; rank `rank` throws at step `at`. Returns what was thrown.
 std::string train(const dist::Group& group, std::vector<Seen>& seen, int rank = -1, std::int64_t at = -1,
-                  bool two_parts = false) {
+                  bool as_task = false) {
   const dist::Slice mine = dist::slice(group, 12);
   const denoising_runs::Net<float, Cuda> net;
-  const auto table = diffusion::noise_table<diffusion::ScaledLinear>();
+  const diffusion::StableDiffusion process;
   auto options = denoising_runs::options(14);  // a line every 4 steps
   options.group = group;
   const auto part = [&](std::int64_t step, const char* name, std::int64_t width) {
@@ -145,22 +145,22 @@ std::string train(const dist::Group& group, std::vector<Seen>& seen, int rank = 
     if (group.rank() == rank && step == at) fail<IoError>("the data of this rank are gone");
   };
   return message_of([&] {
-    if (two_parts) {
+    if (as_task) {
       const Tensor<float, Cuda> condition(Shape{mine.count, 1});
-      auto step = pipeline::denoising_step<float, Cuda>(
-          diffusion::Discrete<>(table), Shape{mine.count, 4}, 5,
+      auto task = pipeline::denoising_task<float, Cuda>(
+          process, Shape{mine.count, 4}, 5,
           [&](std::int64_t i, const Tensor<float, Cuda>& to) {
             begin(i);
             to.copy_from(part(i, "x0", 4));
             condition.copy_from(part(i, "condition", 1));
           },
           [&](const Var<float, Cuda>& x, const auto& t) { return net(x, t, condition); }, mine.first);
-      (void)pipeline::train(options, net.parameters(), step);
+      (void)pipeline::train(options, net.parameters(), task);
     } else {
       (void)pipeline::train(options, net.parameters(), [&](std::int64_t step) {
         begin(step);
-        return pipeline::denoising_loss(net, diffusion::Discrete<>(table), part(step, "x0", 4),
-                                        part(step, "condition", 1), 5, step, mine.first);
+        return pipeline::denoising_loss(net, process, part(step, "x0", 4), part(step, "condition", 1), 5, step,
+                                        mine.first);
       });
     }
   });
@@ -170,10 +170,10 @@ void train_ranks(const dist::Group& host) {
   const dist::Nccl gpus(host);
   const dist::Group group(gpus);
   const bool several = group.size() > 1;
-  for (const bool two_parts : {false, true}) {
+  for (const bool as_task : {false, true}) {
     std::vector<Seen> seen;
     const auto graphs = fake_cuda::counts().graphs;
-    need(train(group, seen, -1, -1, two_parts).empty(), "an error in training");
+    need(train(group, seen, -1, -1, as_task).empty(), "an error in training");
     need(seen.size() == 14, "the number of steps");
     for (std::size_t i = 1; i < seen.size(); ++i) {
       const bool line = i % 4 == 0;  // due after the step before
@@ -181,14 +181,14 @@ void train_ranks(const dist::Group& host) {
       need(seen[i].downloads - seen[i - 1].downloads == (line ? 1 : 0), "downloads before step " + std::to_string(i));
       need(seen[i].reductions - seen[i - 1].reductions == (several ? 1 : 0), "reductions of a step");
     }
-    need(fake_cuda::counts().graphs - graphs == (two_parts && !several ? 12 : 0), "graphs");
+    need(fake_cuda::counts().graphs - graphs == (as_task && !several ? 12 : 0), "graphs");
   }
   // The last rank throws within a window; the others go on to its end, and all are told.
-  for (const bool two_parts : {false, true}) {
+  for (const bool as_task : {false, true}) {
     std::vector<Seen> seen;
     const int last = group.size() - 1;
     const auto before = fake_cuda::reductions();
-    const std::string said = train(group, seen, last, 5, two_parts), what = "the data of this rank are gone";
+    const std::string said = train(group, seen, last, 5, as_task), what = "the data of this rank are gone";
     if (group.rank() == last) {
       need(said == what, said);
     } else {
@@ -204,7 +204,7 @@ void train_ranks(const dist::Group& host) {
 std::vector<float> trained(const dist::Group& group, std::int64_t bad, std::string& said) {
   const dist::Slice mine = dist::slice(group, 12);
   const denoising_runs::Net<float, Cuda> net;
-  const auto table = diffusion::noise_table<diffusion::ScaledLinear>();
+  const diffusion::StableDiffusion process;
   auto options = denoising_runs::options(14);
   options.group = group;
   const auto part = [&](std::int64_t step, const char* name, std::int64_t width) {
@@ -214,8 +214,7 @@ std::vector<float> trained(const dist::Group& group, std::int64_t bad, std::stri
     (void)pipeline::train(options, net.parameters(), [&](std::int64_t step) {
       const auto x0 = part(step, "x0", 4);
       if (step == bad && group.rank() == group.size() - 1) x0.fill(std::numeric_limits<float>::infinity());
-      return pipeline::denoising_loss(net, diffusion::Discrete<>(table), x0, part(step, "condition", 1), 5, step,
-                                      mine.first);
+      return pipeline::denoising_loss(net, process, x0, part(step, "condition", 1), 5, step, mine.first);
     });
   });
   std::vector<float> out;

@@ -9,6 +9,7 @@
 namespace toy {
 
 inline diffusion::NoiseTable table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
+inline diffusion::Discrete<> process() { return table(); }
 
 /// A network with one output at time 0 as the reward of pictures [B, pixels].
 struct NetworkReward {

@@ -11,7 +11,7 @@
 
 using namespace hypersd;
 using namespace hypersd::feedback;
-using toy::table;
+using toy::process;
 
 namespace {
 
@@ -109,12 +109,12 @@ TEST_CASE("SOLO's loss and gradient, and Eq 14's with respect to the student, eq
   const LinearSegmenter segmenter{Var<double>(golden.values("segmenter.category")),
                                   Var<double>(golden.values("segmenter.mask"))};
   AnnotatedBatch<double, Cpu, Tensor<double>> batch{golden.batch(), objects()};
-  const InstanceFeedback feedback(table(), decoder, segmenter);
+  const InstanceFeedback feedback(process(), decoder, segmenter);
   golden.check("instance", feedback.loss_at(student, batch, golden.times("times"), golden.values("noise")).loss,
                student);
   CHECK(!decoder.w.grad().defined());
   CHECK(!segmenter.mask.grad().defined());
-  CHECK_THROWS_AS((InstanceFeedback(table(), decoder, segmenter, {.noisy_min = 20})), OptionError);
+  CHECK_THROWS_AS((InstanceFeedback(process(), decoder, segmenter, {.noisy_min = 20})), OptionError);
 }
 
 TEST_CASE("a segmenter learns composed scenes, and matrix NMS finds each object once") {

@@ -13,7 +13,7 @@
 
 using namespace hypersd;
 using namespace hypersd::feedback;
-using toy::table;
+using toy::process;
 
 namespace {
 
@@ -30,7 +30,7 @@ struct Case {
   std::vector<Tensor<double>> noise;
 
   explicit Case(std::string n) : name(std::move(n)) {
-    draws = {golden.times("refl." + name + ".times"), golden.times("refl." + name + ".position")[0]};
+    draws = {golden.times("refl." + name + ".times"), static_cast<int>(golden.times("refl." + name + ".position")[0])};
     const auto all = golden.values("refl." + name + ".noise");
     for (std::int64_t i = 0; i < draws.position; ++i) noise.push_back(all.slice(i, i + 1).reshape(batch.x0.shape()));
   }
@@ -38,8 +38,9 @@ struct Case {
   template <class P, class S>
   void check(double eta, P, S) const {
     CAPTURE(name);
+    const diffusion::Discrete<P> process = toy::table();
     const RolloutOptions options{.times = draws.times, .eta = eta};
-    const Refl refl(table(), P{}, golden.decoder(), golden.hinges(), options, S{});
+    const Refl refl(process, golden.decoder(), golden.hinges(), options, S{});
     const auto z = golden.values("z");
     const auto student = golden.network("student", true), other = golden.network("student", true);
     CHECK(toy::relative(refl.rollout.walk(student, draws, z, noise, batch.condition.conditional),
@@ -47,7 +48,7 @@ struct Case {
     const auto result = refl.loss_at(student, batch, draws, z, noise);
     golden.check("refl." + name, result.loss, student);
     golden.check("stay_close." + name,
-                 StayClose(table(), P{}, options, S{}).loss_at(other, teacher, batch, draws, z, noise).loss, other);
+                 StayClose(process, options, S{}).loss_at(other, teacher, batch, draws, z, noise).loss, other);
     for (const auto& [p, var] : teacher.parameters()) CHECK(!var.grad().defined());
     const auto rewards = golden.values("refl." + name + ".rewards");
     double mean = 0;
@@ -104,7 +105,7 @@ TEST_CASE("ReFL, Eq 10 and 13, and its regulariser: loss and gradient equal PyTo
 TEST_CASE("ReFL walks to the drawn position without a tape, and evaluates once with one") {
   std::vector<double> with, without;
   const Watched student{.with = &with, .without = &without};
-  const Refl refl(table(), diffusion::Epsilon{}, NoDecoder{}, raise(), {.steps = {8}, .left = 5, .right = 5});
+  const Refl refl(process(), NoDecoder{}, raise(), {.steps = {8}, .left = 5, .right = 5});
   const auto result = refl.loss(student, student, student, batch_of(2), {1, 2});
   CHECK(with == std::vector<double>{374});
   CHECK(without == std::vector<double>{999, 874, 749, 624, 499});
@@ -116,13 +117,12 @@ TEST_CASE("The gradient is that of the last evaluation alone, though the loss de
   const diffusion::Times times{999, 749, 499, 249};
   const auto z = ops::normal<double>(Shape{2, 3}, stream(3, "z"));
   const auto loss = [&](const OnePerTime& student) {
-    return Refl(table(), diffusion::Epsilon{}, NoDecoder{}, raise(), {.times = times})
-        .loss_at(student, batch_of(2), {times, 3}, z)
-        .loss;
+    return Refl(process(), NoDecoder{}, raise(), {.times = times}).loss_at(student, batch_of(2), {times, 3}, z).loss;
   };
   const auto student = [&](int moved = -1, double by = 0) {
     OnePerTime s;
-    for (const int t : times) s.a[t] = Var<double>(Tensor<double>::full(Shape{1}, 0.2 + (t == moved ? by : 0)), true);
+    for (const diffusion::Time t : times)
+      s.a[static_cast<int>(t)] = Var<double>(Tensor<double>::full(Shape{1}, 0.2 + (t == moved ? by : 0)), true);
     return s;
   };
   const auto slope = [&](int t) { return (loss(student(t, 1e-6)).item() - loss(student(t, -1e-6)).item()) / 2e-6; };
@@ -139,8 +139,8 @@ TEST_CASE("Where all rewards have reached alpha, the student's gradient is exact
   const Case c("four");
   const auto student = c.golden.network("student", true);
   const Hinge hinge{toy::NetworkReward{c.golden.network("first")}, -100.0};
-  const auto result = Refl(table(), diffusion::Epsilon{}, c.golden.decoder(), hinge)
-                          .loss_at(student, c.batch, c.draws, c.golden.values("z"));
+  const auto result =
+      Refl(process(), c.golden.decoder(), hinge).loss_at(student, c.batch, c.draws, c.golden.values("z"));
   CHECK(result.loss.item() == 0);
   autograd::backward(result.loss);
   for (const auto& [p, var] : student.parameters())
@@ -154,7 +154,7 @@ TEST_CASE("Positions: the last quarter of each list, or a range with both ends")
   CHECK(last_quarter(8) == 6);
   CHECK(last_quarter(40) == 30);
   std::map<std::size_t, std::set<int>> seen;
-  const Rollout<diffusion::Epsilon> few(table(), {});
+  const Rollout<diffusion::Discrete<>> few(process(), {});
   for (int step = 0; step < 400; ++step) {
     const auto d = few.draw({7, step});
     CHECK(d.times == diffusion::trailing(1000, static_cast<int>(d.times.size())));
@@ -164,13 +164,13 @@ TEST_CASE("Positions: the last quarter of each list, or a range with both ends")
 
   std::set<int> positions;
   const auto times = diffusion::leading(1000, 40, 1);
-  const Rollout<diffusion::Epsilon> many(table(), {.times = times});
+  const Rollout<diffusion::Discrete<>> many(process(), {.times = times});
   for (int step = 0; step < 400; ++step) positions.insert(many.draw({7, step}).position);
   CHECK(positions == std::set<int>{30, 31, 32, 33, 34, 35, 36, 37, 38, 39});
   CHECK(times[30] == 226);
 
   positions.clear();
-  const Rollout<diffusion::Epsilon> range(table(), {.steps = {4}, .left = 1, .right = 2});
+  const Rollout<diffusion::Discrete<>> range(process(), {.steps = {4}, .left = 1, .right = 2});
   for (int step = 0; step < 100; ++step) positions.insert(range.draw({7, step}).position);
   CHECK(positions == std::set<int>{1, 2});
 }
@@ -182,7 +182,7 @@ TEST_CASE("The walk is the sampler's, step by step") {
     }
   };
   const diffusion::Sampler<diffusion::DdimOde, diffusion::StableDiffusion> sampler;
-  const Rollout<diffusion::Epsilon> rollout(table(), {.steps = {4}});
+  const Rollout<diffusion::Discrete<>> rollout(process(), {.steps = {4}});
   const auto z = rollout.start<double, Cpu>(Shape{3, 4}, {1, 0});
   const auto c = Tensor<double>::zeros(Shape{3});
   sampler(Net{}, z, c, 4, {}, [&](int i, diffusion::StepTimes, const Tensor<double>& x) {
@@ -194,8 +194,8 @@ TEST_CASE("ReFL and its regulariser draw from seed and step alone, and train at 
   const Case c("four");
   const auto student = c.golden.network("student", true);
   const RolloutOptions options{.eta = 0.3};
-  const Refl refl(table(), diffusion::Epsilon{}, c.golden.decoder(), c.golden.hinges(), options);
-  const StayClose close(table(), diffusion::Epsilon{}, options);
+  const Refl refl(process(), c.golden.decoder(), c.golden.hinges(), options);
+  const StayClose close(process(), options);
   const auto repeats = [&](const auto& objective) {
     const auto loss = [&](std::uint64_t seed, std::int64_t step) {
       return objective.loss(student, c.teacher, c.teacher, c.batch, {seed, step}).loss.item();
@@ -223,34 +223,36 @@ TEST_CASE("A decoder that is computed twice gives the same gradient") {
   const Case c("four");
   const auto gradient = [&](auto decoder) {
     const auto student = c.golden.network("student", true);
-    autograd::backward(Refl(table(), diffusion::Epsilon{}, decoder, c.golden.hinges())
-                           .loss_at(student, c.batch, c.draws, c.golden.values("z"))
-                           .loss);
+    autograd::backward(
+        Refl(process(), decoder, c.golden.hinges()).loss_at(student, c.batch, c.draws, c.golden.values("z")).loss);
     return student.w1.grad();
   };
   CHECK(toy::relative(gradient(Checkpointed{c.golden.decoder()}), gradient(c.golden.decoder())) == 0);
 }
 
 TEST_CASE("Rollouts that cannot work are refused") {
-  using Walk = Rollout<diffusion::Epsilon>;
-  CHECK_THROWS_AS(Walk(table(), {.steps = {}}), OptionError);
-  CHECK_THROWS_AS(Walk(table(), {.steps = {4, 0}}), OptionError);
-  CHECK_THROWS_AS(Walk(table(), {.times = {499, 999}}), OptionError);
-  CHECK_THROWS_AS(Walk(table(), {.times = {1000}}), OptionError);
-  CHECK_THROWS_AS(Walk(table(), {.steps = {4, 2}, .right = 3}), OptionError);
-  CHECK_THROWS_AS(Walk(table(), {.steps = {4}, .left = 3, .right = 2}), OptionError);
-  CHECK_THROWS_AS(Walk(table(), {.eta = 1.5}), OptionError);
-  CHECK_THROWS_AS((Rollout<diffusion::Epsilon, diffusion::DdimOde>(table(), {.eta = 0.5})), OptionError);
+  using Walk = Rollout<diffusion::Discrete<>>;
+  CHECK_THROWS_AS(Walk(process(), {.steps = {}}), OptionError);
+  CHECK_THROWS_AS(Walk(process(), {.steps = {4, 0}}), OptionError);
+  CHECK_THROWS_AS(Walk(process(), {.times = {499, 999}}), OptionError);
+  CHECK_THROWS_AS(Walk(process(), {.times = {1000}}), OptionError);
+  CHECK_THROWS_AS(Walk(process(), {.steps = {4, 2}, .right = 3}), OptionError);
+  CHECK_THROWS_AS(Walk(process(), {.steps = {4}, .left = 3, .right = 2}), OptionError);
+  CHECK_THROWS_WITH_AS(Walk(process(), {.steps = {4}, .left = -3}), doctest::Contains("-1 is the default"),
+                       OptionError);
+  CHECK_THROWS_AS(Walk(process(), {.steps = {4}, .right = -2}), OptionError);
+  CHECK_THROWS_AS(Walk(process(), {.eta = 1.5}), OptionError);
+  CHECK_THROWS_AS((Rollout<diffusion::Discrete<>, diffusion::DdimOde>(process(), {.eta = 0.5})), OptionError);
   const auto z = Tensor<double>::zeros(Shape{1, 3}), c = Tensor<double>::zeros(Shape{1});
   const toy::Mlp net;
-  CHECK_THROWS_AS((void)Walk(table(), {}).walk(net, {{999, 499}, 2}, z, {}, c), OptionError);
+  CHECK_THROWS_AS((void)Walk(process(), {}).walk(net, {{999, 499}, 2}, z, {}, c), OptionError);
   const OnePerTime flat{{{999, Var<double>(Tensor<double>::ones(Shape{1}))}}};
-  CHECK_THROWS_WITH_AS((void)Walk(table(), {.eta = 0.5}).walk(flat, {{999, 499}, 1}, z, {}, c),
+  CHECK_THROWS_WITH_AS((void)Walk(process(), {.eta = 0.5}).walk(flat, {{999, 499}, 1}, z, {}, c),
                        doctest::Contains("injects noise"), OptionError);
   std::vector<double> zero(1000);
   for (int t = 0; t < 1000; ++t) zero[static_cast<std::size_t>(t)] = 1.0 - (t + 1) / 1000.0;
   const diffusion::NoiseTable dark(zero);
   CHECK_THROWS_AS(Walk(dark, {}), OptionError);
   CHECK_NOTHROW(Walk(dark, {.times = {800}}));
-  CHECK_NOTHROW((Rollout<diffusion::Velocity>(dark, {})));
+  CHECK_NOTHROW((Rollout<diffusion::Discrete<diffusion::Velocity>>(dark, {})));
 }

@@ -17,9 +17,9 @@ namespace {
 using Exact = diffusion::AnalyticDenoiser<diffusion::Discrete<diffusion::X0>>;
 using Data = diffusion::Batch<double, Cpu, Unconditional>;
 
-diffusion::NoiseTable table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
+diffusion::Discrete<diffusion::X0> process() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
 /// Two clouds, left and right of the origin.
-Exact exact() { return {table(), diffusion::Mixture({{1, {-1, 0}, 0.1}, {1, {1, 0}, 0.1}})}; }
+Exact exact() { return {process(), diffusion::Mixture({{1, {-1, 0}, 0.1}, {1, {1, 0}, 0.1}})}; }
 
 /// The exact denoiser, and a shift of its clean data as the only parameter.
 struct Shifted {
@@ -46,8 +46,8 @@ Run train(double alpha, int iterations, double closeness = 0, std::uint64_t seed
   Run run;
   run.student.shift.value()[0] = from;
   const RolloutOptions options{.steps = {1, 2, 4}};
-  const Refl refl(table(), diffusion::X0{}, NoDecoder{}, Hinge{Right{}, alpha, 1.0}, options);
-  const StayClose close(table(), diffusion::X0{}, options);
+  const Refl refl(process(), NoDecoder{}, Hinge{Right{}, alpha, 1.0}, options);
+  const StayClose close(process(), options);
   const Data batch{Tensor<double>::zeros(Shape{64, 2}), {}};
   const Exact reference = exact();
   for (int i = 0; i < iterations; ++i) {

@@ -11,9 +11,9 @@ using emulated::Kernels;
 
 TEST_CASE("Training on a GPU, whose host does not wait, is training on the CPU") {
   const auto cpu = train<float, Cpu>(false);
-  for (const bool two_parts : {false, true}) {
-    CAPTURE(two_parts);
-    const auto gpu = train<float, Kernels>(two_parts);
+  for (const bool as_task : {false, true}) {
+    CAPTURE(as_task);
+    const auto gpu = train<float, Kernels>(as_task);
     REQUIRE(gpu.parameters.size() == cpu.parameters.size());
     double worst = 0;
     for (std::size_t i = 0; i < gpu.parameters.size(); ++i)
@@ -31,8 +31,8 @@ TEST_CASE("Training on a GPU, whose host does not wait, is training on the CPU")
 }
 
 TEST_CASE("A step that is not finite is named when it is found") {
-  for (const bool two_parts : {false, true})
-    CHECK_THROWS_WITH_AS((train<float, Kernels>(two_parts, 11, 5)), doctest::Contains("step 6 of 11: the loss is"),
+  for (const bool as_task : {false, true})
+    CHECK_THROWS_WITH_AS((train<float, Kernels>(as_task, 11, 5)), doctest::Contains("step 6 of 11: the loss is"),
                          NumericError);
 }
 

@@ -2,7 +2,7 @@
 #include <emulated.hpp>
 //
 #include <dist/threads.hpp>
-#include <hypersd/distill/learner.hpp>
+#include <hypersd/distill/auxiliary_network.hpp>
 #include <pipeline/denoising_runs.hpp>
 #include <pipeline/folder.hpp>
 
@@ -42,7 +42,7 @@ void train(Outcome& out, dist::Group group, std::int64_t log_every = 4, const Fa
            const std::string& checkpoint = {}) {
   const dist::Slice mine = dist::slice(group, 12);
   const Net<T, D> net;
-  const auto table = diffusion::noise_table<diffusion::ScaledLinear>();
+  const diffusion::StableDiffusion process;
   const auto extra = [](float value) {
     return Var<T, D>(ops::cast<T>(Tensor<float>::full(Shape{3}, value)).template to<D>(), true);
   };
@@ -84,8 +84,8 @@ void train(Outcome& out, dist::Group group, std::int64_t log_every = 4, const Fa
           if (here && (how == "throw" || how == "two") && step == fault.step)
             fail<IoError>("the data of this rank are gone");
           if (here && how == "both" && step == fault.step + 2) fail<IoError>("the data of this rank are gone");
-          auto loss = pipeline::denoising_loss(net, diffusion::Discrete<>(table), part(step, "x0", 4),
-                                               part(step, "condition", 1), 5, step, mine.first);
+          auto loss = pipeline::denoising_loss(net, process, part(step, "x0", 4), part(step, "condition", 1), 5, step,
+                                               mine.first);
           if (group.rank() == group.size() - 1)
             loss = autograd::add(loss, scaled(lonely, 0.15F * static_cast<float>(group.size())));
           if (step % 3 == 1) loss = autograd::add(loss, scaled(seldom, 0.2F));
@@ -162,7 +162,6 @@ void check_rows(const std::vector<pipeline::LogRow>& got, const std::vector<pipe
   }
 }
 
-/// Learns within the step.
 struct Critic {
   using value_type = float;
   using device_type = Kernels;
@@ -171,6 +170,24 @@ struct Critic {
   void visit(F&& f, const std::string& prefix = "") {
     f(prefix + "w", w);
   }
+};
+
+/// A task whose critic learns: on rank 0 down, on the others up. Rank 1 throws in step `at`.
+struct Learning {
+  distill::AuxiliaryNetwork<Critic>& critic;
+  const Var<float, Kernels>& w;
+  std::size_t me;
+  std::int64_t at;
+
+  void prepare(std::int64_t step) const {
+    if (step == at && me == 1) fail<IoError>("the data of this rank are gone");
+  }
+  template <class Average>
+  void learn(const Average& average) {
+    critic.update([&] { return autograd::affine(autograd::mean(critic.network().w), me == 0 ? 3.0F : -1.0F); },
+                  average);
+  }
+  Var<float, Kernels> loss() const { return autograd::mean(w); }
 };
 
 }  // namespace
@@ -285,7 +302,7 @@ TEST_CASE("a loss or a gradient that is not finite on one rank is named by all")
   }
 }
 
-TEST_CASE("what learns within the step makes the ranks wait for it") {
+TEST_CASE("a task that learns makes the ranks wait for each step") {
   for (const std::int64_t at : {-1, 3}) {
     CAPTURE(at);
     std::vector<int> reductions(2);
@@ -295,18 +312,14 @@ TEST_CASE("what learns within the step makes the ranks wait for it") {
       const Var<float, Kernels> w(Tensor<float, Kernels>::ones(Shape{2}), true);
       pipeline::TrainOptions options{.phase = "toy", .steps = 5, .log_every = 5, .group = group};
       pipeline::Trainer<float, Kernels> trainer(options, {{"w", w}});
-      distill::Learner<Critic> critic(Critic{}, optim::AdamWOptions{}, 1e-2);
+      distill::AuxiliaryNetwork<Critic> critic(Critic{}, optim::AdamWOptions{}, 1e-2);
       trainer.state().add("critic.", critic);
       const auto read = [&] {
         reductions[me] = communicator.device_calls;
         weights[me] = critic.network().w.value().to_vector();
       };
       try {
-        trainer.run([&](std::int64_t step) {
-          if (step == at && me == 1) fail<IoError>("the data of this rank are gone");
-          critic.learn([&] { return autograd::affine(autograd::mean(critic.network().w), me == 0 ? 3.0F : -1.0F); });
-          return autograd::mean(w);
-        });
+        trainer.run(Learning{critic, w, me, at});
       } catch (...) {
         read();
         throw;

@@ -3,9 +3,9 @@
 
 #include <hypersd/autograd/grad_copy.hpp>
 #include <hypersd/autograd/grad_matmul.hpp>
-#include <hypersd/diffusion/schedules/scaled_linear.hpp>
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/ops/cast.hpp>
-#include <hypersd/pipeline/denoising_loss.hpp>
+#include <hypersd/pipeline/denoising.hpp>
 #include <hypersd/pipeline/train_loop.hpp>
 
 #include <limits>
@@ -13,7 +13,7 @@
 #include <vector>
 
 /// \file
-/// Training of a small denoiser in one part and in two, as functions of element type and device.
+/// Training of a small denoiser by a function and by a task, as functions of element type and device.
 
 namespace denoising_runs {
 
@@ -60,11 +60,11 @@ struct Outcome {
   pipeline::TrainReport report;
 };
 
-/// `steps` steps in one part or two; the data of step `bad` are not finite.
+/// `steps` steps of a function or of a capturable task; the data of step `bad` are not finite.
 template <class T, class D>
-Outcome train(bool two_parts, std::int64_t steps = 11, std::int64_t bad = -1) {
+Outcome train(bool as_task, std::int64_t steps = 11, std::int64_t bad = -1) {
   const Net<T, D> net;
-  const auto table = diffusion::noise_table<diffusion::ScaledLinear>();
+  const diffusion::StableDiffusion process;
   const Shape shape{6, 4};
   Outcome out;
   pipeline::Hooks hooks;
@@ -74,19 +74,18 @@ Outcome train(bool two_parts, std::int64_t steps = 11, std::int64_t bad = -1) {
     if (step == bad) x[3] = converted<T>(std::numeric_limits<float>::infinity());
     return x.template to<D>();
   };
-  if (two_parts) {
+  if (as_task) {
     const Tensor<T, D> condition(Shape{6, 1});
     const auto load = [&](std::int64_t step, const Tensor<T, D>& to) {
       to.copy_from(x0(step));
       condition.copy_from(data<T, D>(step, condition.shape(), "condition"));
     };
     const auto predict = [&](const Var<T, D>& x, const auto& t) { return net(x, t, condition); };
-    auto step = pipeline::denoising_step<T, D>(table, diffusion::Epsilon{}, shape, 5, load, predict);
-    out.report = pipeline::train(options(steps), net.parameters(), step, {}, hooks);
+    auto task = pipeline::denoising_task<T, D>(process, shape, 5, load, predict);
+    out.report = pipeline::train(options(steps), net.parameters(), task, {}, hooks);
   } else {
     const auto step = [&](std::int64_t i) {
-      return pipeline::denoising_loss(net, table, diffusion::Epsilon{}, x0(i), data<T, D>(i, {6, 1}, "condition"), 5,
-                                      i);
+      return pipeline::denoising_loss(net, process, x0(i), data<T, D>(i, {6, 1}, "condition"), 5, i);
     };
     out.report = pipeline::train(options(steps), net.parameters(), step, {}, hooks);
   }

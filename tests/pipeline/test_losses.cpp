@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <hypersd/pipeline/autoencoder_loss.hpp>
-#include <hypersd/pipeline/denoising_loss.hpp>
+#include <hypersd/pipeline/denoising.hpp>
 
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/testing/gradcheck.hpp>
@@ -57,13 +57,13 @@ struct Exact {
 }  // namespace
 
 TEST_CASE("Pretraining: the exact prediction has no loss, none at all has the noise's variance; seeds reproduce") {
-  const auto table = diffusion::noise_table<diffusion::ScaledLinear>();
+  const diffusion::Discrete<> process = diffusion::noise_table<diffusion::ScaledLinear>();
   const auto x0 = Tensor<double>::full(Shape{256, 16}, 0.7);
-  CHECK(pipeline::denoising_loss(Exact{0.7}, table, diffusion::Epsilon{}, x0, 0, 3, 0).item() < 1e-20);
-  const double none = pipeline::denoising_loss(Zero{}, table, diffusion::Epsilon{}, x0, 0, 3, 0).item();
+  CHECK(pipeline::denoising_loss(Exact{0.7}, process, x0, 0, 3, 0).item() < 1e-20);
+  const double none = pipeline::denoising_loss(Zero{}, process, x0, 0, 3, 0).item();
   CHECK(none == doctest::Approx(1.0).epsilon(0.08));  // 4096 squares of unit normals: five standard errors are 0.11
-  CHECK(none == pipeline::denoising_loss(Zero{}, table, diffusion::Epsilon{}, x0, 0, 3, 0).item());
-  CHECK(none != pipeline::denoising_loss(Zero{}, table, diffusion::Epsilon{}, x0, 0, 3, 1).item());
+  CHECK(none == pipeline::denoising_loss(Zero{}, process, x0, 0, 3, 0).item());
+  CHECK(none != pipeline::denoising_loss(Zero{}, process, x0, 0, 3, 1).item());
   // With the data as target, predicting nothing costs 0.49.
-  CHECK(pipeline::denoising_loss(Zero{}, table, diffusion::X0{}, x0, 0, 3, 0).item() == doctest::Approx(0.49));
+  CHECK(pipeline::denoising_loss(Zero{}, process.with<diffusion::X0>(), x0, 0, 3, 0).item() == doctest::Approx(0.49));
 }

@@ -3,11 +3,13 @@
 //
 #include <doctest/doctest.h>
 
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/solvers/ddim_ode.hpp>
 #include <hypersd/distill/fake_score.hpp>
 #include <hypersd/distill/objectives/dmd.hpp>
 #include <hypersd/distill/objectives/preserve.hpp>
+#include <hypersd/distill/objectives/tscd.hpp>
 #include <hypersd/distill/sum.hpp>
 
 #include "folder.hpp"
@@ -28,19 +30,18 @@ Data batch(std::int64_t iteration) {
 using Batches = decltype(&batch);
 
 auto stages(std::int64_t steps) {
-  TscdStages<Batches> out{.batches = &batch, .table = toy::table()};
-  out.steps.assign(4, steps);
-  out.learning_rate = 3e-3;
-  out.lora.rank = 16;
-  return out;
+  StageOptions o{.steps = std::vector<std::int64_t>(4, steps), .learning_rate = 3e-3};
+  o.lora.rank = 16;
+  return staged("tscd", distill::HyperSdStages::segments(), &batch, o, [](int k, bool) {
+    return distill::Consistency<distill::WithinSegments<>>(toy::process(), {}, {}, {k});
+  });
 }
-auto one_step(Fake& fake, std::int64_t steps, double keep = 0.5) {
+auto one_step(Fake& fake, std::int64_t steps, double keep = 0.5, const std::string& name = "one-step",
+              bool branch = false) {
   using distill::weighted;
   const auto objective = distill::sum_of(weighted(1, distill::Dmd<Fake>(toy::table(), &fake, {.guidance = 1}), "dmd"),
                                          weighted(keep, distill::Preserve<>(toy::table()), "preserve"));
-  OneStep<decltype(objective), Batches> out{"one-step", objective, &batch, {.steps = steps, .learning_rate = 1e-3}};
-  out.extend = [&fake](State& state) { state.add("fake.", fake); };
-  return out;
+  return part(Phase{name, objective, &batch, SameAdapter{}, {.steps = steps, .learning_rate = 1e-3}}, branch);
 }
 Fake fake_score() { return Fake(nn::deep_copy(toy::teacher()), toy::table(), 2e-3); }
 
@@ -63,11 +64,10 @@ TEST_CASE("a recipe passes the student from part to part and does not change ear
   RunDirectory directory(folder.file("run"), {});
   const Session session{directory, 1};
   auto fake = fake_score();
-  Feedback<distill::Preserve<>, Batches> feedback{"feedback", distill::Preserve<>(toy::table()), &batch, {.steps = 3}};
-  feedback.how.lora = {.rank = 4, .name = "feedback"};
-  auto whole = OneStep<distill::Preserve<>, Batches, AllWeights>{"unet", distill::Preserve<>(toy::table()), &batch, {}};
-  whole.options.steps = 2;
-  whole.branch = true;
+  const distill::Preserve<> preserve(toy::table());
+  const auto feedback =
+      part(Phase{"feedback", preserve, &batch, NewAdapter{{.rank = 4, .name = "feedback"}}, {.steps = 3}});
+  const auto whole = part(Phase{"unet", preserve, &batch, AllWeights{}, {.steps = 2}}, /*branch=*/true);
   const Recipe recipe(stages(4), feedback, whole, one_step(fake, 3));
   CHECK(recipe.names() == std::vector<std::string>{"tscd", "feedback", "unet", "one-step"});
   std::vector<double> tscd;
@@ -89,10 +89,16 @@ TEST_CASE("a recipe passes the student from part to part and does not change ear
 
   const auto said = nlohmann::json::parse(folder.read("run/recipe.json"));
   CHECK(said == recipe.describe());
-  CHECK(said[0]["stages"] == std::vector<int>{8, 4, 2, 1});
-  CHECK(said[1]["trains"] == "new adapter 'feedback'");
+  std::vector<std::string> phases;
+  for (const auto& phase : said[0]["phases"]) phases.push_back(phase["phase"]);
+  CHECK(phases == std::vector<std::string>{"tscd k=8", "tscd k=4", "tscd k=2", "tscd k=1"});
+  CHECK(said[0]["phases"][0]["trains"] == "new adapter 'default'");
+  CHECK(said[0]["phases"][1]["trains"] == "adapter 'default', continued");
+  CHECK(said[1]["phases"][0]["trains"] == "new adapter 'feedback'");
+  CHECK(said[2]["phases"][0]["trains"] == "all weights");
   CHECK(said[2]["branch"] == true);
-  CHECK(said[3]["objective"].get<std::string>().find("distill::Dmd<distill::FakeScore<") != std::string::npos);
+  CHECK(said[3]["phases"][0]["objective"].get<std::string>().find("distill::Dmd<distill::FakeScore<") !=
+        std::string::npos);
 }
 
 TEST_CASE("a recipe that is killed in any part goes on bit by bit, and a finished one only loads") {
@@ -134,6 +140,9 @@ TEST_CASE("parts can be skipped; another recipe in the same folder is refused by
   CHECK_THROWS_WITH_AS((void)Recipe(stages(3), one_step(fake, 2)).run(session, toy::teacher(), {"one-step"}),
                        doctest::Contains("part 1 ('tscd') differs"), OptionError);
   CHECK_THROWS_WITH_AS(Recipe(stages(2), stages(2)), doctest::Contains("two parts called 'tscd'"), OptionError);
+  auto other = stages(2);
+  other.name = "other";
+  CHECK_THROWS_WITH_AS(Recipe(stages(2), other), doctest::Contains("two phases called 'tscd k=8'"), OptionError);
   CHECK_THROWS_WITH_AS((void)SameAdapter{"absent"}.prepare(toy::teacher(), 0), doctest::Contains("'absent'"),
                        OptionError);
 }
@@ -142,9 +151,7 @@ TEST_CASE("one-step enhancement brings one step nearer to the data and keeps the
   const Folder folder("recipe-quality");
   RunDirectory directory(folder.file("run"), {});
   auto fake = fake_score(), loose = fake_score();
-  auto free = one_step(loose, 200, 0);
-  free.name = "without preserving";
-  free.branch = true;
+  const auto free = one_step(loose, 200, 0, "without preserving", true);
   const auto state = Recipe(stages(100), free, one_step(fake, 200)).run(Session{directory, 2}, toy::teacher());
   // Energy distance of one-step samples to data.
   const auto data = toy::exact().data<double>(512, stream(98, "data"));

@@ -3,6 +3,7 @@
 //
 #include <doctest/doctest.h>
 
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/solvers/ddim_ode.hpp>
 #include <hypersd/distill/fake_score.hpp>
@@ -58,7 +59,9 @@ struct Critic {
                          const Unconditional& c) const {
     return (*this)(x, t, c);
   }
-  void learn(const Tensor<double>& fake, const Tensor<double>& real, const Tensor<double>& t, const Unconditional& c) {
+  template <class Average>
+  void learn(const Tensor<double>& fake, const Tensor<double>& real, const Tensor<double>& t, const Unconditional& c,
+             const Average&) {
     const autograd::EnableGrad guard;
     nn::set_requires_grad(*this, true);
     optimizer->zero_grad();
@@ -67,9 +70,10 @@ struct Critic {
     optimizer->zero_grad();
     nn::set_requires_grad(*this, false);
   }
+  template <class Average>
   void learn(const Tensor<double>& fake, const Tensor<double>& real, const Tensor<double>& t,
-             const Origin<double, Cpu>&, const Unconditional& c) {
-    learn(fake, real, t, c);
+             const Origin<double, Cpu>&, const Unconditional& c, const Average& average) {
+    learn(fake, real, t, c, average);
   }
 };
 
@@ -85,6 +89,7 @@ Net train(const Objective& objective, std::int64_t steps = 300, double rate = 2e
   const optim::Schedule schedule = optim::FlatThenLinear{rate, steps, 0.5};
   for (std::int64_t i = 0; i < steps; ++i) {
     const Data batch{toy::exact().data<double>(128, stream(2, "data", static_cast<std::uint64_t>(i))), {}};
+    diffusion::learn(objective, student, teacher, target, batch, Randomness{2, i});
     optimizer.zero_grad();
     autograd::backward(objective.loss(student, teacher, target, batch, {2, i}).loss);
     optimizer.step(schedule(i), optim::clip_factor(optim::grad_norm(parameters), 1.0));
@@ -123,7 +128,7 @@ double log_density(const Tensor<double>& x) {
   const auto truth = toy::exact();
   double sum = 0;
   for (std::int64_t b = 0; b < x.dim(0); ++b)
-    sum += truth.mixture().log_density(std::array{x[2 * b], x[2 * b + 1]}, truth.table().level(0));
+    sum += truth.mixture().log_density(std::array{x[2 * b], x[2 * b + 1]}, truth.process_value().level(0));
   return sum / static_cast<double>(x.dim(0));
 }
 
@@ -160,14 +165,14 @@ TEST_CASE("Consistency objectives bring few steps near the teacher's many") {
 
 TEST_CASE("Rectified flow: a straight window needs one step") {
   // One window: at the ends of more, what is to be learned jumps in t, which this network's slow features cannot.
-  const PerFlow objective(toy::table(), {.windows = 1, .teacher_steps = 8});
+  const PerFlow<> objective(toy::table(), {.windows = 1, .teacher_steps = 8});
   follows("perflow", train(objective, 1000, 4e-3), 1, 0.6);
 }
 
 TEST_CASE("Progressive adversarial distillation follows by MSE, and matches with a critic") {
   Net net = toy::teacher();
   for (const int steps : {4, 2, 1})
-    net = train(Lightning<int>(toy::table(), nullptr, {.steps = steps}), 200, 2e-3, net, net);
+    net = train(Lightning<NoCritic>(toy::table(), nullptr, {.steps = steps}), 200, 2e-3, net, net);
   follows("lightning, mse", net, 1, 0.6);
   Critic critic;
   const Lightning<Critic> judged(toy::table(), &critic,

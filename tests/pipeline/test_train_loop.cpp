@@ -12,7 +12,7 @@
 
 using namespace hypersd;
 using pipeline::Hooks;
-using pipeline::StepResult;
+using Result = diffusion::LossResult<float, Cpu>;
 using pipeline::TrainOptions;
 
 namespace {
@@ -26,7 +26,7 @@ struct Toy {
   std::uint64_t seed = 7;
 
   [[nodiscard]] optim::ParameterList<float> parameters() const { return {{"w1", w1}, {"b1", b1}, {"w2", w2}}; }
-  StepResult<float> operator()(std::int64_t step) const {
+  Result operator()(std::int64_t step) const {
     const Var<float> x(ops::normal<float>(Shape{32, 4}, stream(seed, "batch", static_cast<std::uint64_t>(step))));
     const auto y = autograd::linear(x, Var<float>(truth), Var<float>{}).value();
     const auto h = autograd::silu(autograd::linear(x, w1, b1));

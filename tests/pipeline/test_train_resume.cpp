@@ -18,7 +18,8 @@ using pipeline::TrainOptions;
 
 namespace {
 
-/// A regression with a second network ("critic") that has an optimiser of its own, as adversarial training has.
+/// A regression with a second network ("critic") that has an optimiser of its own, as adversarial training has: a task
+/// that learns.
 struct Run {
   Var<float> weight{ops::normal<float>(Shape{24, 8}, stream(1, "weight")), true};
   Var<float> head{ops::normal<float>(Shape{3, 24}, stream(1, "head")), true};
@@ -27,6 +28,7 @@ struct Run {
   TrainOptions options;
   pipeline::Trainer<float> trainer;
   std::string log_path;
+  std::int64_t now = 0;  ///< the step
 
   explicit Run(const Folder& folder, const std::string& name, std::uint64_t seed = 3)
       : options{.phase = "toy",
@@ -44,14 +46,22 @@ struct Run {
     trainer.state().add("critic.", critic_optimizer);
   }
 
-  pipeline::StepResult<float> operator()(std::int64_t step) {
+  void prepare(std::int64_t step) { now = step; }
+  [[nodiscard]] Var<float> output() const {
     const Var<float> x(
-        ops::normal<float>(Shape{64, 8}, stream(options.seed, "batch", static_cast<std::uint64_t>(step))));
-    const auto h = autograd::linear(autograd::silu(autograd::linear(x, weight, Var<float>{})), head, Var<float>{});
+        ops::normal<float>(Shape{64, 8}, stream(options.seed, "batch", static_cast<std::uint64_t>(now))));
+    return autograd::linear(autograd::silu(autograd::linear(x, weight, Var<float>{})), head, Var<float>{});
+  }
+  template <class Average>
+  void learn(const Average& average) {
     critic_optimizer.zero_grad();
-    autograd::backward(autograd::mean(autograd::mul(h.detach(), ops::per_channel(critic))));
+    autograd::backward(autograd::mean(autograd::mul(output().detach(), ops::per_channel(critic))));
+    average(optim::ParameterList<float>{{"critic", critic}});
     critic_optimizer.step(1e-2);
-    const auto target = ops::normal<float>(h.shape(), stream(options.seed, "y", static_cast<std::uint64_t>(step)));
+  }
+  diffusion::LossResult<float, Cpu> loss() const {
+    const auto h = output();
+    const auto target = ops::normal<float>(h.shape(), stream(options.seed, "y", static_cast<std::uint64_t>(now)));
     return {autograd::mse(autograd::mul(h, ops::per_channel(critic.detach())), target),
             {{"critic", static_cast<double>(critic.value()[0])}}};
   }
@@ -65,6 +75,8 @@ struct Run {
     trainer.run(*this, {}, hooks);
   }
 };
+
+static_assert(pipeline::LearningTask<Run> && !pipeline::CapturableTask<Run>);
 
 /// Runs `body` in a child process and returns its wait status. One thread only, since threads do not survive a fork.
 template <class Body>

@@ -38,10 +38,11 @@ struct Denoiser {
   }
 };
 
+inline diffusion::Discrete<> process() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
 inline diffusion::NoiseTable table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
 
 inline diffusion::AnalyticDenoiser<> exact() {
-  return {table(), diffusion::Mixture({{2, {1.5, 0}, 0.2, 0}, {1, {-1, 1}, 0.4, 0}, {1, {-0.5, -1.5}, 0.3, 0}})};
+  return {process(), diffusion::Mixture({{2, {1.5, 0}, 0.2, 0}, {1, {-1, 1}, 0.4, 0}, {1, {-0.5, -1.5}, 0.3, 0}})};
 }
 
 /// A network fitted to the exact noise prediction of the mixture.

@@ -61,7 +61,8 @@ concept Objective = requires(const O& objective, const Student& student, const T
 };
 
 /// An objective that trains networks of its own, a critic or a fake score: one update each by `objective.learn(student,
-/// teacher, target, batch, randomness, average)`, before the loss of the same iteration. It draws what the loss draws.
+/// teacher, target, batch, randomness, average)`, before the loss of the same iteration. It draws what the loss draws,
+/// and computes the student's samples once more, without a tape.
 template <class O, class Student, class Teacher, class Target, class Batch>
 concept LearningObjective = requires(const O& objective, const Student& student, const Teacher& teacher,
                                      const Target& target, const Batch& batch) {

@@ -39,14 +39,11 @@ class AuxiliaryNetwork {
   template <std::invocable Loss, class Average = diffusion::OwnGradients>
   void update(Loss&& loss, const Average& average = {}) {
     const autograd::EnableGrad guard;
-    nn::set_requires_grad(network_, true);
-    optimizer_.zero_grad();
+    const Trained trained(*this);
     autograd::backward(loss());
     average(parameters_);
     const double scale = max_norm_ > 0 ? optim::clip_factor(optim::grad_norm(parameters_), max_norm_) : 1.0;
     optimizer_.step(learning_rate_, scale);
-    optimizer_.zero_grad();
-    nn::set_requires_grad(network_, false);
   }
   /// Weights and moments, for checkpoints.
   template <class F>
@@ -56,6 +53,21 @@ class AuxiliaryNetwork {
   }
 
  private:
+  /// The weights require a gradient while it lives, however the update ends.
+  struct Trained {
+    AuxiliaryNetwork& of;
+    explicit Trained(AuxiliaryNetwork& network) : of(network) {
+      nn::set_requires_grad(of.network_, true);
+      of.optimizer_.zero_grad();
+    }
+    ~Trained() {
+      of.optimizer_.zero_grad();
+      nn::set_requires_grad(of.network_, false);
+    }
+    Trained(const Trained&) = delete;
+    Trained& operator=(const Trained&) = delete;
+  };
+
   Network network_;
   optim::ParameterList<T, D> parameters_;
   optim::AdamW<T, D> optimizer_;

@@ -103,8 +103,7 @@ struct Consistency {
   void learn_at(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
                 const Draws& draws, const Tensor<T, D>& noise, const Average& average = {}) const {
     if (!trains(distance)) return;
-    const autograd::NoGrad guard;
-    const auto sides = jumps(student, teacher, target, batch, draws, noise);
+    const auto sides = without_tape([&] { return jumps(student, teacher, target, batch, draws, noise); });
     distance.learn(sides.student.value(), sides.target, where(batch, draws), average);
   }
   /// What the distance trains, for checkpoints.

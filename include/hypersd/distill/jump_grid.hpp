@@ -50,7 +50,7 @@ class JumpGrid {
   diffusion::Times times_;
 };
 
-/// The stages of progressive distillation, falling: N, N / 2, N / 4 ... 1, as `pipeline::StageRunner` takes them.
+/// The stages of progressive distillation, falling: N, N / 2, N / 4 ... 1, as `pipeline::staged` takes them.
 /// Throws OptionError unless N is a power of 2.
 inline std::vector<int> halving(int steps) {
   require<OptionError>(steps >= 1 && (steps & (steps - 1)) == 0, "halving: ", steps, " is not a power of 2");

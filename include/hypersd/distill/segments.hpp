@@ -29,7 +29,7 @@ concept SegmentRule = requires(int t) {
   { R::segment(t, t, t) } -> std::same_as<int>;
 };
 
-/// The rule as printed, with Algorithm 1's floor: t_b = floor(t / floor(T/k)) floor(T/k). A time on a boundary begins
+/// Algorithm 1's floor, not Eq 11 as printed: t_b = floor(t / floor(T/k)) floor(T/k). A time on a boundary begins
 /// the upper segment, so t_b = t there and no end point below t' is left: the objective then takes t_end = t'. Where k
 /// does not divide T the floor leaves a short last segment.
 struct PaperBoundary {
@@ -37,7 +37,7 @@ struct PaperBoundary {
   static int start(int t, int k, int train_steps) {
     detail::check_segment(t, k, train_steps);
     const int length = train_steps / k;
-    return t / length * length;  // [Hyper-SD Eq. 11]
+    return t / length * length;  // [Hyper-SD Algorithm 1]
   }
   static int segment(int n, int k, int points) {
     return static_cast<int>(std::min<std::int64_t>(std::int64_t{n} * k / points, k - 1));

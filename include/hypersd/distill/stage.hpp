@@ -1,26 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <concepts>
 #include <cstddef>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 namespace hypersd::distill {
-
-/// A later stage follows the trajectories of the original teacher, guided in every stage (the default).
-struct OriginalTeacher {
-  static constexpr bool previous_stage = false;
-};
-/// A later stage follows the student of the stage before, without guidance, which that student has absorbed.
-struct PreviousStageTeacher {
-  static constexpr bool previous_stage = true;
-};
-template <class P>
-concept TeacherPolicy = requires {
-  { P::previous_stage } -> std::convertible_to<bool>;
-};
 
 /// One stage of Algorithm 1: k segments.
 template <int k>

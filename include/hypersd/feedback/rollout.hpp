@@ -56,6 +56,8 @@ class Rollout {
     for (const auto& times : lists_) {
       const auto [left, right] = bounds(times);
       const int n = static_cast<int>(times.size());
+      require<OptionError>(options_.left >= -1 && options_.right >= -1, "feedback: positions [", options_.left, ", ",
+                           options_.right, "]; -1 is the default");
       require<OptionError>(0 <= left && left <= right && right < n, "feedback: positions [", left, ", ", right,
                            "] of a list of ", n, " times");
       process_.require_signal(times[0]);

@@ -174,8 +174,8 @@ void run_phase(const Session& session, const Phase<Objective, Batches>& phase, R
   Net student = prepare(phase.tuning, before, session.seed);
   auto parameters = trained_parameters(phase.tuning, student);
   const bool averages_target = o.target_decay.has_value();
-  if (averages_target && !state.target) state.target = nn::deep_copy(student);
-  Net target = averages_target ? *state.target : before;
+  // The target has what is trained, so that their parameters correspond: of its own, on the average so far.
+  Net target = averages_target ? prepare(phase.tuning, state.target.value_or(before), session.seed) : before;
   nn::set_requires_grad(target, false);
   auto averages = averages_target ? trained_parameters(phase.tuning, target) : decltype(parameters){};
 
@@ -189,7 +189,7 @@ void run_phase(const Session& session, const Phase<Objective, Batches>& phase, R
   session.finish(trainer, task);
 
   nn::set_requires_grad(student, false);
-  if (!averages_target) state.target.reset();
+  state.target = averages_target ? std::optional<Net>(std::move(target)) : std::nullopt;
   state.student = std::move(student);
 }
 

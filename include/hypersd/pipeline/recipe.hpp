@@ -19,12 +19,15 @@ template <class... Parts>
 class Recipe {
  public:
   static_assert(sizeof...(Parts) > 0, "a recipe needs at least one part");
-  /// Throws OptionError if two parts have the same name.
+  /// Throws OptionError if two parts have the same name, or two phases the same files.
   explicit Recipe(Parts... parts) : parts_(std::move(parts)...) {
-    std::set<std::string> names;
+    std::set<std::string> names, files;
     for_each([&](const auto& part) {
       require<OptionError>(!part.name.empty() && names.insert(part.name).second, "recipe: two parts called '",
                            part.name, "'");
+      for (const auto& phase : part.phases)
+        require<OptionError>(files.insert(RunDirectory::file_name(phase.name)).second, "recipe: two phases called '",
+                             phase.name, "'");
     });
   }
 

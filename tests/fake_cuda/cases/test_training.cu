@@ -19,7 +19,7 @@ TEST_CASE("training waits only where a line of the loss curve is due") {
   CHECK(long_run.graphs == 0);
 }
 
-TEST_CASE("a step in two parts is one graph") {
+TEST_CASE("a step of a capturable task is one graph") {
   const Clean clean;
   (void)train<float, Cuda>(true, 1);
   fake_cuda::reset();

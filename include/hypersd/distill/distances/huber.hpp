@@ -12,6 +12,7 @@ struct Huber {
     double c = 1e-3;  ///< above 0
   };
   Options options{};
+  static constexpr bool learns() { return false; }
   template <class T, class D, class Where>
   Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& y, const Where& where) const {
     require<OptionError>(options.c > 0, "Huber distance: c = ", options.c);

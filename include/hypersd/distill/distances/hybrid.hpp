@@ -11,9 +11,10 @@ struct HybridWeights {
   double first = 1, second = 0;
 };
 
-/// The shift from MSE to the adversarial distance as the segments grow: MSE alone down to k = 4, then a critic of
-/// weight `adversarial` / 3 at k = 2 or 3 and `adversarial` at k = 1. The paper gives the direction and no numbers;
-/// what weight suits depends on the scale of the first distance. Throws OptionError for k below 1 or a negative weight.
+/// The adversarial distance beside MSE as the segments grow: MSE alone down to k = 4, then a critic of weight
+/// `adversarial` / 3 at k = 2 or 3 and `adversarial` at k = 1. The weight of MSE is 1 in all stages: it never falls.
+/// The paper gives a direction and no numbers; what weight suits depends on the scale of the first distance. Throws
+/// OptionError for k below 1 or a negative weight.
 inline HybridWeights hybrid_weights(int k, double adversarial = 3e-3) {
   require<OptionError>(k >= 1, "hybrid_weights: k = ", k);
   require<OptionError>(adversarial >= 0, "hybrid_weights: weight ", adversarial, " of the critic");

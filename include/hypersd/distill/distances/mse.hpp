@@ -10,6 +10,7 @@ namespace hypersd::distill {
 struct Mse {
   struct Options {};
   Options options{};
+  static constexpr bool learns() { return false; }
   template <class T, class D, class Where>
   Var<T, D> operator()(const Var<T, D>& x, const Tensor<T, D>& y, const Where& where) const {
     return compare(x, y, where, [](const Var<T, D>& a, const Tensor<T, D>& b) { return autograd::mse(a, b); });

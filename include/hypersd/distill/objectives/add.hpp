@@ -95,9 +95,8 @@ struct Add {
   template <class Student, class T, class D, class C, class Average = OwnGradients>
   void learn_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& start,
                 const Tensor<T, D>& start_noise, const Average& average = {}) const {
-    const autograd::NoGrad guard;
-    Adversarial<Critic>{critic, {}}.learn(samples(student, batch, start, start_noise).value(), batch.x0, clean(batch),
-                                          average);
+    const auto x = without_tape([&] { return samples(student, batch, start, start_noise); });
+    Adversarial<Critic>{critic, {}}.learn(x.value(), batch.x0, clean(batch), average);
   }
   /// The critic, for checkpoints.
   template <class F>

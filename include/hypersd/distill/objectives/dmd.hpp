@@ -23,7 +23,7 @@ struct DmdOptions {
 /// A score of the student's own distribution that is trained on its samples.
 template <class F, class T, class D, class C>
 concept LearningScore = requires(F& fake, const Tensor<T, D>& x, const C& c) {
-  fake.learn(x, c, Randomness{});
+  fake.learn(x, c, Randomness{}, OwnGradients{});
 };
 
 /// One iteration's draws.
@@ -121,8 +121,7 @@ struct Dmd {
   template <class Student, class T, class D, class C, class Average = OwnGradients>
   void learn_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& start,
                 const Tensor<T, D>& z, Randomness random, const Average& average = {}) const {
-    const autograd::NoGrad guard;
-    const Tensor<T, D> x = samples(student, batch, start, z).value();
+    const Tensor<T, D> x = without_tape([&] { return samples(student, batch, start, z); }).value();
     if constexpr (LearningScore<Fake, T, D, C>)
       for (int i = 0; i < options.learn_per_update; ++i)
         fake->learn(x, batch.condition.conditional,

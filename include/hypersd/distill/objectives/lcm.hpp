@@ -7,7 +7,8 @@
 
 namespace hypersd::distill {
 
-/// A student that is told the guidance scale it stands for: `net(x, t, condition, w)` with w = g - 1 a tensor [B].
+/// A student that is told the guidance scale it stands for: `net(x, t, condition, w)` with w = max(0, g - 1) a tensor
+/// [B], as the sampler's `EmbeddedGuidance` tells it.
 template <class N, class T, class D, class C>
 concept EmbedsGuidance = requires(const N& net, const Var<T, D>& x, const Numbers<T, D>& t, const C& c) {
   { net(x, t, c, t) } -> std::convertible_to<Var<T, D>>;
@@ -49,10 +50,9 @@ struct Lcm {
   void learn(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
              Randomness random, const Average& average = {}) const {
     if (!trains(distance)) return;
-    const autograd::NoGrad guard;
     const Draws d = draw(ToTheEnd{}, process, options, batch.x0.dim(0), random);
     const auto noise = draw_noise<T, D>(options, batch.x0.shape(), random);
-    const auto sides = jumps(student, teacher, target, batch, d, noise);
+    const auto sides = without_tape([&] { return jumps(student, teacher, target, batch, d, noise); });
     distance.learn(sides.student.value(), sides.target, where(batch, d), average);
   }
   template <class F>
@@ -90,7 +90,7 @@ struct Lcm {
     Var<T, D> f;
     if constexpr (EmbedsGuidance<Net, T, D, C>) {
       std::vector<double> w;
-      for (const double g : guidance) w.push_back(g - 1);
+      for (const double g : guidance) w.push_back(std::max(0.0, g - 1));
       f = diffusion::evaluate(process, net, x, times, condition, diffusion::sample_scales<T, D>(w));
     } else if constexpr (diffusion::Denoiser<Net, T, D, C>) {
       f = diffusion::evaluate(process, net, x, times, condition);

@@ -115,8 +115,7 @@ struct Lightning {
   template <class Student, class Teacher, class T, class D, class C, class Average = OwnGradients>
   void learn_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch, const LightningDraws& d,
                 const Tensor<T, D>& noise, const Average& average = {}) const {
-    const autograd::NoGrad guard;
-    const auto [x_t, real, fake] = jumps(student, teacher, batch, d, noise);
+    const auto [x_t, real, fake] = without_tape([&] { return jumps(student, teacher, batch, d, noise); });
     critic->learn(fake.value(), real, diffusion::time_tensor<T, D>(process, d.end),
                   Origin<T, D>{x_t, diffusion::time_tensor<T, D>(process, d.t)}, batch.condition.conditional, average);
   }

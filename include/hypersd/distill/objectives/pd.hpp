@@ -35,7 +35,8 @@ struct PdDraws {
 };
 
 /// Progressive distillation: one step of the student replaces two of its teacher, the student of the stage before.
-/// Train with the stages `halving(N)` in turn (`PreviousStageTeacher`). The target network is not used. [Eq. 1-3]
+/// Train with the stages `halving(N)` in turn: `pipeline::staged` with `follow_previous`. The target network is not
+/// used. [Eq. 1-3]
 template <diffusion::DiffusionProcess Process = diffusion::Discrete<>>
 struct Pd {
   using Options = PdOptions;

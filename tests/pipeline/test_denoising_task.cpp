@@ -5,7 +5,7 @@
 
 using namespace hypersd;
 
-TEST_CASE("A capturable denoising step trains bitwise like an ordinary one") {
+TEST_CASE("A denoising task trains bit for bit as the function") {
   const auto one = denoising_runs::train<float, Cpu>(false), two = denoising_runs::train<float, Cpu>(true);
   CHECK(one.parameters == two.parameters);
   CHECK(one.report.loss == two.report.loss);
@@ -21,7 +21,7 @@ TEST_CASE("bfloat16 networks train with masters in float32") {
   CHECK(wide.rows.back().loss < wide.rows.front().loss);
 }
 
-TEST_CASE("A capturable step that is not finite is named like an ordinary one") {
+TEST_CASE("A bad step of a task is named, as of a function") {
   CHECK_THROWS_WITH_AS((denoising_runs::train<float, Cpu>(true, 11, 6)), doctest::Contains("step 7 of 11: the loss is"),
                        NumericError);
 }
