@@ -167,8 +167,8 @@ HYPERSD_HD inline float box_muller_radius(float square) {
 
 }  // namespace detail
 
-/// Two independent standard normals from two words of random bits (Box and Muller); |n| <= 5.9. The relative error is at
-/// most 4.5e-7: 1.8e-7 of the radius, 2e-7 of sine or cosine, and the rounding of their product.
+/// Two independent standard normals from two words of random bits (Box and Muller); |n| <= 5.9. The relative error is
+/// at most 4.5e-7: 1.8e-7 of the radius, 2e-7 of sine or cosine, and the rounding of their product.
 HYPERSD_HD inline void box_muller(std::uint32_t a, std::uint32_t b, float& n0, float& n1) {
   detail::box_muller_turn(detail::box_muller_radius(detail::box_muller_square(a)), b, n0, n1);
 }
