@@ -56,6 +56,7 @@ template <class T, class D>
 Tensor<T, D> combine(const SampleForms<T, D>& f, const Tensor<T, D>& x, const Tensor<T, D>& prediction) {
   return ops::map(ops::Combine{}, x, prediction, ops::per_sample(f.x), ops::per_sample(f.prediction));
 }
+/// The same, differentiable in both.
 template <class T, class D>
 Var<T, D> combine(const SampleForms<T, D>& f, const Var<T, D>& x, const Var<T, D>& prediction) {
   return autograd::combine_samples(f.x, x, f.prediction, prediction);

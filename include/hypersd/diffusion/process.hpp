@@ -233,6 +233,7 @@ concept SameProcess =
     DiffusionProcess<A> && DiffusionProcess<B> && std::same_as<typename A::Prediction, typename B::Prediction> &&
     detail::same_schedule<typename A::SchedulePolicy, typename B::SchedulePolicy>;
 
+/// The same levels and the same prediction with the same settings.
 template <DiffusionProcess A, DiffusionProcess B>
 bool operator==(const A& a, const B& b) {
   if constexpr (SameProcess<A, B>)
@@ -287,6 +288,7 @@ struct Model {
     return net.null_condition(condition);
   }
 };
+/// `net` as a network of `Pr`; its signature stays.
 template <DiffusionProcess Pr, class Net>
 Model<Pr, Net> model(Net net, Pr process = {}) {
   return {std::move(net), std::move(process)};

@@ -37,6 +37,7 @@ class SampleRun {
     Numbers<T, D> input;           ///< what x is multiplied by for the network
     Numbers<T, D> x0_x, x0_f;      ///< clean data from x and the prediction, where they are clipped
     Numbers<T, D> back_x, back_f;  ///< the prediction from x and clean data
+    /// Coefficients of one new memory.
     struct Memory {
       Numbers<T, D> x, prediction;
       std::array<Numbers<T, D>, kMemories> memory;

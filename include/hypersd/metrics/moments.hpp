@@ -79,6 +79,7 @@ class BasicMoments {
   Eigen::MatrixXd scatter_;
 };
 
+/// Moments in double.
 using Moments = BasicMoments<double>;
 
 /// Moments of the samples of a [N, F] tensor.

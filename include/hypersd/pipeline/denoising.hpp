@@ -20,6 +20,7 @@ struct NoisedBatch {
   Tensor<T, D> x_t, target;
   diffusion::Times t;
 };
+/// The batch of one step from data x0 [B, ...].
 template <diffusion::DiffusionProcess Process, class T, class D>
 NoisedBatch<T, D> noised(const Process& process, const Tensor<T, D>& x0, diffusion::Randomness random) {
   const auto t = diffusion::uniform_times(process, x0.dim(0), random.stream("pretrain.t"), random.first_sample);

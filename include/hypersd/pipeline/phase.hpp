@@ -141,6 +141,11 @@ template <class Net, class Objective, class Batches>
 struct PhaseTask {
   using Parameters = optim::ParameterList<typename Net::value_type, typename Net::device_type>;
   using Batch = std::remove_cvref_t<decltype(std::declval<const Batches&>()(std::int64_t{}))>;
+  static_assert(
+      requires(const Objective& o, const Net& net, const Batch& batch) {
+        o.loss(net, net, net, batch, diffusion::Randomness{}).loss;
+      },
+      "an objective has loss(student, teacher, target, batch, randomness) const, which returns a LossResult");
 
   const Session& session;
   const Phase<Objective, Batches>& phase;

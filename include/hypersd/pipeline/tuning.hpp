@@ -78,6 +78,7 @@ struct AllWeights {
 /// What a phase trains.
 using Tuning = std::variant<NewAdapter, SameAdapter, AllWeights>;
 
+/// Words for recipe.json.
 inline std::string describe(const Tuning& tuning) {
   return std::visit([](const auto& one) { return one.describe(); }, tuning);
 }
