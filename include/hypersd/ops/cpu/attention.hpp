@@ -85,7 +85,9 @@ void softmax_step(T* s, std::int64_t count, T* maximum, T* total, T* t, std::int
   V top = before, sum = V::splat(T(0));
   for (std::int64_t j = 0; j < count; ++j) top = max(top, V::load(s + j * V::count));
   for (std::int64_t j = 0; j < count; ++j) (V::load(s + j * V::count) - top).store(s + j * V::count);
-  for (std::int64_t i = 0; i < count * V::count; ++i) s[i] = math::exp(s[i]);
+  // By sixteens: a loop of constant length is vectorized at -O2 too.
+  for (std::int64_t j = 0; j < count; ++j)
+    for (int l = 0; l < V::count; ++l) s[j * V::count + l] = math::exp(s[j * V::count + l]);
   for (std::int64_t j = 0; j < count; ++j) sum = sum + V::load(s + j * V::count);
   T change[V::count];
   (before - top).store(change);

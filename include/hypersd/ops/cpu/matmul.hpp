@@ -72,9 +72,25 @@ void gemm(const Cpu&, GemmShape s, T alpha, const T* a, std::int64_t lda, const 
   });
 }
 
+/// Whether a matmul with few rows and a large matrix of weights is divided by columns: each task then packs its own
+/// part of the weights, where tasks of rows would pack all of them again. A function of the shape alone.
+constexpr bool splits_columns(std::int64_t m, std::int64_t n, std::int64_t k) {
+  return m < 1024 && n >= 128 && n * k >= (std::int64_t{1} << 18);
+}
+
 /// C[m, n] = bias (or 0) + A[m, k] W[n, k]^T.
 template <Real T>
 void linear(const Cpu&, std::int64_t m, std::int64_t n, std::int64_t k, const T* a, const T* w, const T* bias, T* c) {
+  if (splits_columns(m, n, k)) {
+    const std::int64_t columns = (n + 127) / 128 * 16;  // eighths of n in sixteens
+    parallel_for(n, columns, [&](std::int64_t begin, std::int64_t end) {
+      if (bias)
+        for (std::int64_t r = 0; r < m; ++r) std::copy(bias + begin, bias + end, c + r * n + begin);
+      gemm_serial(GemmShape{m, end - begin, k, false, true}, T(1), a, k, w + begin * k, k, bias != nullptr, c + begin,
+                  n);
+    });
+    return;
+  }
   parallel_for(m, gemm_rows(m, n * k), [&](std::int64_t begin, std::int64_t end) {
     if (bias)
       for (std::int64_t r = begin; r < end; ++r) std::copy(bias, bias + n, c + r * n);
