@@ -79,6 +79,11 @@ TEST_CASE("linear is x W^T + b for any leading axes") {
   const auto flat = product(x.reshape({6, 4}), false, w, true);
   for (std::int64_t i = 0; i < y.size(); ++i) REQUIRE(y[i] == doctest::Approx(flat[i] + bias[i % 5]));
   CHECK(numbers::distance(ops::linear(x, w, Tensor<double>{}).reshape({6, 5}), flat) < 1e-12);
+  // Few rows, many weights: divided by columns.
+  const auto few = normal({7, 1200}, "f"), large = normal({250, 1200}, "l"), shift = normal({250}, "s");
+  const auto expected = product(few, false, large, true), got = ops::linear(few, large, shift);
+  for (std::int64_t i = 0; i < got.size(); ++i)
+    REQUIRE(got[i] == doctest::Approx(expected[i] + shift[i % 250]).epsilon(1e-10));
 }
 
 TEST_CASE("Matmuls are bitwise the same for any number of threads") {
@@ -87,6 +92,8 @@ TEST_CASE("Matmuls are bitwise the same for any number of threads") {
   CHECK(numbers::same_for_any_threads([&] { return ops::matmul(a, b, false, true); }));
   CHECK(numbers::same_for_any_threads([&] { return ops::matmul(tall, wide, true, false); }));
   CHECK(numbers::same_for_any_threads([&] { return ops::linear(a, b, Tensor<float>{}); }));
+  const auto few = normal<float>({7, 1200}, "f"), large = normal<float>({250, 1200}, "l");
+  CHECK(numbers::same_for_any_threads([&] { return ops::linear(few, large, Tensor<float>{}); }));
 }
 
 TEST_CASE("Shapes that do not match are all named") {

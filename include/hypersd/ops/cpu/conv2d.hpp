@@ -65,12 +65,17 @@ std::int64_t patch_rows(const Conv2dGeometry& g) {
 /// Positions below which packing the weights for each matmul costs more than the matmul saves by staying in the cache.
 inline constexpr std::int64_t few_positions = 192, many_positions = 512;
 
-/// Output rows of one task of a convolution: those of `patch_rows`, or more where a patch is so large (hundreds of
-/// channels) that they hold few positions.
+/// Whether patches are so large (hundreds of channels) that `patch_rows` hold few positions.
+template <class T>
+bool large_patches(const Conv2dGeometry& g) {
+  return patch_rows<T>(g) * g.out_width < few_positions;
+}
+
+/// Output rows of one task of a convolution.
 template <class T>
 std::int64_t task_rows(const Conv2dGeometry& g) {
-  const std::int64_t rows = patch_rows<T>(g), width = std::max<std::int64_t>(1, g.out_width);
-  if (rows * width >= few_positions) return rows;
+  if (!large_patches<T>(g)) return patch_rows<T>(g);
+  const std::int64_t width = std::max<std::int64_t>(1, g.out_width);
   return std::clamp<std::int64_t>((many_positions + width - 1) / width, 1,
                                   std::max<std::int64_t>(1, g.batch * g.out_height));
 }
@@ -79,8 +84,8 @@ template <class T>
 void conv2d(const Cpu& cpu, const Conv2dGeometry& g, const T* x, const T* w, const T* bias, T* y) {
   const std::int64_t positions = g.batch * g.positions();
   if (g.pointwise()) return linear(cpu, positions, g.out, g.in, x, w, bias, y);
-  const std::int64_t rows = task_rows<T>(g), total = g.batch * g.out_height;
-  if (splits_columns(positions, g.out, g.depth()) && rows > patch_rows<T>(g)) {
+  const std::int64_t total = g.batch * g.out_height;
+  if (large_patches<T>(g) && splits_columns(positions, g.out, g.depth())) {
     // A small image of many channels: one matrix of patches, and tasks over output channels.
     const Tensor<T, Cpu> patches(Shape{positions, g.depth()});
     parallel_for(total, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -88,7 +93,7 @@ void conv2d(const Cpu& cpu, const Conv2dGeometry& g, const T* x, const T* w, con
     });
     return linear(cpu, positions, g.out, g.depth(), patches.data(), w, bias, y);
   }
-  parallel_for(total, rows, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(total, task_rows<T>(g), [&](std::int64_t begin, std::int64_t end) {
     const std::int64_t m = (end - begin) * g.out_width;
     const Tensor<T, Cpu> patches(Shape{m, g.depth()});
     gather_patches(g, x, begin, end - begin, patches.data());
