@@ -7,6 +7,7 @@
 #include <hypersd/autograd/grad_matmul.hpp>
 #include <hypersd/ops/random.hpp>
 #include <limits>
+#include <string>
 
 #include "folder.hpp"
 
@@ -85,6 +86,28 @@ TEST_CASE("a bare loss is enough, and the schedule sees the step") {
                   [&](std::int64_t) { return autograd::map_mean(ops::Square{}, x); });
   CHECK(seen == std::vector<std::int64_t>{0, 1, 2});
   CHECK(x.value()[0] < 4.0);
+}
+
+TEST_CASE("a task is prepared, learns, and gives its loss: once a step, in this order") {
+  struct Parts {
+    std::string* said;
+    Var<double> x;
+    void prepare(std::int64_t step) const { *said += std::to_string(step); }
+    template <class Average>
+    void learn(const Average& average) const {
+      average(optim::ParameterList<double>{});
+      *said += " learn";
+    }
+    Var<double> loss() const {
+      *said += " loss, ";
+      return autograd::map_mean(ops::Square{}, x);
+    }
+  };
+  static_assert(pipeline::LearningTask<Parts> && !pipeline::CapturableTask<Parts>);
+  std::string said;
+  const Var<double> x(Tensor<double>::full(Shape{1}, 4.0), true);
+  pipeline::train({.steps = 2}, optim::ParameterList<double>{{"x", x}}, Parts{&said, x});
+  CHECK(said == "0 learn loss, 1 learn loss, ");
 }
 
 TEST_CASE("with an average the parameters end as their averages, and the trainer can lend it before") {
