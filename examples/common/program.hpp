@@ -9,6 +9,7 @@
 #include <hypersd/core/error.hpp>
 #include <hypersd/core/tensor.hpp>
 #include <hypersd/io/text.hpp>
+#include <new>
 #include <string>
 #include <system_error>
 
@@ -117,6 +118,8 @@ int run(const char* name, Body&& body) {
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return 0;
     std::fprintf(stderr, "%s: %s\nTry --help.\n", name, e.what());
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "%s: out of memory\n", name);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s: %s\n", name, e.what());
   }

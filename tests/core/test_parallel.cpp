@@ -3,11 +3,16 @@
 //
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
+#include <fstream>
 #include <mutex>
 #include <numeric>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -162,6 +167,31 @@ TEST_CASE("A loop does not change the number of threads from inside") {
                        "set_num_threads(3) inside parallel_for", Error);
   CHECK(num_threads() == 2);
 }
+
+// Sanitizers need address space of their own.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_CASE("Threads that the system refuses are an error, and their number stays") {
+  const Threads restore;
+  set_num_threads(2);
+  std::int64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  if (pages == 0) return;
+  rlimit before{};
+  ::getrlimit(RLIMIT_AS, &before);
+  const rlimit little{static_cast<rlim_t>(pages * ::sysconf(_SC_PAGESIZE) + (64 << 20)), before.rlim_max};
+  ::setrlimit(RLIMIT_AS, &little);
+  std::string message;
+  try {
+    set_num_threads(200);
+  } catch (const OptionError& error) {
+    message = error.what();
+  }
+  ::setrlimit(RLIMIT_AS, &before);
+  CHECK(message.rfind("set_num_threads(200): the system refuses more than ", 0) == 0);
+  CHECK(num_threads() == 2);
+  CHECK(chunks(10, 1).size() == 10);
+}
+#endif
 
 TEST_CASE("The ends of a range near the largest integer are right") {
   const Threads restore;

@@ -73,6 +73,6 @@ TEST_CASE("numbers that cannot be") {
   CHECK_THROWS_AS(data::Batches(0, 4, 1), OptionError);
   CHECK_THROWS_AS(data::Batches(4, 0, 1), OptionError);
   CHECK_THROWS_AS(data::Batches(4, 4, 1)(-1), OptionError);
-  CHECK_THROWS_WITH_AS(data::Batches(4, 4, 1)(0, 2, 3), doctest::Contains("places [2, 5) of a batch of 4"),
+  CHECK_THROWS_WITH_AS(data::Batches(4, 4, 1)(0, 2, 3), doctest::Contains("elements [2, 5) of a batch of 4"),
                        OptionError);
 }

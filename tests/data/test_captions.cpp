@@ -45,10 +45,10 @@ TEST_CASE("other sets") {
 TEST_CASE("captions that cannot be encoded") {
   const data::Captions captions(data::fashion_mnist_classes());
   const std::string text = message_of<OptionError>([&] { (void)captions.encode("ankle sock", 4); });
-  CHECK(mentions(text, "unknown word 'sock'; known are t-shirt, top, trouser"));
+  CHECK(mentions(text, "unknown word 'sock'; known words: t-shirt, top, trouser"));
   CHECK(mentions(message_of<OptionError>([&] { (void)captions.encode("  ", 4); }), "is empty"));
   CHECK(mentions(message_of<OptionError>([&] { (void)captions.encode("ankle boot", 1); }),
-                 "has 2 words, more than the 1"));
+                 "has 2 words, more than the model's limit of 1"));
   CHECK(mentions(message_of<OptionError>([&] { (void)captions.class_name(10); }), "label 10"));
   CHECK_THROWS_AS((void)captions.word(13), OptionError);
   CHECK_THROWS_AS((void)data::Captions::null(0), OptionError);

@@ -78,7 +78,7 @@ TEST_CASE("what does not fit is refused with the file and the annotation") {
   refused(R"({"id": 9, "image_id": 5, "category_id": 3, "segmentation": [[NaN, 1, 4, 1, 4, 3]]})", "no valid JSON");
   refused(R"({"id": 9, "id": 8})", "annotation 9: key 'id' occurs twice");
   refused(R"({"image_id": 5.0, "id": 8})",
-          "annotation 1 of the list: field 'image_id' holds the number '5.0' where an integer is due");
+          "annotation 1 of the list: field 'image_id' holds the number '5.0' instead of an integer");
   refused(R"({"id": 9, "image_id": 5, "category_id": 3, "segmentation": [1]})",
           "field 'segmentation' holds the number");
   refused(R"({"id": "9"})", "annotation 1 of the list: field 'id' holds a string");

@@ -89,9 +89,9 @@ TEST_CASE("what is missing or does not belong together is named") {
   io::atomic_write(folder / "train-images-idx3-ubyte", "this is a text file");
   CHECK(mentions(refusal(), "no IDX"));
   io::atomic_write(folder / "train-images-idx3-ubyte", idx({3}, "xyz"));
-  CHECK(mentions(refusal(), "these are no pictures"));
+  CHECK(mentions(refusal(), "these are no images"));
   io::atomic_write(folder / "train-images-idx3-ubyte", idx({3, 0, 5}, ""));
-  CHECK(mentions(refusal(), "holds no pictures"));
+  CHECK(mentions(refusal(), "holds no images"));
   io::atomic_write(folder / "train-images-idx3-ubyte", idx({3, 9, 9}, std::string(243, 'x')));
   CHECK(mentions(refusal(), "differ in size"));
   write_set(folder);
@@ -104,7 +104,7 @@ TEST_CASE("labels with a gap need class names") {
   write_set(folder);
   io::atomic_write(folder / "t10k-labels-idx1-ubyte", idx({2}, std::string("\2\xFF", 2)));
   CHECK(mentions(message_of<FormatError>([&] { data::load_images(folder.path()); }),
-                 "the highest is 255, but no picture is of class 4; give the class names if this is meant"));
+                 "the highest is 255, but no image is of class 4; if that is intended, give the class names"));
   CHECK(data::load_images(folder.path(), {}, data::numbered_classes(256)).train.classes() == 256);
 }
 

@@ -46,7 +46,7 @@ TEST_CASE("pictures by number and by range") {
 TEST_CASE("what does not fit is refused") {
   const data::ImageSet set = sample();
   const std::vector<std::int64_t> outside = {4}, negative = {-1};
-  CHECK(mentions(message_of<ShapeError>([&] { (void)set.images(outside); }), "picture 4 of 4"));
+  CHECK(mentions(message_of<ShapeError>([&] { (void)set.images(outside); }), "image 4 of 4"));
   CHECK_THROWS_AS((void)set.labels(negative), ShapeError);
   CHECK_THROWS_AS((void)set.images(2, 5), ShapeError);
   const auto pixels = Tensor<std::uint8_t>::zeros({2, 1, 1, 1});

@@ -31,8 +31,11 @@ command -v nvidia-smi >/dev/null || refused 'nvcc|no usable CUDA device' "${tiny
 [ ! -e "$work/bad" ] || problem 'a refused device left a folder behind'
 refused 'steps.*0' "${tiny[@]}" --steps 0 --out "$work/bad"
 refused 'steps.*1001' "${tiny[@]}" --steps 1001 --out "$work/bad"
-refused 'k = 41' "${tiny[@]}" --stages 41 --stage-steps 5 --out "$work/bad"
-refused 'k = 0' "${tiny[@]}" --stages 0 --stage-steps 5 --out "$work/bad"
+refused "stages: '41' is not" "${tiny[@]}" --stages 41 --stage-steps 5 --out "$work/bad"
+refused "stages: '0' is not" "${tiny[@]}" --stages 0 --stage-steps 5 --out "$work/bad"
+refused "eta: 'nan' is not a finite number" "${tiny[@]}" --eta nan --out "$work/bad"
+refused "seed: '-1' is not" --seed -1 --out "$work/bad"
+refused "rank: '9223372036854775807' is not" --rank 9223372036854775807 --out "$work/bad"
 refused 'no data folder' "${tiny[@]}" --data "$work/nowhere" --out "$work/bad"
 mkdir "$work/broken"
 cp "$data"/*.gz "$work/broken/"

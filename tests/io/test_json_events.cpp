@@ -100,6 +100,12 @@ TEST_CASE("text that is not JSON") {
     CHECK_MESSAGE(events(bad).substr(0, 6) == "error:", bad);
 }
 
+TEST_CASE("text after a NUL is refused, which nlohmann's parser accepts") {
+  const std::string text("{}\0rest", 7);
+  CHECK(events(text) == "error: text after the value");
+  CHECK(nlohmann::json::accept(text));
+}
+
 TEST_CASE("a handler can stop") {
   struct Stop : Recorder {
     bool key(std::string&) { return false; }

@@ -79,7 +79,7 @@ TEST_CASE("converts on request") {
                  "1099511627776 does not fit into I32"));
   CHECK(mentions(message_of<FormatError>([&] { return f.get<std::uint8_t>("small"); }), "-7 does not fit into U8"));
   CHECK(mentions(message_of<FormatError>([&] { return f.get<std::int32_t>("weight"); }), "'weight' F32 [2, 3]"));
-  CHECK(mentions(message_of<FormatError>([&] { return f.tensor<double>("weight"); }), "F64 was asked for"));
+  CHECK(mentions(message_of<FormatError>([&] { return f.tensor<double>("weight"); }), "F64 was requested"));
   CHECK(mentions(message_of<FormatError>([&] { return f.get<float>("none"); }), "has no tensor 'none'"));
 
   const Tensor<double> into(Shape{2, 3});

@@ -8,45 +8,45 @@
 
 namespace hypersd {
 
-/// What a host thread has asked of its GPU since it began, work recorded in graphs left out.
+/// Calls of one host thread to its GPU since the thread started, without those that were captured in graphs.
 struct CudaCounts {
   std::int64_t launches = 0;          ///< kernels of this library (those of cuBLAS are not counted)
   std::int64_t graphs = 0;            ///< graphs launched
-  std::int64_t synchronisations = 0;  ///< times the host waited for the GPU
+  std::int64_t synchronisations = 0;  ///< times the host synchronized with the GPU
   std::int64_t uploads = 0;           ///< copies from the host
   std::int64_t downloads = 0;         ///< copies to the host
 };
 
 namespace detail {
 
-/// A capture in progress, and later the graph that came of it with the memory that lives as long: tensors that the work
-/// allocated and left behind share it.
+/// A capture in progress, then the instantiated graph with the memory that it owns. Tensors that outlive the captured
+/// work share it.
 struct CapturedGraph : std::enable_shared_from_this<CapturedGraph> {
   CapturedGraph() = default;
   CapturedGraph(const CapturedGraph&) = delete;
   CapturedGraph& operator=(const CapturedGraph&) = delete;
   ~CapturedGraph() {
-    // Memory that the work left behind exists from the first launch on and is not freed with the graph.
+    // Memory that outlives the work exists from the first launch on and is not freed with the graph.
     if (launched)
       for (void* p : left) (void)cudaFreeAsync(p, stream);
     if (exec) (void)cudaGraphExecDestroy(exec);
   }
 
-  cudaStream_t stream = nullptr;  ///< that of the capture, later that of the last launch
+  cudaStream_t stream = nullptr;  ///< of the capture, later of the last launch
   cudaGraphExec_t exec = nullptr;
   bool launched = false;
   std::vector<void*> left;                  ///< allocated by the work, not freed by it
-  std::vector<std::shared_ptr<void>> kept;  ///< allocated before and let go by the work: its kernels may read it
+  std::vector<std::shared_ptr<void>> kept;  ///< allocated before, freed by the work: its kernels may read it
 };
 
-/// The capture that this thread is in, or null. Trivially destructible, since memory may be freed after any object of
-/// the thread has ended.
+/// The capture in progress on this thread, or null. Trivially destructible, since memory may be freed after the
+/// thread's other objects are destroyed. Thread-local.
 inline CapturedGraph*& current_capture() {
   thread_local CapturedGraph* capture = nullptr;
   return capture;
 }
 
-/// Throws DeviceError unless this thread's GPU exists and is as new as the code.
+/// Throws DeviceError unless this thread's GPU exists and has a compute capability that the code supports.
 inline void require_device() {
   int count = 0;
   const cudaError_t found = cudaGetDeviceCount(&count);
@@ -71,18 +71,18 @@ inline void require_device() {
                     capability_text(major, minor), ", the program was compiled for ", compiled_for());
 }
 
-/// What one host thread needs on its current device: a stream and a cuBLAS handle bound to it. Everything the library
-/// enqueues from a thread is ordered on that thread's stream.
+/// A host thread's stream and cuBLAS handle on its current device. All work that the library enqueues from a thread is
+/// ordered on that thread's stream. Thread-local: one object for each thread, used by that thread only.
 class CudaContext {
  public:
-  /// Throws DeviceError, at the thread's first use, where there is no usable device.
+  /// Throws DeviceError at the thread's first use if no usable device is available.
   static CudaContext& current() {
     thread_local CudaContext context;
     return context;
   }
 
   [[nodiscard]] cudaStream_t stream() const { return stream_; }
-  /// Uses `stream` from now on (a caller's own, or one under graph capture); the caller keeps it alive.
+  /// Enqueues on `stream` from now on (the caller's own, or one under capture), which the caller keeps alive.
   void use(cudaStream_t stream) {
     stream_ = stream;
     if (handle_) cublas_check(cublasSetStream(handle_.get(), stream_), "cublasSetStream");
@@ -99,20 +99,20 @@ class CudaContext {
 
   [[nodiscard]] CudaCounts& counts() { return counts_; }
 
-  /// Waits for everything enqueued: the only way in which the library waits. Throws DeviceError naming `op`, also in
-  /// work that is being captured, which cannot wait.
+  /// Synchronizes with the stream; the library synchronizes nowhere else. Throws DeviceError naming `op`, also during
+  /// capture, where that is not possible.
   void synchronise(const char* op) {
     require_eager(op, "waits for the GPU");
     ++counts_.synchronisations;
     cuda_check(cudaStreamSynchronize(stream_), op);
   }
-  /// Throws DeviceError in work that is being captured.
+  /// Throws DeviceError during capture.
   static void require_eager(const char* op, const char* what) {
-    require<DeviceError>(current_capture() == nullptr, op, ": ", what, ", which the work of a graph must not");
+    require<DeviceError>(current_capture() == nullptr, op, ": ", what, ", not possible in the work of a graph");
   }
 
-  /// Whether each launch is waited for, so that a kernel's error carries its operation's name. Off, except in builds
-  /// with nvcc -G.
+  /// Whether to synchronize after each launch, so that a kernel's error names its operation. Off by default, except in
+  /// builds with nvcc -G.
   void check_kernels(bool on) { check_kernels_ = on; }
   /// After each launch of a kernel of `op`.
   void launched(const char* op) {
@@ -121,7 +121,7 @@ class CudaContext {
     ++counts_.launches;
     check_now(op);
   }
-  /// After each product of cuBLAS.
+  /// After each matmul of cuBLAS.
   void enqueued(const char* op) {
     if (!current_capture()) check_now(op);
   }
@@ -149,13 +149,13 @@ class CudaContext {
 #endif
 };
 
-/// Blocks and threads of a launch, and bytes of shared memory that the kernel sizes at run time.
+/// Grid, thread block and dynamic shared memory (bytes) of a launch.
 struct LaunchSize {
   dim3 grid, block;
   std::size_t shared = 0;
 };
 
-/// Loads a kernel, which else happens at its first launch and may allocate: not as a part of a capture.
+/// Loads a kernel. Otherwise its first launch does, and may allocate, which is not possible during capture.
 inline void load_for_capture(const char* op, const void* kernel) {
   cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
   cuda_check(cudaThreadExchangeStreamCaptureMode(&mode), op);
@@ -165,7 +165,7 @@ inline void load_for_capture(const char* op, const void* kernel) {
   cuda_check(status, op);
 }
 
-/// Enqueues `kernel(args...)` on the thread's stream: every kernel of the library starts here. Throws DeviceError
+/// Enqueues `kernel(args...)` on the thread's stream; all kernels of the library are launched here. Throws DeviceError
 /// naming `op`.
 template <class... P, class... A>
 void launch(const char* op, const LaunchSize& size, void (*kernel)(P...), const A&... args) {
@@ -178,11 +178,11 @@ void launch(const char* op, const LaunchSize& size, void (*kernel)(P...), const 
 
 }  // namespace detail
 
-/// The calling thread's counts: their difference shows what a piece of code has launched, copied and waited for.
+/// The calling thread's counts. Differences show the launches, copies and synchronizations of a piece of code.
 inline CudaCounts cuda_counts() { return detail::CudaContext::current().counts(); }
 
-/// From now on each kernel that this thread launches is waited for, so that an error in it is thrown by its own
-/// operation and not by a later one; off again with false. On from the start in builds with nvcc -G.
+/// Switches synchronization after each kernel of this thread on or off. With it a kernel's error is thrown by its own
+/// operation and not by a later one. On by default in builds with nvcc -G.
 inline void check_cuda_kernels(bool on) { detail::CudaContext::current().check_kernels(on); }
 
 }  // namespace hypersd

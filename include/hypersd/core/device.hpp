@@ -11,7 +11,7 @@ struct Cpu {
   static constexpr const char* name = "cpu";
 };
 
-/// One CUDA stream. Work on tensors of this device is enqueued and returns at once.
+/// The calling thread's CUDA stream. Operations are enqueued on it; calls return before the GPU has finished.
 struct Cuda {
   static constexpr const char* name = "cuda";
 };

@@ -7,15 +7,15 @@
 
 namespace hypersd {
 
-/// Root of everything the library throws. The message names the operation, file, shape or option concerned.
+/// Base class of all exceptions of the library. The message names the operation, file, shape or option.
 struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
-/// Shapes that do not fit each other; the message holds both.
+/// A shape that is not valid, or two that do not match; the message names them.
 struct ShapeError : Error {
   using Error::Error;
 };
-/// A file whose content is not what its format demands.
+/// A file whose content violates its format.
 struct FormatError : Error {
   using Error::Error;
 };
@@ -23,7 +23,7 @@ struct FormatError : Error {
 struct IoError : Error {
   using Error::Error;
 };
-/// A setting outside its range, or an unknown name.
+/// An option that is out of range, or an unknown name.
 struct OptionError : Error {
   using Error::Error;
 };
@@ -31,11 +31,11 @@ struct OptionError : Error {
 struct DeviceError : Error {
   using Error::Error;
 };
-/// A process of a job that failed or cannot be reached; the message names its rank.
+/// A process of a distributed job that failed or is not reachable; the message names its rank.
 struct CommunicationError : Error {
   using Error::Error;
 };
-/// NaN or infinity where a finite number is needed.
+/// NaN or infinity where a finite number is required.
 struct NumericError : Error {
   using Error::Error;
 };

@@ -8,7 +8,7 @@
 
 namespace hypersd::detail {
 
-/// A compute capability as people write it, from ten or a hundred times it: "8.0".
+/// Text of a compute capability: "8.0".
 inline std::string capability_text(int major, int minor) {
   std::string out = std::to_string(major);
   out += '.';
@@ -37,7 +37,7 @@ inline std::string compiled_for() {
 inline void cuda_check(cudaError_t status, const char* op) {
   if (status == cudaSuccess) [[likely]]
     return;
-  (void)cudaGetLastError();  // the error must not surface again at the next, innocent operation
+  (void)cudaGetLastError();  // else the next operation would report it again
   if (status == cudaErrorNoKernelImageForDevice)
     fail<DeviceError>(op, ": this GPU cannot run what was compiled for compute capability ", compiled_for(),
                       "; compile for it with nvcc -arch=native");

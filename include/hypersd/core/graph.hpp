@@ -11,45 +11,46 @@
 #include <utility>
 
 /// \file
-/// Work that is recorded once and then replayed, with everything fixed but the contents of the tensors it reads.
+/// Work that is recorded once and replayed: addresses, shapes and scalars are fixed, contents of tensors may change.
 
 namespace hypersd {
 
 /// Recorded work of device `D`. A handle: copies share the recording.
 ///
-/// On `Cuda` the constructor calls `work` once while the thread's stream is captured: nothing is computed, and what
-/// would be enqueued becomes a CUDA graph. Each `launch()` enqueues that graph as a whole and returns. On `Cpu` the
-/// constructor calls nothing, and each `launch()` calls `work`. So that both do the same,
-/// - `work` must do the same each time, apart from the contents of the tensors that it reads, which may be overwritten
-///   (`copy_from`, `Memory<D>::copy_from_host`) between launches. What it does on the host (counting steps, drawing a
-///   `Stream`, reporting) happens on `Cuda` once, when it is recorded;
-/// - it must not wait for the GPU (`item()`, `to_vector()`, `to<Cpu>()`) nor copy from the host (`Tensor::from`,
+/// On `Cuda` the constructor calls `work` once while the thread's stream is captured: kernels become nodes of a CUDA
+/// graph and are not executed. Each `launch()` enqueues that graph and returns. On `Cpu` the constructor calls nothing,
+/// and each `launch()` calls `work`. For the same results on both devices,
+/// - `work` must do the same in each call. Contents of the tensors that it reads may change between launches
+///   (`copy_from`, `Memory<D>::copy_from_host`). Its host code (counting steps, drawing a `Stream`, reporting) runs on
+///   `Cuda` only once, during capture;
+/// - `work` must not synchronize (`item()`, `to_vector()`, `to<Cpu>()`) or copy from the host (`Tensor::from`,
 ///   `to<Cuda>()`): both throw DeviceError in the constructor.
 ///
-/// Memory: tensors that `work` allocates belong to the graph. One that it leaves behind, assigned to a variable
-/// outside, holds the result of the latest launch, nothing before the first. Tensors of before that `work` lets go stay
-/// allocated as long as the graph, and `work` itself lives as long, with what it holds.
+/// Memory: tensors that `work` allocates belong to the graph. A tensor that `work` assigns to a variable outside holds
+/// the result of the latest launch, and is not initialised before the first. Tensors allocated earlier whose last
+/// handle `work` destroys stay allocated until the graph is destroyed. So does `work` itself.
 ///
-/// Libraries make what they need at their first use (cuBLAS its kernels), so do the same once before recording it.
+/// Libraries initialise themselves at first use (cuBLAS loads kernels), so call `work` once before recording it.
 ///
-/// The constructor throws DeviceError, and whatever `work` throws; the thread is then as it was before.
+/// The constructor throws DeviceError and the exceptions of `work`; the thread's stream is then as before.
+///
+/// Not thread-safe: launches of one graph need external synchronisation. Different graphs are independent.
 template <Device D>
 class Graph {
   static_assert(!std::derived_from<D, Cuda>,
                 "graphs on Cuda need a CUDA translation unit: compile this file with nvcc");
 
  public:
-  /// Nothing recorded: `defined()` is false.
+  /// An empty graph: `defined()` is false.
   Graph() = default;
   template <std::invocable F>
   requires(!std::same_as<std::remove_cvref_t<F>, Graph>) explicit Graph(F&& work)
       : work_([held = std::make_shared<std::decay_t<F>>(std::forward<F>(work))] { (void)(*held)(); }) {}
 
   [[nodiscard]] bool defined() const { return static_cast<bool>(work_); }
-  /// Does the work, on `Cuda` in the order of the calling thread's stream. Throws DeviceError where nothing is
-  /// recorded.
+  /// Executes the work, on `Cuda` in order of the calling thread's stream. Throws DeviceError for an empty graph.
   void launch() const {
-    require<DeviceError>(defined(), "launch of a graph in which nothing is recorded");
+    require<DeviceError>(defined(), "launch of an empty graph");
     work_();
   }
   /// Kernels of one launch; 0 on `Cpu`.

@@ -14,7 +14,7 @@ struct DestroyGraph {
 };
 using GraphHandle = std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, DestroyGraph>;
 
-/// Captures what this thread enqueues from construction to `end()`, on a stream of its own.
+/// Captures what this thread enqueues, on a separate stream, from construction to `end()`.
 class Capture {
  public:
   explicit Capture(const std::shared_ptr<CapturedGraph>& graph) : context_(CudaContext::current()), graph_(graph) {
@@ -37,7 +37,7 @@ class Capture {
   ~Capture() {
     if (!stream_) return;
     cudaGraph_t raw = nullptr;
-    (void)cudaStreamEndCapture(stream_, &raw);  // an error is told already
+    (void)cudaStreamEndCapture(stream_, &raw);  // the error is already reported
     const GraphHandle discarded(raw);
     (void)cudaGetLastError();
     leave();
@@ -48,7 +48,7 @@ class Capture {
     const cudaError_t status = cudaStreamEndCapture(stream_, &raw);
     GraphHandle out(raw);
     leave();
-    cuda_check(status, "graph: its work did what cannot be recorded");
+    cuda_check(status, "graph: the work contains a call that cannot be captured");
     return out;
   }
 
@@ -77,7 +77,7 @@ inline std::int64_t count_kernels(cudaGraph_t graph) {
   });
 }
 
-/// `attempt()` again with the pooled memory given back, if it runs out at first.
+/// Calls `attempt()`. If memory runs out, releases the cached memory and calls it once more.
 template <class F>
 void with_memory(const char* op, F&& attempt) {
   cudaError_t status = attempt();
@@ -113,7 +113,7 @@ class Graph<D> {
 
   [[nodiscard]] bool defined() const { return graph_ != nullptr; }
   void launch() const {
-    require<DeviceError>(defined(), "launch of a graph in which nothing is recorded");
+    require<DeviceError>(defined(), "launch of an empty graph");
     auto& context = detail::CudaContext::current();
     context.require_eager("graph", "launches another graph");
     detail::with_memory("graph", [&] { return cudaGraphLaunch(graph_->exec, context.stream()); });

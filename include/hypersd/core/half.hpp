@@ -14,7 +14,7 @@ HYPERSD_HD inline float bits_float(std::uint32_t x) { return __builtin_bit_cast(
 
 }  // namespace detail
 
-/// 16-bit storage with float32's exponent; arithmetic happens in float, which a value becomes by itself.
+/// 16-bit storage with float32's exponent range. Values convert implicitly to float, in which arithmetic is done.
 struct bfloat16 {
   std::uint16_t bits = 0;
 
@@ -22,7 +22,7 @@ struct bfloat16 {
   /// Rounds to nearest, ties to even; NaN stays NaN.
   HYPERSD_HD explicit bfloat16(float x) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));  // the same but for a NaN's payload
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));  // same result, except for a NaN's payload
 #else
     const std::uint32_t u = detail::float_bits(x);
     if ((u & 0x7fffffffU) > 0x7f800000U) {
@@ -32,11 +32,11 @@ struct bfloat16 {
     }
 #endif
   }
-  // NOLINTNEXTLINE(google-explicit-constructor): loses nothing
+  // NOLINTNEXTLINE(google-explicit-constructor): exact
   HYPERSD_HD operator float() const { return detail::bits_float(static_cast<std::uint32_t>(bits) << 16U); }
 };
 
-/// IEEE binary16 storage; arithmetic happens in float, which a value becomes by itself.
+/// IEEE binary16 storage. Values convert implicitly to float, in which arithmetic is done.
 struct half {
   std::uint16_t bits = 0;
 
@@ -44,7 +44,7 @@ struct half {
   /// Rounds to nearest, ties to even; overflow gives infinity, NaN stays NaN.
   HYPERSD_HD explicit half(float x) {
 #if defined(__CUDA_ARCH__)
-    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));  // the same but for a NaN's payload
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));  // same result, except for a NaN's payload
 #else
     const std::uint32_t u = detail::float_bits(x);
     const std::uint32_t sign = (u >> 16U) & 0x8000U;
@@ -55,7 +55,7 @@ struct half {
     } else if (magnitude >= 0x477ff000U) {
       out = 0x7c00U;
     } else if (magnitude < 0x38800000U) {
-      // Subnormal: adding 0.5 lines the mantissa up so that the float adder does the rounding.
+      // Subnormal: adding 0.5 aligns the mantissa, so that the float addition rounds it.
       out = detail::float_bits(detail::bits_float(magnitude) + 0.5F) - 0x3f000000U;
     } else {
       out = (magnitude - 0x38000000U + 0xfffU + ((magnitude >> 13U) & 1U)) >> 13U;
@@ -63,7 +63,7 @@ struct half {
     bits = static_cast<std::uint16_t>(sign | out);
 #endif
   }
-  // NOLINTNEXTLINE(google-explicit-constructor): loses nothing
+  // NOLINTNEXTLINE(google-explicit-constructor): exact
   HYPERSD_HD operator float() const {
 #if defined(__CUDA_ARCH__)
     float x = 0;

@@ -8,8 +8,8 @@
 #include <hypersd/core/philox.hpp>
 
 /// \file
-/// Branch-free scalar functions that compilers vectorise and that give the same float on CPU and GPU (every rounding
-/// is spelt out as an fma). Ranges and errors stand at each function; the double overloads call the standard library.
+/// Branch-free scalar functions that compilers vectorise. They give the same float on CPU and GPU: each fma is
+/// explicit. Each function states its range and error; the double overloads call the standard library.
 
 namespace hypersd::math {
 
@@ -20,7 +20,7 @@ HYPERSD_HD inline float fma(float a, float b, float c) { return __builtin_fmaf(a
 HYPERSD_HD inline float exp(float x) {
   x = x < -87.0F ? -87.0F : x;
   x = x > 88.0F ? 88.0F : x;
-  const float n = fma(x, 1.44269504F, 12582912.0F) - 12582912.0F;  // round to nearest integer by magic number
+  const float n = fma(x, 1.44269504F, 12582912.0F) - 12582912.0F;  // rounds to nearest: 12582912 = 1.5 2^23
   float r = fma(n, -0.693359375F, x);
   r = fma(n, 2.12194440e-4F, r);
   float p = 1.9875691500e-4F;
@@ -95,8 +95,8 @@ namespace detail {
 
 /// Minimax polynomials of Box and Muller's two factors, highest power first: -2 ln(1 + m) / m on the mantissa's range
 /// [sqrt(1/2) - 1, sqrt(2) - 1] to 1.7e-7, (sin r / r - 1) / r^2 to 4e-9 and (cos r - 1) / r^2 to 3.3e-8 on a quarter
-/// turn. Functions, because device code sees no constant arrays. `log_split` is the bit pattern of sqrt(1/2), `turn`
-/// scales a 32-bit fraction of a quarter turn to radians.
+/// turn. Functions, because device code cannot read constexpr arrays. `log_split` is the bit pattern of sqrt(1/2),
+/// `turn` scales a 32-bit fraction of a quarter turn to radians.
 struct BoxMuller {
   HYPERSD_HD static constexpr float log(int i) {
     constexpr float c[] = {2.0213791634e-01F, -3.2445161942e-01F, 3.4501659643e-01F, -3.9800330823e-01F,
@@ -152,8 +152,8 @@ HYPERSD_HD inline void box_muller_turn(float radius, std::uint32_t b, float& n0,
   n1 = radius * (swap ? c : s);
 }
 
-/// Square root of a Box-Muller square, correctly rounded: 0, or far from where an exponent ends. That saves a device
-/// the branch to the general case.
+/// Square root of a Box-Muller square, correctly rounded. The argument is 0 or far from overflow and underflow, so the
+/// GPU needs no branch for those.
 HYPERSD_HD inline float box_muller_radius(float square) {
 #if defined(__CUDA_ARCH__)
   float inverse = 0;

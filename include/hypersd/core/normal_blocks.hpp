@@ -5,8 +5,8 @@
 #include <hypersd/core/normal_blocks_x86.hpp>
 
 /// \file
-/// `normal_at` for whole blocks on the host, bit for bit. On x86-64 the instruction set is chosen at run time, so that
-/// a build for the baseline is as fast as one for the machine.
+/// `normal_at` for whole blocks on the host, with the same bits. On x86-64 the instruction set is chosen at run time,
+/// so a generic build is as fast as a native one.
 
 namespace hypersd {
 

@@ -32,7 +32,7 @@ inline void philox_block_words(Stream s, std::uint64_t block, std::uint32_t *wor
   }
 }
 
-/// The portable loops. The square root has a loop of its own: it is the one step that compilers leave scalar.
+/// Portable loops. The square root has a separate loop, because compilers do not vectorise it.
 inline void normal_blocks_generic(Stream s, std::uint64_t block, std::int64_t count, float *out) {
   alignas(64) std::uint32_t words[64];
   alignas(64) float radius[32];

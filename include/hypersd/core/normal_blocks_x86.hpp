@@ -7,9 +7,9 @@
 #endif
 
 /// \file
-/// `normal_blocks` for x86-64. Every function states the instruction set that it is compiled for, whatever the flags
-/// of the translation unit; callers ask `has_avx512` first. Empty elsewhere and under nvcc, which does not know the
-/// vector types.
+/// `normal_blocks` for x86-64. Each function names its instruction set, independent of the flags of the translation
+/// unit; callers check `has_avx512` first. Empty on other processors and under nvcc, which does not support the vector
+/// types.
 
 #if defined(__x86_64__) && !HYPERSD_HAS_CUDA
 
@@ -36,12 +36,11 @@ __attribute__((target("avx2,fma"), flatten)) inline void normal_blocks_avx2(Stre
   normal_blocks_generic(s, block, count, out);
 }
 
-// The zero-masking forms of intrinsics do the same work; GCC warns about the uninitialised operand inside its plain
-// ones.
+// Zero-masking intrinsics with full masks: inside the plain ones GCC warns about an uninitialised operand.
 inline constexpr unsigned short all16 = 0xffff;
 inline constexpr unsigned char all8 = 0xff;
 
-/// One word of sixteen counters, as two registers of eight 64-bit lanes whose upper halves hold rubbish.
+/// One word of sixteen counters: two registers of eight 64-bit lanes, whose upper halves are undefined.
 struct WordPair {
   __m512i low, high;
 };
@@ -147,7 +146,7 @@ __attribute__((target("avx512f"), always_inline)) inline void box_muller_lanes(_
   _mm512_storeu_ps(out1, _mm512_mul_ps(radius, _mm512_mask_blend_ps(swap, s, c)));
 }
 
-/// The words of the next block are drawn while those of this one become normals: their chains are independent.
+/// Philox of the next block overlaps with Box and Muller of this one: the two are independent.
 __attribute__((target("avx512f"))) inline void normal_blocks_avx512(Stream s, std::uint64_t block, std::int64_t count,
                                                                     float* out) {
   if (count <= 0) return;

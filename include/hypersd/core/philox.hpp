@@ -17,7 +17,7 @@ struct Words4 {
   bool operator==(const Words4&) const = default;
 };
 
-/// Both halves of a product. Device compilers find the one instruction for it only when told.
+/// The 64-bit product. Device compilers emit mul.wide only from inline assembly.
 HYPERSD_HD inline std::uint64_t wide_product(std::uint32_t a, std::uint32_t b) {
 #if defined(__CUDA_ARCH__)
   std::uint64_t out = 0;
@@ -47,11 +47,11 @@ struct Stream {
   std::uint64_t id = 0;
 };
 
-/// The stream called `name` of a run with seed `seed`; `sub` tells its repetitions (training steps, say) apart.
+/// The stream called `name` of a run with seed `seed`; `sub` numbers its repetitions, e.g. training steps.
 constexpr Stream stream(std::uint64_t seed, std::string_view name, std::uint64_t sub = 0) {
   std::uint64_t hash = 0xcbf29ce484222325ULL;  // FNV-1a
   for (const char c : name) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3ULL;
-  // Finaliser of SplitMix64 spreads consecutive `sub` over all 64 bits.
+  // Finaliser of SplitMix64: consecutive `sub` differ in all 64 bits.
   hash += 0x9e3779b97f4a7c15ULL * (sub + 1);
   hash = (hash ^ (hash >> 30U)) * 0xbf58476d1ce4e5b9ULL;
   hash = (hash ^ (hash >> 27U)) * 0x94d049bb133111ebULL;
@@ -59,7 +59,7 @@ constexpr Stream stream(std::uint64_t seed, std::string_view name, std::uint64_t
 }
 
 /// Elements come in blocks of 64: lane l of word w of block b is element 64 b + 16 w + l, from counter 16 b + l.
-/// Sixteen neighbouring counters fill the lanes of one SIMD register, and the results are stored unshuffled.
+/// Sixteen consecutive counters fill the lanes of a SIMD register, and results are stored without a shuffle.
 inline constexpr std::int64_t philox_block = 64;
 
 /// Counter of element `index` of `s`.

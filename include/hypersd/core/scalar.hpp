@@ -14,7 +14,7 @@ concept Scalar =
     std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, bfloat16> || std::same_as<T, half> ||
     std::same_as<T, std::int32_t> || std::same_as<T, std::int64_t> || std::same_as<T, std::uint8_t>;
 
-/// Element types that arithmetic is done in.
+/// Element types of arithmetic.
 template <class T>
 concept Real = std::same_as<T, float> || std::same_as<T, double>;
 
@@ -26,12 +26,12 @@ concept Narrow = std::same_as<T, bfloat16> || std::same_as<T, half>;
 template <class T>
 concept Floating = Real<T> || Narrow<T>;
 
-/// Type in which elements of type T are computed with and added up: float for 16-bit types, else T. Also that of
-/// numbers which go with a tensor but are not elements of it: factors, times, statistics.
+/// Type of computations and sums over elements of type T: float for 16-bit types, else T. Also the type of numbers that
+/// accompany a tensor: factors, times, statistics.
 template <class T>
 using Accumulator = std::conditional_t<Narrow<T>, float, T>;
 
-/// An element as arithmetic sees it.
+/// An element converted to the type of computations.
 template <class T>
 HYPERSD_HD constexpr Accumulator<T> widened(T x) {
   return x;

@@ -10,7 +10,7 @@
 
 namespace hypersd {
 
-/// Extents of a tensor, row-major, rank 0 to 6, stored inline.
+/// Extents of a tensor, row-major, rank 0 to 6, stored inline. A value type.
 class Shape {
  public:
   static constexpr int max_rank = 6;
@@ -43,8 +43,8 @@ class Shape {
     require<ShapeError>(fits, "shape ", *this, " is too large: its number of elements exceeds 2^63 - 1");
     return n;
   }
-  /// Whether this shape can have storage: the product of the non-zero extents, times `element_bytes`, is below 2^63.
-  /// Then no product of some of its extents overflows.
+  /// Whether a tensor of this shape is possible: the product of the non-zero extents, times `element_bytes`, is below
+  /// 2^63. Then no product of a subset of the extents overflows.
   [[nodiscard]] bool fits(std::int64_t element_bytes = 1) const {
     std::int64_t n = element_bytes;
     bool fits = true;

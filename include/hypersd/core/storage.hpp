@@ -15,15 +15,15 @@ namespace hypersd {
 
 namespace detail {
 
-/// Keeps freed blocks by size class, because fresh pages cost more than most kernels that fill them. Thread-safe.
+/// Caches freed blocks by size class: page faults of fresh memory cost more than most kernels. Thread-safe.
 class CpuPool {
  public:
   static CpuPool& instance() {
-    static CpuPool* pool = new CpuPool;  // never destroyed: tensors with static lifetime may outlive any order
+    static CpuPool* pool = new CpuPool;  // never destroyed: tensors may have static lifetime
     return *pool;
   }
 
-  /// Four classes per power of two bound the waste at 25 %.
+  /// Four classes for each power of two, so at most 25 % are wasted.
   static std::size_t rounded(std::size_t bytes) {
     if (bytes <= 256) return 256;
     const std::size_t step = std::bit_floor(bytes - 1) / 4;
@@ -48,7 +48,7 @@ class CpuPool {
       release();
       p = std::aligned_alloc(64, aligned);
     }
-    if (p == nullptr) fail<DeviceError>("out of memory: ", size, " bytes asked of the CPU");
+    if (p == nullptr) fail<DeviceError>("out of memory: ", size, " bytes requested from the CPU");
     return p;
   }
   void give(void* p, std::size_t size) noexcept {
@@ -115,7 +115,7 @@ struct Memory<D> {
   static void copy(void* to, const void* from, std::size_t bytes) {
     if (bytes) std::memcpy(to, from, bytes);
   }
-  /// Returns pooled blocks to the system.
+  /// Releases the cached blocks to the system.
   static void release_pool() { detail::CpuPool::instance().release(); }
 };
 

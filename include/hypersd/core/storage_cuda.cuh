@@ -28,7 +28,7 @@ inline cudaMemPool_t memory_pool() {
   return pool;
 }
 
-/// The pool keeps freed blocks instead of returning them to the driver.
+/// Configures the pool to cache freed blocks instead of releasing them to the driver.
 inline void keep_pooled_memory() {
   static const bool once = [] {
     std::uint64_t threshold = UINT64_MAX;
@@ -39,7 +39,7 @@ inline void keep_pooled_memory() {
   (void)once;
 }
 
-/// Throws DeviceError: `what` could not be had, with what there is.
+/// Throws DeviceError that names `what` and the free, total and cached memory.
 [[noreturn]] inline void fail_out_of_memory(const std::string& what) {
   (void)cudaGetLastError();
   std::size_t free = 0, total = 0;
@@ -52,11 +52,11 @@ inline void keep_pooled_memory() {
                     " bytes pooled, ", used, " of them in use");
 }
 
-/// Frees a block in stream order. Memory of a graph lives as long as the graph; memory that a graph's work lets go, but
-/// did not allocate, is kept with the graph.
+/// Frees a block in stream order. Memory that a graph's work allocates lives as long as the graph; memory that it frees
+/// but did not allocate is kept until the graph is destroyed.
 struct CudaFree {
   cudaStream_t stream;
-  std::shared_ptr<CapturedGraph> graph{};  ///< in whose work the block was allocated; null: in none
+  std::shared_ptr<CapturedGraph> graph{};  ///< in whose work the block was allocated, or null
 
   void operator()(void* p) const noexcept {
     CapturedGraph* now = current_capture();
@@ -73,13 +73,14 @@ struct CudaFree {
 
 }  // namespace detail
 
-/// Device memory from the stream-ordered pool. Freeing is ordered too, so a thread frees what it has used itself.
+/// Device memory from the stream-ordered pool, which is thread-safe. Blocks are freed in order of the stream of the
+/// thread that allocated them: before another thread drops the last handle, synchronize.
 template <std::derived_from<Cuda> D>
 struct Memory<D> {
-  using Space = Cuda;  ///< where it lies: the same for all tags without memory of their own
+  using Space = Cuda;  ///< the memory's kind: the same for all tags that share it
 
-  /// Throws DeviceError with what was asked, free and pooled. The pool is given back and the device asked again before,
-  /// and the program may go on with less.
+  /// If memory runs out, releases the cached memory and tries once more, then throws DeviceError with the requested,
+  /// free and cached bytes. The program may continue with smaller tensors.
   static std::shared_ptr<void> allocate(std::size_t bytes) {
     if (bytes == 0) return {};
     const cudaStream_t stream = detail::CudaContext::current().stream();
@@ -104,7 +105,7 @@ struct Memory<D> {
     ++context.counts().uploads;
     transfer(to, from, bytes, cudaMemcpyHostToDevice);
   }
-  /// Waits for the stream: the host may read at once.
+  /// Synchronizes: the host may read when the call returns.
   static void copy_to_host(void* to, const void* from, std::size_t bytes) {
     auto& context = detail::CudaContext::current();
     context.require_eager("copy to host", "waits for the GPU");
@@ -121,7 +122,7 @@ struct Memory<D> {
     const std::int64_t blocks = std::min<std::int64_t>((n + 255) / 256, 65536);
     detail::launch("fill", {static_cast<unsigned>(blocks), 256}, detail::fill_kernel<T>, data, value, n);
   }
-  /// Returns pooled blocks, and memory that graphs do not use, to the driver. Waits for the stream.
+  /// Releases cached blocks, and memory of graphs that is not in use, to the driver. Synchronizes.
   static void release_pool() {
     detail::CudaContext::current().synchronise("release_pool");
     detail::cuda_check(cudaMemPoolTrimTo(detail::memory_pool(), 0), "cudaMemPoolTrimTo");

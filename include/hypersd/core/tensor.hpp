@@ -17,8 +17,11 @@
 
 namespace hypersd {
 
-/// Contiguous row-major array on one device. A handle: copies share the storage, `clone()` does not, and constness
-/// is that of the handle. Views of leading dimensions and reshapes cost nothing.
+/// Contiguous row-major array on one device. A handle: copies share the storage, `clone()` does not, and constness is
+/// that of the handle. Views of leading dimensions and reshapes do not copy.
+///
+/// Threads may use different handles of one storage at the same time, and read its elements. Writing elements while
+/// another thread reads or writes them, and changing one handle from several threads, need external synchronisation.
 template <Scalar T, Device D = Cpu>
 class Tensor {
  public:
@@ -83,10 +86,10 @@ class Tensor {
     return out;
   }
 
-  /// True if no other handle shares the storage, so that writing to it changes nobody else.
+  /// True if no other handle shares the storage.
   [[nodiscard]] bool unique() const { return storage_.use_count() <= 1; }
 
-  /// A view with another shape of as many elements.
+  /// A view with another shape and the same number of elements.
   [[nodiscard]] Tensor reshape(const Shape& shape) const {
     require<ShapeError>(shape.numel() == size_, "reshape of ", shape_, " to ", shape);
     Tensor out = *this;
@@ -173,7 +176,7 @@ class Tensor {
   bool defined_ = false;
 };
 
-/// Numbers [B] that go with the samples of a tensor of T but are not elements of it: times, factors, statistics.
+/// Numbers [B] that accompany the samples of a tensor of T: times, factors, statistics.
 template <Scalar T, Device D = Cpu>
 using Numbers = Tensor<Accumulator<T>, D>;
 

@@ -7,8 +7,8 @@
 
 namespace hypersd {
 
-/// The name of a type as the compiler spells it, without this library's own name space: for descriptions and messages,
-/// not for comparing runs of different compilers.
+/// The name of a type as the compiler spells it, without the library's namespace. For descriptions and messages; it
+/// differs between compilers.
 template <class T>
 std::string type_name() {
   std::string_view text = __PRETTY_FUNCTION__;  // "... [with T = X; ...]" or "... [T = X]"

@@ -8,14 +8,14 @@
 
 namespace hypersd::data {
 
-/// Random changes that leave a picture's class as it is.
+/// Random changes that keep an image's class.
 struct AugmentOptions {
-  bool flip = true;    ///< left and right exchanged with probability 1/2
-  int shift = 2;       ///< moved by up to so many pixels in each direction
-  float fill = -1.0F;  ///< what comes in from the border
+  bool flip = true;    ///< mirror left and right with probability 1/2
+  int shift = 2;       ///< largest shift in pixels, in each direction
+  float fill = -1.0F;  ///< value of pixels shifted in
 };
 
-/// A changed copy of `images` [B, H, W, C]. Picture b depends on (`random`, `first` + b) alone: give each
+/// A changed copy of `images` [B, H, W, C]. Image b depends on (`random`, `first` + b) alone: give each
 /// training step a stream of its own, e.g. `stream(seed, "augment", step)`. Throws ShapeError, or
 /// OptionError for a negative shift.
 inline Tensor<float> augment(const Tensor<float>& images, Stream random, const AugmentOptions& options = {},

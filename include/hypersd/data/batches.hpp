@@ -8,8 +8,8 @@
 
 namespace hypersd::data {
 
-/// Element `i` of a random permutation of 0 to n-1 that `key` and `epoch` determine, without building it: a Feistel
-/// network with Philox as its round function on the next power of four, walked until the value is below n.
+/// Element `i` of the random permutation of 0 to n-1 of (`key`, `epoch`), computed without the permutation: a Feistel
+/// network with Philox as its round function on the next power of four, repeated until the value is below n.
 inline std::int64_t permuted(Stream key, std::uint64_t epoch, std::int64_t n, std::int64_t i) {
   require<OptionError>(n >= 1 && i >= 0 && i < n && n <= std::int64_t{1} << 60, "permuted: element ", i, " of ", n);
   unsigned half = 1;
@@ -33,8 +33,8 @@ inline std::int64_t permuted(Stream key, std::uint64_t epoch, std::int64_t n, st
   return static_cast<std::int64_t>(value);
 }
 
-/// Which items are in which training step: every epoch is a fresh permutation, and batches run on across the end of
-/// an epoch, so that each item is used once an epoch. A pure function of (seed, step): a resumed run sees the same.
+/// The items of each training step. Each epoch is a new permutation and contains each item once; a batch may span two
+/// epochs. A pure function of (seed, step), so a resumed run continues with the same items. Thread-safe.
 class Batches {
  public:
   /// Throws OptionError for fewer than one item or a batch below one.
@@ -47,10 +47,10 @@ class Batches {
   [[nodiscard]] std::int64_t batch() const { return batch_; }
   /// The items of step `step` >= 0.
   [[nodiscard]] std::vector<std::int64_t> operator()(std::int64_t step) const { return (*this)(step, 0, batch_); }
-  /// Places [first, first + count) of that batch: one process's part of it.
+  /// Elements [first, first + count) of that batch: the part of one process.
   [[nodiscard]] std::vector<std::int64_t> operator()(std::int64_t step, std::int64_t first, std::int64_t count) const {
     require<OptionError>(step >= 0 && step < (std::int64_t{1} << 30), "batches: step ", step);
-    require<OptionError>(0 <= first && 0 <= count && first + count <= batch_, "batches: places [", first, ", ",
+    require<OptionError>(0 <= first && 0 <= count && first + count <= batch_, "batches: elements [", first, ", ",
                          first + count, ") of a batch of ", batch_);
     std::vector<std::int64_t> out(static_cast<std::size_t>(count));
     std::int64_t position = step * batch_ + first;

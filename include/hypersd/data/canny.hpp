@@ -10,14 +10,14 @@
 
 namespace hypersd::data {
 
-/// Thresholds of `canny` on |dx| + |dy| of 3x3 Sobel filters over bytes; the values usual for ControlNet's edges.
+/// Thresholds of `canny` on |dx| + |dy| of 3x3 Sobel filters over bytes; the defaults of ControlNet.
 struct CannyOptions {
   int low = 100, high = 200;
 };
 
 namespace detail {
 
-/// Sobel gradients and |dx| + |dy| of one picture of bytes; the frame around it repeats its border, and has size 0.
+/// Sobel gradients and |dx| + |dy| of one image of bytes; the frame around it repeats its border, and has size 0.
 struct Gradients {
   std::int64_t h, w;
   std::vector<int> dx, dy, size;  // size has a frame of zeros: (h + 2) x (w + 2)
@@ -46,7 +46,7 @@ struct Gradients {
     return size[static_cast<std::size_t>((y + 1) * (w + 2) + x + 1)];
   }
   /// Whether the gradient at (y, x) is largest along its own direction: horizontal, vertical or diagonal, with borders
-  /// at 22.5 and 67.5 degrees in fixed point, as OpenCV has it.
+  /// at 22.5 and 67.5 degrees in fixed point, as in OpenCV.
   [[nodiscard]] bool peak(std::int64_t y, std::int64_t x) const {
     constexpr std::int64_t shift = 15, tan_22 = 13573;  // tan(22.5 degrees) 2^15
     const auto i = static_cast<std::size_t>(y * w + x);
@@ -62,12 +62,12 @@ struct Gradients {
 
 }  // namespace detail
 
-/// Edges of pictures [N, H, W, 1] in [-1, 1]: 1 on an edge, 0 elsewhere, [N, H, W, 1]. The result is OpenCV's `Canny`
-/// on the pictures as bytes (3x3 filters, L1 norm): gradients above `high`, and above `low` where connected to those.
+/// Edges of images [N, H, W, 1] in [-1, 1]: 1 on an edge, 0 elsewhere, [N, H, W, 1]. The result is OpenCV's `Canny`
+/// on the images as bytes (3x3 filters, L1 norm): gradients above `high`, and above `low` where connected to those.
 /// (Canny 1986.) Throws ShapeError for more than one channel, OptionError unless 0 <= low <= high.
 inline Tensor<float> canny(const Tensor<float>& images, const CannyOptions& options = {}) {
   require<ShapeError>(images.rank() == 4 && images.dim(3) == 1, "canny: shape ", images.shape(),
-                      ", [N, H, W, 1] needed");
+                      " is not [N, H, W, 1]");
   require<OptionError>(0 <= options.low && options.low <= options.high, "canny: thresholds ", options.low, " and ",
                        options.high);
   const std::int64_t h = images.dim(1), w = images.dim(2);

@@ -14,7 +14,7 @@
 
 namespace hypersd::data {
 
-/// Lower-case words of a caption: parted by blanks, commas and slashes; a hyphen belongs to its word.
+/// Lower-case words of a caption, separated by blanks, commas and slashes; hyphens do not separate.
 inline std::vector<std::string> caption_words(std::string_view caption) {
   std::vector<std::string> out(1);
   for (const char c : caption) {
@@ -29,8 +29,8 @@ inline std::vector<std::string> caption_words(std::string_view caption) {
   return out;
 }
 
-/// Words to numbers, for captions made of class names. Number 0 is the padding; a caption that is all padding is the
-/// null condition of classifier-free guidance.
+/// Tokenizer of captions made of class names: one token for each word. Token 0 is the padding; a caption of padding
+/// only is the null condition of classifier-free guidance.
 class Captions {
  public:
   static constexpr std::int32_t pad = 0;
@@ -48,30 +48,30 @@ class Captions {
     }
   }
 
-  /// Numbers in use, the padding included: the rows that an embedding needs.
+  /// Number of tokens with the padding: the rows of an embedding.
   [[nodiscard]] std::int64_t vocabulary() const { return static_cast<std::int64_t>(words_.size()) + 1; }
-  /// Words of the longest class name.
+  /// Number of words of the longest class name.
   [[nodiscard]] std::int64_t longest() const { return longest_; }
   [[nodiscard]] const std::vector<std::string>& class_names() const { return classes_; }
-  /// The word of a number, empty for the padding.
+  /// The word of a token, empty for the padding.
   [[nodiscard]] std::string word(std::int32_t id) const {
-    require<OptionError>(id >= 0 && id < vocabulary(), "captions: no word has the number ", id);
+    require<OptionError>(id >= 0 && id < vocabulary(), "captions: no word has token ", id);
     return id == pad ? std::string() : words_[static_cast<std::size_t>(id) - 1];
   }
 
-  /// The numbers [length] of a caption, padded with 0. Throws OptionError for an empty caption, an unknown word (named,
-  /// with the known ones) or too many words.
+  /// The tokens [length] of a caption, padded with 0. Throws OptionError for an empty caption, an unknown word (the
+  /// message lists the known ones) or too many words.
   [[nodiscard]] Tensor<std::int32_t> encode(std::string_view caption, std::int64_t length) const {
     const auto words = caption_words(caption);
     require<OptionError>(!words.empty(), "caption ", io::in_quotes(caption),
-                         " is empty; ask for the null condition instead");
+                         " is empty; use the null condition instead");
     require<OptionError>(static_cast<std::int64_t>(words.size()) <= length, "caption ", io::in_quotes(caption), " has ",
-                         words.size(), " words, more than the ", length, " that the model takes");
+                         words.size(), " words, more than the model's limit of ", length);
     Tensor<std::int32_t> out = null(length);
     for (std::size_t i = 0; i < words.size(); ++i) {
       const std::int32_t id = find(words[i]);
       require<OptionError>(id != pad, "caption ", io::in_quotes(caption), ": unknown word ", io::in_quotes(words[i]),
-                           "; known are ", known());
+                           "; known words: ", known());
       out[static_cast<std::int64_t>(i)] = id;
     }
     return out;
@@ -85,20 +85,20 @@ class Captions {
     }
     return out;
   }
-  /// The captions of classes `labels` [N], as [N, length]. Throws OptionError for a label that is no class.
+  /// The captions of classes `labels` [N], as [N, length]. Throws OptionError for a label out of range.
   [[nodiscard]] Tensor<std::int32_t> encode_labels(const Tensor<std::int32_t>& labels, std::int64_t length) const {
     std::vector<std::string> captions;
     captions.reserve(static_cast<std::size_t>(labels.size()));
     for (const std::int32_t label : labels.span()) captions.push_back(class_name(label));
     return encode(captions, length);
   }
-  /// The name of a class, which is its caption.
+  /// The name of a class: its caption.
   [[nodiscard]] const std::string& class_name(std::int32_t label) const {
     require<OptionError>(label >= 0 && static_cast<std::size_t>(label) < classes_.size(), "captions: label ", label,
                          " is not one of ", classes_.size(), " classes");
     return classes_[static_cast<std::size_t>(label)];
   }
-  /// The null condition: [length] times the padding.
+  /// The null condition: padding, [length].
   [[nodiscard]] static Tensor<std::int32_t> null(std::int64_t length) {
     require<OptionError>(length >= 1, "captions: length ", length, " is below 1");
     return Tensor<std::int32_t>::zeros({length});

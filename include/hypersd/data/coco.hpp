@@ -21,7 +21,7 @@
 
 namespace hypersd::data {
 
-/// A picture of an annotation file with its objects.
+/// An image of an annotation file with its objects.
 struct CocoImage {
   std::int64_t id = 0, height = 0, width = 0;
   std::string file_name;
@@ -33,15 +33,15 @@ struct Coco {
   std::vector<std::string> categories;  ///< names by label, in the order of their ids
 };
 
-/// What an annotation file may ask for. Beside this, memory grows with the file's size only.
+/// Limits of an annotation file. All other memory is proportional to the file's size.
 struct CocoLimits {
-  std::int64_t image_pixels = std::int64_t{1} << 24;  ///< of each picture
+  std::int64_t image_pixels = std::int64_t{1} << 24;  ///< of each image
   std::int64_t mask_bytes = std::int64_t{1} << 30;    ///< of all masks together, one byte a pixel
 };
 
 namespace detail {
 
-/// An annotation as it is written.
+/// An annotation as stored.
 struct CocoAnnotation {
   std::int64_t id = 0, image = 0, category = 0;
   bool has_runs = false;
@@ -51,7 +51,7 @@ struct CocoAnnotation {
   std::string what;  // for messages
 };
 
-/// Receives the JSON events of an annotation file. A returned false stops the parser; `error` then holds the reason.
+/// Receives the JSON events of an annotation file. False stops the parser; `error` is then the reason.
 class CocoHandler {
  public:
   std::map<std::int64_t, std::string> categories;
@@ -73,7 +73,7 @@ class CocoHandler {
     if (into == nullptr && where_ != Where::Numbers) return scalar(what);
     std::int64_t n = 0;
     if (kind == io::JsonNumber::Real || std::from_chars(text.data(), text.data() + text.size(), n).ec != std::errc())
-      return refuse("field " + io::in_quotes(field_) + " holds " + what + " where an integer is due");
+      return refuse("field " + io::in_quotes(field_) + " holds " + what + " instead of an integer");
     if (into == nullptr) return numbers_->push_back(n), true;
     *into = n;
     has_id_ = has_id_ || field_ == "id";
@@ -210,7 +210,7 @@ class CocoHandler {
     return annotations.push_back(std::move(annotation_)), true;
   }
   bool descend() { return ++depth_ <= deepest || refuse("it is nested too deeply"); }
-  // True if a skipped value goes on or ends here.
+  // True inside and at the end of a skipped value.
   bool ascend() {
     --depth_;
     if (!skipping_) return false;
@@ -246,8 +246,8 @@ class CocoHandler {
   std::vector<std::int64_t>* numbers_ = nullptr;
 };
 
-/// The mask of an annotation. Throws FormatError; also where painting the polygons would take far longer than pictures
-/// of this size need.
+/// The mask of an annotation. Throws FormatError, also for polygons whose points are far too many for an image of this
+/// size: they would take minutes to fill.
 inline Tensor<std::uint8_t> coco_mask(const CocoAnnotation& a, std::int64_t height, std::int64_t width) {
   if (a.has_runs) {
     require<FormatError>(a.size == std::vector{height, width}, "its mask is of another size");
@@ -266,8 +266,8 @@ inline Tensor<std::uint8_t> coco_mask(const CocoAnnotation& a, std::int64_t heig
 
 }  // namespace detail
 
-/// Reads an annotation file. Throws IoError, and FormatError naming the file and the entry that does not fit or asks
-/// for more than `limits`.
+/// Reads an annotation file. Throws IoError, and FormatError naming the file and the entry that is invalid or
+/// exceeds `limits`.
 inline Coco load_coco(const std::string& path, const CocoLimits& limits = {}) {
   const std::string text = io::read_file(path), where = "file " + io::in_quotes(path) + ", ";
   require<FormatError>(io::valid_utf8(text), where, "its text is not valid UTF-8");

@@ -16,7 +16,7 @@
 
 namespace hypersd::data {
 
-/// Where Debian's package `dataset-fashion-mnist` puts the files.
+/// Folder of Debian's package `dataset-fashion-mnist`.
 inline constexpr const char* fashion_mnist_folder = "/usr/share/datasets/fashion-mnist";
 
 /// The ten classes of Fashion-MNIST, by label.
@@ -24,25 +24,25 @@ inline std::vector<std::string> fashion_mnist_classes() {
   return {"t-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"};
 }
 
-/// `class 0`, `class 1`, ...: names for a set whose classes have none.
+/// Names of classes without names: `class 0`, `class 1`, ...
 inline std::vector<std::string> numbered_classes(int count) {
   std::vector<std::string> out;
   for (int i = 0; i < count; ++i) out.push_back("class " + std::to_string(i));
   return out;
 }
 
-/// A set in two parts, with a name for each class.
+/// A training and a test set with class names.
 struct LabelledImages {
   ImageSet train;
   ImageSet test;
   std::vector<std::string> class_names;
 };
 
-/// How pictures are loaded.
+/// Options of `load_images`.
 struct LoadOptions {
   /// Height and width are padded with black to a multiple of this, 1 to 4096 (28 becomes 32).
   std::int64_t multiple = 8;
-  std::int64_t limit = -1;  ///< at most so many of each part, the first ones; negative: all
+  std::int64_t limit = -1;  ///< first images of each part; negative: all
 };
 
 namespace detail {
@@ -67,9 +67,9 @@ inline Tensor<std::uint8_t> load_pixels(const std::string& path, std::int64_t mu
   if (pixels.rank() == 3) pixels = pixels.reshape({pixels.dim(0), pixels.dim(1), pixels.dim(2), 1});
   require<FormatError>(pixels.rank() == 4 && (pixels.dim(3) == 1 || pixels.dim(3) == 3), "IDX file ",
                        io::in_quotes(path), ": shape ", pixels.shape(),
-                       " is neither [N, H, W] nor [N, H, W, 1 or 3]: these are no pictures");
+                       " is neither [N, H, W] nor [N, H, W, 1 or 3]: these are no images");
   require<FormatError>(pixels.size() > 0, "IDX file ", io::in_quotes(path), ": shape ", pixels.shape(),
-                       " holds no pictures");
+                       " holds no images");
   const auto up = [&](std::int64_t n) { return (n + multiple - 1) / multiple * multiple; };
   return pad(pixels, up(pixels.dim(1)), up(pixels.dim(2)));
 }
@@ -85,10 +85,9 @@ inline Tensor<std::int32_t> load_labels(const std::string& path) {
 
 /// Loads a set of IDX files, each plain or .gz: `train-images*`, `train-labels*`, `t10k-images*` (or `test-images*`),
 /// `t10k-labels*`. Sets with ten classes in a folder named like Fashion-MNIST get its class names, others `class 0`
-/// and so on; `class_names`, if not empty, gives them. Throws IoError that names what is missing and the package that
-/// has it, FormatError for files that are broken or do not belong together, and, without `class_names`, for a class
-/// below the highest label that has no picture: then the highest label may mean something else, such as 255 for
-/// "unknown".
+/// and so on, unless `class_names` are given. Throws IoError that names the missing file and the package that provides
+/// it, FormatError for files that are broken or do not match, and, without `class_names`, if a class below the highest
+/// label has no image: the highest label may then be a mark, such as 255 for "unknown".
 inline LabelledImages load_images(const std::string& folder = fashion_mnist_folder, const LoadOptions& options = {},
                                   std::vector<std::string> class_names = {}) {
   require<OptionError>(options.multiple >= 1 && options.multiple <= 4096, "load_images: multiple ", options.multiple,
@@ -104,7 +103,7 @@ inline LabelledImages load_images(const std::string& folder = fashion_mnist_fold
     require<IoError>(!path.empty(), "data folder ", io::in_quotes(folder), " has no file ", part, "-", kind, "*", hint);
     return path;
   };
-  std::vector<std::string> paths;  // all are found before the first is read
+  std::vector<std::string> paths;  // all must exist before the first is read
   for (const char* part : {"train", "t10k"})
     for (const char* kind : {"images", "labels"}) paths.push_back(find(part, kind));
 
@@ -117,7 +116,7 @@ inline LabelledImages load_images(const std::string& folder = fashion_mnist_fold
     io::require_same_count(paths[i], pixels.back().dim(0), paths[i + 1], labels.back().dim(0));
     highest = std::max(highest, *std::max_element(labels.back().span().begin(), labels.back().span().end()));
   }
-  require<FormatError>(pixels[0].shape().with(0, 1) == pixels[1].shape().with(0, 1), "pictures of ",
+  require<FormatError>(pixels[0].shape().with(0, 1) == pixels[1].shape().with(0, 1), "images of ",
                        io::in_quotes(paths[0]), " ", pixels[0].shape(), " and ", io::in_quotes(paths[2]), " ",
                        pixels[1].shape(), " differ in size");
   const int classes = highest + 1;
@@ -127,7 +126,7 @@ inline LabelledImages load_images(const std::string& folder = fashion_mnist_fold
       for (const std::int32_t label : part.span()) seen[static_cast<std::size_t>(label)] = true;
     const auto absent = std::find(seen.begin(), seen.end(), false) - seen.begin();
     require<FormatError>(absent == classes, "labels of ", io::in_quotes(folder), ": the highest is ", highest,
-                         ", but no picture is of class ", absent, "; give the class names if this is meant");
+                         ", but no image is of class ", absent, "; if that is intended, give the class names");
     const bool fashion = classes == 10 && folder.find("fashion") != std::string::npos;
     class_names = fashion ? fashion_mnist_classes() : numbered_classes(classes);
   }

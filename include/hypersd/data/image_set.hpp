@@ -15,7 +15,7 @@ namespace hypersd::data {
 /// A byte as a value in [-1, 1].
 inline float from_byte(std::uint8_t value) { return static_cast<float>(value) / 127.5F - 1.0F; }
 
-/// Labelled pictures. They stay bytes in memory and become float where they are used.
+/// Labelled images, stored as bytes and converted to float on access. Threads may read at the same time.
 class ImageSet {
  public:
   ImageSet() = default;
@@ -23,13 +23,13 @@ class ImageSet {
   ImageSet(Tensor<std::uint8_t> pixels, Tensor<std::int32_t> labels, int classes)
       : pixels_(std::move(pixels)), labels_(std::move(labels)), classes_(classes) {
     require<ShapeError>(pixels_.rank() == 4 && labels_.rank() == 1 && pixels_.dim(0) == labels_.dim(0),
-                        "ImageSet: pixels ", pixels_.shape(), " and labels ", labels_.shape(), " do not fit");
+                        "ImageSet: pixels ", pixels_.shape(), " and labels ", labels_.shape(), " do not match");
     for (const std::int32_t label : labels_.span())
       require<FormatError>(label >= 0 && label < classes_, "ImageSet: label ", label, " is not one of ", classes_,
                            " classes");
   }
 
-  /// Number of pictures.
+  /// Number of images.
   [[nodiscard]] std::int64_t size() const { return labels_.size(); }
   [[nodiscard]] int classes() const { return classes_; }
   [[nodiscard]] std::int64_t height() const { return pixels_.dim(1); }
@@ -40,7 +40,7 @@ class ImageSet {
   /// The classes, [N].
   [[nodiscard]] const Tensor<std::int32_t>& labels() const { return labels_; }
 
-  /// Pictures by number, [indices, H, W, C] in [-1, 1]. Throws ShapeError for a number that is out of range.
+  /// Images by number, [indices, H, W, C] in [-1, 1]. Throws ShapeError for a number that is out of range.
   [[nodiscard]] Tensor<float> images(std::span<const std::int64_t> indices) const {
     Tensor<float> out(pixels_.shape().with(0, static_cast<std::int64_t>(indices.size())));
     const std::int64_t row = pixels_.shape().numel_from(1);
@@ -52,7 +52,7 @@ class ImageSet {
     }
     return out;
   }
-  /// Pictures `begin` to `end` - 1, in order.
+  /// Images `begin` to `end` - 1, in order.
   [[nodiscard]] Tensor<float> images(std::int64_t begin, std::int64_t end) const {
     const Tensor<std::uint8_t> part = pixels_.slice(begin, end);
     Tensor<float> out(part.shape());
@@ -69,16 +69,16 @@ class ImageSet {
     }
     return out;
   }
-  /// The first `count` pictures of the set (all if there are fewer); shares the storage.
+  /// The first `count` images of the set (all if there are fewer); shares the storage.
   [[nodiscard]] ImageSet first(std::int64_t count) const { return part(0, std::min(count, size())); }
-  /// Pictures `begin` to `end` - 1 as a set; shares the storage.
+  /// Images `begin` to `end` - 1 as a set; shares the storage.
   [[nodiscard]] ImageSet part(std::int64_t begin, std::int64_t end) const {
     ImageSet out = *this;
     out.pixels_ = pixels_.slice(begin, end);
     out.labels_ = labels_.slice(begin, end);
     return out;
   }
-  /// Numbers of the pictures of one class, in order; at most `limit` if it is not negative.
+  /// Numbers of the images of one class, in order; at most `limit` if it is not negative.
   [[nodiscard]] std::vector<std::int64_t> of_class(std::int32_t label, std::int64_t limit = -1) const {
     std::vector<std::int64_t> out;
     for (std::int64_t i = 0; i < size(); ++i)
@@ -87,17 +87,15 @@ class ImageSet {
   }
 
  private:
-  void check(std::int64_t i) const {
-    require<ShapeError>(i >= 0 && i < size(), "ImageSet: picture ", i, " of ", size());
-  }
+  void check(std::int64_t i) const { require<ShapeError>(i >= 0 && i < size(), "ImageSet: image ", i, " of ", size()); }
 
   Tensor<std::uint8_t> pixels_{Shape{0, 0, 0, 0}};
   Tensor<std::int32_t> labels_{Shape{0}};
   int classes_ = 0;
 };
 
-/// `pixels` [N, H, W, C] with a border of `value`, the picture in the middle, so that both sides become `height` and
-/// `width`. Throws ShapeError if they are smaller than the picture.
+/// Centres `pixels` [N, H, W, C] in images of `height` x `width` with a border of `value`. Throws ShapeError if those
+/// are smaller.
 inline Tensor<std::uint8_t> pad(const Tensor<std::uint8_t>& pixels, std::int64_t height, std::int64_t width,
                                 std::uint8_t value = 0) {
   require<ShapeError>(pixels.rank() == 4 && pixels.dim(1) <= height && pixels.dim(2) <= width, "pad: shape ",

@@ -7,7 +7,7 @@
 
 namespace hypersd::data {
 
-/// One object of a picture: its class, and where it is seen.
+/// One object of an image: its class and the mask of its visible pixels.
 struct Instance {
   int label = 0;              ///< 0 to classes - 1
   Tensor<std::uint8_t> mask;  ///< [H, W], 1 on the object

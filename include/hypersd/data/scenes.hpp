@@ -8,24 +8,24 @@
 
 namespace hypersd::data {
 
-/// How scenes are composed.
+/// Options of `compose_scenes`.
 struct SceneOptions {
-  int most = 3;                          ///< objects a scene, 1 to this many
-  double smallest = 0.5, largest = 0.9;  ///< an object's size, as a share of its own picture's
+  int most = 3;                          ///< largest number of objects in a scene
+  double smallest = 0.5, largest = 0.9;  ///< an object's size, relative to its own image
   float threshold = -0.8F;               ///< a pixel above it belongs to the object
 };
 
-/// Pictures of several objects with exact masks.
+/// Images of several objects with exact masks.
 struct Scenes {
   Tensor<float> images;            ///< [N, H, W, 1] in [-1, 1]
-  std::vector<Instances> objects;  ///< in painter's order; a mask is what is still seen in the end
+  std::vector<Instances> objects;  ///< back to front; a mask has the pixels that are visible at the end
 };
 
-/// `count` scenes from pictures of single objects on a black ground: each is shrunk by averaging, put somewhere and
-/// painted over what is there. A function of (`random`, scene). Throws ShapeError for more than one channel,
-/// OptionError.
+/// `count` scenes from images of single objects on black: each object is reduced by averaging, placed at random and
+/// drawn over the earlier ones. A pure function of (`random`, scene). Throws ShapeError for more than one channel,
+/// OptionError for sizes out of range.
 inline Scenes compose_scenes(const ImageSet& singles, std::int64_t count, Stream random, const SceneOptions& o = {}) {
-  require<ShapeError>(singles.channels() == 1, "compose_scenes: pictures of ", singles.channels(), " channels");
+  require<ShapeError>(singles.channels() == 1, "compose_scenes: images of ", singles.channels(), " channels");
   require<OptionError>(o.most >= 1 && 0 < o.smallest && o.smallest <= o.largest && o.largest <= 1 && singles.size() > 0,
                        "compose_scenes: ", o.most, " objects of sizes ", o.smallest, " to ", o.largest);
   const std::int64_t h = singles.height(), w = singles.width();
@@ -45,7 +45,7 @@ inline Scenes compose_scenes(const ImageSet& singles, std::int64_t count, Stream
       Instance object{singles.labels()[id], Tensor<std::uint8_t>::zeros(Shape{h, w})};
       for (std::int64_t y = 0; y < sh; ++y)
         for (std::int64_t x = 0; x < sw; ++x) {
-          // The mean of the source pixels that this one covers.
+          // Mean of the source pixels that this pixel covers.
           float sum = 0, pixels = 0;
           for (std::int64_t v = y * h / sh; v < std::max((y + 1) * h / sh, y * h / sh + 1); ++v)
             for (std::int64_t u = x * w / sw; u < std::max((x + 1) * w / sw, x * w / sw + 1); ++u)

@@ -11,11 +11,11 @@
 #include <vector>
 
 /// \file
-/// Comma-separated values (RFC 4180): quoting, parsing, and an append-only file that survives a killed process.
+/// Comma-separated values (RFC 4180): quoting, parsing, and append-only files that stay readable after a crash.
 
 namespace hypersd::io {
 
-/// A field as it is written: in quotes if it holds a comma, a quote or a line break.
+/// A field as text, in quotes if it contains a comma, a quote or a line break.
 inline std::string csv_field(std::string_view text) {
   if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
   std::string out = "\"";
@@ -33,8 +33,8 @@ inline std::string csv_line(const std::vector<std::string>& fields) {
   return out + "\n";
 }
 
-/// Reads one record from `text` at `at` and moves `at` behind it. False at the end, or if the last record has no line
-/// end or an open quote: then `at` stays.
+/// Reads the record of `text` at `at` and moves `at` behind it. False, with `at` unchanged, at the end of the text and
+/// for a last record without line end or with an open quote.
 inline bool csv_record(std::string_view text, std::size_t& at, std::vector<std::string>& fields) {
   fields.assign(1, {});
   bool in_quote = false;
@@ -63,12 +63,12 @@ inline bool csv_record(std::string_view text, std::size_t& at, std::vector<std::
   return false;
 }
 
-/// A table read back: the names of the columns and the complete records.
+/// The content of a CSV file: column names and complete records.
 struct CsvTable {
   std::vector<std::string> columns;
   std::vector<std::vector<std::string>> rows;
 
-  /// Position of a column. Throws FormatError if there is none of that name.
+  /// Index of a column. Throws FormatError if it does not exist.
   [[nodiscard]] std::size_t column(std::string_view name) const {
     for (std::size_t i = 0; i < columns.size(); ++i)
       if (columns[i] == name) return i;
@@ -76,8 +76,8 @@ struct CsvTable {
   }
 };
 
-/// Reads a CSV file whose first record names the columns. Every record must have as many fields; a last line without
-/// its line end, left by a killed process, is ignored. Throws IoError or FormatError naming `path` and the record.
+/// Reads a CSV file whose first record names the columns. All records must have the same number of fields. A last line
+/// without line end, left by a killed process, is ignored. Throws IoError or FormatError naming `path` and the record.
 inline CsvTable read_csv(const std::string& path) {
   const std::string text = read_file(path);
   CsvTable out;
@@ -92,12 +92,12 @@ inline CsvTable read_csv(const std::string& path) {
   return out;
 }
 
-/// A text file that only grows: whole lines are appended with one write each.
+/// A text file to which whole lines are appended, with one system call each.
 class AppendFile {
  public:
   AppendFile() = default;
-  /// Opens or creates `path` and cuts it to its first `keep` bytes. Throws IoError naming it, also for links and for
-  /// what is not a regular file.
+  /// Opens or creates `path` and truncates it to its first `keep` bytes. Throws IoError naming it, also for links and
+  /// files that are not regular.
   AppendFile(std::string path, std::uint64_t keep)
       : path_(std::move(path)), file_(open_for_writing(path_, O_CREAT | O_APPEND)) {
     if (file_size(file_, path_) > keep && ::ftruncate(file_.get(), static_cast<off_t>(keep)) != 0)
@@ -105,7 +105,7 @@ class AppendFile {
   }
   /// Throws IoError naming the file and the reason, e.g. a full disk.
   void append(std::string_view text) { write_all(file_, text.data(), text.size(), path_); }
-  /// Waits until the disk has it all.
+  /// Flushes to the disk.
   void sync() {
     if (::fsync(file_.get()) != 0 && errno != EINVAL)
       fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));

@@ -13,7 +13,7 @@
 
 namespace hypersd::io {
 
-/// Element types that array files hold. Those that C++ has no type for can be listed and copied as bytes only.
+/// Element types of array files. Types without a C++ equivalent can be listed and copied as bytes only.
 enum class DType : std::uint8_t {
   Bool,
   U8,
@@ -89,7 +89,7 @@ inline bool find_dtype(std::string_view name, DType& out) {
   return false;
 }
 
-/// The file type of a tensor's elements.
+/// The `DType` of a tensor's element type.
 template <Scalar T>
 constexpr DType dtype_of() {
   if constexpr (std::is_same_v<T, float>) return DType::F32;

@@ -18,7 +18,7 @@
 #include <utility>
 
 /// \file
-/// Files on a POSIX system: whole-file reads, atomic writes, and errors that name the file and the system's reason.
+/// Files on a POSIX system: whole-file reads, atomic writes; errors name the file and the system's reason.
 
 namespace hypersd::io {
 
@@ -44,7 +44,7 @@ class FileHandle {
 
   [[nodiscard]] int get() const { return fd_; }
   [[nodiscard]] bool open() const { return fd_ >= 0; }
-  /// Closes; returns what close() returned, since a full disk may show only here.
+  /// Closes; returns the result of close(), which may be the first to report a full disk.
   int reset() { return fd_ >= 0 ? ::close(std::exchange(fd_, -1)) : 0; }
 
  private:
@@ -53,7 +53,7 @@ class FileHandle {
 
 namespace detail {
 
-/// What a path stands for, for messages.
+/// The kind of a file, for messages.
 inline const char* kind_of(mode_t mode) {
   if (S_ISDIR(mode)) return "a folder";
   if (S_ISLNK(mode)) return "a symbolic link";
@@ -64,8 +64,8 @@ inline const char* kind_of(mode_t mode) {
 
 }  // namespace detail
 
-/// Opens an existing regular file for reading. Throws IoError naming `path`: missing, no permission, or a folder,
-/// device or named pipe, which is not waited for.
+/// Opens an existing regular file for reading. Throws IoError naming `path` if it is missing, not permitted, or a
+/// folder, device or named pipe; it does not block on pipes.
 inline FileHandle open_for_reading(const std::string& path) {
   FileHandle file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file.open()) fail<IoError>("cannot read ", in_quotes(path), ": ", system_reason(errno));
@@ -76,9 +76,9 @@ inline FileHandle open_for_reading(const std::string& path) {
 }
 
 /// Opens a regular file for writing, with `flags` of open() such as `O_CREAT | O_APPEND` (or `O_RDWR`). Throws IoError
-/// naming `path`: no permission, a symbolic link, a file with several hard links, a folder, device or named pipe. So
-/// nothing outside of `path` changes, and nothing is waited for. Do not ask for O_TRUNC, which acts before these
-/// checks: use ftruncate.
+/// naming `path` if it is not permitted, a symbolic link, a file with several hard links, a folder, device or named
+/// pipe: so no file of another name changes, and the call does not block. Use ftruncate instead of O_TRUNC, which
+/// would truncate before these checks.
 inline FileHandle open_for_writing(const std::string& path, int flags) {
   const int access = (flags & O_RDWR) != 0 ? 0 : O_WRONLY;
   FileHandle file(::open(path.c_str(), flags | access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666));
@@ -101,7 +101,7 @@ inline std::uint64_t file_size(const FileHandle& file, const std::string& path) 
   return static_cast<std::uint64_t>(info.st_size);
 }
 
-/// Reads up to `bytes` bytes at `offset`; returns how many there were (less only at the file's end).
+/// Reads up to `bytes` bytes at `offset`; returns their number, smaller only at the end of the file.
 inline std::size_t read_at(const FileHandle& file, void* into, std::size_t bytes, std::uint64_t offset,
                            const std::string& path) {
   std::size_t done = 0;
@@ -116,7 +116,7 @@ inline std::size_t read_at(const FileHandle& file, void* into, std::size_t bytes
   return done;
 }
 
-/// The whole content of a regular file, also of one whose size the system does not know (/proc). Throws IoError.
+/// The whole content of a regular file, also if its reported size is 0 (/proc). Throws IoError.
 inline std::string read_file(const std::string& path) {
   const FileHandle file = open_for_reading(path);
   std::string out(static_cast<std::size_t>(file_size(file, path)) + 1, '\0');
@@ -144,8 +144,9 @@ inline void write_all(const FileHandle& file, const void* bytes, std::size_t cou
   }
 }
 
-/// A file that appears under its name complete or not at all: bytes go to `.NAME.partial` in the same folder;
-/// `commit()` makes them durable and renames. Without a commit the old file stays and the partial one is removed.
+/// An atomic replacement of a file: bytes go to `.NAME.partial` in the same folder, `commit()` flushes them to the disk
+/// and renames. Without a commit the old file stays and the partial one is removed. A symbolic link is replaced, not
+/// followed.
 class AtomicFile {
  public:
   /// Throws IoError if the folder is missing or not writable, if `path` exists and is not a regular file, or if
@@ -166,7 +167,7 @@ class AtomicFile {
     if (file_.open()) ::unlink(partial_.c_str());
   }
 
-  /// Small pieces are collected and written together.
+  /// Buffered: small pieces are written together.
   void write(const void* bytes, std::size_t count) {
     if (buffer_.size() + count > buffer_bytes) flush();
     if (count > buffer_bytes) return write_all(file_, bytes, count, path_);
@@ -174,21 +175,21 @@ class AtomicFile {
   }
   void write(std::string_view bytes) { write(bytes.data(), bytes.size()); }
 
-  /// Flushes to the disk and puts the file in place. Throws IoError; the old file is then untouched.
+  /// Flushes to the disk and renames. Throws IoError; the old file is then unchanged.
   void commit() {
     flush();
     if (::fsync(file_.get()) != 0) fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
     if (::rename(partial_.c_str(), path_.c_str()) != 0)
       fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
     if (file_.reset() != 0) fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
-    // The rename itself lives in the folder; some file systems refuse to sync folders, which is no loss of data.
+    // Makes the rename durable. Some file systems do not support it, which loses no data.
     const FileHandle folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (folder.open()) ::fsync(folder.get());
   }
 
  private:
-  // The partial file is always a new one. A leftover of a killed process is removed, under its lock, so that two
-  // writers are never mixed; the lock must be on the file that the name still means after locking.
+  // The partial file is always created. A leftover of a killed process is locked and removed first; the lock of a live
+  // writer is an error. After locking, the name must still refer to the locked file.
   void open_partial() {
     for (int attempt = 0; attempt < 16; ++attempt) {
       FileHandle file(::open(partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
@@ -242,8 +243,8 @@ inline void atomic_write(const std::string& path, std::span<const std::uint8_t> 
   atomic_write(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
-/// Creates the folder with its parents if needed and proves that files can be written there by writing one of
-/// `probe_bytes`. Throws IoError that names the folder: not creatable, a file in its place, no permission, full.
+/// Creates the folder with its parents if needed and checks that it is writable with a file of `probe_bytes` bytes.
+/// Throws IoError that names the folder and the reason: a file of this name, no permission, a full disk.
 inline void ensure_writable_folder(const std::string& path, std::size_t probe_bytes = 4096) {
   require<IoError>(!path.empty(), "the output folder has an empty name");
   std::error_code code;

@@ -16,7 +16,7 @@
 
 namespace hypersd::io {
 
-/// A file read from its start, gzip-compressed or plain (told apart by its first bytes, not its name). Needs zlib.
+/// Sequential reader of a file that is gzip-compressed or plain, which its first bytes say. Needs zlib.
 class GzipFile {
  public:
   /// Throws IoError naming `path` if it cannot be opened.
@@ -43,11 +43,11 @@ class GzipFile {
       const auto piece = static_cast<unsigned>(std::min<std::size_t>(count - done, 1U << 30U));
       const int n = gzread(gz_, static_cast<char*>(into) + done, piece);
       if (n > 0) done += static_cast<std::size_t>(n);
-      // A short count is a regular end or a truncated stream; zlib tells only through its error state.
+      // A short count is the end or a truncated stream: zlib's error state distinguishes them.
       if (n < 0 || static_cast<unsigned>(n) < piece) {
         int code = Z_OK;
         std::string_view text = gzerror(gz_, &code);
-        // zlib knows no name and writes `<fd:4>: reason`.
+        // zlib does not know the name: its text is `<fd:4>: reason`.
         if (const std::size_t end = text.find(">: "); text.substr(0, 4) == "<fd:" && end != text.npos)
           text.remove_prefix(end + 3);
         if (code == Z_ERRNO) fail<IoError>("cannot read ", in_quotes(path_), ": ", text);
@@ -59,7 +59,7 @@ class GzipFile {
     }
     return done;
   }
-  /// More bytes than this cannot come out: the file's size, or what deflate can pack into it at the very best.
+  /// Upper bound of the decompressed size: the file's size times the best ratio of deflate.
   [[nodiscard]] std::uint64_t size_bound() const {
     if (gzdirect(gz_) != 0) return file_bytes_;
     const std::uint64_t most = std::numeric_limits<std::uint64_t>::max() / 1100;

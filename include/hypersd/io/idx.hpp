@@ -18,7 +18,7 @@ namespace hypersd::io {
 
 namespace detail {
 
-/// The first byte's meaning for the types that are read here: u8, i32, f32.
+/// Type code of the supported element types: u8, i32, f32.
 template <class T>
 constexpr std::uint8_t idx_code() {
   static_assert(std::is_same_v<T, std::uint8_t> || std::is_same_v<T, std::int32_t> || std::is_same_v<T, float>,
@@ -50,7 +50,8 @@ Tensor<T> read_idx(const std::string& path) {
   std::array<std::uint8_t, 4> magic{};
   const std::size_t got = file.read(magic.data(), magic.size());
   require<FormatError>(got == 4, where, "truncated, ", got, " bytes are less than the header's 4");
-  require<FormatError>(magic[0] == 0 && magic[1] == 0, where, "it does not begin with two zero bytes, so it is no IDX");
+  require<FormatError>(magic[0] == 0 && magic[1] == 0, where,
+                       "it does not begin with two zero bytes, so it is no IDX file");
   const std::uint8_t wanted = detail::idx_code<T>();
   require<FormatError>(magic[2] == wanted, where, "its type code ", static_cast<int>(magic[2]), " is ",
                        detail::idx_type_name(magic[2]), ", not ", detail::idx_type_name(wanted));
@@ -67,7 +68,7 @@ Tensor<T> read_idx(const std::string& path) {
   }
   require<FormatError>(shape.fits(8), where, "shape ", shape, " is too large");
   const std::uint64_t bytes = static_cast<std::uint64_t>(shape.numel()) * sizeof(T);
-  // Refused before anything is allocated: the extents of a foreign file can claim any size.
+  // Checked before memory is allocated: extents of an invalid file can have any value.
   const std::uint64_t header = 4 + 4 * static_cast<std::uint64_t>(rank);
   require<FormatError>(bytes <= file.size_bound() - std::min(header, file.size_bound()), where, "truncated, shape ",
                        shape, " takes ", bytes, " bytes, more than the file can hold");
@@ -75,7 +76,7 @@ Tensor<T> read_idx(const std::string& path) {
   const std::size_t there = file.read(out.data(), static_cast<std::size_t>(bytes));
   require<FormatError>(there == bytes, where, "truncated, shape ", shape, " takes ", bytes, " bytes but ", there,
                        " are there");
-  std::uint8_t extra = 0;  // reading past the end also makes zlib check the sum
+  std::uint8_t extra = 0;  // reading past the end also makes zlib verify the checksum
   require<FormatError>(file.read(&extra, 1) == 0, where, "more bytes follow the ", bytes, " of shape ", shape);
   if constexpr (sizeof(T) == 4) {
     for (T& x : out.span()) {
@@ -88,7 +89,7 @@ Tensor<T> read_idx(const std::string& path) {
   return out;
 }
 
-/// Throws FormatError naming both files unless they hold as many items.
+/// Throws FormatError naming both files unless the counts are equal.
 inline void require_same_count(const std::string& images, std::int64_t image_count, const std::string& labels,
                                std::int64_t label_count) {
   require<FormatError>(image_count == label_count, in_quotes(images), " holds ", image_count, " images but ",

@@ -8,7 +8,7 @@
 
 namespace hypersd::io {
 
-/// An 8-bit picture, row-major from the top left, 1 (grey) or 3 (red, green, blue) values a pixel.
+/// An 8-bit image, row-major from the top left, with 1 (grey) or 3 (red, green, blue) values for each pixel.
 struct Image {
   int width = 0;
   int height = 0;
@@ -16,7 +16,7 @@ struct Image {
   std::vector<std::uint8_t> pixels;  ///< height * width * channels values
 
   Image() = default;
-  /// A picture of one colour.
+  /// An image of one colour.
   Image(int w, int h, int c, std::uint8_t value = 0) : width(w), height(h), channels(c) {
     require<ShapeError>(w >= 0 && h >= 0 && (c == 1 || c == 3), "image of ", w, " x ", h, " with ", c, " channels");
     pixels.assign(static_cast<std::size_t>(w) * static_cast<std::size_t>(h) * static_cast<std::size_t>(c), value);
@@ -38,7 +38,7 @@ inline std::uint8_t to_byte(float x) {
   return static_cast<std::uint8_t>(scaled > 0.0F ? std::min(scaled, 255.0F) + 0.5F : 0.0F);
 }
 
-/// The picture of a tensor `[H, W, C]` (or `[1, H, W, C]`), C = 1 or 3, values in [-1, 1].
+/// The image of a tensor `[H, W, C]` (or `[1, H, W, C]`), C = 1 or 3, values in [-1, 1].
 inline Image to_image(const Tensor<float>& t) {
   const bool batch_of_one = t.rank() == 4 && t.dim(0) == 1;
   require<ShapeError>(t.rank() == 3 || batch_of_one, "to_image: shape ", t.shape(), " is not [H, W, C]");
@@ -49,7 +49,7 @@ inline Image to_image(const Tensor<float>& t) {
   return out;
 }
 
-/// The tensor `[H, W, C]` of a picture, values in [-1, 1].
+/// The tensor `[H, W, C]` of an image, values in [-1, 1].
 inline Tensor<float> to_tensor(const Image& image) {
   Tensor<float> out(Shape{image.height, image.width, image.channels});
   std::transform(image.pixels.begin(), image.pixels.end(), out.data(),
@@ -57,7 +57,7 @@ inline Tensor<float> to_tensor(const Image& image) {
   return out;
 }
 
-/// Every pixel repeated `factor` times in both directions, so that small pictures stay sharp.
+/// Enlarges by an integer factor with nearest-neighbour interpolation.
 inline Image enlarge(const Image& image, int factor) {
   require<OptionError>(factor >= 1 && factor <= 64, "enlarge: factor ", factor, " is not between 1 and 64");
   Image out(image.width * factor, image.height * factor, image.channels);
@@ -66,10 +66,10 @@ inline Image enlarge(const Image& image, int factor) {
   return out;
 }
 
-/// Copies `from` into `to` with its top left corner at (x, y); what lies outside is left out, grey becomes RGB.
-/// Throws ShapeError for a colour picture on a grey one.
+/// Copies `from` into `to` with its top left corner at (x, y); clipped at the borders; grey becomes RGB.
+/// Throws ShapeError for a colour image on a grey one.
 inline void paste(Image& to, const Image& from, int x, int y) {
-  require<ShapeError>(from.channels == 1 || to.channels == 3, "paste: a colour picture on a grey one");
+  require<ShapeError>(from.channels == 1 || to.channels == 3, "paste: a colour image on a grey one");
   for (int v = std::max(0, -y); v < from.height && y + v < to.height; ++v) {
     for (int u = std::max(0, -x); u < from.width && x + u < to.width; ++u) {
       const std::uint8_t* source = from.at(u, v);

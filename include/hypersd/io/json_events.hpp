@@ -10,24 +10,25 @@
 
 namespace hypersd::io {
 
-/// What a JSON number is, by its spelling: `12` is unsigned, `-3` and `-0` are negative integers, all else is real.
+/// Kind of a JSON number: `12` is unsigned, `-3` and `-0` are negative integers, all others are real.
 enum class JsonNumber { Unsigned, Negative, Real };
 
-/// Strict JSON text (RFC 8259) as a sequence of calls to a handler, without recursion and without building a value.
+/// Event parser of strict JSON (RFC 8259): calls a handler, does not recurse and builds no values.
 ///
 /// The handler has `bool null()`, `boolean(bool)`, `number(JsonNumber, uint64_t value, string_view text)` (the value
 /// is that of unsigned ones; those beyond 64 bits count as real), `string(std::string&)`, `key(std::string&)`,
-/// `start_object()`, `end_object()`, `start_array()`, `end_array()`; a returned false stops. The text must be valid
+/// `start_object()`, `end_object()`, `start_array()`, `end_array()`; false stops the parser. The text must be valid
 /// UTF-8. Memory grows with the nesting depth only; the handler may refuse depth.
 ///
-/// nlohmann's SAX parser is as strict, but its header takes 3 s to compile, in every file that reads safetensors.
+/// nlohmann's SAX parser accepts any text after a NUL, and its header takes 3 s to compile in each file that reads
+/// safetensors.
 template <class Handler>
 class JsonEvents {
  public:
   JsonEvents(std::string_view text, Handler& handler) : text_(text), handler_(&handler) {}
 
-  /// True if the whole text is one value and the handler went along. After a false, `error()` says what is wrong with
-  /// the text and `position()` where; an empty error means that the handler stopped.
+  /// True if the whole text is one value and no call of the handler returned false. Otherwise `error()` and
+  /// `position()` describe the fault in the text; the error is empty if the handler stopped.
   bool parse() {
     blanks();
     if (!value()) return false;

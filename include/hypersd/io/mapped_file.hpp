@@ -11,8 +11,8 @@
 
 namespace hypersd::io {
 
-/// A file mapped read-only into memory. Pages are read on first use and may be dropped again by the system. The file
-/// must not shrink while it is mapped: touching a lost page ends the process, as with every mapping.
+/// A file mapped read-only into memory. Pages are read on first use. The file must not shrink while it is mapped:
+/// access to a page beyond its new end raises SIGBUS.
 class MappedFile {
  public:
   MappedFile() = default;

@@ -70,21 +70,21 @@ class LoggedRow {
 };
 
 /// The curves of a run, as `NAME.csv` for tables and `NAME.jsonl` for programs (one object a line, NaN as null). Each
-/// row is on its way to the disk when `append` returns, so that a killed run loses nothing that it reported.
+/// row is with the operating system when `append` returns, so a killed process loses no row.
 class MetricLog {
  public:
   /// Which rows of an earlier run to keep.
   using Keep = std::function<bool(const LoggedRow&)>;
 
-  /// Starts both files anew. Throws IoError, or OptionError for columns that are empty or repeated.
+  /// Creates both files or overwrites them. Throws IoError, or OptionError for empty or repeated columns.
   MetricLog(const std::string& name, std::vector<std::string> columns) : columns_(std::move(columns)) {
     check_columns();
     csv_ = AppendFile(name + ".csv", 0);
     json_ = AppendFile(name + ".jsonl", 0);
     csv_.append(csv_line(columns_));
   }
-  /// Continues the files of an earlier run: the first row that `keep` refuses goes, with all after it and with a line
-  /// that was cut short. Missing files are begun. Throws FormatError if the file has other columns.
+  /// Continues the files of an earlier run: removes the first row that `keep` rejects, all rows after it and an
+  /// incomplete last line. Creates missing files. Throws FormatError if the file has other columns.
   MetricLog(const std::string& name, std::vector<std::string> columns, const Keep& keep)
       : columns_(std::move(columns)) {
     check_columns();
@@ -132,7 +132,7 @@ class MetricLog {
     json_.append(object + "}\n");  // first, so that it never has fewer rows than the table
     csv_.append(csv_line(fields));
   }
-  /// Waits until both files are on the disk; call it where a checkpoint is written.
+  /// Flushes both files to the disk. Call it with each checkpoint.
   void sync() {
     json_.sync();
     csv_.sync();

@@ -22,7 +22,7 @@ namespace hypersd::io {
 
 static_assert(std::endian::native == std::endian::little, "array files are read and written in place: little-endian");
 
-/// What the header of a .npy file says.
+/// The header of a .npy file.
 struct NpyInfo {
   DType dtype = DType::F32;
   Shape shape;
@@ -127,7 +127,7 @@ class NpyHeader {
 
 }  // namespace detail
 
-/// Checks the header of a .npy image and that its data is complete. Throws FormatError naming `file`.
+/// Reads the header of a .npy file in memory and checks that its data are complete. Throws FormatError naming `file`.
 inline NpyInfo npy_info(std::string_view bytes, const std::string& file) {
   const std::string where = "npy file " + in_quotes(file) + ": ";
   require<FormatError>(bytes.size() >= 10 && bytes.substr(0, 6) == "\x93NUMPY", where,
@@ -153,7 +153,8 @@ inline NpyInfo npy_info(std::string_view bytes, const std::string& file) {
   return info;
 }
 
-/// Decodes a .npy image, converting its elements to `T` (see `convert_elements`). Throws FormatError naming `file`.
+/// Decodes a .npy file in memory and converts its elements to `T` (see `convert_elements`). Throws FormatError naming
+/// `file`.
 template <Scalar T>
 Tensor<T> decode_npy(std::string_view bytes, const std::string& file) {
   const NpyInfo info = npy_info(bytes, file);

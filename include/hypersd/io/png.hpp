@@ -19,7 +19,7 @@ namespace hypersd::io {
 
 namespace detail {
 
-/// libpng's state, freed on every way out.
+/// libpng's state, freed by the destructor.
 struct PngState {
   png_image image{};
 
@@ -31,9 +31,9 @@ struct PngState {
 
 }  // namespace detail
 
-/// The bytes of an 8-bit grey or RGB PNG file. Throws ShapeError for a picture without pixels.
+/// The bytes of an 8-bit grey or RGB PNG file. Throws ShapeError for an image without pixels.
 inline std::string encode_png(const Image& image) {
-  require<ShapeError>(image.width > 0 && image.height > 0, "encode_png: a picture of ", image.width, " x ",
+  require<ShapeError>(image.width > 0 && image.height > 0, "encode_png: an image of ", image.width, " x ",
                       image.height);
   detail::PngState state;
   state.image.width = static_cast<png_uint_32>(image.width);
@@ -47,12 +47,12 @@ inline std::string encode_png(const Image& image) {
   return out;
 }
 
-/// Largest decoded picture that `decode_png` takes by default, in bytes.
+/// Default limit of `decode_png`: bytes of the decoded image.
 inline constexpr std::uint64_t png_byte_limit = std::uint64_t{1} << 28U;
 
-/// Decodes a PNG file image to 8-bit grey or RGB; transparency is laid over white, 16 bits are reduced. Throws
-/// FormatError naming `file`: broken, above `byte_limit` bytes decoded, or larger than the file can hold when
-/// compressed at its best (both before memory is allocated). Throws IoError if memory runs out.
+/// Decodes a PNG file in memory to 8-bit grey or RGB; transparency is blended with white, 16 bits are reduced. Throws
+/// FormatError naming `file` if it is broken, and, before memory is allocated, if the image takes more than
+/// `byte_limit` bytes or more than the file can contain at the best compression. Throws IoError if memory runs out.
 inline Image decode_png(std::string_view bytes, const std::string& file, std::uint64_t byte_limit = png_byte_limit) {
   const std::string where = "PNG file " + in_quotes(file) + ": ";
   detail::PngState state;

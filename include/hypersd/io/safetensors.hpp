@@ -18,17 +18,17 @@ namespace hypersd::io {
 
 static_assert(std::endian::native == std::endian::little, "array files are read and written in place: little-endian");
 
-/// How the tensors of a file are fetched.
+/// How tensors are read from a file.
 enum class Access {
-  Read,  ///< read from the file when asked for (safe even if the file changes meanwhile)
-  Map    ///< memory-mapped: `bytes()` works and nothing is copied before its use
+  Read,  ///< read() on demand; safe if the file changes meanwhile
+  Map    ///< memory-mapped: `bytes()` is available, pages are read on first use
 };
 
 /// Names and shapes that a file must have, see `SafetensorsFile::require_exactly`.
 using NamedShapes = std::vector<std::pair<std::string, Shape>>;
 
 /// A safetensors file opened for reading. The header is checked completely when the file is opened; see
-/// `parse_safetensors_header` for the rules. Copyable only by reopening.
+/// `parse_safetensors_header` for the rules. Not copyable. Threads may read at the same time.
 class SafetensorsFile {
  public:
   /// Throws IoError (unreadable) or FormatError (not a valid file), both naming `path`.
@@ -44,7 +44,7 @@ class SafetensorsFile {
     }
     parse();
   }
-  /// The same checks and access for a file image in memory; errors call it `label`.
+  /// The same for the bytes of a file in memory; errors name it `label`.
   static SafetensorsFile from_bytes(std::string bytes, std::string label = "memory") {
     return SafetensorsFile(std::move(bytes), std::move(label), 0);
   }
@@ -59,7 +59,7 @@ class SafetensorsFile {
   }
   [[nodiscard]] std::size_t size() const { return index_.tensors.size(); }
   [[nodiscard]] bool contains(const std::string& name) const { return index_.tensors.count(name) != 0; }
-  /// Type, shape and place of a tensor. Throws FormatError if there is none of that name.
+  /// Type, shape and offsets of a tensor. Throws FormatError if it does not exist.
   [[nodiscard]] const TensorInfo& info(const std::string& name) const {
     const auto it = index_.tensors.find(name);
     require<FormatError>(it != index_.tensors.end(), "safetensors file ", in_quotes(path_), " has no tensor ",
@@ -88,7 +88,7 @@ class SafetensorsFile {
   template <Scalar T>
   [[nodiscard]] Tensor<T> tensor(const std::string& name) const {
     require<FormatError>(info(name).dtype == dtype_of<T>(), where(name), ": ", dtype_name(dtype_of<T>()),
-                         " was asked for");
+                         " was requested");
     return get<T>(name);
   }
   /// The tensor converted to `T`: floating point to floating point and integers to integers that hold them. Integers
@@ -115,8 +115,8 @@ class SafetensorsFile {
     return memory_.subspan(static_cast<std::size_t>(data_start_ + t.begin), static_cast<std::size_t>(t.end - t.begin));
   }
 
-  /// Throws FormatError unless the file holds exactly the tensors `expected`, with these shapes: a checkpoint of
-  /// another architecture is named as such, with counts and the first differing names.
+  /// Throws FormatError unless the file contains exactly the tensors `expected` with these shapes. The message has the
+  /// counts and first names of missing, different and unexpected tensors.
   void require_exactly(const NamedShapes& expected) const {
     std::size_t missing = 0, different = 0, known = 0;
     std::string first_missing, first_different, first_unknown;
@@ -172,7 +172,7 @@ class SafetensorsFile {
       return;
     }
     const std::size_t got = read_at(file_, into, count, offset, path_);
-    require<IoError>(got == count, "cannot read ", in_quotes(path_), ": it became shorter while it was read");
+    require<IoError>(got == count, "cannot read ", in_quotes(path_), ": the file shrank while it was read");
   }
   template <Scalar T>
   void require_convertible(const std::string& name, Convert convert) const {
@@ -191,7 +191,7 @@ class SafetensorsFile {
       load(out.data(), static_cast<std::size_t>(t.end - t.begin), start);
       return;
     }
-    // In pieces, so that a conversion needs no second copy of the tensor.
+    // In blocks: the conversion needs no second copy of the tensor.
     const std::size_t item = dtype_bits(t.dtype) / 8;
     std::vector<std::uint8_t> piece(std::size_t{65536} * item);
     const auto total = static_cast<std::size_t>(out.size());

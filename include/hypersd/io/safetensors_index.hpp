@@ -15,8 +15,8 @@
 #include <vector>
 
 /// \file
-/// The header of a safetensors file (huggingface/safetensors, README "Format"): u64 length, JSON, data. Everything
-/// that the reference parser rejects is rejected here, and duplicate keys, which the format forbids, as well.
+/// The header of a safetensors file (huggingface/safetensors, README "Format"): u64 length, JSON, data. Rejects all
+/// that the reference parser rejects, and duplicate keys, which the format forbids.
 
 namespace hypersd::io {
 
@@ -25,14 +25,14 @@ inline constexpr std::uint64_t safetensors_header_limit = 100'000'000;
 /// Deepest nesting of the JSON header.
 inline constexpr int safetensors_nesting_limit = 128;
 
-/// One tensor of a file. The shape is as written: any rank, any unsigned extents.
+/// One tensor of a file. The shape is as stored: any rank, any unsigned extents.
 struct TensorInfo {
   DType dtype = DType::F32;
   std::vector<std::uint64_t> shape;
   std::uint64_t begin = 0;  ///< first byte, counted from the start of the data
   std::uint64_t end = 0;    ///< one past the last byte
 
-  /// Text such as `F32 [2, 3]`; more than 16 extents are cut short.
+  /// Text such as `F32 [2, 3]`; more than 16 extents are abbreviated.
   [[nodiscard]] std::string str() const {
     std::string out = std::string(dtype_name(dtype)) + " [";
     for (std::size_t i = 0; i < shape.size() && i < 16; ++i) out += (i ? ", " : "") + std::to_string(shape[i]);
@@ -161,7 +161,7 @@ class SafetensorsHandler {
   std::vector<std::uint64_t>* list_ = nullptr;
 };
 
-/// Offsets must tile the data: no hole, no overlap, nothing left over.
+/// Throws FormatError unless the tensors cover the data without hole, overlap or rest.
 inline void require_tiling(const SafetensorsIndex& index, std::uint64_t data_bytes, const std::string& file) {
   using Entry = std::pair<const std::string, TensorInfo>;
   std::vector<const Entry*> order;
@@ -174,8 +174,7 @@ inline void require_tiling(const SafetensorsIndex& index, std::uint64_t data_byt
   for (const Entry* entry : order) {
     require<FormatError>(entry->second.begin == at, "safetensors file ", in_quotes(file), ": tensor ",
                          in_quotes(entry->first), " ", entry->second.str(), " begins at byte ", entry->second.begin,
-                         " of the data where ", at, " was due (", entry->second.begin > at ? "a hole" : "an overlap",
-                         ")");
+                         " of the data instead of ", at, " (", entry->second.begin > at ? "a hole" : "an overlap", ")");
     at = entry->second.end;
   }
   require<FormatError>(at <= data_bytes, "safetensors file ", in_quotes(file), ": truncated, its tensors take ", at,

@@ -17,15 +17,15 @@ namespace hypersd::io {
 
 static_assert(std::endian::native == std::endian::little, "array files are read and written in place: little-endian");
 
-/// Collects tensors and writes them as one safetensors file. Tensors are shared, not copied: their content at the
-/// time of `write` counts. The same tensors and metadata give the same bytes, whatever the order of `add`.
+/// Writes tensors as one safetensors file. `add` shares the tensors; `write` writes their content at that time. The
+/// bytes do not depend on the order of `add`. Not thread-safe.
 class SafetensorsWriter {
  public:
-  /// Free text by key, kept by the reader. `format` = `pt` lets old versions of transformers accept the file.
+  /// Text by key. Old versions of transformers require `format` = `pt`.
   std::map<std::string, std::string> metadata{{"format", "pt"}};
 
-  /// Adds a tensor (device tensors are copied to the host). Throws FormatError for a name that the format forbids or
-  /// that is taken, ShapeError for an undefined tensor.
+  /// Adds a tensor (device tensors are copied to the host). Throws FormatError for an invalid or repeated name,
+  /// ShapeError for an undefined tensor.
   template <Scalar T, Device D>
   void add(const std::string& name, const Tensor<T, D>& tensor) {
     require<ShapeError>(tensor.defined(), "safetensors: tensor ", in_quotes(name), " is undefined");
@@ -38,8 +38,8 @@ class SafetensorsWriter {
   }
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
 
-  /// Writes the file: complete and durable under `path`, or the old one stays. Throws IoError (full disk, no
-  /// permission) or FormatError (header too long, metadata not UTF-8), naming `path`.
+  /// Replaces `path` atomically and durably. Throws IoError (full disk, no permission) or FormatError (header too long,
+  /// metadata not UTF-8), naming `path`.
   void write(const std::string& path) const {
     const auto order = sorted();
     AtomicFile file(path);
@@ -66,7 +66,7 @@ class SafetensorsWriter {
     std::shared_ptr<const void> data;
   };
 
-  // Widest elements first keeps every tensor aligned for its type.
+  // Widest elements first: each tensor is aligned for its type.
   [[nodiscard]] std::vector<const Entry*> sorted() const {
     std::vector<const Entry*> order;
     for (const Entry& e : entries_) order.push_back(&e);
@@ -76,7 +76,7 @@ class SafetensorsWriter {
     });
     return order;
   }
-  // Length field, JSON and the blanks that pad it to a multiple of 8.
+  // Length field and JSON, padded with blanks to a multiple of 8.
   [[nodiscard]] std::string header(const std::vector<const Entry*>& order, const std::string& path) const {
     std::string json = "{";
     if (!metadata.empty()) {

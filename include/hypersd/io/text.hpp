@@ -136,7 +136,7 @@ inline std::string compact(double x, int digits = 4) {
   return {text.data(), end};
 }
 
-/// A duration for people: `0:07`, `12:30`, `3:04:05`.
+/// A duration as `0:07`, `12:30` or `3:04:05`.
 inline std::string duration(double seconds) {
   if (!(seconds >= 0) || seconds > 3.6e8) return "-:--";
   const auto s = static_cast<std::int64_t>(seconds + 0.5);

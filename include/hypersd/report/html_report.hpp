@@ -18,7 +18,7 @@
 
 namespace hypersd::report {
 
-/// A key figure.
+/// A key figure of a run.
 struct ReportCard {
   std::string label;
   std::string value;
@@ -26,7 +26,7 @@ struct ReportCard {
   std::string hint = {};  ///< a line below
 };
 
-/// Which value of a table's column is highlighted.
+/// The value of a column that is highlighted.
 enum class Best { None, Lowest, Highest };
 
 /// A table's column.
@@ -50,38 +50,38 @@ struct ReportCell {
       : value(v), digits(decimals), half_width(interval), unit(std::move(behind)) {}
 };
 
-/// A table's row. A reference row is set apart and does not compete for the best value.
+/// A table's row. A reference row is separated and not considered for the best value.
 struct ReportRow {
   std::vector<ReportCell> cells;
   bool reference = false;
 };
 
-/// A table; each row has as many cells as there are columns.
+/// A table; each row has one cell for each column.
 struct ReportTable {
   std::vector<ReportColumn> columns;
   std::vector<ReportRow> rows;
   std::string caption = {};
 };
 
-/// How a picture is shown.
+/// Options of an image on the page.
 struct PictureOptions {
   std::string caption = {};
-  std::string alt = {};  ///< for readers who do not see it; empty: the caption
-  int width = 0;         ///< pixels on the screen, 0: the picture's own
+  std::string alt = {};  ///< alternative text; empty: the caption
+  int width = 0;         ///< pixels on the screen, 0: the image's own
 };
 
-/// One self-contained HTML page, built from top to bottom. All text is escaped; in running text, `code` stands in
-/// backticks and **bold** in double asterisks. Nothing is loaded from elsewhere, and there is no script.
+/// One self-contained HTML page, built from top to bottom, without scripts and external resources. All text is escaped;
+/// backticks mark `code`, double asterisks **bold**.
 class HtmlReport {
  public:
-  /// Pixels that fit side by side into a section.
+  /// Width of a section in pixels.
   static constexpr int sharp_width = 1088;
   using KeyValues = std::vector<std::pair<std::string, std::string>>;
 
   explicit HtmlReport(std::string title, std::string subtitle = {})
       : title_(std::move(title)), subtitle_(std::move(subtitle)) {}
 
-  /// Begins a section, reachable from the bar at the top; `short_name` is what the bar says (empty: the title).
+  /// Begins a section. The navigation bar links to it as `short_name` (empty: the title).
   HtmlReport& section(const std::string& title, const std::string& short_name = {}) {
     close_section();
     const std::string id = "s" + std::to_string(sections_.size() + 1);
@@ -93,7 +93,7 @@ class HtmlReport {
   /// A heading within a section.
   HtmlReport& heading(const std::string& text) { return add("<h3>" + rich(text) + "</h3>\n"); }
   HtmlReport& paragraph(const std::string& text) { return add("<p>" + rich(text) + "</p>\n"); }
-  /// A paragraph that stands out.
+  /// A highlighted paragraph.
   HtmlReport& note(const std::string& text) { return add("<div class=\"note\">" + rich(text) + "</div>\n"); }
   HtmlReport& bullets(const std::vector<std::string>& items) {
     std::string list = "<ul>\n";
@@ -111,7 +111,7 @@ class HtmlReport {
     }
     return add(out + "</div>\n");
   }
-  /// Throws ShapeError if a row has another number of cells than there are columns.
+  /// Throws ShapeError if a row's number of cells is not the number of columns.
   HtmlReport& table(const ReportTable& table) {
     std::string out = "<div class=\"scroll\"><table>\n";
     if (!table.caption.empty()) out += "<caption>" + rich(table.caption) + "</caption>\n";
@@ -134,19 +134,19 @@ class HtmlReport {
     }
     return add(out + "</tbody></table></div>\n");
   }
-  /// A picture, kept inside the page. Up to `sharp_width` wide it keeps its pixels sharp on a wide enough screen; where
-  /// it must shrink it is smoothed.
+  /// An image, embedded in the page. Up to `sharp_width` pixels wide it is shown without interpolation; a smaller
+  /// screen interpolates.
   HtmlReport& picture(const io::Image& image, const PictureOptions& options = {}) {
     return png(io::encode_png(image), options, image.width, image.height);
   }
-  /// A drawing such as `line_plot` makes. The text goes into the page as it is, so it must be SVG of one's own making.
+  /// An SVG drawing, e.g. of `line_plot`. It is not escaped, so it must come from a trusted source.
   HtmlReport& plot(const std::string& svg, const std::string& caption = {}) {
     return add("<figure>\n" + svg + figcaption(caption) + "</figure>\n");
   }
-  /// What is added until `end_columns` stands side by side where the screen is wide enough.
+  /// Shows what is added until `end_columns` side by side, if the screen is wide enough.
   HtmlReport& begin_columns() { return add("<div class=\"columns\">\n"); }
   HtmlReport& end_columns() { return add("</div>\n"); }
-  /// What is added until `end_details` is folded away behind `summary`.
+  /// Hides what is added until `end_details` behind `summary`; a click shows it.
   HtmlReport& begin_details(const std::string& summary, bool open = false) {
     return add(std::string(open ? "<details open>" : "<details>") + "<summary>" + rich(summary) + "</summary>\n");
   }
@@ -157,7 +157,7 @@ class HtmlReport {
     for (const auto& [key, value] : values) out += "<dt>" + io::xml_text(key) + "</dt><dd>" + rich(value) + "</dd>\n";
     return add(out + "</dl>\n");
   }
-  /// Text as it is, e.g. a command.
+  /// Preformatted text, e.g. a command.
   HtmlReport& code(const std::string& text) { return add("<pre>" + io::xml_text(text) + "</pre>\n"); }
   /// A line at the end of the page.
   HtmlReport& footer(const std::string& text) {
@@ -196,7 +196,7 @@ class HtmlReport {
     in_section_ = false;
   }
   HtmlReport& png(const std::string& bytes, const PictureOptions& o, int width, int height) {
-    require<OptionError>(o.width >= 0, "report picture: width ", o.width);
+    require<OptionError>(o.width >= 0, "report image: width ", o.width);
     const int shown = o.width > 0 ? o.width : width;
     const double tall = static_cast<double>(height) * shown / width;
     return add(std::string("<figure><img ") + (shown <= sharp_width ? "class=\"sharp\" " : "") +
@@ -221,7 +221,7 @@ class HtmlReport {
       out += "<span class=\"pm\">&plusmn; " + io::fixed(c.half_width, c.digits) + "</span>";
     return out + "</td>";
   }
-  // Compared as printed, so that a tie on the page is a tie.
+  // Compares rounded values: equal numbers on the page are equal.
   static bool is_best(const ReportTable& table, const ReportRow& row, std::size_t i) {
     const Best best = table.columns[i].best;
     if (best == Best::None || row.reference || !std::isfinite(*row.cells[i].value)) return false;
@@ -237,7 +237,7 @@ class HtmlReport {
     }
     return rivals > 1;
   }
-  // Escapes, then turns `x` and **x** into markup; a mark without its partner stays as it is.
+  // Escapes, then converts `x` and **x** to markup; an unpaired mark stays.
   static std::string rich(std::string_view text) {
     std::string out;
     for (std::size_t i = 0; i < text.size();) {

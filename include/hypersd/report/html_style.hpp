@@ -3,7 +3,7 @@
 
 namespace hypersd::report::detail {
 
-/// The look of a report: system fonts, light or dark as the reader's system is, narrow screens included.
+/// Style sheet of a report: system fonts, light or dark by the reader's setting, wide and narrow screens.
 inline constexpr const char* html_style = R"css(
 :root{color-scheme:light dark;--bg:#f6f7f9;--card:#fff;--ink:#1f2937;--soft:#6b7280;--line:#e5e7eb;--accent:#2563eb;
 --tint:#eff4ff;--best:#dcfce7;--best-ink:#14532d;--shadow:0 1px 2px rgba(16,24,40,.06),0 1px 6px rgba(16,24,40,.05)}

@@ -12,13 +12,13 @@
 
 namespace hypersd::report {
 
-/// How `image_grid` lays pictures out. Lengths are in pixels of the result.
+/// Layout of `image_grid`. Lengths are in pixels of the result.
 struct GridOptions {
   int columns = 0;                                ///< 0: as many as rows, rounded up
   int scale = 2;                                  ///< every pixel of a cell becomes scale x scale
   int padding = 2;                                ///< between cells and around the grid
-  int group = 0;                                  ///< columns to a group; a wider gap parts groups; 0: none
-  int group_gap = 10;                             ///< the wider gap
+  int group = 0;                                  ///< columns of a group, separated by `group_gap`; 0: no groups
+  int group_gap = 10;                             ///< between groups
   int text_scale = 1;                             ///< size of the captions, 1 is 7 pixels high
   std::uint8_t background = 255;                  ///< grey behind the cells; the captions contrast with it
   std::vector<std::string> column_captions = {};  ///< one a column, or one a group; empty: none
@@ -27,7 +27,7 @@ struct GridOptions {
 
 namespace detail {
 
-/// Where cells and captions go.
+/// Positions of cells and captions.
 struct GridLayout {
   int cell_w = 0, cell_h = 0, rows = 0, columns = 0;
   int left = 0, top = 0, width = 0, height = 0;
@@ -43,15 +43,15 @@ struct GridLayout {
 inline GridLayout grid_layout(const Shape& s, GridOptions o) {
   require<ShapeError>(s.rank() == 4 && (s[3] == 1 || s[3] == 3), "image_grid: shape ", s,
                       " is not [N, H, W, 1] or [N, H, W, 3]");
-  require<ShapeError>(s[0] > 0 && s[1] > 0 && s[2] > 0, "image_grid: shape ", s, " holds no pictures");
+  require<ShapeError>(s[0] > 0 && s[1] > 0 && s[2] > 0, "image_grid: shape ", s, " holds no images");
   require<OptionError>(o.columns >= 0 && o.scale >= 1 && o.scale <= 64 && o.padding >= 0 && o.padding <= 256 &&
                            o.group >= 0 && o.group_gap >= o.padding && o.group_gap <= 256 && o.text_scale >= 1 &&
                            o.text_scale <= 16,
-                       "image_grid: a size is out of its range");
+                       "image_grid: an option is out of range");
   if (o.columns == 0) o.columns = static_cast<int>(std::ceil(std::sqrt(static_cast<double>(s[0]))));
   const std::int64_t rows = (s[0] + o.columns - 1) / o.columns;
   require<ShapeError>(std::max(s[2] * o.columns, s[1] * rows) * o.scale < 60000, "image_grid: shape ", s, " at scale ",
-                      o.scale, " makes too large a picture");
+                      o.scale, " is too large: at most 60000 pixels a side");
   GridLayout g;
   g.rows = static_cast<int>(rows);
   g.columns = o.columns;
@@ -74,7 +74,7 @@ inline GridLayout grid_layout(const Shape& s, GridOptions o) {
   return g;
 }
 
-/// Text in the middle of `width` pixels from `x`; too long a text loses its end.
+/// Text centred in `width` pixels from `x`, truncated if it is too long.
 inline void centred_text(io::Image& image, int x, int width, int y, std::string text, int scale, std::uint8_t value) {
   while (!text.empty() && text_width(text, scale) > width) text.pop_back();
   draw_text(image, x + (width - text_width(text, scale)) / 2, y, text, scale, value);
@@ -82,7 +82,7 @@ inline void centred_text(io::Image& image, int x, int width, int y, std::string 
 
 }  // namespace detail
 
-/// One picture of many: `images` `[N, H, W, 1 or 3]` in [-1, 1], row by row. Throws ShapeError or OptionError.
+/// One image with a grid of `images` `[N, H, W, 1 or 3]` in [-1, 1], row by row. Throws ShapeError or OptionError.
 inline io::Image image_grid(const Tensor<float>& images, const GridOptions& options = {}) {
   const detail::GridLayout g = detail::grid_layout(images.shape(), options);
   const GridOptions& o = g.options;

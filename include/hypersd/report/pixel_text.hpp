@@ -20,7 +20,7 @@ inline constexpr int text_height = 10;
 
 namespace detail {
 
-/// Only what the font has: printable ASCII; the rest becomes a question mark.
+/// Replaces characters that the font lacks (all but printable ASCII) by question marks.
 inline std::string drawable(std::string_view text) {
   std::string out(text);
   for (char& c : out)
@@ -37,7 +37,7 @@ inline int text_width(std::string_view text, int scale = 1) {
 
 /// Draws one line of ASCII text with its top left corner at (x, y), in the grey `value`. Clipped at the borders.
 inline void draw_text(io::Image& image, int x, int y, std::string_view text, int scale = 1, std::uint8_t value = 0) {
-  // One letter at a time, so that a small buffer of rectangles is enough for any text.
+  // One letter at a time: a small buffer of rectangles is enough for any text.
   for (const char c : detail::drawable(text)) {
     std::array<char, 2> letter{c, '\0'};
     constexpr int max_quads = 32;

@@ -13,7 +13,7 @@
 
 namespace hypersd::report {
 
-/// One line of a plot. Points that the axes cannot show (NaN, or 0 on a logarithmic axis) leave a gap.
+/// One line of a plot. Values without a position (NaN, or 0 on a logarithmic axis) leave a gap.
 struct PlotSeries {
   std::string name = {};          ///< for the legend
   std::vector<double> x = {};     ///< as many as y
@@ -24,7 +24,7 @@ struct PlotSeries {
   bool dashed = false;            ///< for reference lines
 };
 
-/// How a plot looks.
+/// Options of a plot.
 struct PlotOptions {
   std::string title = {};
   std::string x_label = {};
@@ -32,9 +32,9 @@ struct PlotOptions {
   bool log_x = false;
   bool log_y = false;
   bool from_zero = false;            ///< the y axis includes 0
-  bool smooth = false;               ///< draws a running mean; the points themselves stay as a faint line
+  bool smooth = false;               ///< draws a running mean over the data as a faint line
   std::vector<double> x_ticks = {};  ///< empty: chosen
-  int width = 540;                   ///< pixels at natural size; the picture scales
+  int width = 540;                   ///< pixels at natural size; the image scales
   int height = 320;
 };
 
@@ -174,7 +174,7 @@ class SvgPlot {
     if (out.back().empty()) out.pop_back();
     return out;
   }
-  // At most four points for each column of pixels: a long curve keeps its look and its peaks.
+  // At most four points for each column of pixels: first, lowest, highest, last.
   static Points thinned(const Points& points) {
     if (points.size() < 1200) return points;
     Points out;
@@ -261,8 +261,8 @@ class SvgPlot {
 
 }  // namespace detail
 
-/// A line plot as SVG text that stands alone or goes into a page, readable on light and dark ground. Throws OptionError
-/// for series whose lengths do not agree.
+/// A line plot as SVG text, for a file or a page, on light and dark background. Throws OptionError for series whose
+/// lengths differ.
 inline std::string line_plot(const std::vector<PlotSeries>& series, const PlotOptions& options = {}) {
   return detail::SvgPlot(series, options).text();
 }

@@ -23,14 +23,14 @@ class PlotAxis {
 
   /// Whether a value can be shown: finite (at most 1e300), and positive on a logarithmic axis.
   [[nodiscard]] bool shows(double v) const { return std::abs(v) <= 1e300 && (!log_ || v > 0); }
-  /// Widens the range; values that cannot be shown are passed over.
+  /// Extends the range to a value, unless it cannot be shown.
   void include(double v) {
     if (!shows(v)) return;
     low_ = std::min(low_, v);
     high_ = std::max(high_, v);
   }
-  /// Sets the ends and the ticks once all values are included. `margin` is the free share of the range at each end;
-  /// `wanted`, if not empty, gives the ticks.
+  /// Sets the ends and the ticks, after all values are included. `margin` is the relative margin at each end; `wanted`,
+  /// if not empty, are the ticks.
   void close(double margin, int about, const std::vector<double>& wanted = {}) {
     for (const double v : wanted) include(v);
     if (low_ > high_) low_ = log_ ? 0.1 : 0.0, high_ = 1.0;
@@ -73,7 +73,7 @@ class PlotAxis {
       ticks_.push_back({v, thousands && v != 0 ? io::compact(v / 1000, 6) + "k" : io::compact(v, 6)});
     }
   }
-  // Powers of ten, with others between them where few would show.
+  // Powers of ten, with values between them if they are few.
   void log_ticks() {
     const double decades = b_ - a_;
     const int stride = std::max(1, static_cast<int>(decades / 8));

@@ -19,17 +19,17 @@
 
 namespace hypersd::report {
 
-/// How progress is shown.
+/// Options of `TerminalProgress`.
 struct ProgressOptions {
-  bool bar = false;               ///< redraw one line; otherwise whole lines, few of them
+  bool bar = false;               ///< redraw one line; otherwise print few whole lines
   int width = 100;                ///< columns of the terminal
-  double redraw_seconds = 0.1;    ///< least time between two drawings of the bar
+  double redraw_seconds = 0.1;    ///< least time between redraws of the bar
   double line_seconds = 30;       ///< without a bar: a line at each tenth of a phase, or after this time
   double least_line_seconds = 2;  ///< ... but no more often than this
 };
 
-/// Shows progress events on a terminal as a bar with rate, remaining time and loss; elsewhere as a few plain lines.
-/// A copy shares its state, so the object itself is a `Progress`. Threads may report at the same time.
+/// Shows progress as a bar with rate, remaining time and loss on a terminal, otherwise as a few plain lines. Copies
+/// share their state, so an object is a `Progress`. Thread-safe.
 class TerminalProgress {
  public:
   using Write = std::function<void(const std::string&)>;
@@ -41,13 +41,13 @@ class TerminalProgress {
           std::fputs(s.c_str(), stderr);
           std::fflush(stderr);
         }) {}
-  /// With an own sink and clock, e.g. for tests or a log file.
+  /// With a given sink and clock, e.g. for tests or a log file.
   TerminalProgress(const ProgressOptions& options, Write write, Clock clock = steady_seconds)
       : state_(std::make_shared<State>(options, std::move(write), std::move(clock))) {}
 
   void operator()(const ProgressEvent& event) const { state_->take(event); }
 
-  /// What suits stderr.
+  /// Options for stderr.
   static ProgressOptions of_terminal() {
     ProgressOptions o;
     o.bar = ::isatty(STDERR_FILENO) != 0;
@@ -67,7 +67,7 @@ class TerminalProgress {
     State(const State&) = delete;
     State& operator=(const State&) = delete;
     ~State() {
-      if (drawn_) write_("\n");  // leaves an unfinished bar readable
+      if (drawn_) write_("\n");  // keeps an unfinished bar readable
     }
 
     void take(const ProgressEvent& e) {
@@ -133,7 +133,7 @@ class TerminalProgress {
       std::string line = left;
       if (last_.total > 0 && room >= 8) line += " " + bar(std::min(room, 30), share());
       line += right;
-      // The bar's blocks are three bytes but one column each; only a line without a bar can be too long.
+      // A block of the bar has three bytes and one column; only a line without a bar can be too long.
       if (room < 8 && static_cast<int>(line.size()) >= o_.width)
         line.resize(static_cast<std::size_t>(std::max(1, o_.width - 1)));
       write_("\r\x1b[K" + line);

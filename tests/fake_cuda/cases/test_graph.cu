@@ -109,9 +109,9 @@ TEST_CASE("work that waits or copies from the host is refused by name, and the t
     return error;
   };
   CHECK(refused([&] { (void)twice(x).item(); }) ==
-        "copy to host: waits for the GPU, which the work of a graph must not");
+        "copy to host: waits for the GPU, not possible in the work of a graph");
   CHECK(refused([&] { (void)Array::from({1}, {3}); }) ==
-        "copy from host: reads host memory, which the work of a graph must not");
+        "copy from host: reads host memory, not possible in the work of a graph");
   CHECK(contains(refused([&] { Memory<Cuda>::release_pool(); }), "release_pool: waits for the GPU"));
   CHECK(contains(refused([&] { const Graph<Cuda> inner([] {}); }), "graph: records another graph"));
   const Graph<Cuda> other([&] { (void)twice(x); });
@@ -138,7 +138,7 @@ TEST_CASE("calls that break a capture behind the library's back end in an error"
     const Clean clean;
     const std::string error =
         fake_cuda::device_error([] { const Graph<Cuda> graph([] { (void)cudaDeviceSynchronize(); }); });
-    CHECK(contains(error, "graph: its work did what cannot be recorded: CUDA error cudaErrorStreamCapture"));
+    CHECK(contains(error, "graph: the work contains a call that cannot be captured: CUDA error cudaErrorStreamCapture"));
     CHECK(fake_cuda::faults().size() == 1);
     fake_cuda::reset();
   }

@@ -83,5 +83,5 @@ TEST_CASE("a network that waits cannot be recorded, and the error says what it d
   const Array noise = Array::zeros({1, 8});
   const Sampler<Ddim, StableDiffusion> sampler;
   CHECK(fake_cuda::device_error([&] { (void)GraphSampler(sampler, net, noise, Unconditional{}, 4); }) ==
-        "copy to host: waits for the GPU, which the work of a graph must not");
+        "copy to host: waits for the GPU, not possible in the work of a graph");
 }
