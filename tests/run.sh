@@ -21,7 +21,7 @@ Installs missing Debian packages, builds all tests and runs them. The last line 
                     benchmarks of the GPU executed from their PTX, the example programs compiled by nvcc, and
                     all CUDA code compiled by clang 19 with CUDA 12's headers from PyPI
   --no-install      install nothing
-  -j N              build jobs (default: processors, one for each 1.5 GiB of memory)
+  -j N              build jobs (default: processors, one for each 2 GiB of memory)
   --help            this text
 
 exit code: 0 all passed, 1 something failed, 2 wrong option or something is missing
@@ -51,7 +51,7 @@ while [ $# -gt 0 ]; do
 done
 directory=${directory:-build/$preset}
 if [ -z "$jobs" ]; then
-  memory=$(awk '/MemAvailable/ { print int($2 / 1572864) }' /proc/meminfo 2>/dev/null)
+  memory=$(awk '/MemAvailable/ { print int($2 / 2097152) }' /proc/meminfo 2>/dev/null)
   jobs=$(nproc)
   [ "${memory:-99}" -ge "$jobs" ] || jobs=$((memory > 1 ? memory : 1))
 fi

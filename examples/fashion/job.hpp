@@ -37,13 +37,13 @@ State<D> run_recipe(const Run& run, const Dataset& data, const nn::Autoencoder<f
   Fake<D> unified = make_fake(run, teacher), dedicated = make_fake(run, teacher), whole = make_fake(run, teacher);
   const Pairs<D> pairs = teacher_pairs(run, data, teacher);
   const PairBatches<D> ends(run, pairs, teacher.text);
-  const pipeline::Recipe recipe(tscd_part(run, real, critic, "tscd", o.stage_segments, o.stage_steps),
-                                feedback_part(run, real, autoencoder, latents, rewards),
-                                unified_part(run, ends, unified),
-                                dmd_part(run, ends, dedicated, "one-step-" + std::to_string(o.one_step_time),
-                                         pipeline::SameAdapter{}, static_cast<int>(o.one_step_time), o.one_step_lr),
-                                // All weights move too far at the adapter's learning rate.
-                                dmd_part(run, ends, whole, whole_unet, pipeline::AllWeights{}, 999, o.one_step_lr / 3));
+  const pipeline::Recipe recipe(
+      tscd_part(run, real, critic, "tscd", o.stage_segments, o.stage_steps),
+      feedback_part(run, real, autoencoder, latents, rewards), unified_part(run, ends, unified),
+      dmd_part(run, ends, dedicated, "one-step-" + std::to_string(o.one_step_time), pipeline::SameAdapter{},
+               static_cast<diffusion::Time>(o.one_step_time), o.one_step_lr),
+      // All weights move too far at the adapter's learning rate.
+      dmd_part(run, ends, whole, whole_unet, pipeline::AllWeights{}, 999, o.one_step_lr / 3));
   return recipe.run(run.session(), teacher.unet, {o.skip.begin(), o.skip.end()});
 }
 
@@ -93,7 +93,7 @@ void execute(const Options& o) {
   for (const auto& [part, net] : state.made) {
     const Net<D> merged = nn::merge_lora(net);
     if (part.starts_with("one-step-")) {
-      one_step.push_back({merged, part == whole_unet ? 999 : static_cast<int>(o.one_step_time),
+      one_step.push_back({merged, part == whole_unet ? 999.0 : static_cast<diffusion::Time>(o.one_step_time),
                           part == whole_unet ? "1, UNet" : "1, t = " + std::to_string(o.one_step_time)});
       measure.sampler(title_of(part), merged, one_step.back().options(), true);
     } else {
@@ -104,9 +104,9 @@ void execute(const Options& o) {
   }
   if (tcd) {
     measure.student("TCD", nn::merge_lora(*tcd));
-    for (const int time : {999, static_cast<int>(o.one_step_time)}) {
+    for (const diffusion::Time time : {999.0, static_cast<diffusion::Time>(o.one_step_time)}) {
       const OneStepModel<D> one{nn::merge_lora(dmd_from_teacher(run, data, teacher, time)), time, ""};
-      measure.sampler("DMD of the teacher, t = " + std::to_string(time), one.net, one.options(), true);
+      measure.sampler("DMD of the teacher, t = " + io::number(time), one.net, one.options(), true);
     }
   }
 

@@ -138,9 +138,9 @@ TEST_CASE("Progressive distillation: two steps of a teacher of clean data 0.2 an
   const auto x0 = Tensor<double>::full(Shape{1, 1}, (1 - l.sigma) / l.alpha);
   const Batch<double, Cpu, diffusion::Unconditional> batch{x0, {}};
   const PdDraws d{{999}, {749}, {499}, {1.0}};
-  const auto loss = [&](PdSpace space, double x0) {
+  const auto loss = [&](PdSpace space, double predicted) {
     return Pd<diffusion::Discrete<diffusion::X0>>(table(), {.steps = 2, .space = space, .weight = PdWeight::one})
-        .loss_at(Student{x0}, Clean{}, batch, d, one)
+        .loss_at(Student{predicted}, Clean{}, batch, d, one)
         .loss.item();
   };
   const double star = 0.3019827539;

@@ -101,7 +101,7 @@ TEST_CASE("The range of end points on the grid") {
     const WithinSegments<> rule{k};
     for (int n = 1; n <= 40; ++n) {
       const EndRange r = rule.range(grid, n);
-      const int start = TrailingBoundary::start(grid[n], k, 1000);
+      const int start = TrailingBoundary::start(static_cast<int>(grid[n]), k, 1000);
       CHECK(grid[r.first] == start);
       CHECK(r.last == n - 1);
       CHECK(r.last - r.first + 1 == 1 + (n - 1) % (40 / k));

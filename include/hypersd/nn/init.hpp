@@ -29,7 +29,7 @@ void init_parameter(Parameter<T, D>& p, std::uint64_t seed, const std::string& n
 template <Module M>
 void init_parameters(M& net, std::uint64_t seed, const std::string& prefix = "") {
   auto init = [seed](const std::string& name, auto& p) { init_parameter(p, seed, name); };
-  net.visit(init, prefix);
+  visit_parameters(net, init, prefix);
 }
 
 }  // namespace hypersd::nn

@@ -12,23 +12,21 @@
 namespace hypersd::nn {
 
 namespace detail {
-template <class Fn>
-struct LayerCall : LayerVisitorBase {
-  Fn& fn;
-  explicit LayerCall(Fn& f) : fn(f) {}
+// One type for all functions of layers, as `Visit` for those of parameters.
+template <Scalar T, Device D>
+struct VisitLayers : LayerVisitorBase {
+  Visit<AdaptedLayer<T, D>> layer;
+  template <class F>
+  explicit VisitLayers(F& f) : layer(f) {}
   template <class V>
   void operator()(const std::string&, V&) const {}
-  template <class L>
-  void layer(const std::string& path, L& l) const {
-    fn(path, l);
-  }
 };
 }  // namespace detail
 
 /// Calls `fn(path, layer)` for every linear and convolution layer, as `AdaptedLayer&`.
 template <Module M, class Fn>
 void for_each_layer(M& net, Fn&& fn, const std::string& prefix = "") {
-  const detail::LayerCall<std::remove_reference_t<Fn>> visitor(fn);
+  const detail::VisitLayers<typename M::value_type, typename M::device_type> visitor(fn);
   net.visit(visitor, prefix);
 }
 
@@ -91,7 +89,7 @@ std::int64_t add_lora(M& net, const LoraOptions& options = {}, std::uint64_t see
   auto freeze = [](const std::string&, auto& p) {
     if (!p.adapter()) p.set_requires_grad(false);
   };
-  net.visit(freeze, "");
+  visit_parameters(net, freeze);
   const double alpha = options.alpha > 0 ? options.alpha : static_cast<double>(options.rank);
   for_each_layer(net, [&](const std::string& path, AdaptedLayer<T, D>& layer) {
     if (!is_lora_target(path, options.targets)) return;

@@ -82,6 +82,48 @@ concept Module = requires(M m, detail::IgnoreParameter f, const std::string& pre
   m.visit(f, prefix);
 };
 
+namespace detail {
+
+// Visitors whose type depends on the element type and the device alone, so that a network's `visit` is compiled once
+// for all that is done with its parameters.
+
+template <class V>
+class Visit {
+ public:
+  template <class F>
+  explicit Visit(F& f)
+      : f_(const_cast<void*>(static_cast<const void*>(&f))),
+        call_([](void* to, const std::string& name, V& v) { (*static_cast<F*>(to))(name, v); }) {}
+  void operator()(const std::string& name, V& v) const { call_(f_, name, v); }
+
+ private:
+  void* f_;
+  void (*call_)(void*, const std::string&, V&);
+};
+
+template <Scalar T, Device D>
+struct VisitAny : Visit<Parameter<T, D>>, Visit<Var<T, D>> {
+  template <class F>
+  explicit VisitAny(F& f) : Visit<Parameter<T, D>>(f), Visit<Var<T, D>>(f) {}
+  using Visit<Parameter<T, D>>::operator();
+  using Visit<Var<T, D>>::operator();
+};
+
+}  // namespace detail
+
+/// Calls f(name, p) for every p of the network, a `Parameter&` or a `Var&`.
+template <Module M, class F>
+void visit_variables(M& net, F&& f, const std::string& prefix = "") {
+  const detail::VisitAny<typename M::value_type, typename M::device_type> visitor(f);
+  net.visit(visitor, prefix);
+}
+/// The same for a network that has parameters only.
+template <Module M, class F>
+void visit_parameters(M& net, F&& f, const std::string& prefix = "") {
+  const detail::Visit<Parameter<typename M::value_type, typename M::device_type>> visitor(f);
+  net.visit(visitor, prefix);
+}
+
 /// A parameter and its name in files.
 template <Scalar T, Device D = Cpu>
 struct NamedVar {
@@ -96,7 +138,7 @@ auto parameters(M& net, const std::string& prefix = "") {
   auto collect = [&](const std::string& name, auto& p) {
     if (p.defined()) list.push_back({name, p});
   };
-  net.visit(collect, prefix);
+  visit_variables(net, collect, prefix);
   return list;
 }
 
@@ -109,7 +151,7 @@ void set_requires_grad(M& net, bool on) {
     }
     p.set_requires_grad(on);
   };
-  net.visit(set, "");
+  visit_variables(net, set);
 }
 
 /// Elements and tensors of a module.
@@ -131,7 +173,7 @@ ParameterCount count_parameters(const M& net) {
     ++n.tensors;
   };
   M handles = net;
-  handles.visit(add, "");
+  visit_variables(handles, add);
   return n;
 }
 /// The number of elements of `count_parameters`.
@@ -149,7 +191,7 @@ M deep_copy(const M& net) {
   auto detach = [](const std::string&, auto& p) {
     if (p.defined()) static_cast<V&>(p) = V(p.value().clone(), p.requires_grad());
   };
-  out.visit(detach, "");
+  visit_variables(out, detach);
   return out;
 }
 
@@ -173,7 +215,7 @@ void copy_parameters(const From& from, To& to) {
       p.assign(value.template to<Cpu>().template cast<typename To::value_type>().template to<E>());
     }
   };
-  to.visit(copy, "");
+  visit_parameters(to, copy);
   require<FormatError>(i == source.size(), "copy_parameters: the target has no '",
                        i < source.size() ? source[i].name : std::string(), "'");
 }

@@ -82,7 +82,7 @@ StateDict<typename M::value_type> state_dict(const M& net, const std::string& pr
     state.emplace(name, shared ? value.clone() : value);
   };
   M handles = net;
-  handles.visit(collect, prefix);
+  visit_parameters(handles, collect, prefix);
   return state;
 }
 
@@ -117,7 +117,7 @@ void load_state_dict(M& net, const Source& source, const std::string& prefix = "
     if (!fits_file_shape(stored, p.shape()))
       misfits.emplace_back(name, "has shape " + stored.str() + ", " + file_shape(p.shape()).str() + " needed");
   };
-  net.visit(check, prefix);
+  visit_parameters(net, check, prefix);
   if (!missing.empty() || (strict && !unused.empty())) {
     const std::vector<std::string> unexpected(unused.begin(), unused.end());
     fail<FormatError>("checkpoint of another architecture: of ", held, " tensors, ", missing.size(), " missing",
@@ -130,7 +130,7 @@ void load_state_dict(M& net, const Source& source, const std::string& prefix = "
   auto assign = [&](const std::string& name, auto& p) {
     if (!p.adapter()) p.assign(from_file_layout<T>(source.template get<T>(name), p.shape()).template to<D>());
   };
-  net.visit(assign, prefix);
+  visit_parameters(net, assign, prefix);
 }
 /// The same from tensors in memory.
 template <Module M, Scalar U>

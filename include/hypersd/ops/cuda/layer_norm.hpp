@@ -19,20 +19,20 @@ struct LayerNormKernel : RowKernel<count> {
   A *mean, *rstd;
   template <class Block>
   HYPERSD_HD void operator()(Block& block, std::int64_t r, NoShared&) const {
-    const std::int64_t cols = this->cols;
-    const T* x = in + r * cols;
-    T* y = out + r * cols;
-    const A one_over = A(1) / static_cast<A>(cols);
-    const A center = row_sum<count, A>(block, cols, [&](std::int64_t c) { return widened(x[c]); }) * one_over;
+    const std::int64_t width = this->cols;
+    const T* x = in + r * width;
+    T* y = out + r * width;
+    const A one_over = A(1) / static_cast<A>(width);
+    const A center = row_sum<count, A>(block, width, [&](std::int64_t c) { return widened(x[c]); }) * one_over;
     const A variance =
-        row_sum<count, A>(block, cols, [&](std::int64_t c) { return (x[c] - center) * (x[c] - center); }) * one_over;
+        row_sum<count, A>(block, width, [&](std::int64_t c) { return (x[c] - center) * (x[c] - center); }) * one_over;
     const A inverse = A(1) / math::sqrt(variance + eps);
     block.each([&](int t) {
       if (t == 0) {
         mean[r] = center;
         rstd[r] = inverse;
       }
-      thread_columns<count>(t, cols, [&](std::int64_t c) {
+      thread_columns<count>(t, width, [&](std::int64_t c) {
         const A z = (x[c] - center) * inverse;
         y[c] = converted<T>(z * (gamma ? A(gamma[c]) : A(1)) + (beta ? A(beta[c]) : A(0)));
       });
@@ -48,16 +48,16 @@ struct LayerNormGradientKernel : RowKernel<count> {
   T* gx;
   template <class Block>
   HYPERSD_HD void operator()(Block& block, std::int64_t r, NoShared&) const {
-    const std::int64_t cols = this->cols;
-    const T* x = in + r * cols;
-    const T* g = gy + r * cols;
-    T* out = gx + r * cols;
-    const A center = mean[r], inverse = rstd[r], one_over = A(1) / static_cast<A>(cols);
+    const std::int64_t width = this->cols;
+    const T* x = in + r * width;
+    const T* g = gy + r * width;
+    T* out = gx + r * width;
+    const A center = mean[r], inverse = rstd[r], one_over = A(1) / static_cast<A>(width);
     const auto slope = [&](std::int64_t c) { return gamma ? A(gamma[c]) * g[c] : A(g[c]); };
-    const A s = row_sum<count, A>(block, cols, slope) * one_over;
-    const A p = row_sum<count, A>(block, cols, [&](std::int64_t c) { return slope(c) * (x[c] - center); }) * one_over *
+    const A s = row_sum<count, A>(block, width, slope) * one_over;
+    const A p = row_sum<count, A>(block, width, [&](std::int64_t c) { return slope(c) * (x[c] - center); }) * one_over *
                 inverse * inverse;
-    each_column<count>(block, cols,
+    each_column<count>(block, width,
                        [&](std::int64_t c) { out[c] = converted<T>(inverse * (slope(c) - s - (x[c] - center) * p)); });
   }
 };

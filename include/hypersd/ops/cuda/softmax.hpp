@@ -28,12 +28,12 @@ struct SoftmaxKernel : RowKernel<count> {
   T* out;
   template <class Block>
   HYPERSD_HD void operator()(Block& block, std::int64_t r, NoShared&) const {
-    const std::int64_t cols = this->cols;
-    const T* x = in + r * cols;
-    T* y = out + r * cols;
-    const auto s = softmax_statistics<count>(block, cols, x);
+    const std::int64_t width = this->cols;
+    const T* x = in + r * width;
+    T* y = out + r * width;
+    const auto s = softmax_statistics<count>(block, width, x);
     const A scale = A(1) / s.total;
-    each_column<count>(block, cols, [&](std::int64_t c) { y[c] = converted<T>(math::exp(x[c] - s.max) * scale); });
+    each_column<count>(block, width, [&](std::int64_t c) { y[c] = converted<T>(math::exp(x[c] - s.max) * scale); });
   }
 };
 
@@ -44,12 +44,12 @@ struct SoftmaxGradientKernel : RowKernel<count> {
   T* gx;
   template <class Block>
   HYPERSD_HD void operator()(Block& block, std::int64_t r, NoShared&) const {
-    const std::int64_t cols = this->cols;
-    const T* a = gy + r * cols;
-    const T* b = y + r * cols;
-    T* out = gx + r * cols;
-    const A dot = row_sum<count, A>(block, cols, [&](std::int64_t c) { return widened(a[c]) * b[c]; });
-    each_column<count>(block, cols, [&](std::int64_t c) { out[c] = converted<T>(b[c] * (a[c] - dot)); });
+    const std::int64_t width = this->cols;
+    const T* a = gy + r * width;
+    const T* b = y + r * width;
+    T* out = gx + r * width;
+    const A dot = row_sum<count, A>(block, width, [&](std::int64_t c) { return widened(a[c]) * b[c]; });
+    each_column<count>(block, width, [&](std::int64_t c) { out[c] = converted<T>(b[c] * (a[c] - dot)); });
   }
 };
 
@@ -63,18 +63,18 @@ struct CrossEntropyKernel : RowKernel<count> {
   A* loss;
   template <class Block>
   HYPERSD_HD void operator()(Block& block, std::int64_t r, NoShared&) const {
-    const std::int64_t cols = this->cols;
-    const T* x = logits + r * cols;
-    const auto s = softmax_statistics<count>(block, cols, x);
-    const A shifted = row_sum<count, A>(block, cols, [&](std::int64_t c) { return x[c] - s.max; });
+    const std::int64_t width = this->cols;
+    const T* x = logits + r * width;
+    const auto s = softmax_statistics<count>(block, width, x);
+    const A shifted = row_sum<count, A>(block, width, [&](std::int64_t c) { return x[c] - s.max; });
     block.each([&](int t) {
       if (t != 0) return;
       const A log_sum = math::log(s.total);
       const std::int64_t label = labels[r];
-      const bool valid = label >= 0 && label < cols;
+      const bool valid = label >= 0 && label < width;
       const A chosen = valid ? x[label] - s.max : static_cast<A>(__builtin_nanf(""));
       A out = (A(1) - smoothing) * (log_sum - chosen);
-      if (smoothing > A(0)) out += smoothing * (log_sum - shifted / static_cast<A>(cols));
+      if (smoothing > A(0)) out += smoothing * (log_sum - shifted / static_cast<A>(width));
       loss[r] = out;
     });
   }
@@ -90,13 +90,13 @@ struct CrossEntropyGradientKernel : RowKernel<count> {
   T* out;
   template <class Block>
   HYPERSD_HD void operator()(Block& block, std::int64_t r, NoShared&) const {
-    const std::int64_t cols = this->cols;
-    const T* x = logits + r * cols;
-    T* o = out + r * cols;
-    const A scale = *g / static_cast<A>(this->rows), rest = smoothing / static_cast<A>(cols);
-    const auto s = softmax_statistics<count>(block, cols, x);
+    const std::int64_t width = this->cols;
+    const T* x = logits + r * width;
+    T* o = out + r * width;
+    const A scale = *g / static_cast<A>(this->rows), rest = smoothing / static_cast<A>(width);
+    const auto s = softmax_statistics<count>(block, width, x);
     const A inverse = A(1) / s.total;
-    each_column<count>(block, cols, [&](std::int64_t c) {
+    each_column<count>(block, width, [&](std::int64_t c) {
       const A p = math::exp(x[c] - s.max) * inverse - rest;
       o[c] = converted<T>(scale * (c == labels[r] ? p - (A(1) - smoothing) : p));
     });
