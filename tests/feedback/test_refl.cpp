@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <hypersd/feedback/refl.hpp>
 
+#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/solvers/ddim.hpp>
 #include <hypersd/diffusion/solvers/ddim_ode.hpp>
