@@ -41,7 +41,7 @@ inline GuidanceWeights guidance_weights(double scale) {
 /// Guidance scale g of the w form e_c + w (e_c - e_u).
 constexpr double scale_of_w(double w) { return w + 1; }
 
-/// Predictions of both branches; `unconditional` is undefined where it was not asked for.
+/// Predictions of both branches; `unconditional` is undefined if it was not evaluated.
 template <class T, class D>
 struct Branches {
   Tensor<T, D> conditional, unconditional;
@@ -142,7 +142,7 @@ Numbers<T, D> rescale_factors(const Branches<T, D>& e, const SampleWeights<T, D>
                   weights.conditional, weights.unconditional);
 }
 
-/// The guided prediction of both branches; the conditional one where the other was not asked for. `rescale` = phi.
+/// The guided prediction of both branches; the conditional one if the other was not evaluated. `rescale` = phi.
 template <class T, class D>
 Tensor<T, D> combine_branches(const Branches<T, D>& e, const SampleWeights<T, D>& weights, double rescale = 0) {
   if (!e.unconditional.defined()) return e.conditional;

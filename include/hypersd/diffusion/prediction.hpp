@@ -32,7 +32,7 @@ concept Prediction = std::default_initializable<P> && std::equality_comparable<P
 template <Prediction P>
 Form jump_form(const P& p, const Level& from, const Level& to) {
   const Form x0 = p.x0(from);
-  if (to.sigma == 0) return {to.alpha * x0.x, to.alpha * x0.prediction};  // no noise left, so none is asked for
+  if (to.sigma == 0) return {to.alpha * x0.x, to.alpha * x0.prediction};  // no noise left: eps may not exist
   const Form eps = p.eps(from);
   return {to.alpha * x0.x + to.sigma * eps.x, to.alpha * x0.prediction + to.sigma * eps.prediction};
 }

@@ -127,7 +127,7 @@ class Sampler {
   Tensor<T, D> sample(const SampleRun<T, D>& run, const Net& net, const Tensor<T, D>& noise, const Condition& condition,
                       const SampleOptions& options, From&& from, Finished&& finished) const {
     detail::require_same_process(process_, "network", net);
-    const auto& told = conditions(net, condition);
+    const auto& given_condition = conditions(net, condition);
     State<T, D> state{noise};
     const double scale = options.scale_noise ? process_.starting_scale(run.steps().front().times.from) : 1.0;
     if (scale != 1) {
@@ -147,7 +147,8 @@ class Sampler {
             advance(state, Branches<T, D>{}, evaluations[k], at, run, options, from(i, k, n), f);
         } else {
           const auto input = Process::scales_input ? ops::map(ops::Mul{}, state.x, ops::per_sample(at.input)) : state.x;
-          advance(state, evaluate(net, input, at.time, told, run), evaluations[k], at, run, options, from(i, k, n));
+          advance(state, evaluate(net, input, at.time, given_condition, run), evaluations[k], at, run, options,
+                  from(i, k, n));
         }
       }
       finished(i, state.x);
@@ -183,7 +184,7 @@ class Sampler {
     return out;
   }
 
-  /// What the network is told: with guidance both conditions, else the one.
+  /// The conditions that the network is given: with guidance both, else one.
   template <class Net, class Condition>
   static decltype(auto) conditions(const Net& net, const Condition& condition) {
     if constexpr (G::guided && !detail::is_guided<Condition>) {

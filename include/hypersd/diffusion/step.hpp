@@ -17,7 +17,7 @@ struct StepCoefficients {
   std::array<double, kMemories> memory{};
 };
 
-/// Which step is asked for: from time `from` to time `to` <= `from` (equal: nothing to do); `last` is the final one.
+/// One step: from time `from` to time `to` <= `from` (equal: nothing to do); `last` is the final one.
 struct StepTimes {
   Time from = 0, to = 0;
   bool last = false;

@@ -84,18 +84,18 @@ class DeferredSteps {
   /// that is not finite or failed on a rank, which changed nothing: then bad(`BadStep`). All ranks call it.
   template <class Finished, class Bad>
   void ask(Finished&& finished, Bad&& bad) {
-    const auto told = update_.ask();
+    const auto result = update_.ask();
     const auto [failed_rank, failed_step] = first_failure();
     // A failure makes its step's loss NaN; a step before it may have come to that by itself.
-    const bool failed = failed_rank >= 0 && (told.bad < 0 || failed_step <= told.bad);
-    const std::int64_t stop = failed ? failed_step : told.bad;
-    const std::size_t n = stop < 0 ? told.losses.size() : static_cast<std::size_t>(stop);
-    for (std::size_t i = 0; i < n; ++i) finished(told.losses[i], rates_[i], told.norms[i], diagnostics_[i]);
+    const bool failed = failed_rank >= 0 && (result.bad < 0 || failed_step <= result.bad);
+    const std::int64_t stop = failed ? failed_step : result.bad;
+    const std::size_t n = stop < 0 ? result.losses.size() : static_cast<std::size_t>(stop);
+    for (std::size_t i = 0; i < n; ++i) finished(result.losses[i], rates_[i], result.norms[i], diagnostics_[i]);
     rates_.clear();
     diagnostics_.clear();
     if (stop < 0) return;
-    BadStep out{static_cast<std::int64_t>(told.losses.size() - n), told.losses[n], told.norms[n], -1, -1, {}};
-    if (mean_) out.rank = told.part;
+    BadStep out{static_cast<std::int64_t>(result.losses.size() - n), result.losses[n], result.norms[n], -1, -1, {}};
+    if (mean_) out.rank = result.part;
     if (failed) {
       out.failed = failed_rank;
       if (failed_at_ == stop) out.error = error_;

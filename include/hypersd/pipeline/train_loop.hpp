@@ -22,7 +22,7 @@
 
 namespace hypersd::pipeline {
 
-/// What `train` is told besides the parameters and the step function.
+/// Settings of a training run.
 struct TrainOptions {
   std::string phase = "train";  ///< name in progress, errors and checkpoints
   std::int64_t steps = 1000;    ///< updates in all, >= 1

@@ -54,13 +54,13 @@ struct Add {
                    diffusion::normals<T, D>(batch.x0.shape(), random, "add.noise"));
   }
 
-  /// Start times and judged times of `batch` samples.
+  /// Start times and times of comparison of `batch` samples.
   [[nodiscard]] AddDraws draw(std::int64_t batch, Randomness random) const {
     return {choose_times(options.start, batch, random.stream("add.start"), random.first_sample),
             diffusion::uniform_times(process, batch, random.stream("add.t"), random.first_sample)};
   }
 
-  /// The same for given draws, starting noise and noise of the judged times, both [B, ...].
+  /// The same for given draws, starting noise and noise of the comparison, both [B, ...].
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const AddDraws& d, const Tensor<T, D>& start_noise, const Tensor<T, D>& noise) const {
@@ -113,7 +113,7 @@ struct Add {
     const auto begin = start_states(process, batch.x0, start_noise, start, highest(process, options.start));
     return one_step(student, process, begin, start, batch.condition.conditional);
   }
-  /// The critic judges clean data, so at the first time. [Hyper-SD Eq. 6]
+  /// The critic is given clean data, so the first time. [Hyper-SD Eq. 6]
   template <class T, class D, class C>
   Where<T, D, C> clean(const Batch<T, D, C>& batch) const {
     const diffusion::Times first(static_cast<std::size_t>(batch.x0.dim(0)), process.first());

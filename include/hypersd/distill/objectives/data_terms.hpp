@@ -89,7 +89,7 @@ struct DataAdversarial {
     const auto f = diffusion::evaluate(process, student, x, t, batch.condition.conditional);
     return diffusion::jump(process, x, f, t, diffusion::Times(t.size(), process.time(end_point)));
   }
-  /// Clean data have no noise level of their own: the critic is told the first time.
+  /// Clean data have no noise level of their own: the critic is given the first time.
   template <class T, class D, class C>
   Where<T, D, C> end(const Batch<T, D, C>& batch) const {
     const diffusion::Times first(static_cast<std::size_t>(batch.x0.dim(0)), process.first());

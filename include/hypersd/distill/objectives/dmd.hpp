@@ -13,11 +13,11 @@ struct DmdOptions {
   /// {800} is a one-step student with the time input 800; the others begin in noised data.
   diffusion::Times start = {};
   double guidance = 2;                ///< of the teacher's score (g form); the fake score is never guided
-  double t_min = 0.02, t_max = 0.98;  ///< range of judged times, shares of T
+  double t_min = 0.02, t_max = 0.98;  ///< range of the times at which the scores are compared, shares of the process
   bool paper_alpha_weight = false;    ///< keep the factor alpha_t that published code drops
   int learn_per_update = 1;           ///< updates of the fake score for one of the student (DMD2: 5 to 10)
   double regression_weight = 0.25;    ///< of the MSE to paired end points, where the batch has them
-  double adversarial_weight = 0;      ///< of the critic's judgement of the samples (DMD2)
+  double adversarial_weight = 0;      ///< of the critic's loss on the samples (DMD2)
 };
 
 /// A score of the student's own distribution that is trained on its samples.
@@ -72,14 +72,14 @@ struct Dmd {
                    diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.z"),
                    diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.noise"));
   }
-  /// Start times and judged times of `batch` samples.
+  /// Start times and times of comparison of `batch` samples.
   [[nodiscard]] DmdDraws draw(std::int64_t batch, Randomness random) const {
     return {choose_times(options.start, batch, random.stream("dmd.start"), random.first_sample),
             diffusion::uniform_times(process, batch, random.stream("dmd.t"), random.first_sample, options.t_min,
                                      options.t_max)};
   }
 
-  /// The same for given draws, starting noise z and judging noise, both [B, ...].
+  /// The same for given draws, starting noise z and noise of the comparison, both [B, ...].
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const DmdDraws& d, const Tensor<T, D>& z, const Tensor<T, D>& noise) const {
@@ -145,7 +145,7 @@ struct Dmd {
     const auto begin = start_states(process, batch.x0, z, start, highest(process, options.start));
     return one_step(student, process, begin, start, batch.condition.conditional);
   }
-  /// The critic judges clean data, so at the first time.
+  /// The critic is given clean data, so the first time.
   template <class T, class D, class C>
   Where<T, D, C> clean(const Batch<T, D, C>& batch) const {
     const diffusion::Times first(static_cast<std::size_t>(batch.x0.dim(0)), process.first());

@@ -35,8 +35,8 @@ struct AsTeacher {};  ///< in the teacher's prediction type
 struct OneStepX0 {};  ///< as clean data: a noise prediction at T - 1 amplifies errors by sigma / alpha
 
 /// Progressive adversarial distillation (Lin et al. 2024, SDXL-Lightning): one jump of the student replaces several of
-/// its teacher, judged by a critic on the jump's end and beginning (`TrajectoryCritic`), or by MSE in the first stage.
-/// `Mode` `OneStepX0` is the one-step model that predicts clean data.
+/// its teacher, compared by a critic on the jump's end and beginning (`TrajectoryCritic`), or by MSE in the first
+/// stage. `Mode` `OneStepX0` is the one-step model that predicts clean data.
 template <class Critic, diffusion::DiffusionProcess Process = diffusion::Discrete<>, class Mode = AsTeacher,
           diffusion::Prediction TeacherPrediction = typename Process::Prediction>
 struct Lightning {
@@ -93,10 +93,10 @@ struct Lightning {
       if (options.adversarial_weight > 0) {
         const Origin<T, D> origin{x_t, diffusion::time_tensor<T, D>(process, d.t)};
         const auto end = diffusion::time_tensor<T, D>(process, d.end);
-        const auto judged = non_saturating((*critic)(fake, end, origin, condition));
-        const auto term = autograd::affine(judged, static_cast<Accumulator<T>>(options.adversarial_weight));
+        const auto adversarial = non_saturating((*critic)(fake, end, origin, condition));
+        const auto term = autograd::affine(adversarial, static_cast<Accumulator<T>>(options.adversarial_weight));
         out.loss = out.loss.defined() ? autograd::add(out.loss, term) : term;
-        out.diagnostics.emplace_back("adversarial", static_cast<double>(judged.item()));
+        out.diagnostics.emplace_back("adversarial", static_cast<double>(adversarial.item()));
       }
     }
     return out;

@@ -11,7 +11,7 @@ namespace hypersd::distill {
 struct SdsOptions {
   std::optional<diffusion::Time> start{};  ///< time of the student's one evaluation; the process's last by default
   double guidance = 2;                     ///< the teacher's scale (g form)
-  double t_min = 0.02, t_max = 0.98;       ///< range of judged times, shares of T
+  double t_min = 0.02, t_max = 0.98;       ///< range of the times of comparison, shares of the process
   bool sigma_weight = true;                ///< w(t) = sigma_t^2, else 1
 };
 
@@ -37,7 +37,7 @@ struct Sds {
                    diffusion::normals<T, D>(batch.x0.shape(), random, "sds.noise"));
   }
 
-  /// The same for given judged times t, starting noise z and judging noise, both [B, ...].
+  /// The same for given times of comparison t, starting noise z and noise of the comparison, both [B, ...].
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const diffusion::Times& t, const Tensor<T, D>& z, const Tensor<T, D>& noise) const {
