@@ -249,7 +249,7 @@ TEST_CASE("Rollouts that cannot work are refused") {
   CHECK_THROWS_AS((void)Walk(process(), {}).walk(net, {{999, 499}, 2}, z, {}, c), OptionError);
   const OnePerTime flat{{{999, Var<double>(Tensor<double>::ones(Shape{1}))}}};
   CHECK_THROWS_WITH_AS((void)Walk(process(), {.eta = 0.5}).walk(flat, {{999, 499}, 1}, z, {}, c),
-                       doctest::Contains("injects noise"), OptionError);
+                       doctest::Contains("0 tensors of noise are given; step 1 needs another"), OptionError);
   std::vector<double> zero(1000);
   for (int t = 0; t < 1000; ++t) zero[static_cast<std::size_t>(t)] = 1.0 - (t + 1) / 1000.0;
   const diffusion::NoiseTable dark(zero);
