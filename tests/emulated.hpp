@@ -14,12 +14,12 @@
 
 namespace emulated {
 
-/// A device derived from `Cuda`, as generic code sees it: no element can be read from outside.
+/// A device derived from `Cuda`: to generic code its memory is not host memory.
 struct Kernels : hypersd::Cuda {};
 
 }  // namespace emulated
 
-/// In host memory.
+/// Host memory.
 template <>
 struct hypersd::Memory<emulated::Kernels> : hypersd::Memory<hypersd::Cpu> {
   template <class T>
@@ -28,14 +28,14 @@ struct hypersd::Memory<emulated::Kernels> : hypersd::Memory<hypersd::Cpu> {
   }
 };
 
-/// Runs its work at every launch.
+/// Executes its work at every launch.
 template <>
 class hypersd::Graph<emulated::Kernels> : public hypersd::Graph<hypersd::Cpu> {
  public:
   using hypersd::Graph<hypersd::Cpu>::Graph;
 };
 
-// Backends must be declared where an operation's contract is defined, so this comes before any contract.
+// Back-ends must be declared before the operation that calls them.
 namespace hypersd::ops::backend {
 
 template <class... A>
@@ -115,25 +115,25 @@ void linear(const emulated::Kernels&, A&&... a) {
 #include <vector>
 
 /// \file
-/// A device in host memory whose operations are the CUDA kernels, run thread after thread. What needs no kernel (maps,
-/// sums, products, random numbers) is the CPU's.
+/// A device in host memory whose operations are the CUDA kernels, executed thread after thread. Operations without a
+/// kernel of the library that runs on the host (maps, sums, matmuls, random numbers, sorting) are the CPU's.
 
 namespace emulated {
 
-/// The order in which the threads between two barriers run: results that depend on it are races.
+/// Reverses the order of the threads between two barriers: a result that depends on it is a race.
 inline bool backward = false;
 
-/// Products of warps so far: whether a kernel went by tensor cores.
+/// Matrix instructions of warps so far: shows whether a kernel uses tensor cores.
 inline std::int64_t products = 0;
 
-/// Private and shared variables begin as NaN: a kernel that reads them before writing shows.
+/// Private and shared variables begin as NaN, so that reads before a write show in the result.
 template <class X>
 void poison(X* x, std::size_t n) {
   static_assert(std::is_trivially_copyable_v<X>);
   std::memset(static_cast<void*>(x), 0xff, n * sizeof(X));
 }
 
-/// A warp's product. Apart from `Block`, which every phase of a kernel instantiates: it is compiled once.
+/// A warp's matrix multiply-accumulate. Not in `Block`, so that it is compiled once.
 template <class T>
 [[gnu::noinline]] void multiply(const hypersd::ops::launch::MmaRegisters* lanes) {
   using namespace hypersd::ops::launch;
@@ -154,7 +154,7 @@ template <class T>
   ++products;
 }
 
-/// Four matrices of a warp from shared memory to registers.
+/// ldmatrix of a warp: four matrices from shared memory to registers.
 [[gnu::noinline]] inline void hand_out(const hypersd::ops::launch::LdmatrixRegisters* lanes, bool transposed) {
   std::uint16_t m[4][8][8];
   for (int lane = 0; lane < 32; ++lane) std::memcpy(m[lane / 8][lane % 8], lanes[lane].row, 16);
@@ -189,19 +189,20 @@ class Block {
   void each_unsynchronized(F&& f) {
     for (int i = 0; i < count; ++i) f(backward ? count - 1 - i : i);
   }
-  /// The rows that the lanes name, handed out as the instruction does.
+  /// ldmatrix of each warp, with checks of the row addresses.
   template <bool transposed, class F>
   void ldmatrix(F&& f) {
     hypersd::ops::launch::LdmatrixRegisters lanes[count];
     for (int t = 0; t < count; ++t) {
       lanes[t] = f(t);
-      hypersd::require<std::logic_error>(aligned(lanes[t].row, 16), "a row of a matrix at no multiple of 16 bytes");
+      hypersd::require<std::logic_error>(aligned(lanes[t].row, 16),
+                                         "a row of a matrix that is not aligned to 16 bytes");
       read_[lanes[t].row] = barriers_;
     }
     for (int t = 0; t < count; t += 32) hand_out(lanes + t, transposed);
   }
-  /// Bytes that come at the wait for them and are NaN until then. What has been read since the last barrier must not be
-  /// overwritten: another warp may still be reading it.
+  /// The copies happen in `wait_copies`; until then the destination is NaN. It must not have been read since the last
+  /// barrier, since another warp may still be reading it.
   template <class F>
   void copy_async(F&& f) {
     copies_.emplace_back();
@@ -209,7 +210,7 @@ class Block {
       f(t, [&]<int bytes>(hypersd::ops::launch::Bytes<bytes>, void* to, const void* from, bool there) {
         static_assert(bytes == 4 || bytes == 16);
         using hypersd::require;
-        require<std::logic_error>(aligned(to, bytes) && aligned(from, bytes), "a copy at no multiple of its size");
+        require<std::logic_error>(aligned(to, bytes) && aligned(from, bytes), "a copy that is not aligned to its size");
         const auto reading = read_.find(to);
         require<std::logic_error>(reading == read_.end() || reading->second != barriers_,
                                   "a copy to what has been read since the last barrier");
@@ -224,9 +225,9 @@ class Block {
       for (const Copy& c : copies_.front()) c.from ? std::memcpy(c.to, c.from, c.bytes) : std::memset(c.to, 0, c.bytes);
     ++barriers_;
   }
-  /// Groups of copies that nobody has waited for.
+  /// Groups of copies without a wait.
   [[nodiscard]] std::size_t pending_copies() const { return copies_.size(); }
-  /// The matrices put together from the lanes' registers, multiplied, and handed out again.
+  /// Matrix multiply-accumulate of each warp on the fragments of its lanes.
   template <class T, class F>
   void mma(F&& f) {
     hypersd::ops::launch::MmaRegisters lanes[count];
@@ -242,11 +243,11 @@ class Block {
   }
   template <class X, class F>
   X sum(F&& f) {
-    return fold<X>(f, [](X a, X b) { return static_cast<X>(a + b); });
+    return reduce<X>(f, [](X a, X b) { return static_cast<X>(a + b); });
   }
   template <class X, class F>
   X max(F&& f) {
-    return fold<X>(f, [](X a, X b) { return a > b ? a : b; });
+    return reduce<X>(f, [](X a, X b) { return a > b ? a : b; });
   }
 
  private:
@@ -258,9 +259,9 @@ class Block {
   [[nodiscard]] static bool aligned(const void* p, std::size_t n) {
     return reinterpret_cast<std::uintptr_t>(p) % n == 0;
   }
-  /// The tree of the warp shuffles, then the warps in order.
+  /// The tree of the warp shuffles, then the warps in order, as on a GPU.
   template <class X, class F, class Join>
-  X fold(F&& f, Join&& join) {
+  X reduce(F&& f, Join&& join) {
     std::vector<X> v(static_cast<std::size_t>(count));
     each([&](int t) { v[static_cast<std::size_t>(t)] = f(t); });
     X out{};
@@ -278,31 +279,32 @@ class Block {
   std::int64_t barriers_ = 0;
 };
 
-/// A grid of few blocks, so that its threads stride; 32-bit indices in one order and 64-bit ones in the other.
-template <class Op>
-void run_elements(const Kernels&, const char*, const Op& op) {
+/// A grid of few thread blocks, so that threads have several elements; 32-bit indices in one order, 64-bit ones in the
+/// other.
+template <class Kernel>
+void run_elements(const Kernels&, const char*, const Kernel& kernel) {
   namespace launch = hypersd::ops::launch;
-  const std::int64_t n = op.size(), grid = launch::blocks(n, 5);
+  const std::int64_t n = kernel.size(), grid = launch::blocks(n, 5);
   for (std::int64_t b = 0; n > 0 && b < grid; ++b) {
     for (std::int64_t t = 0; t < launch::threads; ++t) {
       if (backward)
-        launch::run_thread<std::int64_t>(op, n, grid, grid - 1 - b, launch::threads - 1 - t);
+        launch::run_thread<std::int64_t>(kernel, n, grid, grid - 1 - b, launch::threads - 1 - t);
       else
-        launch::run_thread<std::uint32_t>(op, n, grid, b, t);
+        launch::run_thread<std::uint32_t>(kernel, n, grid, b, t);
     }
   }
 }
 
-template <class Body>
-void run_blocks(const Kernels&, const char*, const Body& body) {
-  const auto shared = std::make_unique<typename Body::Shared>();
-  const std::int64_t n = body.blocks();
-  Block<Body::threads> block;  // one after another in the same block: what a grid of one would do
+template <class Kernel>
+void run_blocks(const Kernels&, const char*, const Kernel& kernel) {
+  const auto shared = std::make_unique<typename Kernel::Shared>();
+  const std::int64_t n = kernel.blocks();
+  Block<Kernel::threads> block;  // one for all, as in a grid of one
   for (std::int64_t i = 0; i < n; ++i) {
     poison(shared.get(), 1);
-    body(block, backward ? n - 1 - i : i, *shared);
+    kernel(block, backward ? n - 1 - i : i, *shared);
   }
-  hypersd::require<std::logic_error>(block.pending_copies() == 0, "copies that nobody waits for");
+  hypersd::require<std::logic_error>(block.pending_copies() == 0, "copies without a wait");
 }
 
 using numbers::host;
