@@ -138,7 +138,8 @@ TEST_CASE("calls that break a capture behind the library's back end in an error"
     const Clean clean;
     const std::string error =
         fake_cuda::device_error([] { const Graph<Cuda> graph([] { (void)cudaDeviceSynchronize(); }); });
-    CHECK(contains(error, "graph: the work contains a call that cannot be captured: CUDA error cudaErrorStreamCapture"));
+    CHECK(
+        contains(error, "graph: the work contains a call that cannot be captured: CUDA error cudaErrorStreamCapture"));
     CHECK(fake_cuda::faults().size() == 1);
     fake_cuda::reset();
   }
