@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hypersd/core/math.hpp>
+#include <hypersd/core/scalar.hpp>
 
 /// \file
 /// Scalar functors for `ops::map`, on host and device. `d<I>(args...)` is the partial derivative with respect to
