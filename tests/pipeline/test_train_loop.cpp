@@ -88,21 +88,27 @@ TEST_CASE("a bare loss is enough, and the schedule sees the step") {
   CHECK(x.value()[0] < 4.0);
 }
 
+namespace {
+
+/// A task that writes down what is called.
+struct Parts {
+  std::string* said;
+  Var<double> x;
+  void prepare(std::int64_t step) const { *said += std::to_string(step); }
+  template <class Average>
+  void learn(const Average& average) const {
+    average(optim::ParameterList<double>{});
+    *said += " learn";
+  }
+  Var<double> loss() const {
+    *said += " loss, ";
+    return autograd::map_mean(ops::Square{}, x);
+  }
+};
+
+}  // namespace
+
 TEST_CASE("a task is prepared, learns, and gives its loss: once a step, in this order") {
-  struct Parts {
-    std::string* said;
-    Var<double> x;
-    void prepare(std::int64_t step) const { *said += std::to_string(step); }
-    template <class Average>
-    void learn(const Average& average) const {
-      average(optim::ParameterList<double>{});
-      *said += " learn";
-    }
-    Var<double> loss() const {
-      *said += " loss, ";
-      return autograd::map_mean(ops::Square{}, x);
-    }
-  };
   static_assert(pipeline::LearningTask<Parts> && !pipeline::CapturableTask<Parts>);
   std::string said;
   const Var<double> x(Tensor<double>::full(Shape{1}, 4.0), true);

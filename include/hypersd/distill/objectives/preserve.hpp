@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/diffusion/evaluate.hpp>
 #include <hypersd/diffusion/forward_process.hpp>
 #include <hypersd/diffusion/jump.hpp>
 #include <hypersd/distill/distances/mse.hpp>
