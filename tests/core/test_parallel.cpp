@@ -162,10 +162,16 @@ TEST_CASE("A loop does not wait for the loop of another thread") {
 
 TEST_CASE("A loop does not change the number of threads from inside") {
   const Threads restore;
-  set_num_threads(2);
-  CHECK_THROWS_WITH_AS(parallel_for(4, 1, [](std::int64_t, std::int64_t) { set_num_threads(3); }),
-                       "set_num_threads(3) inside parallel_for", Error);
-  CHECK(num_threads() == 2);
+  for (const int threads : {1, 2}) {
+    set_num_threads(threads);
+    for (int repeat = 0; repeat < 50; ++repeat) {  // also while the pool leaves helpers out
+      CHECK_THROWS_WITH_AS(parallel_for(4, 1, [](std::int64_t, std::int64_t) { set_num_threads(3); }),
+                           "set_num_threads(3) inside parallel_for", Error);
+      CHECK(num_threads() == threads);
+    }
+  }
+  parallel_for(1, 1, [](std::int64_t, std::int64_t) { set_num_threads(3); });  // one chunk: not a loop
+  CHECK(num_threads() == 3);
 }
 
 // Sanitizers need address space of their own.

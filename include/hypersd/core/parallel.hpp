@@ -42,7 +42,7 @@ class ThreadPool {
   }
 
   /// Throws OptionError if the system refuses so many threads; their number is then as before. Throws Error inside a
-  /// loop. Waits for workers that end to leave their jobs.
+  /// loop of several chunks. Waits for workers that end to leave their jobs.
   void resize(int n) {
     require<Error>(!inside(), "set_num_threads(", n, ") inside parallel_for");
     const std::lock_guard<std::mutex> one_at_a_time(resizing_);
@@ -55,8 +55,11 @@ class ThreadPool {
   [[nodiscard]] int size() const { return size_.load(std::memory_order_relaxed); }
 
   void run(std::int64_t chunks, ChunkFn fn) {
-    if (chunks <= 1 || size() == 1 || inside() || !run_shared(chunks, fn))
-      for (std::int64_t i = 0; i < chunks; ++i) fn.call(fn.object, i);
+    if (chunks == 1) fn.call(fn.object, 0);
+    if (chunks <= 1) return;
+    if (size() > 1 && !inside() && run_shared(chunks, fn)) return;
+    const Inside guard;
+    for (std::int64_t i = 0; i < chunks; ++i) fn.call(fn.object, i);
   }
 
   ~ThreadPool() { stop(1); }
@@ -86,6 +89,18 @@ class ThreadPool {
     thread_local bool flag = false;
     return flag;
   }
+
+  // Marks the calling thread as inside a loop.
+  class Inside {
+   public:
+    Inside() : before_(inside()) { inside() = true; }
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
+    ~Inside() { inside() = before_; }
+
+   private:
+    bool before_;
+  };
 
   // Up to n threads; returns how many there are.
   int start(int n) {
@@ -213,7 +228,7 @@ class ThreadPool {
     }
   }
   void work(Job& job) {
-    inside() = true;
+    const Inside guard;
     try {
       for (;;) {
         const std::int64_t i = job.next.fetch_add(1, std::memory_order_relaxed);
@@ -225,7 +240,6 @@ class ThreadPool {
       if (!job.error) job.error = std::current_exception();
       job.next.store(job.chunks, std::memory_order_relaxed);
     }
-    inside() = false;
   }
 
   std::mutex resizing_;  // before mutex_, which guards all that is not atomic
@@ -243,7 +257,7 @@ class ThreadPool {
 }  // namespace detail
 
 /// Sets how many threads CPU operations use (at least 1). Results never depend on it. Thread-safe, also while other
-/// threads compute. Throws OptionError if the system refuses so many, Error inside `parallel_for`.
+/// threads compute. Throws OptionError if the system refuses so many, Error inside a loop of several chunks.
 inline void set_num_threads(int n) { detail::ThreadPool::instance().resize(n); }
 
 /// Threads that CPU operations use; the default is the number of hardware threads. Thread-safe.
