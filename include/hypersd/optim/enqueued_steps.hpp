@@ -144,8 +144,6 @@ class EnqueuedSteps {
     reset();
     return out;
   }
-  /// The former name of `synchronize`.
-  Outcome ask() { return synchronize(); }
 
  private:
   template <class G>
@@ -223,9 +221,5 @@ class EnqueuedSteps {
   std::vector<char> updated_;             ///< by the last `enqueue`
   std::vector<std::vector<char>> steps_;  ///< the same of each step since the last `synchronize`
 };
-
-/// The former name of `EnqueuedSteps`.
-template <Floating T, Device D>
-using DeferredAdamW = EnqueuedSteps<T, D>;
 
 }  // namespace hypersd::optim

@@ -32,7 +32,7 @@ struct BadStep {
 template <Floating T, Device D>
 class DeferredSteps {
  public:
-  /// See `optim::DeferredAdamW`; `parameters` are the optimiser's.
+  /// See `optim::EnqueuedSteps`; `parameters` are the optimiser's.
   DeferredSteps(optim::AdamW<T, D>& optimizer, optim::Ema<T, D>* ema, double clip, std::int64_t capacity,
                 const optim::ParameterList<T, D>& parameters, const dist::Group& group)
       : optimizer_(optimizer),
@@ -84,7 +84,7 @@ class DeferredSteps {
   /// that is not finite or failed on a rank, which changed nothing: then bad(`BadStep`). All ranks call it.
   template <class Finished, class Bad>
   void ask(Finished&& finished, Bad&& bad) {
-    const auto result = update_.ask();
+    const auto result = update_.synchronize();
     const auto [failed_rank, failed_step] = first_failure();
     // A failure makes its step's loss NaN; a step before it may have come to that by itself.
     const bool failed = failed_rank >= 0 && (result.bad < 0 || failed_step <= result.bad);
@@ -104,7 +104,7 @@ class DeferredSteps {
   }
 
  private:
-  using Update = optim::DeferredAdamW<T, D>;
+  using Update = optim::EnqueuedSteps<T, D>;
 
   /// The step's loss after the backward pass; undefined if something was thrown.
   template <class StepFn>

@@ -39,7 +39,7 @@ TEST_CASE("norm, decision, AdamW and average of a step are four launches") {
   const auto parameters = net.parameters();
   optim::AdamW<float, Cuda> adamw(parameters);
   optim::Ema<float, Cuda> ema(parameters);
-  optim::DeferredAdamW<float, Cuda> update(adamw, &ema, 1.0, 10);
+  optim::EnqueuedSteps<float, Cuda> update(adamw, &ema, 1.0, 10);
   for (auto p : parameters) p.var.set_grad(Tensor<float, Cuda>::ones(p.var.shape()));
   const auto loss = Tensor<float, Cuda>::ones(Shape{1});
   update.prepare(1e-3);
