@@ -13,6 +13,30 @@
 
 namespace hypersd::diffusion {
 
+namespace detail {
+
+/// numerator / denominator to the nearest integer, halves to the even one; numerator >= 0.
+constexpr int round_half_even(std::int64_t numerator, std::int64_t denominator) {
+  const std::int64_t q = numerator / denominator, twice = 2 * (numerator % denominator);
+  const bool up = twice > denominator || (twice == denominator && q % 2 != 0);
+  return static_cast<int>(up ? q + 1 : q);
+}
+
+inline void check_steps(int train_steps, int n) {
+  require<OptionError>(n >= 1 && n <= train_steps, "number of steps ", n, " is not in [1, ", train_steps, "]");
+}
+
+}  // namespace detail
+
+/// round(T - i T / n) - 1, i = 0 ... n-1: the trailing grid of a table of T entries, the one for few-step models.
+/// Throws OptionError unless n is in [1, T].
+inline Times trailing(int train_steps, int n) {
+  detail::check_steps(train_steps, n);
+  Times out;
+  for (int i = 0; i < n; ++i) out.push_back(detail::round_half_even(std::int64_t{train_steps} * (n - i), n) - 1);
+  return out;
+}
+
 /// Levels as a table in double, with alpha^2 + sigma^2 = 1. Integer times are exact. Between them ln(alpha / sigma) is
 /// linear, as diffusers interpolates sigmas; next to clean data and to zero terminal SNR, where it is infinite, the
 /// angle atan(sigma / alpha) is linear instead. A copy is a handle: the table itself is shared and constant.
@@ -92,16 +116,8 @@ class NoiseTable {
   [[nodiscard]] Time earlier(Time t, double share) const {
     return t < 0 || share >= 1 ? t : std::floor(static_cast<float>(share) * static_cast<float>(t));
   }
-  /// round(T - i T / n) - 1, i = 0 ... n-1: the trailing grid. Halves round to even, as NumPy rounds.
-  [[nodiscard]] Times grid(int n) const {
-    require<OptionError>(n >= 1 && n <= size(), "number of steps ", n, " is not in [1, ", size(), "]");
-    Times out;
-    for (int i = 0; i < n; ++i) {
-      const std::int64_t scaled = std::int64_t{size()} * (n - i), q = scaled / n, twice = 2 * (scaled % n);
-      out.push_back(static_cast<Time>(q + (twice > n || (twice == n && q % 2 != 0) ? 1 : 0) - 1));
-    }
-    return out;
-  }
+  /// `trailing`.
+  [[nodiscard]] Times grid(int n) const { return trailing(size(), n); }
   [[nodiscard]] double starting_scale(Time) const { return 1; }
 
   /// Throws OptionError unless t is in [0, T-1], or in [-1, T-1] if `clean`.

@@ -8,24 +8,10 @@
 
 /// \file
 /// Time grids: strictly descending lists of times at which a sampler asks for a prediction. T is a table's length, n
-/// the number of steps. Divisions are exact and halves round to even, as NumPy rounds.
+/// the number of steps. Divisions are exact and halves round to even, as NumPy rounds. (`trailing` is in
+/// noise_table.hpp.)
 
 namespace hypersd::diffusion {
-
-namespace detail {
-
-/// numerator / denominator to the nearest integer, halves to the even one; numerator >= 0.
-constexpr int round_half_even(std::int64_t numerator, std::int64_t denominator) {
-  const std::int64_t q = numerator / denominator, twice = 2 * (numerator % denominator);
-  const bool up = twice > denominator || (twice == denominator && q % 2 != 0);
-  return static_cast<int>(up ? q + 1 : q);
-}
-
-inline void check_steps(int train_steps, int n) {
-  require<OptionError>(n >= 1 && n <= train_steps, "number of steps ", n, " is not in [1, ", train_steps, "]");
-}
-
-}  // namespace detail
 
 /// Throws OptionError unless `times` is a non-empty, strictly descending list within [first, last] of the process.
 template <DiffusionProcess Process>
@@ -38,14 +24,6 @@ void check_times(const Process& process, const Times& times) {
       require<OptionError>(times[i] < times[i - 1], "time steps must descend, but ", times[i], " follows ",
                            times[i - 1]);
   }
-}
-
-/// The trailing grid of a table of T entries: `NoiseTable::grid`. The grid for few-step models.
-inline Times trailing(int train_steps, int n) {
-  detail::check_steps(train_steps, n);
-  Times out;
-  for (int i = 0; i < n; ++i) out.push_back(detail::round_half_even(std::int64_t{train_steps} * (n - i), n) - 1);
-  return out;
 }
 
 /// i floor(T / n) + offset, descending: the grid of many-step Stable Diffusion pipelines (offset 1). One step of it
