@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <hypersd/diffusion/evaluate.hpp>
 #include <hypersd/diffusion/forward_process.hpp>
+#include <hypersd/distill/distance.hpp>
 #include <hypersd/distill/objective.hpp>
 
 /// \file
@@ -51,6 +52,22 @@ Var<T, D> one_step(const Student& student, const Process& process, const Tensor<
                    const C& condition) {
   const Var<T, D> from(x);
   return diffusion::x0_of(process, from, diffusion::evaluate(process, student, from, t, condition), t);
+}
+
+/// The student's clean data from one evaluation at the times `start`, drawn from `times`: sampling begins at the
+/// highest of these, in the noise z alone (`start_states`).
+template <diffusion::DiffusionProcess Process, class Student, class T, class D, class C>
+Var<T, D> few_step_samples(const Student& student, const Process& process, const Batch<T, D, C>& batch,
+                           const diffusion::Times& start, const Tensor<T, D>& z, const diffusion::Times& times) {
+  const auto begin = start_states(process, batch.x0, z, start, highest(process, times));
+  return one_step(student, process, begin, start, batch.condition.conditional);
+}
+
+/// What a critic of clean data is told: they have no noise level of their own, so the first time. [Hyper-SD Eq. 6]
+template <diffusion::DiffusionProcess Process, class T, class D, class C>
+Where<T, D, C> where_clean(const Process& process, const Batch<T, D, C>& batch) {
+  const diffusion::Times first(static_cast<std::size_t>(batch.x0.dim(0)), process.first());
+  return {diffusion::time_tensor<T, D>(process, first), batch.condition.conditional, {}};
 }
 
 /// Clean data that `prediction(x, t, condition)` of a frozen network stands for, guided sample by sample.

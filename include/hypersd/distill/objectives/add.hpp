@@ -64,8 +64,8 @@ struct Add {
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const AddDraws& d, const Tensor<T, D>& start_noise, const Tensor<T, D>& noise) const {
-    const auto x = samples(student, batch, d.start, start_noise);
-    const auto adversarial = Adversarial<Critic>{critic, {}}(x, batch.x0, clean(batch));
+    const auto x = few_step_samples(student, process, batch, d.start, start_noise, options.start);
+    const auto adversarial = Adversarial<Critic>{critic, {}}(x, batch.x0, where_clean(process, batch));
     const auto x_t = diffusion::add_noise(process, x.value(), noise, d.t);
     const auto teachers =
         predicted_x0(teacher, process, x_t, d.t, batch.condition, std::vector<double>(d.t.size(), options.guidance));
@@ -95,29 +95,15 @@ struct Add {
   template <class Student, class T, class D, class C, class Average = OwnGradients>
   void learn_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& start,
                 const Tensor<T, D>& start_noise, const Average& average = {}) const {
-    const auto x = without_tape([&] { return samples(student, batch, start, start_noise); });
-    Adversarial<Critic>{critic, {}}.learn(x.value(), batch.x0, clean(batch), average);
+    const auto x =
+        without_tape([&] { return few_step_samples(student, process, batch, start, start_noise, options.start); });
+    Adversarial<Critic>{critic, {}}.learn(x.value(), batch.x0, where_clean(process, batch), average);
   }
   /// The critic, for checkpoints.
   template <class F>
   requires requires(F& f) { std::declval<const Critic&>().visit_state(f, std::string()); }
   void visit_state(F&& f, const std::string& prefix) const {
     if (critic) critic->visit_state(f, prefix + "critic.");
-  }
-
- private:
-  /// The student's clean data from one evaluation at the times `start`.
-  template <class Student, class T, class D, class C>
-  Var<T, D> samples(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& start,
-                    const Tensor<T, D>& start_noise) const {
-    const auto begin = start_states(process, batch.x0, start_noise, start, highest(process, options.start));
-    return one_step(student, process, begin, start, batch.condition.conditional);
-  }
-  /// The critic is given clean data, so the first time. [Hyper-SD Eq. 6]
-  template <class T, class D, class C>
-  Where<T, D, C> clean(const Batch<T, D, C>& batch) const {
-    const diffusion::Times first(static_cast<std::size_t>(batch.x0.dim(0)), process.first());
-    return {diffusion::time_tensor<T, D>(process, first), batch.condition.conditional, {}};
   }
 };
 

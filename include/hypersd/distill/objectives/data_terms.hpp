@@ -56,7 +56,8 @@ struct DataAdversarial {
   template <class Student, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& t,
                            const Tensor<T, D>& noise) const {
-    return {Adversarial<Critic>{critic, {}}(jumps(student, batch, t, noise), batch.x0, end(batch)), {}};
+    return {Adversarial<Critic>{critic, {}}(jumps(student, batch, t, noise), batch.x0, where_clean(process, batch)),
+            {}};
   }
 
   /// Trains the critic on the jumps of the same draws, against data.
@@ -72,7 +73,7 @@ struct DataAdversarial {
   void learn_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& t,
                 const Tensor<T, D>& noise, const Average& average = {}) const {
     const auto x = without_tape([&] { return jumps(student, batch, t, noise); });
-    Adversarial<Critic>{critic, {}}.learn(x.value(), batch.x0, end(batch), average);
+    Adversarial<Critic>{critic, {}}.learn(x.value(), batch.x0, where_clean(process, batch), average);
   }
   /// The critic, for checkpoints.
   template <class F>
@@ -88,12 +89,6 @@ struct DataAdversarial {
     const Var<T, D> x(diffusion::add_noise(process, batch.x0, noise, t));
     const auto f = diffusion::evaluate(process, student, x, t, batch.condition.conditional);
     return diffusion::jump(process, x, f, t, diffusion::Times(t.size(), process.time(end_point)));
-  }
-  /// Clean data have no noise level of their own: the critic is given the first time.
-  template <class T, class D, class C>
-  Where<T, D, C> end(const Batch<T, D, C>& batch) const {
-    const diffusion::Times first(static_cast<std::size_t>(batch.x0.dim(0)), process.first());
-    return {diffusion::time_tensor<T, D>(process, first), batch.condition.conditional, {}};
   }
 };
 

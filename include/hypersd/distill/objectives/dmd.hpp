@@ -85,7 +85,7 @@ struct Dmd {
                            const DmdDraws& d, const Tensor<T, D>& z, const Tensor<T, D>& noise) const {
     const C& condition = batch.condition.conditional;
     const diffusion::Time first = highest(process, options.start);
-    const auto x = samples(student, batch, d.start, z);
+    const auto x = few_step_samples(student, process, batch, d.start, z, options.start);
     const auto x_t = diffusion::add_noise(process, x.value(), noise, d.t);
     const auto real = diffusion::predict_guided(process, teacher, x_t, d.t, batch.condition,
                                                 std::vector<double>(d.t.size(), options.guidance));
@@ -103,7 +103,8 @@ struct Dmd {
     }
     if constexpr (!std::same_as<Critic, NoCritic>) {
       if (options.adversarial_weight > 0)
-        add("adversarial", options.adversarial_weight, Adversarial<Critic>{critic, {}}(x, batch.x0, clean(batch)));
+        add("adversarial", options.adversarial_weight,
+            Adversarial<Critic>{critic, {}}(x, batch.x0, where_clean(process, batch)));
     }
     return out;
   }
@@ -121,13 +122,15 @@ struct Dmd {
   template <class Student, class T, class D, class C, class Average = OwnGradients>
   void learn_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& start,
                 const Tensor<T, D>& z, Randomness random, const Average& average = {}) const {
-    const Tensor<T, D> x = without_tape([&] { return samples(student, batch, start, z); }).value();
+    const Tensor<T, D> x =
+        without_tape([&] { return few_step_samples(student, process, batch, start, z, options.start); }).value();
     if constexpr (LearningScore<Fake, T, D, C>)
       for (int i = 0; i < options.learn_per_update; ++i)
         fake->learn(x, batch.condition.conditional,
                     {random.seed, random.step * options.learn_per_update + i, random.first_sample}, average);
     if constexpr (LearningCritic<Critic, T, D, C>)
-      if (options.adversarial_weight > 0) Adversarial<Critic>{critic, {}}.learn(x, batch.x0, clean(batch), average);
+      if (options.adversarial_weight > 0)
+        Adversarial<Critic>{critic, {}}.learn(x, batch.x0, where_clean(process, batch), average);
   }
   /// Fake score and critic, for checkpoints.
   template <class F>
@@ -138,19 +141,6 @@ struct Dmd {
   }
 
  private:
-  /// The student's clean data from one evaluation at the times `start`.
-  template <class Student, class T, class D, class C>
-  Var<T, D> samples(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& start,
-                    const Tensor<T, D>& z) const {
-    const auto begin = start_states(process, batch.x0, z, start, highest(process, options.start));
-    return one_step(student, process, begin, start, batch.condition.conditional);
-  }
-  /// The critic is given clean data, so the first time.
-  template <class T, class D, class C>
-  Where<T, D, C> clean(const Batch<T, D, C>& batch) const {
-    const diffusion::Times first(static_cast<std::size_t>(batch.x0.dim(0)), process.first());
-    return {diffusion::time_tensor<T, D>(process, first), batch.condition.conditional, {}};
-  }
   /// (x0_fake - x0_real) / mean |x - x0_real| of each sample, from the predictions at x_t. The difference is taken
   /// before it is brought to x0, where x_t would cancel. [Hyper-SD Eq. 8]
   template <class T, class D>
