@@ -19,3 +19,4 @@
 #include <hypersd/optim.hpp>
 #include <hypersd/pipeline.hpp>
 #include <hypersd/report.hpp>
+#include <hypersd/text.hpp>

@@ -25,6 +25,7 @@ import golden_networks
 import golden_objectives
 import golden_ops
 import golden_solvers
+import golden_text
 import golden_training
 
 FAMILIES = {
@@ -46,6 +47,7 @@ FAMILIES = {
     "reward_networks": golden_feedback.reward_networks,
     "frechet": golden_training.frechet,
     "philox": golden_training.philox,
+    "text": golden_text.text,
 }
 
 
