@@ -15,6 +15,7 @@ import sys
 
 import torch
 
+import golden_checkpoints
 import golden_data
 import golden_distill
 import golden_feedback
@@ -41,6 +42,7 @@ FAMILIES = {
     "lora": golden_training.lora,
     "distill": golden_distill.distill,
     "canny": golden_data.canny,
+    "checkpoints": golden_checkpoints.checkpoints,
     "instance": golden_instance.instance,
     "objectives": golden_objectives.objectives,
     "feedback": golden_feedback.feedback,
