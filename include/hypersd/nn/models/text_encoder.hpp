@@ -7,8 +7,6 @@
 #include <hypersd/nn/embedding.hpp>
 #include <hypersd/nn/linear.hpp>
 #include <hypersd/nn/norm.hpp>
-#include <optional>
-#include <vector>
 
 namespace hypersd::nn {
 
@@ -24,7 +22,6 @@ struct TextEncoderConfig {
   bool quick_gelu = false;          ///< x sigmoid(1.702 x) instead of the exact gelu
   double token_deviation = 1;       ///< standard deviation of initial token embeddings
   double position_deviation = 0.1;  ///< standard deviation of initial position embeddings
-  std::int64_t projection_dim = 0;  ///< width of the projected pooled text, 0: no projection
 
   /// The text encoder of Stable Diffusion 1.x: CLIP ViT-L/14, 123,060,480 parameters.
   static TextEncoderConfig clip_large() { return {49408, 77, 768, 12, 12, 3072, true, true, 0.02, 0.01}; }
@@ -94,7 +91,6 @@ struct TextEncoder {
   Embedding<T, D> token_embedding, position_embedding;
   std::vector<TextEncoderLayer<T, D>> layers;
   LayerNorm<T, D> final_layer_norm;
-  std::optional<Linear<T, D>> text_projection;
 
   TextEncoder() = default;
   explicit TextEncoder(const TextEncoderConfig& c)
@@ -103,7 +99,6 @@ struct TextEncoder {
         position_embedding(c.max_length, c.channels, c.position_deviation),
         final_layer_norm(c.channels) {
     for (std::int64_t i = 0; i < c.layers; ++i) layers.emplace_back(c);
-    if (c.projection_dim > 0) text_projection.emplace(c.channels, c.projection_dim, false);
   }
   /// The last hidden state after the final norm: ids [B, L] in [0, vocabulary), L <= max_length -> [B, L, C].
   Var<T, D> operator()(const Tensor<std::int32_t, D>& ids) const {
@@ -121,7 +116,7 @@ struct TextEncoder {
   void visit(F&& f, const std::string& prefix = "") {
     visit_members(f, prefix, "text_model.embeddings.token_embedding", token_embedding,
                   "text_model.embeddings.position_embedding", position_embedding, "text_model.encoder.layers", layers,
-                  "text_model.final_layer_norm", final_layer_norm, "text_projection", text_projection);
+                  "text_model.final_layer_norm", final_layer_norm);
   }
 
  private:
