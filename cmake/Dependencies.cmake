@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Finds what the library needs (Eigen, threads) and what the headers of io/ and dist/mpi.hpp need. A package is found by
+# Finds what the library needs (Eigen, threads) and what the headers of io/, text/ and dist/mpi.hpp need. A package is found by
 # its CMake configuration, or by plain headers on CMAKE_PREFIX_PATH or CMAKE_INCLUDE_PATH.
 
 # hypersd_header_package(<target> <package> <header> [suffix...]): imported <target> from a package or from headers.
@@ -35,6 +35,17 @@ hypersd_header_package(stb::stb stb "stb/stb_easy_font.h;stb_easy_font.h")
 set(HYPERSD_HAS_IO FALSE)
 if(TARGET PNG::PNG AND TARGET ZLIB::ZLIB AND TARGET nlohmann_json::nlohmann_json AND TARGET stb::stb)
   set(HYPERSD_HAS_IO TRUE)
+endif()
+
+if(NOT TARGET utf8proc::utf8proc)
+  find_path(HYPERSD_utf8proc_INCLUDE_DIR NAMES utf8proc.h)
+  find_library(HYPERSD_utf8proc_LIBRARY NAMES utf8proc)
+  mark_as_advanced(HYPERSD_utf8proc_INCLUDE_DIR HYPERSD_utf8proc_LIBRARY)
+  if(HYPERSD_utf8proc_INCLUDE_DIR AND HYPERSD_utf8proc_LIBRARY)
+    add_library(utf8proc::utf8proc INTERFACE IMPORTED GLOBAL)
+    target_include_directories(utf8proc::utf8proc INTERFACE ${HYPERSD_utf8proc_INCLUDE_DIR})
+    target_link_libraries(utf8proc::utf8proc INTERFACE ${HYPERSD_utf8proc_LIBRARY})
+  endif()
 endif()
 
 set(MPI_CXX_SKIP_MPICXX TRUE)  # the C interface is all that is used

@@ -19,3 +19,5 @@
 #include <hypersd/optim.hpp>
 #include <hypersd/pipeline.hpp>
 #include <hypersd/report.hpp>
+#include <hypersd/stable_diffusion.hpp>
+#include <hypersd/text.hpp>

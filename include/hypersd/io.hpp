@@ -8,8 +8,13 @@
 #include <hypersd/io/csv.hpp>
 #include <hypersd/io/dtype.hpp>
 #include <hypersd/io/file.hpp>
+#include <hypersd/io/formats/diffusers_names.hpp>
+#include <hypersd/io/formats/tensor_table.hpp>
+#include <hypersd/io/formats/weight_files.hpp>
 #include <hypersd/io/image.hpp>
+#include <hypersd/io/json.hpp>
 #include <hypersd/io/json_events.hpp>
+#include <hypersd/io/json_fields.hpp>
 #include <hypersd/io/mapped_file.hpp>
 #include <hypersd/io/metric_log.hpp>
 #include <hypersd/io/npy.hpp>

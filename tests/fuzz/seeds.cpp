@@ -72,6 +72,14 @@ int main(int argc, char** argv) {
   seed("idx", "int", std::string("\0\0\x0C\x01\0\0\0\x01\0\0\0\x05", 12));
   seed("idx", "float", std::string("\0\0\x0D\x01\0\0\0\x01\x3F\x80\0\0", 12));
 
+  seed("clip", "words", "pA photo of\t1 aabaab's <|endoftext|>!! <|EndOfText|>");
+  seed("clip", "unicode", "pe\xCC\x81 \xEA\xB0\xB8\xE1\x86\xA7 \xF0\x9F\x98\x80\xC4\xB0 q\xCC\x87\xCC\xA3");
+  seed("clip", "json",
+       R"(j{"added_tokens": [{"id": 5, "content": "<|endoftext|>", "normalized": false}, {"id": 4, "content":
+      "<|startoftext|>"}], "model": {"type": "BPE", "unk_token": "<|endoftext|>", "end_of_word_suffix": "</w>", "vocab":
+      {"a": 0, "t</w>": 1, "at</w>": 2, "c": 3}, "merges": [["a", "t</w>"]]}})");
+  seed("clip", "merges", "m#version: 0.2\na t</w>\nc at</w>\n");
+
   const std::string coco = R"({"info": {}, "categories": [{"id": 7, "name": "cup"}], "images": [{"id": 5, "height": 4,
       "width": 6, "file_name": "a.png"}], "annotations": [{"id": 1, "image_id": 5, "category_id": 7, "segmentation": )";
   seed("coco", "polygon", coco + "[[1, 1, 4, 1, 4.5, 3, 1, 3]]}]}");

@@ -15,6 +15,7 @@ import sys
 
 import torch
 
+import golden_checkpoints
 import golden_data
 import golden_distill
 import golden_feedback
@@ -24,7 +25,9 @@ import golden_narrow
 import golden_networks
 import golden_objectives
 import golden_ops
+import golden_prompt
 import golden_solvers
+import golden_text
 import golden_training
 
 FAMILIES = {
@@ -40,12 +43,15 @@ FAMILIES = {
     "lora": golden_training.lora,
     "distill": golden_distill.distill,
     "canny": golden_data.canny,
+    "checkpoints": golden_checkpoints.checkpoints,
     "instance": golden_instance.instance,
     "objectives": golden_objectives.objectives,
     "feedback": golden_feedback.feedback,
     "reward_networks": golden_feedback.reward_networks,
     "frechet": golden_training.frechet,
     "philox": golden_training.philox,
+    "text": golden_text.text,
+    "prompt": golden_prompt.prompt,
 }
 
 

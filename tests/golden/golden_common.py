@@ -42,9 +42,9 @@ def save(out, stem, tensors):
     path.chmod(0o644)
 
 
-def save_json(out, stem, value):
+def save_json(out, stem, value, indent=1):
     """Writes `out/stem.json`, doubles with all their digits."""
-    text = json.dumps(value, indent=1, sort_keys=True)
+    text = json.dumps(value, indent=indent, sort_keys=True)
     (pathlib.Path(out) / f"{stem}.json").write_text(text + "\n")
 
 

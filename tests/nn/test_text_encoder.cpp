@@ -51,3 +51,30 @@ TEST_CASE("text encoder: causal layers do not depend on later tokens") {
     CHECK(same == causal);
   }
 }
+
+TEST_CASE("text encoder: OpenCLIP bigG's parameter count, and gradients of the pooled text") {
+  const nn::TextEncoder<float> big(nn::TextEncoderConfig::open_clip_big());
+  CHECK(nn::count_parameters(big) == nn::ParameterCount{694659840, 517});
+  nn::TextEncoder<double> net(
+      nn::TextEncoderConfig{.vocabulary = 5, .max_length = 4, .channels = 6, .projection_dim = 3, .eos_token_id = 4});
+  nn::init_parameters(net, 1);
+  const auto ids = Tensor<std::int32_t>::from({3, 4}, {0, 4, 2, 4, 1, 1, 2, 4, 1, 2, 3, 0});
+  const auto last = net(ids);
+  const auto pooled = net.pooled(last, ids);
+  REQUIRE(pooled.shape() == Shape{3, 3});
+  const std::array<std::int64_t, 3> at{1, 3, 0};  // the first end token of each row; the last row has none
+  for (std::int64_t b = 0; b < 3; ++b)
+    for (std::int64_t o = 0; o < 3; ++o) {
+      double sum = 0;
+      for (std::int64_t c = 0; c < 6; ++c)
+        sum += net.text_projection->weight.value()[o * 6 + c] *
+               last.value()[(b * 4 + at[static_cast<std::size_t>(b)]) * 6 + c];
+      CHECK(pooled.value()[b * 3 + o] == doctest::Approx(sum));
+    }
+  autograd::backward(autograd::sum(pooled));
+  CHECK(net.token_embedding.weight.grad().defined());
+  CHECK(net.text_projection->weight.grad().shape() == Shape{3, 6});
+  net.config.eos_token_id = 2;  // older files: the largest id
+  CHECK(net.pooled(last, ids).value()[6] != pooled.value()[6]);
+  CHECK_THROWS_AS((void)net.pooled(last, Tensor<std::int32_t>::zeros({2, 4})), ShapeError);
+}

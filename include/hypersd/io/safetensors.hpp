@@ -100,6 +100,18 @@ class SafetensorsFile {
     fetch(name, out);
     return out;
   }
+  /// Rows [begin, end) of a tensor along its first axis, converted as `get` does. Throws FormatError if it has fewer.
+  template <Scalar T>
+  [[nodiscard]] Tensor<T> get_rows(const std::string& name, std::int64_t begin, std::int64_t end,
+                                   Convert convert = Convert::SameKind) const {
+    require_convertible<T>(name, convert);
+    const Shape stored = shape(name);
+    require<FormatError>(stored.rank() >= 1 && 0 <= begin && begin <= end && end <= stored[0], where(name), ": rows ",
+                         begin, " to ", end, " were requested");
+    Tensor<T> out(stored.with(0, end - begin));
+    fetch(name, out, static_cast<std::size_t>(begin * stored.numel_from(1)));
+    return out;
+  }
   /// Converts as `get` does, into an existing tensor. Throws FormatError if the shapes differ.
   template <Scalar T>
   void read_into(const std::string& name, const Tensor<T>& out, Convert convert = Convert::SameKind) const {
@@ -184,17 +196,17 @@ class SafetensorsFile {
                           : "");
   }
   template <Scalar T>
-  void fetch(const std::string& name, const Tensor<T>& out) const {
+  void fetch(const std::string& name, const Tensor<T>& out, std::size_t first = 0) const {
     const TensorInfo& t = info(name);
-    const std::uint64_t start = data_start_ + t.begin;
+    const std::size_t item = dtype_bits(t.dtype) / 8;
+    const std::uint64_t start = data_start_ + t.begin + first * item;
+    const auto total = static_cast<std::size_t>(out.size());
     if (t.dtype == dtype_of<T>()) {
-      load(out.data(), static_cast<std::size_t>(t.end - t.begin), start);
+      load(out.data(), total * item, start);
       return;
     }
     // In blocks: the conversion needs no second copy of the tensor.
-    const std::size_t item = dtype_bits(t.dtype) / 8;
     std::vector<std::uint8_t> piece(std::size_t{65536} * item);
-    const auto total = static_cast<std::size_t>(out.size());
     for (std::size_t i = 0; i < total; i += 65536) {
       const std::size_t n = std::min<std::size_t>(65536, total - i);
       load(piece.data(), n * item, start + i * item);

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/autograd/grad_attention.hpp>
 #include <hypersd/autograd/grad_copy.hpp>
 #include <hypersd/nn/embedding.hpp>
 #include <hypersd/nn/linear.hpp>
 #include <hypersd/nn/norm.hpp>
+#include <optional>
+#include <vector>
 
 namespace hypersd::nn {
 
@@ -22,9 +25,13 @@ struct TextEncoderConfig {
   bool quick_gelu = false;          ///< x sigmoid(1.702 x) instead of the exact gelu
   double token_deviation = 1;       ///< standard deviation of initial token embeddings
   double position_deviation = 0.1;  ///< standard deviation of initial position embeddings
+  std::int64_t projection_dim = 0;  ///< width of the projected pooled text, 0: no projection
+  std::int64_t eos_token_id = 2;    ///< id at which the pooled text is read; 2 (older files): the largest id of a row
 
   /// The text encoder of Stable Diffusion 1.x: CLIP ViT-L/14, 123,060,480 parameters.
   static TextEncoderConfig clip_large() { return {49408, 77, 768, 12, 12, 3072, true, true, 0.02, 0.01}; }
+  /// The second text encoder of SDXL: OpenCLIP ViT-bigG/14, 694,659,840 parameters.
+  static TextEncoderConfig open_clip_big() { return {49408, 77, 1280, 32, 20, 5120, true, false, 0.02, 0.01, 1280}; }
 };
 
 /// x sigmoid(1.702 x).
@@ -91,6 +98,7 @@ struct TextEncoder {
   Embedding<T, D> token_embedding, position_embedding;
   std::vector<TextEncoderLayer<T, D>> layers;
   LayerNorm<T, D> final_layer_norm;
+  std::optional<Linear<T, D>> text_projection;
 
   TextEncoder() = default;
   explicit TextEncoder(const TextEncoderConfig& c)
@@ -99,6 +107,7 @@ struct TextEncoder {
         position_embedding(c.max_length, c.channels, c.position_deviation),
         final_layer_norm(c.channels) {
     for (std::int64_t i = 0; i < c.layers; ++i) layers.emplace_back(c);
+    if (c.projection_dim > 0) text_projection.emplace(c.channels, c.projection_dim, false);
   }
   /// The last hidden state after the final norm: ids [B, L] in [0, vocabulary), L <= max_length -> [B, L, C].
   Var<T, D> operator()(const Tensor<std::int32_t, D>& ids) const {
@@ -112,11 +121,30 @@ struct TextEncoder {
     for (const auto& layer : layers) states.push_back(layer(states.back()));
     return states;
   }
+  /// The pooled text: `last` [B, L, C], the last hidden state after the final norm, at the first end token of each row,
+  /// projected where the encoder has a projection -> [B, projection_dim or C]. A row without end token is read at its
+  /// first position. Ids on a GPU are copied to the host.
+  [[nodiscard]] Var<T, D> pooled(const Var<T, D>& last, const Tensor<std::int32_t, D>& ids) const {
+    require<ShapeError>(ids.rank() == 2 && last.shape() == Shape{ids.dim(0), ids.dim(1), config.channels},
+                        "TextEncoder: states ", last.shape(), " for ids ", ids.shape());
+    const std::int64_t batch = ids.dim(0), length = ids.dim(1);
+    const auto row = ids.template to<Cpu>();
+    Tensor<std::int32_t> at(Shape{batch});
+    for (std::int64_t b = 0; b < batch; ++b) {
+      const std::int32_t *begin = row.data() + b * length, *end = begin + length;
+      const auto* found =
+          config.eos_token_id == 2 ? std::max_element(begin, end) : std::find(begin, end, config.eos_token_id);
+      at[b] = static_cast<std::int32_t>(b * length + (found == end ? 0 : found - begin));
+    }
+    const auto rows = autograd::reshape(last, Shape{batch * length, config.channels});
+    const auto out = autograd::embedding(rows, at.template to<D>());
+    return text_projection ? (*text_projection)(out) : out;
+  }
   template <class F>
   void visit(F&& f, const std::string& prefix = "") {
     visit_members(f, prefix, "text_model.embeddings.token_embedding", token_embedding,
                   "text_model.embeddings.position_embedding", position_embedding, "text_model.encoder.layers", layers,
-                  "text_model.final_layer_norm", final_layer_norm);
+                  "text_model.final_layer_norm", final_layer_norm, "text_projection", text_projection);
   }
 
  private:

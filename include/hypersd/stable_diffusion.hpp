@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// \file
+/// Checkpoints of Stable Diffusion: folders of diffusers, their configurations and weights; prompts.
+
+#include <hypersd/stable_diffusion/config.hpp>
+#include <hypersd/stable_diffusion/load.hpp>
+#include <hypersd/stable_diffusion/model.hpp>
+
+#if __has_include(<utf8proc.h>) && __has_include(<zlib.h>)
+#include <hypersd/stable_diffusion/prompt.hpp>
+#endif

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <hypersd/io/formats/weight_files.hpp>
+
+#include <hypersd/io/formats/diffusers_names.hpp>
+#include <hypersd/io/safetensors_writer.hpp>
+
+#include <doctest/doctest.h>
+
+#include <temp_folder.hpp>
+
+using namespace hypersd;
+namespace formats = hypersd::io::formats;
+
+namespace {
+
+void write(const std::string& path, const std::vector<std::string>& names) {
+  io::SafetensorsWriter writer;
+  float value = 0;
+  for (const std::string& name : names) {
+    writer.add(name, Tensor<float>::from({3, 2}, {value, value + 1, value + 2, value + 3, value + 4, value + 5}));
+    value += 10;
+  }
+  writer.write(path);
+}
+std::string index_of(const std::string& weight_map) {
+  return R"({"metadata": {"total_size": 1}, "weight_map": )" + weight_map + "}";
+}
+std::string refused_index(const test::TempFolder& folder, const std::string& weight_map) {
+  io::atomic_write(folder / "m.safetensors.index.json", index_of(weight_map));
+  try {
+    (void)formats::open_shards(folder / "m.safetensors.index.json");
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+}  // namespace
+
+TEST_CASE("weight files: the wanted variant, then none, then the only other one; a single file before shards") {
+  const test::TempFolder folder;
+  const auto found = [&](const std::string& variant) {
+    const auto path = formats::find_weights(folder.path(), "m", variant).path;
+    return path.substr(folder.path().size() + 1);
+  };
+  CHECK_THROWS_WITH_AS(found(""), doctest::Contains("m.safetensors or its shards are needed"), IoError);
+  io::atomic_write(folder / "m.bin", std::string("x"));
+  CHECK_THROWS_WITH_AS(found(""), doctest::Contains("pickle"), FormatError);
+  write(folder / "m.fp16-00001-of-00002.safetensors", {"a"});
+  write(folder / "m_old.safetensors", {"a"});
+  io::atomic_write(folder / "m.safetensors.index.fp16.json", index_of("{}"));
+  CHECK(found("") == "m.safetensors.index.fp16.json");
+  CHECK(found("bf16") == "m.safetensors.index.fp16.json");
+  write(folder / "m.fp16.safetensors", {"a"});
+  CHECK(found("fp16") == "m.fp16.safetensors");
+  write(folder / "m.non_ema.safetensors", {"a"});
+  CHECK_THROWS_WITH_AS(found(""), doctest::Contains("fp16, non_ema"), OptionError);
+  write(folder / "m.safetensors", {"a"});
+  CHECK(found("") == "m.safetensors");
+  CHECK(found("bf16") == "m.safetensors");
+  CHECK(found("fp16") == "m.fp16.safetensors");
+  CHECK_THROWS_AS(formats::find_weights(folder / "nothing", "m"), IoError);
+}
+
+TEST_CASE("weight files: shards are one table; tensors that the index does not list stay out") {
+  const test::TempFolder folder;
+  write(folder / "m-1.safetensors", {"a", "b"});
+  write(folder / "m-2.safetensors", {"c"});
+  CHECK(refused_index(folder, R"({"a": "m-1.safetensors", "c": "m-2.safetensors"})") == "accepted");
+  const auto table = formats::open_weights({folder / "m.safetensors.index.json", "", true});
+  CHECK(table.names() == std::vector<std::string>{"a", "c"});
+  CHECK(table.get<double>("c")[5] == 5);
+  CHECK(table.dtype("c") == io::DType::F32);
+}
+
+TEST_CASE("weight files: an index names files of its own folder and tensors that are there") {
+  const test::TempFolder folder;
+  write(folder / "m-1.safetensors", {"a"});
+  for (const char* name : {"../m-1.safetensors", "/m-1.safetensors", "x/m-1.safetensors", "x\\\\m-1.safetensors", "..",
+                           ".", "", "m\\u0000"})
+    CHECK(refused_index(folder, R"({"a": ")" + std::string(name) + "\"}").find("is not a plain file name") !=
+          std::string::npos);
+  CHECK(refused_index(folder, R"({"a": 3})").find("tensor 'a' is not a file name") != std::string::npos);
+  CHECK(refused_index(folder, R"({"a": "m-1.bin"})").find("pickle") != std::string::npos);
+  CHECK(refused_index(folder, R"({"b": "m-1.safetensors"})").find("tensor 'b' is not in its shard") !=
+        std::string::npos);
+  CHECK(refused_index(folder, R"({"a": "m-9.safetensors"})").find("m-9.safetensors': No such file") !=
+        std::string::npos);
+  CHECK(refused_index(folder, "{}").find("weight_map is empty") != std::string::npos);
+  CHECK(refused_index(folder, "[]").find("an object 'weight_map'") != std::string::npos);
+}
+
+TEST_CASE("tensor table: parts of rows, transposed matrices, renamed and mapped names") {
+  const test::TempFolder folder;
+  write(folder / "m.safetensors", {"x.fused", "x.other", "y"});
+  const formats::TensorTable all(folder / "m.safetensors");
+  const auto table = all.with_prefix("x.");
+  CHECK(table.names() == std::vector<std::string>{"fused", "other"});
+  const auto mapped = table.mapped({"q", "k", "t", "absent"}, [](const std::string& name) {
+    formats::StoredTensor stored{"fused"};
+    if (name == "absent") return std::optional<formats::StoredTensor>();
+    if (name == "t")
+      stored = {"other", 0, 1, true};
+    else
+      stored = {"fused", name == "q" ? 0 : 2, 3};
+    return std::optional(stored);
+  });
+  CHECK(mapped.names() == std::vector<std::string>{"k", "q", "t"});
+  CHECK(mapped.shape("k") == Shape{1, 2});
+  CHECK(mapped.get<float>("k").to_vector() == std::vector<float>{4, 5});
+  CHECK(mapped.get<double>("q").to_vector() == std::vector<double>{0, 1});
+  CHECK(mapped.shape("t") == Shape{2, 3});
+  CHECK(mapped.get<float>("t").to_vector() == std::vector<float>{10, 12, 14, 11, 13, 15});
+  CHECK(mapped.origin("k").find("tensor 'x.fused' F32 [3, 2]") != std::string::npos);
+
+  const auto renamed = all.renamed(
+      [](const std::string& name) { return name == "y" ? std::optional<std::string>() : std::optional(name + "!"); });
+  CHECK(renamed.names() == std::vector<std::string>{"x.fused!", "x.other!"});
+  CHECK_THROWS_WITH_AS(all.renamed([](const std::string&) { return std::optional<std::string>("z"); }),
+                       doctest::Contains("are both 'z'"), FormatError);
+  formats::TensorTable twice = all;
+  CHECK_THROWS_WITH_AS(twice.add_file(folder / "m.safetensors"), doctest::Contains("is in two files"), FormatError);
+  CHECK_THROWS_AS(all.get<float>("nothing"), FormatError);
+}
+
+TEST_CASE("diffusers names: older and newer spellings") {
+  CHECK(*formats::autoencoder_name("encoder.mid_block.attentions.0.query.weight") ==
+        "encoder.mid_block.attentions.0.to_q.weight");
+  CHECK(*formats::autoencoder_name("decoder.mid_block.attentions.0.proj_attn.bias") ==
+        "decoder.mid_block.attentions.0.to_out.0.bias");
+  CHECK(*formats::autoencoder_name("decoder.mid_block.attentions.0.to_k.bias") ==
+        "decoder.mid_block.attentions.0.to_k.bias");
+  CHECK(*formats::autoencoder_name("decoder.key.bias") == "decoder.key.bias");
+  CHECK(*formats::text_encoder_name("final_layer_norm.weight") == "text_model.final_layer_norm.weight");
+  CHECK(*formats::text_encoder_name("text_model.final_layer_norm.weight") == "text_model.final_layer_norm.weight");
+  CHECK(*formats::text_encoder_name("text_projection.weight") == "text_projection.weight");
+  CHECK_FALSE(formats::text_encoder_name("text_model.embeddings.position_ids").has_value());
+}
