@@ -19,7 +19,6 @@ build libeigen3-dev inc:Eigen/Core needed
 io libpng-dev inc:png.h needed
 io zlib1g-dev inc:zlib.h needed
 io nlohmann-json3-dev inc:nlohmann/json.hpp needed
-io libstb-dev inc:stb/stb_easy_font.h needed
 io libutf8proc-dev inc:utf8proc.h optional
 cli libcli11-dev inc:CLI/CLI.hpp needed
 data dataset-fashion-mnist file:/usr/share/datasets/fashion-mnist optional

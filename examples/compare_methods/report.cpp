@@ -57,7 +57,7 @@ std::vector<NamedTable> tables(const StudyOptions& o, const std::vector<Descript
 }
 
 /// Rows are methods, groups of columns numbers of steps; the same noise and classes everywhere.
-io::Image picture(const StudyOptions& o, const std::vector<Description>& methods) {
+std::string picture(const StudyOptions& o, const std::vector<Description>& methods) {
   std::vector<Tensor<float>> cells;
   report::GridOptions grid;
   const auto add = [&](const Tensor<float>& images, std::int64_t first, std::int64_t n) {
@@ -140,19 +140,19 @@ void write_study(const StudyOptions& o, const std::vector<Description>& methods,
   report::HtmlReport page("Few-step methods on one bench", "Fashion-MNIST, one teacher a seed, equal budgets");
   page.section("Pictures");
   const auto image = picture(o, methods);
-  if (image.width > 0) {
-    io::write_png(file("samples.png"), image);
+  if (!image.empty()) {
+    io::atomic_write(file("samples.svg"), image);
     page.paragraph(
         "A row is a method, a group of columns a number of sampling steps; a place in a group is one class and "
         "one noise, the same everywhere. Methods that keep the teacher's trajectories resemble it place by place.");
-    page.picture(image);
+    page.drawing(image);
   }
   page.section("Quality by steps", "Plots");
   page.begin_columns();
   for (const auto& svg : {plot(o, methods, results, &Row::fd, "Frechet distance", true),
                           plot(o, methods, results, &Row::agreement, "Agreement, %", false),
                           plot(o, methods, results, &Row::trajectory, "Trajectory error", true)})
-    if (!svg.empty()) page.plot(svg);
+    if (!svg.empty()) page.drawing(svg);
   page.end_columns();
   page.section("Tables");
   page.paragraph(budget_text(o));

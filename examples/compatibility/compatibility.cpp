@@ -139,12 +139,12 @@ void control_experiment(Bench<D>& bench) {
     names.push_back(steps_of(s));
   }
   const auto grid = side_by_side(shown, names, class_names(data));
-  io::write_png(run.directory.file("controlnet.png"), grid);
+  io::atomic_write(run.directory.file("controlnet.svg"), grid);
   bench.page.section("ControlNet");
   bench.page.paragraph(
       "A ControlNet trained on edge maps with the frozen **teacher**, used with the few-step adapter as "
       "it is. All samples of a row start from the same noise.");
-  bench.page.picture(grid);
+  bench.page.drawing(grid);
 }
 
 template <Device D>
@@ -175,12 +175,12 @@ void style_experiment(Bench<D>& bench, const Style& style) {
   for (const std::int64_t s : options.steps) measure("base model", teacher.unet, {s, base.options.guidance, 0, 0});
   for (const std::int64_t s : options.steps) measure("base model + adapter", few, {s, 1, 0, 0});
   const auto grid = side_by_side(shown, names, class_names(data));
-  io::write_png(run.directory.file("style_" + style.name + ".png"), grid);
+  io::atomic_write(run.directory.file("style_" + style.name + ".svg"), grid);
   bench.page.section("Another base model: " + style.name);
   bench.page.paragraph("The teacher fine-tuned on " + style.name +
                        " pictures; on the right with the adapter, which has "
                        "never seen this style or this model.");
-  bench.page.picture(grid);
+  bench.page.drawing(grid);
 }
 
 template <Device D>

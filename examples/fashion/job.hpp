@@ -120,11 +120,11 @@ void execute(const Options& o) {
   for (const auto& [part, net] : state.made)
     if (part == "feedback") found.sweep = measure.sweep(net, {0, 0.5, 1, 1.5, 2});
   const auto picture = sample_grid(run, data, autoencoder, latents, teacher, shown.value_or(teacher.unet), one_step);
-  io::write_png(directory.file("samples.png"), picture);
+  io::atomic_write(directory.file("samples.svg"), picture);
   const auto by_stage = stage_grid(run, data, autoencoder, latents, teacher, stages);
-  io::write_png(directory.file("stages.png"), by_stage);
+  io::atomic_write(directory.file("stages.svg"), by_stage);
   const auto reconstruction = reconstruction_grid(data, autoencoder);
-  io::write_png(directory.file("autoencoder.png"), reconstruction);
+  io::atomic_write(directory.file("autoencoder.svg"), reconstruction);
   found.seconds = seconds();
   write_report(run, found, picture, by_stage, reconstruction);
   print_results(found, directory.folder());

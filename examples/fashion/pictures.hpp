@@ -8,8 +8,8 @@ namespace fashion {
 
 /// Pictures side by side: a row for each of `rows`, a group of `each` columns for each of `groups`, whose first
 /// rows.size() * each pictures [N, H, W, C] are in the order of the rows.
-inline io::Image side_by_side(const std::vector<Tensor<float>>& groups, std::vector<std::string> captions,
-                              std::vector<std::string> rows, std::int64_t each = 1) {
+inline std::string side_by_side(const std::vector<Tensor<float>>& groups, std::vector<std::string> captions,
+                                std::vector<std::string> rows, std::int64_t each = 1) {
   const auto n = static_cast<std::int64_t>(rows.size()), columns = static_cast<std::int64_t>(groups.size()) * each;
   Tensor<float> all(groups[0].shape().with(0, n * columns));
   for (std::int64_t row = 0; row < n; ++row)
@@ -34,9 +34,9 @@ inline std::vector<std::string> class_names(const Dataset& data) {
 /// Rows are captions; a group of columns is a sampler, the last ones the models for one step alone. All groups start
 /// from the same noise.
 template <Device D>
-io::Image sample_grid(const Run& run, const Dataset& data, const nn::Autoencoder<float, D>& autoencoder,
-                      const Latents<D>& latents, const Teacher<D>& teacher, const Net<D>& student,
-                      const std::vector<OneStepModel<D>>& one_step) {
+std::string sample_grid(const Run& run, const Dataset& data, const nn::Autoencoder<float, D>& autoencoder,
+                        const Latents<D>& latents, const Teacher<D>& teacher, const Net<D>& student,
+                        const std::vector<OneStepModel<D>>& one_step) {
   const Options& o = run.options;
   constexpr std::int64_t each = 3;
   const std::int64_t classes = data.classes(), n = classes * each;
@@ -61,9 +61,9 @@ io::Image sample_grid(const Run& run, const Dataset& data, const nn::Autoencoder
 /// Rows are the teacher and what each part of the recipe left behind; groups are one and four steps, a picture of each
 /// class. All from the same noise.
 template <Device D>
-io::Image stage_grid(const Run& run, const Dataset& data, const nn::Autoencoder<float, D>& autoencoder,
-                     const Latents<D>& latents, const Teacher<D>& teacher,
-                     const std::vector<std::pair<std::string, Net<D>>>& students) {
+std::string stage_grid(const Run& run, const Dataset& data, const nn::Autoencoder<float, D>& autoencoder,
+                       const Latents<D>& latents, const Teacher<D>& teacher,
+                       const std::vector<std::pair<std::string, Net<D>>>& students) {
   const Prompts prompts(data, data.classes(), run.options.seed, "picture.noise");
   const auto draw = [&](const Net<D>& net, std::int64_t steps, double guidance) {
     const auto z = sample_latents(net, teacher.text, prompts.captions, prompts.noise, {steps, guidance, 0, 0});
@@ -82,7 +82,7 @@ io::Image stage_grid(const Run& run, const Dataset& data, const nn::Autoencoder<
 
 /// Real test images above their reconstructions.
 template <Device D>
-io::Image reconstruction_grid(const Dataset& data, const nn::Autoencoder<float, D>& autoencoder) {
+std::string reconstruction_grid(const Dataset& data, const nn::Autoencoder<float, D>& autoencoder) {
   const autograd::NoGrad guard;
   const auto real = data.images.test.images(0, std::min<std::int64_t>(16, data.images.test.size()));
   const auto kept =

@@ -49,8 +49,8 @@ inline report::ReportCell cell(const metrics::Interval& v, int decimals, double 
 }
 
 /// One self-contained page with the run's pictures, measures and curves.
-inline void write_report(const Run& run, const Findings& found, const io::Image& samples, const io::Image& stages,
-                         const io::Image& autoencoder) {
+inline void write_report(const Run& run, const Findings& found, const std::string& samples, const std::string& stages,
+                         const std::string& autoencoder) {
   const Options& o = run.options;
   report::HtmlReport page("Hyper-SD in small: Fashion-MNIST",
                           "Preset " + o.preset + ", seed " + std::to_string(o.seed));
@@ -83,8 +83,8 @@ inline void write_report(const Run& run, const Findings& found, const io::Image&
       "Each row is one caption; each group of columns is one sampler. All samplers start from the same noise, so "
       "pictures at the same place in two groups should resemble each other: the student follows the teacher's "
       "trajectories, only in fewer steps.");
-  page.picture(samples, {.caption = "Teacher (guided DDIM) beside the student (TCD sampler, no guidance)"});
-  page.picture(stages, {.caption = "After each part of the recipe, in one step and in four, from the same noise"});
+  page.drawing(samples, "Teacher (guided DDIM) beside the student (TCD sampler, no guidance)");
+  page.drawing(stages, "After each part of the recipe, in one step and in four, from the same noise");
 
   page.section("Measures");
   report::ReportTable table;
@@ -124,8 +124,9 @@ inline void write_report(const Run& run, const Findings& found, const io::Image&
     }
     page.heading("Strength of the feedback adapter, 4 steps");
     page.begin_columns();
-    page.plot(report::line_plot({judge}, {.title = "Judge", .x_label = "merge weight"}));
-    page.plot(report::line_plot({domain}, {.title = "FD to the teacher's samples", .x_label = "merge weight"}));
+    page.drawing(report::line_plot({judge}, {.title = "Judge", .x_label = "merge weight", .y_label = "score"}));
+    page.drawing(report::line_plot(
+        {domain}, {.title = "FD to the teacher's samples", .x_label = "merge weight", .y_label = "FD"}));
     page.end_columns();
   }
   std::vector<report::PlotSeries> fd, agreement;
@@ -154,11 +155,16 @@ inline void write_report(const Run& run, const Findings& found, const io::Image&
                          .y = {100 * teacher.agreement.estimate, 100 * teacher.agreement.estimate},
                          .dashed = true});
     page.begin_columns();
-    page.plot(report::line_plot(
-        fd, {.title = "Frechet distance", .x_label = "sampling steps", .log_x = true, .x_ticks = fd[0].x}));
-    page.plot(report::line_plot(
-        agreement,
-        {.title = "Condition agreement, %", .x_label = "sampling steps", .log_x = true, .x_ticks = fd[0].x}));
+    page.drawing(report::line_plot(fd, {.title = "Frechet distance",
+                                        .x_label = "sampling steps",
+                                        .y_label = "FD",
+                                        .log_x = true,
+                                        .x_ticks = fd[0].x}));
+    page.drawing(report::line_plot(agreement, {.title = "Condition agreement",
+                                               .x_label = "sampling steps",
+                                               .y_label = "%",
+                                               .log_x = true,
+                                               .x_ticks = fd[0].x}));
     page.end_columns();
   }
 
@@ -167,12 +173,13 @@ inline void write_report(const Run& run, const Findings& found, const io::Image&
   for (const std::string& phase : found.phases) {
     const auto curve = loss_curve(run, phase);
     if (!curve.x.empty())
-      page.plot(
-          report::line_plot({curve}, {.title = phase, .x_label = "step", .log_y = true, .smooth = true, .width = 420}));
+      page.drawing(report::line_plot(
+          {curve},
+          {.title = phase, .x_label = "step", .y_label = "loss", .log_y = true, .smooth = true, .width = 420}));
   }
   page.end_columns();
   page.heading("Autoencoder");
-  page.picture(autoencoder, {.caption = "Real images (above) and what the autoencoder keeps of them (below)"});
+  page.drawing(autoencoder, "Real images (above) and what the autoencoder keeps of them (below)");
   page.begin_details("Options of this run").key_values(found.settings).end_details();
   page.footer("Written by hypersd_fashion.");
   page.save(run.directory.file("report.html"));

@@ -121,7 +121,7 @@ void negative_experiment(Bench<D>& bench, const std::vector<Model<D>>& models) {
 
 /// Rows are scales, groups are samplers: the same noise everywhere.
 template <Device D>
-io::Image scale_grid(const Bench<D>& bench, const std::vector<Model<D>>& models) {
+std::string scale_grid(const Bench<D>& bench, const std::vector<Model<D>>& models) {
   constexpr std::int64_t each = 5;
   const auto null = Tensor<std::int32_t>::zeros(bench.prompts.captions.shape());
   std::vector<Tensor<float>> groups;
@@ -142,11 +142,11 @@ io::Image scale_grid(const Bench<D>& bench, const std::vector<Model<D>>& models)
 }
 
 template <Device D>
-void write_page(const Bench<D>& bench, const std::vector<Model<D>>& models, const io::Image& grid,
+void write_page(const Bench<D>& bench, const std::vector<Model<D>>& models, const std::string& grid,
                 const std::string& file) {
   report::HtmlReport page("Guidance at few steps", "Run " + bench.options.run.string());
   page.section("Pictures");
-  page.picture(grid, {.caption = "Rows: guidance scale. Groups: model and steps. The same noise everywhere."});
+  page.drawing(grid, "Rows: guidance scale. Groups: model and steps. The same noise everywhere.");
   page.section("Agreement with the caption against guidance scale");
   page.begin_columns();
   for (const Model<D>& m : models) {
@@ -158,9 +158,9 @@ void write_page(const Bench<D>& bench, const std::vector<Model<D>>& models, cons
           s.x.push_back(l.scale), s.y.push_back(100 * l.value.estimate);
       curves.push_back(s);
     }
-    report::PlotOptions plot{.x_label = "guidance scale"};
+    report::PlotOptions plot{.x_label = "guidance scale", .y_label = "agreement, %"};
     plot.title = m.name;
-    page.plot(report::line_plot(curves, plot));
+    page.drawing(report::line_plot(curves, plot));
   }
   page.end_columns();
   page.section("Measures");
@@ -213,7 +213,7 @@ void execute(const Settings& o) {
                 {"high", l.value.high},
                 {"fd", l.frechet}});
   const auto grid = scale_grid(bench, models);
-  io::write_png(directory.file("guidance.png"), grid);
+  io::atomic_write(directory.file("guidance.svg"), grid);
   write_page(bench, models, grid, directory.file("report.html"));
   std::printf("report: %s\n", directory.file("report.html").c_str());
 }

@@ -33,7 +33,7 @@ Options parse(int argc, char** argv, const std::vector<std::string>& known) {
   Options o;
   CLI::App app{
       "Trains every few-step method on a density in the plane and draws samples, trajectories and errors.\n"
-      "Writes samples.png, trajectories.png, playground.csv and report.html to a folder.",
+      "Writes samples.svg, trajectories.svg, playground.csv and report.html to a folder.",
       "hypersd_playground"};
   app.add_option("--density", o.density, "what the data look like")
       ->check(CLI::IsMember({"blobs", "ring", "moons"}))
@@ -70,8 +70,8 @@ Tensor<float> stack(const std::vector<Canvas>& canvases) {
 /// Trajectories of a few points: the teacher's fine path in grey below a student's k jumps. [Hyper-SD Figure 2,
 /// redrawn]
 template <Device D, diffusion::DiffusionProcess Pr>
-io::Image trajectories(const World<D, Pr>& w, const std::vector<std::pair<std::string, Students<D>>>& students,
-                       const std::vector<int>& steps) {
+std::string trajectories(const World<D, Pr>& w, const std::vector<std::pair<std::string, Students<D>>>& students,
+                         const std::vector<int>& steps) {
   const auto noise = ops::normal<float>(Shape{14, 2}, stream(w.seed, "trajectory.noise"));
   const auto fine = path(w, w.teacher, noise, 40);
   std::vector<Canvas> cells;
@@ -160,7 +160,7 @@ void execute(const Options& o) {
   grid.columns = static_cast<int>(o.steps.size());
   grid.scale = 1;
   const auto samples = report::image_grid(stack(cells), grid);
-  io::write_png(file("samples.png"), samples);
+  io::atomic_write(file("samples.svg"), samples);
   io::atomic_write(file("playground.csv"), csv);
 
   report::HtmlReport page("Few-step methods in the plane",
@@ -168,15 +168,15 @@ void execute(const Options& o) {
   page.section("Samples");
   page.paragraph("Grey: data. Blue: " + std::to_string(o.samples) +
                  " samples. A row is a method, a column a number of steps.");
-  page.picture(samples);
+  page.drawing(samples);
   if (!followed.empty()) {
     const auto lines = trajectories(w, followed, o.steps);
-    io::write_png(file("trajectories.png"), lines);
+    io::atomic_write(file("trajectories.svg"), lines);
     page.section("Trajectories");
     page.paragraph(
         "Grey: the teacher's path in 40 steps, which ends in the orange dots. Blue: jumps of the student. A "
         "student that keeps trajectories ends in the same place, segment by segment.");
-    page.picture(lines);
+    page.drawing(lines);
   }
   if (!curves.empty()) {
     std::vector<report::PlotSeries> series;
@@ -186,7 +186,7 @@ void execute(const Options& o) {
         "How far the end that one evaluation names is from where the trajectory ends, from a point of the "
         "trajectory at time t. A score-based model names the mean of all data that may have been noised to this "
         "point, a consistency model the end of this trajectory.");
-    page.plot(report::line_plot(series, {.title = "Error of the named end", .x_label = "t", .from_zero = true}));
+    page.drawing(report::line_plot(series, {.title = "Error of the named end", .x_label = "t", .from_zero = true}));
   }
   page.section("Measures");
   page.heading("Energy distance to the data").table(distances);

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// Reverse-mode differentiation over the operations.
+/// Reverse-mode and forward-mode differentiation over the operations.
 
 #include <hypersd/autograd/checkpoint.hpp>
 #include <hypersd/autograd/crossing.hpp>
@@ -18,4 +18,5 @@
 #include <hypersd/autograd/grad_reduce.hpp>
 #include <hypersd/autograd/grad_resample.hpp>
 #include <hypersd/autograd/grad_softmax.hpp>
+#include <hypersd/autograd/jvp.hpp>
 #include <hypersd/autograd/variable.hpp>

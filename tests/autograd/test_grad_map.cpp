@@ -151,5 +151,13 @@ TEST_CASE("gradcheck finds a missing gradient, a wrong sum and a NaN") {
   };
   const auto wrong = testing::gradcheck(first_only, {x, sample});
   CHECK(!wrong);
+  const auto wrong_tangent = [](const check::Inputs& v) {
+    return autograd::make_result<double, Cpu>(
+        v[0].value().clone(), {v[0]}, [v](const Tensor<double>& g) { v[0].accumulate(g); },
+        [v] {
+          return ops::map(ops::Affine<double>{1.001, 0}, v[0].tangent());
+        });
+  };
+  CHECK(testing::gradcheck(wrong_tangent, {x}).message.rfind("tangent element 0: analytic ", 0) == 0);
   CHECK(!testing::gradcheck(mapped(ops::Exp{}), {Tensor<double>::full({1}, std::nan(""))}));
 }

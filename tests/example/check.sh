@@ -48,12 +48,12 @@ refused "no part called 'nonsense'" "${tiny[@]}" --skip nonsense --out "$work/sk
 refused '/proc/nothing' "${tiny[@]}" --out /proc/nothing
 
 "$program" "${tiny[@]}" --out "$work/whole" >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the run failed'; }
-for file in report.html samples.png stages.png sweep.csv autoencoder.png metrics.csv metrics.jsonl models/unet.safetensors models/tscd_lora.safetensors \
+for file in report.html samples.svg stages.svg sweep.csv autoencoder.svg metrics.csv metrics.jsonl models/unet.safetensors models/tscd_lora.safetensors \
   models/feedback_lora.safetensors models/one-step_lora.safetensors models/one-step-800_lora.safetensors \
   models/one-step-unet.safetensors recipe.json; do
   [ -s "$work/whole/$file" ] || problem "no $file"
 done
-[ "$(head -c 4 "$work/whole/samples.png" | tail -c 3)" = PNG ] || problem 'samples.png is no PNG'
+grep -q '^<svg .*role="img"' "$work/whole/samples.svg" && grep -q '>teacher 5</text>' "$work/whole/samples.svg" || problem 'samples.svg lacks a caption'
 grep -q 'data:image/png;base64' "$work/whole/report.html" || problem 'the report holds no picture'
 refused 'already' "${tiny[@]}" --out "$work/whole"
 refused 'seed' "${tiny[@]}" --seed 6 --resume --out "$work/whole"
@@ -72,7 +72,7 @@ done
 "$program" "${tiny[@]}" --out "$work/killed" --resume >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the resumed run failed'; }
 for file in models/autoencoder.safetensors models/unet.safetensors models/tscd_lora.safetensors \
   models/feedback_lora.safetensors models/one-step_lora.safetensors models/one-step-800_lora.safetensors \
-  models/one-step-unet.safetensors metrics.csv sweep.csv samples.png logs/teacher.csv; do
+  models/one-step-unet.safetensors metrics.csv sweep.csv samples.svg logs/teacher.csv; do
   cmp -s "$work/whole/$file" "$work/killed/$file" || problem "$file differs after kill and resume"
 done
 # A checkpoint of another architecture fails with its name.
@@ -83,7 +83,7 @@ refused 'architecture|phase' "${tiny[@]}" --out "$work/killed" --resume
 quick=(--control-steps 4 --style-steps 4 --quick --samples 20 --steps 1,2)
 "$compatibility" --run "$work/whole" "${quick[@]}" --out "$work/more" >"$work/log" 2>&1 </dev/null ||
   { cat "$work/log"; problem 'the compatibility run failed'; }
-for file in report.html controlnet.png style_inverted.png style_outlined.png compatibility.csv; do
+for file in report.html controlnet.svg style_inverted.svg style_outlined.svg compatibility.csv; do
   [ -s "$work/more/$file" ] || problem "no $file of the compatibility run"
 done
 [ "$(wc -l <"$work/more/compatibility.csv")" -eq 16 ] || problem 'compatibility.csv has not 15 lines'
@@ -91,7 +91,7 @@ done
 # A student that keeps guidance, on the same run.
 "$guidance" --run "$work/whole" --quick --stage-steps 2 --samples 20 --steps 1,2 --scales 1,2 --out "$work/guided" \
   >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the guidance run failed'; }
-for file in report.html guidance.png guidance.csv; do
+for file in report.html guidance.svg guidance.csv; do
   [ -s "$work/guided/$file" ] || problem "no $file of the guidance run"
 done
 [ "$(wc -l <"$work/guided/guidance.csv")" -eq 26 ] || problem 'guidance.csv has not 25 lines'

@@ -27,7 +27,7 @@ refused 'no data folder' "${tiny[@]}" --data "$work/nowhere" --out "$work/bad"
 # Every method runs, and its counted cost is the planned one.
 "$program" "${tiny[@]}" --out "$work/whole" >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the study failed'; }
 grep -q 'evaluations counted' "$work/log" && { grep 'evaluations counted' "$work/log"; problem 'a plan miscounts'; }
-for file in compare.csv compare.jsonl tables.md samples.png report.html; do
+for file in compare.csv compare.jsonl tables.md samples.svg report.html; do
   [ -s "$work/whole/$file" ] || problem "no $file"
 done
 for method in teacher cd lcm ctm tcd pcm tscd pd perflow lightning add sds dmd; do

@@ -132,7 +132,7 @@ TEST_CASE("The main job on CUDA kernels, run on the host, is the CPU's") {
     CHECK(distance(numbers_of(folder / "kernels" / "metrics.csv", column),
                    numbers_of(folder / "cpu" / "metrics.csv", column)) < 2e-2);
   }
-  for (const char* file : {"report.html", "samples.png", "models/unet.safetensors", "models/one-step_lora.safetensors"})
+  for (const char* file : {"report.html", "samples.svg", "models/unet.safetensors", "models/one-step_lora.safetensors"})
     CHECK(std::filesystem::file_size(folder / "kernels" / file) > 0);
   std::filesystem::remove_all(folder);
 }

@@ -11,7 +11,7 @@ using numbers::normal;
 
 namespace {
 
-/// Results and gradients of one attention, with `Cpu` and by kernels.
+/// Results, gradients and tangents of one attention, with `Cpu` and by kernels.
 template <class T>
 double distance(std::int64_t batch, std::int64_t n, std::int64_t m, std::int64_t dim, std::int64_t heads, bool causal) {
   return distance_to_cpu([&]<class D>(D) {
@@ -21,7 +21,13 @@ double distance(std::int64_t batch, std::int64_t n, std::int64_t m, std::int64_t
     const auto gy = normal<T>(q.shape(), "gy").template to<D>();
     const auto y = ops::attention(q, k, v, heads, causal);
     const auto g = ops::attention_gradient(gy, q, k, v, y, heads, causal);
-    return std::vector<Tensor<T>>{host(y.y), host(y.log_sum), host(g.q), host(g.k), host(g.v)};
+    const ops::AttentionTangents<T, D> direction{gy, normal<T>(k.shape(), "dk").template to<D>(),
+                                                 normal<T>(v.shape(), "dv").template to<D>()};
+    const auto dy = ops::attention_tangent(direction, q, k, v, y, heads, causal);
+    const auto of_queries = ops::attention_tangent({gy, {}, {}}, q, k, v, y, heads, causal);  // keys are constant
+    const auto of_values = ops::attention_tangent({{}, {}, direction.v}, q, k, v, y, heads, causal);
+    return std::vector<Tensor<T>>{host(y.y), host(y.log_sum), host(g.q),        host(g.k),
+                                  host(g.v), host(dy),        host(of_queries), host(of_values)};
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <hypersd/report/image_grid.hpp>
 #include <hypersd/report/plot.hpp>
 
 #include <temp_folder.hpp>
@@ -25,7 +26,7 @@ TEST_CASE("everything is escaped") {
   report::HtmlReport report(evil, evil);
   report.section(evil).section("two").heading(evil).paragraph(evil).note(evil).bullets({evil}).code(evil).footer(evil);
   report.cards({{evil, evil, evil, evil}}).key_values({{evil, evil}}).begin_details(evil).end_details();
-  report.table({{{evil}}, {{{evil}}}, evil}).picture(io::Image(1, 1, 1), {.caption = evil});
+  report.table({{{evil}}, {{{evil}}}, evil}).drawing("", evil);
   report.table({{{evil}}, {{{report::ReportCell(1.0, 1, 0.5, evil)}}}});
   const std::string html = report.html();
   CHECK(html.find("<script") == std::string::npos);
@@ -61,13 +62,13 @@ TEST_CASE("best values, ties, references and intervals") {
 TEST_CASE("self-contained and well nested") {
   const test::TempFolder folder;
   report::HtmlReport report("Report");
-  report.section("One").picture(io::Image(4, 2, 3, 9), {.caption = "c", .width = 40});
-  report.begin_columns().plot(report::line_plot({{.x = {0, 1}, .y = {0, 1}}}), "curve").end_columns().section("Two");
+  report.section("One").drawing(report::image_grid(Tensor<float>::zeros({2, 4, 4, 3})), "c");
+  report.begin_columns().drawing(report::line_plot({{.x = {0, 1}, .y = {0, 1}}}), "curve").end_columns().section("Two");
   report.save(folder / "r.html");
   const std::string html = io::read_file(folder / "r.html");
-  CHECK(mentions(html, "src=\"data:image/png;base64,iVBOR"));
-  CHECK(mentions(html, "width=\"40\" height=\"20\""));
-  CHECK(html.find("http://") == html.find("http://www.w3.org/2000/svg"));  // a name, not an address to load
+  CHECK(mentions(html, "href=\"data:image/png;base64,iVBOR"));
+  CHECK(count(html, "http://") ==
+        count(html, "xmlns=\"http://www.w3.org/2000/svg\""));  // a name, not an address to load
   CHECK(html.find("https://") == std::string::npos);
   for (const char* tag : {"section", "figure", "div", "main", "nav", "header"})
     CHECK(count(html, std::string("<") + tag) == count(html, std::string("</") + tag + ">"));

@@ -11,14 +11,14 @@ namespace detail {
 template <class T, class D, class Fn, class... In>
 Var<T, D> checkpoint(const Fn& fn, const In&... inputs) {
   if (!grad_enabled()) return fn(inputs...);
-  Tensor<T, D> value;
+  Var<T, D> result;
   {
     const NoGrad guard;
-    value = fn(inputs...).value();
+    result = fn(inputs...);
   }
   // The parameters inside `fn` are unknown here. An empty leaf makes the result require a gradient in any case.
   const Var<T, D> inside(Tensor<T, D>(Shape{0}), true);
-  return make_result<T, D>(std::move(value), {inside, inputs...}, [fn, inputs...](const Tensor<T, D>& g) {
+  auto backward_pass = [fn, inputs...](const Tensor<T, D>& g) {
     const EnableGrad guard;
     const std::tuple leaves{Var<T, D>(inputs.value(), inputs.requires_grad())...};
     const Var<T, D> out = std::apply(fn, leaves);
@@ -26,6 +26,9 @@ Var<T, D> checkpoint(const Fn& fn, const In&... inputs) {
     backward(out, g);
     std::apply([&](const auto&... leaf) { ((leaf.grad().defined() ? inputs.accumulate(leaf.grad()) : void()), ...); },
                leaves);
+  };
+  return make_result<T, D>(result.value(), {inside, inputs...}, std::move(backward_pass), [&] {
+    return result.has_tangent() ? result.tangent() : Tensor<T, D>::zeros(result.shape());
   });
 }
 

@@ -79,8 +79,9 @@ Var<T, D> softplus(const Var<T, D>& x) {
 /// The same values with another shape of as many elements; the value is a view. Throws ShapeError.
 template <class T, class D>
 Var<T, D> reshape(const Var<T, D>& x, const Shape& shape) {
-  return make_result<T, D>(x.value().reshape(shape), {x},
-                           [x](const Tensor<T, D>& g) { x.accumulate(g.reshape(x.shape())); });
+  return make_result<T, D>(
+      x.value().reshape(shape), {x}, [x](const Tensor<T, D>& g) { x.accumulate(g.reshape(x.shape())); },
+      [&] { return x.tangent().reshape(shape); });
 }
 
 /// f(x - y) as one functor, for losses.

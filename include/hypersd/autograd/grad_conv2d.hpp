@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/autograd/variable.hpp>
+#include <hypersd/autograd/grad_map.hpp>
 #include <hypersd/ops/conv2d.hpp>
 #include <hypersd/ops/reduce.hpp>
 
@@ -12,11 +12,17 @@ namespace hypersd::autograd {
 template <class T, class D>
 Var<T, D> conv2d(const Var<T, D>& x, const Var<T, D>& w, const Var<T, D>& bias, ops::Conv2dOptions options = {}) {
   auto y = ops::conv2d(x.value(), w.value(), bias.defined() ? bias.value() : Tensor<T, D>{}, options);
-  return make_result<T, D>(std::move(y), {x, w, bias}, [x, w, bias, options](const Tensor<T, D>& g) {
-    if (bias.requires_grad()) bias.accumulate(ops::sum_to_channels(g));
-    if (w.requires_grad()) w.accumulate(ops::conv2d_weight_gradient(g, x.value(), w.shape(), options));
-    if (x.requires_grad()) x.accumulate(ops::conv2d_input_gradient(g, w.value(), x.shape(), options));
-  });
+  return make_result<T, D>(
+      std::move(y), {x, w, bias},
+      [x, w, bias, options](const Tensor<T, D>& g) {
+        if (bias.requires_grad()) bias.accumulate(ops::sum_to_channels(g));
+        if (w.requires_grad()) w.accumulate(ops::conv2d_weight_gradient(g, x.value(), w.shape(), options));
+        if (x.requires_grad()) x.accumulate(ops::conv2d_input_gradient(g, w.value(), x.shape(), options));
+      },
+      [&] {
+        return detail::bilinear_tangent(x, w, bias,
+                                        [&](const auto&... operands) { return ops::conv2d(operands..., options); });
+      });
 }
 
 }  // namespace hypersd::autograd

@@ -9,9 +9,10 @@ namespace hypersd::autograd {
 /// Differentiable `ops::embedding`: row ids[b, l] of `table` [V, C]; ids [B, L] (any shape) in [0, V) -> [B, L, C].
 template <class T, class D>
 Var<T, D> embedding(const Var<T, D>& table, const Tensor<std::int32_t, D>& ids) {
-  return make_result<T, D>(ops::embedding(table.value(), ids), {table}, [table, ids](const Tensor<T, D>& g) {
-    table.accumulate(ops::embedding_gradient(g, ids, table.dim(0)));
-  });
+  return make_result<T, D>(
+      ops::embedding(table.value(), ids), {table},
+      [table, ids](const Tensor<T, D>& g) { table.accumulate(ops::embedding_gradient(g, ids, table.dim(0))); },
+      [&] { return ops::embedding(table.tangent(), ids); });
 }
 
 }  // namespace hypersd::autograd

@@ -7,7 +7,8 @@
 
 /// \file
 /// Differentiable `ops::map`: the gradient of a functor f with respect to argument I is one more map, of
-/// gout * f.d<I>(args...), summed over the axes along which that argument was broadcast.
+/// gout * f.d<I>(args...), summed over the axes along which that argument was broadcast; the tangent of the result is
+/// the sum over I of d<I>(args...) times the tangent of argument I.
 
 namespace hypersd::autograd {
 
@@ -25,6 +26,7 @@ struct MapOperand<Var<T, D>> {
   static const Tensor<T, D>& tensor(const Var<T, D>& v) { return v.value(); }
   static const Var<T, D>& var(const Var<T, D>& v) { return v; }
   static Tensor<T, D> reduce(Tensor<T, D> g, const Shape&) { return g; }
+  static Tensor<T, D> spread(const Tensor<T, D>& tangent, const Shape&) { return tangent; }
 };
 template <class T, class D, ops::Broadcast kind>
 struct MapOperand<ops::Broadcasted<Var<T, D>, kind>> {
@@ -40,6 +42,11 @@ struct MapOperand<ops::Broadcasted<Var<T, D>, kind>> {
       return ops::sum_to_samples(g).reshape(shape);
     else
       return shape.rank() == 1 ? ops::sum_to_channels(g) : ops::sum_to_sample_channels(g);
+  }
+  static Tensor<T, D> spread(const Tensor<T, D>& tangent, const Shape& shape) {
+    Tensor<T, D> out(shape);
+    ops::map_into(out, ops::Identity{}, ops::Broadcasted<Tensor<T, D>, kind>{tangent});
+    return out;
   }
 };
 
@@ -74,6 +81,44 @@ void map_backward(const F& f, const Tensor<T, D>& gout, const std::tuple<X...>& 
   if constexpr (I + 1 < static_cast<int>(sizeof...(X))) map_backward<I + 1>(f, gout, operands);
 }
 
+/// The tangent of f(operands...): the sum over arguments I of d f / d arg I times their tangents, by the same kernels
+/// as the backward pass. Undefined if no operand has one.
+template <int I, class F, class T, class D, class... X>
+void map_forward(const F& f, Tensor<T, D>& sum, const Shape& shape, const std::tuple<X...>& operands) {
+  using Operand = MapOperand<std::tuple_element_t<static_cast<std::size_t>(I), std::tuple<X...>>>;
+  if constexpr (Operand::variable) {
+    const auto& in = Operand::var(std::get<static_cast<std::size_t>(I)>(operands));
+    if (in.has_tangent()) {
+      auto tangent = Operand::spread(in.tangent(), shape);
+      if constexpr (requires { requires F::unit_derivative; }) {
+        add_tangent(sum, std::move(tangent));
+      } else {
+        add_tangent(sum, std::apply(
+                             [&](const auto&... x) {
+                               return ops::map(Chain<I, F>{f}, tangent,
+                                               MapOperand<std::remove_cvref_t<decltype(x)>>::tensor(x)...);
+                             },
+                             operands));
+      }
+    }
+  }
+  if constexpr (I + 1 < static_cast<int>(sizeof...(X))) map_forward<I + 1>(f, sum, shape, operands);
+}
+
+/// The tangent of a layer y(x, w, bias) that is linear in x and in (w, bias).
+template <class T, class D, class Layer>
+Tensor<T, D> bilinear_tangent(const Var<T, D>& x, const Var<T, D>& w, const Var<T, D>& bias, const Layer& layer) {
+  Tensor<T, D> sum;
+  if (x.has_tangent()) sum = layer(x.tangent(), w.value(), Tensor<T, D>{});
+  if (w.has_tangent()) {
+    add_tangent(sum, layer(x.value(), w.tangent(), bias.has_tangent() ? bias.tangent() : Tensor<T, D>{}));
+  } else if (bias.has_tangent()) {
+    // A layer of zero weights adds the tangent of the bias at each position.
+    add_tangent(sum, layer(x.value(), Tensor<T, D>::zeros(w.shape()), bias.tangent()));
+  }
+  return sum;
+}
+
 template <class T, class D, class X>
 void collect(std::vector<Var<T, D>>& out, const X& x) {
   if constexpr (MapOperand<X>::variable) out.push_back(MapOperand<X>::var(x));
@@ -91,9 +136,14 @@ Var<T, D> map(const F& f, const Var<T, D>& first, const X&... rest) {
   inputs.reserve(1 + sizeof...(rest));
   inputs.push_back(first);
   (detail::collect(inputs, rest), ...);
-  return make_result<T, D>(std::move(value), inputs, [f, operands = std::tuple(first, rest...)](const Tensor<T, D>& g) {
-    detail::map_backward<0>(f, g, operands);
-  });
+  return make_result<T, D>(
+      std::move(value), inputs,
+      [f, operands = std::tuple(first, rest...)](const Tensor<T, D>& g) { detail::map_backward<0>(f, g, operands); },
+      [&] {
+        Tensor<T, D> tangent;
+        detail::map_forward<0>(f, tangent, first.shape(), std::tuple(first, rest...));
+        return tangent;
+      });
 }
 
 }  // namespace hypersd::autograd

@@ -8,6 +8,7 @@
 #include <hypersd/ops/functors.hpp>
 #include <hypersd/ops/map.hpp>
 #include <memory>
+#include <type_traits>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -22,6 +23,7 @@ namespace detail {
 template <Scalar T, Device D>
 struct Node {
   Tensor<T, D> value, grad;
+  Tensor<T, D> tangent;  // forward mode (jvp.hpp); undefined is zero
   bool requires_grad = false;
   std::uint64_t order = 0;  // creation order: greater than that of each input
   std::vector<std::shared_ptr<Node>> inputs;
@@ -114,6 +116,16 @@ class Var {
   /// The same value without history: the stop-gradient of the papers.
   [[nodiscard]] Var detach() const { return Var(node_->value); }
 
+  /// The derivative of the value along the direction of a `jvp` in progress; undefined where it is zero.
+  [[nodiscard]] const Tensor<T, D>& tangent() const { return node_->tangent; }
+  /// Whether the tangent may differ from zero.
+  [[nodiscard]] bool has_tangent() const { return node_ && node_->tangent.defined(); }
+  /// Replaces the tangent. Throws ShapeError unless it has the value's shape.
+  void set_tangent(Tensor<T, D> tangent) {
+    require_same_shape("tangent", node_->value.shape(), tangent.shape());
+    node_->tangent = std::move(tangent);
+  }
+
   /// Whether an operation on this variable is recorded now.
   [[nodiscard]] bool tracked() const { return node_ && node_->requires_grad && detail::grad_enabled(); }
   /// Adds `g` to the gradient. The first `g` is stored without a copy and shares its memory with other handles; shared
@@ -139,12 +151,40 @@ class Var {
   std::shared_ptr<Node> node_;
 };
 
+namespace detail {
+
+/// The forward rule of an operation that has none.
+struct NoForwardRule {};
+
+/// sum += term for tangents, where undefined tensors are zero. Memory that other handles share is never written to.
+template <class T, class D>
+void add_tangent(Tensor<T, D>& sum, Tensor<T, D> term) {
+  if (!sum.defined()) {
+    sum = std::move(term);
+  } else if (sum.unique()) {
+    ops::map_into(sum, ops::Add{}, sum, term);
+  } else {
+    sum = ops::map(ops::Add{}, sum, term);
+  }
+}
+
+}  // namespace detail
+
 /// The result of an operation: `value`, with history if any of `inputs` requires a gradient. `backward(gout)` gets the
-/// gradient with respect to `value` and calls `accumulate` on the inputs that it has captured. This is all that an own
-/// operation needs.
-template <class T, class D, class Backward>
-Var<T, D> make_result(Tensor<T, D> value, const std::vector<Var<T, D>>& inputs, Backward&& backward) {
+/// gradient with respect to `value` and calls `accumulate` on the inputs that it has captured. `forward()`, called at
+/// once if any of `inputs` has a tangent, returns the tangent of `value`. This is all that an own operation needs; one
+/// that is never used under `jvp` can leave `forward` out, and `jvp` throws Error there.
+template <class T, class D, class Backward, class Forward = detail::NoForwardRule>
+Var<T, D> make_result(Tensor<T, D> value, const std::vector<Var<T, D>>& inputs, Backward&& backward,
+                      Forward&& forward = {}) {
   Var<T, D> out(std::move(value));
+  if (std::any_of(inputs.begin(), inputs.end(), [](const auto& v) { return v.has_tangent(); })) {
+    if constexpr (std::is_same_v<std::remove_cvref_t<Forward>, detail::NoForwardRule>)
+      fail<Error>("jvp: an operation with a result of shape ", out.shape(),
+                  " has no forward rule: pass one to make_result");
+    else
+      out.set_tangent(forward());
+  }
   const bool tracked = detail::grad_enabled() &&
                        std::any_of(inputs.begin(), inputs.end(), [](const auto& v) { return v.requires_grad(); });
   if (!tracked) return out;

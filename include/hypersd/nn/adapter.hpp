@@ -13,21 +13,31 @@ Var<T, D> low_rank_update(const Var<T, D>& w, const Var<T, D>& up, const Var<T, 
   const Shape matrix{w.dim(0), w.shape().numel_from(1)}, factor{down.dim(0), down.shape().numel_from(1)};
   auto value = w.value().clone();
   ops::gemm(value.reshape(matrix), up.value(), false, down.value().reshape(factor), false, scale, Accumulator<T>(1));
-  return autograd::make_result<T, D>(std::move(value), {w, up, down},
-                                     [w, up, down, scale, matrix, factor](const Tensor<T, D>& g) {
-                                       const auto flat = g.reshape(matrix);
-                                       if (up.requires_grad()) {
-                                         Tensor<T, D> g_up(up.shape());
-                                         ops::gemm(g_up, flat, false, down.value().reshape(factor), true, scale);
-                                         up.accumulate(std::move(g_up));
-                                       }
-                                       if (down.requires_grad()) {
-                                         Tensor<T, D> g_down(factor);
-                                         ops::gemm(g_down, up.value(), true, flat, false, scale);
-                                         down.accumulate(g_down.reshape(down.shape()));
-                                       }
-                                       w.accumulate(g);
-                                     });
+  return autograd::make_result<T, D>(
+      std::move(value), {w, up, down},
+      [w, up, down, scale, matrix, factor](const Tensor<T, D>& g) {
+        const auto flat = g.reshape(matrix);
+        if (up.requires_grad()) {
+          Tensor<T, D> g_up(up.shape());
+          ops::gemm(g_up, flat, false, down.value().reshape(factor), true, scale);
+          up.accumulate(std::move(g_up));
+        }
+        if (down.requires_grad()) {
+          Tensor<T, D> g_down(factor);
+          ops::gemm(g_down, up.value(), true, flat, false, scale);
+          down.accumulate(g_down.reshape(down.shape()));
+        }
+        w.accumulate(g);
+      },
+      [&] {
+        auto tangent = w.has_tangent() ? w.tangent().clone() : Tensor<T, D>::zeros(w.shape());
+        const auto add = [&](const Tensor<T, D>& b, const Tensor<T, D>& a) {
+          ops::gemm(tangent.reshape(matrix), b, false, a.reshape(factor), false, scale, Accumulator<T>(1));
+        };
+        if (up.has_tangent()) add(up.tangent(), down.value());
+        if (down.has_tangent()) add(up.value(), down.tangent());
+        return tangent;
+      });
 }
 
 /// One low-rank adapter of a layer (Hu et al., LoRA, arXiv 2106.09685): W' = W + weight alpha / r up down.

@@ -28,7 +28,7 @@ class MixedPrecision {
                                                    const Tensor<float, device_type>& t,
                                                    const Condition& condition) const {
     using T = typename Net::value_type;
-    const Var<T, device_type> leaf(ops::cast<T>(x.value()), x.tracked());
+    const auto leaf = autograd::leaf<T>(x);
     return autograd::cross<float, T, device_type>((*net_)(leaf, t, condition), {x}, {leaf});
   }
 

@@ -17,6 +17,28 @@ struct Sinusoid {
   }
 };
 
+/// Training times of a batch, [B] as numbers (fractions allowed), as networks take them. Under `autograd::jvp` a
+/// variable with a tangent can stand in for them.
+template <Scalar T, Device D = Cpu>
+struct Times {
+  Numbers<T, D> value;
+  Numbers<T, D> tangent{};  ///< undefined: zero
+
+  Times(Numbers<T, D> t) : value(std::move(t)) {}              // NOLINT(google-explicit-constructor)
+  Times(const Var<Accumulator<T>, D>& t) : value(t.value()) {  // NOLINT(google-explicit-constructor)
+    if (t.has_tangent()) tangent = t.tangent();
+  }
+};
+
+/// d sinusoid / d value times a tangent.
+struct SinusoidTangent {
+  template <class T>
+  HYPERSD_HD T operator()(T value, T tangent, T frequency, T cosine) const {
+    const T angle = value * frequency;
+    return tangent * frequency * (cosine > T(0.5) ? -std::sin(angle) : std::cos(angle));
+  }
+};
+
 /// Sinusoidal features of numbers (time steps, picture sizes): with half = dim / 2 and
 /// f_i = 10000^(-i / (half - freq_shift)), the features are [cos(v f), sin(v f)], sines first if `!flip_sin_to_cos`.
 /// Numbers and frequencies are float32 even for 16-bit types, in which 999 and 1000 may be the same number.
@@ -47,6 +69,18 @@ class SinusoidalFeatures {
     require<ShapeError>(values.rank() == 1, "sinusoidal features: values of shape ", values.shape(), ", [B] needed");
     Tensor<T, D> out(Shape{values.dim(0), dim()});
     ops::map_into(out, Sinusoid{}, ops::per_sample(values), ops::per_channel(frequency_), ops::per_channel(cosine_));
+    return out;
+  }
+  /// The same as a variable, with the tangent of `t` if it has one.
+  [[nodiscard]] Var<T, D> operator()(const Times<T, D>& t) const {
+    Var<T, D> out((*this)(t.value));
+    if (t.tangent.defined()) {
+      require_same_shape("tangent of times", t.value.shape(), t.tangent.shape());
+      Tensor<T, D> tangent(out.shape());
+      ops::map_into(tangent, SinusoidTangent{}, ops::per_sample(t.value), ops::per_sample(t.tangent),
+                    ops::per_channel(frequency_), ops::per_channel(cosine_));
+      out.set_tangent(std::move(tangent));
+    }
     return out;
   }
 

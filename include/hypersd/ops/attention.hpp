@@ -3,6 +3,7 @@
 
 #include <hypersd/ops/cpu/attention.hpp>
 #include <hypersd/ops/cpu/attention_gradient.hpp>
+#include <hypersd/ops/cpu/attention_tangent.hpp>
 #include <hypersd/ops/cpu/in_float.hpp>
 #if HYPERSD_HAS_CUDA
 #include <hypersd/ops/cuda/attention.hpp>
@@ -11,7 +12,7 @@
 
 /// \file
 /// Multi-head scaled dot-product attention (Vaswani et al., 2017) by tiles with a running softmax (Dao et al., 2022,
-/// "FlashAttention"). The score matrix is never stored; the backward pass recomputes it from one number a row.
+/// "FlashAttention"). The score matrix is never stored; gradients and tangents recompute it from one number a row.
 
 namespace hypersd::ops {
 
@@ -24,6 +25,11 @@ struct AttentionResult {
 /// Gradients of `attention` with respect to queries, keys and values.
 template <class T, class D>
 struct AttentionGradient {
+  Tensor<T, D> q, k, v;
+};
+/// Tangents of queries, keys and values; undefined tensors are zero.
+template <class T, class D>
+struct AttentionTangents {
   Tensor<T, D> q, k, v;
 };
 
@@ -75,6 +81,37 @@ AttentionGradient<T, D> attention_gradient(const Tensor<T, D>& gy, const Tensor<
     AttentionGradient<T, D> out{Tensor<T, D>(q.shape()), Tensor<T, D>(k.shape()), Tensor<T, D>(v.shape())};
     backend::attention_gradient(D{}, g, gy.data(), q.data(), k.data(), v.data(), forward.y.data(),
                                 forward.log_sum.data(), out.q.data(), out.k.data(), out.v.data());
+    return out;
+  }
+}
+
+/// The derivative of y = `attention`(q, k, v) along `tangents`, [B, N, C]: with weights p = exp(s - log_sum) and
+/// ds = (dq k + q dk) / sqrt(dim), dy = sum_j p (ds v + dv) - y sum_j p ds. Throws ShapeError.
+template <class T, class D>
+Tensor<T, D> attention_tangent(const AttentionTangents<T, D>& tangents, const Tensor<T, D>& q, const Tensor<T, D>& k,
+                               const Tensor<T, D>& v, const AttentionResult<T, D>& forward, std::int64_t heads,
+                               bool causal = false) {
+  const AttentionGeometry g = detail::attention_geometry(q.shape(), k.shape(), v.shape(), heads, causal);
+  const auto check = [](const char* name, const Tensor<T, D>& tangent, const Tensor<T, D>& of) {
+    if (tangent.defined()) require_same_shape(name, of.shape(), tangent.shape());
+  };
+  check("tangent of queries", tangents.q, q);
+  check("tangent of keys", tangents.k, k);
+  check("tangent of values", tangents.v, v);
+  if (g.keys == 1)  // constant weights: y = v
+    return tangents.v.defined() ? attention(q, k, tangents.v, heads, causal).y : Tensor<T, D>::zeros(q.shape());
+  if constexpr (detail::in_float<T, D>) {
+    return cast<T>(attention_tangent<float, D>(
+        {detail::wide(tangents.q), detail::wide(tangents.k), detail::wide(tangents.v)}, detail::wide(q),
+        detail::wide(k), detail::wide(v), {detail::wide(forward.y), forward.log_sum}, heads, causal));
+  } else {
+    const auto pointer = [](const Tensor<T, D>& x) -> const T* { return x.defined() ? x.data() : nullptr; };
+    const Tensor<T, D> out(q.shape());
+    if (out.size() > 0)
+      backend::attention_tangent(D{}, g,
+                                 {q.data(), k.data(), v.data(), pointer(tangents.q), pointer(tangents.k),
+                                  pointer(tangents.v), forward.y.data(), forward.log_sum.data()},
+                                 out.data());
     return out;
   }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hypersd/core/config.hpp>
+#include <hypersd/core/scalar.hpp>
 #include <hypersd/core/shape.hpp>
 
 /// \file
@@ -59,6 +60,16 @@ struct AttentionGeometry {
   [[nodiscard]] HYPERSD_HD std::int64_t head_offset(std::int64_t rows, std::int64_t head) const {
     return head / heads * rows * channels() + head % heads * dim;
   }
+};
+
+/// Operands of attention's tangent: tensors as in `attention`, their tangents (null where zero), and the forward
+/// result.
+template <class T>
+struct AttentionTangentInputs {
+  const T *q, *k, *v;
+  const T *dq, *dk, *dv;
+  const T* y;
+  const Accumulator<T>* log_sum;
 };
 
 /// Activation fused after a normalisation.

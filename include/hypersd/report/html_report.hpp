@@ -3,10 +3,7 @@
 
 #include <cmath>
 #include <hypersd/core/error.hpp>
-#include <hypersd/io/base64.hpp>
 #include <hypersd/io/file.hpp>
-#include <hypersd/io/image.hpp>
-#include <hypersd/io/png.hpp>
 #include <hypersd/io/text.hpp>
 #include <hypersd/report/html_style.hpp>
 #include <limits>
@@ -63,19 +60,10 @@ struct ReportTable {
   std::string caption = {};
 };
 
-/// Options of an image on the page.
-struct PictureOptions {
-  std::string caption = {};
-  std::string alt = {};  ///< alternative text; empty: the caption
-  int width = 0;         ///< pixels on the screen, 0: the image's own
-};
-
 /// One self-contained HTML page, built from top to bottom, without scripts and external resources. All text is escaped;
 /// backticks mark `code`, double asterisks **bold**.
 class HtmlReport {
  public:
-  /// Width of a section in pixels.
-  static constexpr int sharp_width = 1088;
   using KeyValues = std::vector<std::pair<std::string, std::string>>;
 
   explicit HtmlReport(std::string title, std::string subtitle = {})
@@ -134,14 +122,9 @@ class HtmlReport {
     }
     return add(out + "</tbody></table></div>\n");
   }
-  /// An image, embedded in the page. Up to `sharp_width` pixels wide it is shown without interpolation; a smaller
-  /// screen interpolates.
-  HtmlReport& picture(const io::Image& image, const PictureOptions& options = {}) {
-    return png(io::encode_png(image), options, image.width, image.height);
-  }
-  /// An SVG drawing, e.g. of `line_plot`. It is not escaped, so it must come from a trusted source.
-  HtmlReport& plot(const std::string& svg, const std::string& caption = {}) {
-    return add("<figure>\n" + svg + figcaption(caption) + "</figure>\n");
+  /// An SVG drawing, e.g. of `line_plot` or `image_grid`. It is not escaped, so it must come from a trusted source.
+  HtmlReport& drawing(const std::string& svg, const std::string& caption = {}) {
+    return add("<figure>\n<div class=\"scroll\">" + svg + "</div>" + figcaption(caption) + "</figure>\n");
   }
   /// Shows what is added until `end_columns` side by side, if the screen is wide enough.
   HtmlReport& begin_columns() { return add("<div class=\"columns\">\n"); }
@@ -194,15 +177,6 @@ class HtmlReport {
   void close_section() {
     if (in_section_) body_ += "</section>\n";
     in_section_ = false;
-  }
-  HtmlReport& png(const std::string& bytes, const PictureOptions& o, int width, int height) {
-    require<OptionError>(o.width >= 0, "report image: width ", o.width);
-    const int shown = o.width > 0 ? o.width : width;
-    const double tall = static_cast<double>(height) * shown / width;
-    return add(std::string("<figure><img ") + (shown <= sharp_width ? "class=\"sharp\" " : "") +
-               "src=\"data:image/png;base64," + io::base64(bytes) + "\" width=\"" + std::to_string(shown) +
-               "\" height=\"" + io::fixed(tall, 0) + "\" alt=\"" + io::xml_text(o.alt.empty() ? o.caption : o.alt) +
-               "\">" + figcaption(o.caption) + "</figure>\n");
   }
   static std::string figcaption(const std::string& caption) {
     return caption.empty() ? "" : "<figcaption>" + rich(caption) + "</figcaption>";

@@ -49,9 +49,10 @@ td .pm{color:var(--soft);font-size:.86em;font-weight:400;margin-left:.3em}
 td.best .pm{color:inherit;opacity:.75}
 .arrow{color:var(--accent);font-weight:400}
 figure{margin:1rem 0}
-figure img{display:block;max-width:100%;height:auto;border-radius:8px}
-@media(min-width:1180px){figure img.sharp{image-rendering:pixelated}}
-figure svg{display:block;max-width:100%;height:auto}
+figure .scroll{margin:0}
+figure svg{display:block;max-width:max(100%,640px);height:auto}
+figure svg.plot{max-width:100%}
+@media(max-width:500px){figure svg.plot{font-size:14px}}
 figcaption{color:var(--soft);font-size:.9rem;margin-top:.45rem;max-width:46rem}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:0 1.6rem;align-items:start}
 .note{border-left:3px solid var(--accent);background:var(--tint);border-radius:0 9px 9px 0;padding:.65rem 1rem;

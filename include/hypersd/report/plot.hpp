@@ -7,6 +7,7 @@
 #include <hypersd/core/error.hpp>
 #include <hypersd/io/text.hpp>
 #include <hypersd/report/plot_axis.hpp>
+#include <hypersd/report/svg.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -97,17 +98,11 @@ class SvgPlot {
   [[nodiscard]] double py(double v) const { return bottom_ - y_.position(v) * (bottom_ - top_); }
 
   void open() {
-    const std::string w = std::to_string(o_.width), h = std::to_string(o_.height);
-    out_ = "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"plot\" viewBox=\"0 0 " + w + " " + h + "\" width=\"" + w +
-           "\" height=\"" + h + "\" role=\"img\" aria-label=\"" + io::xml_text(o_.title) + "\">\n" +
-           "<style>.plot{color:#1f2937;font:12px system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}"
-           ".plot text{fill:currentColor}.plot .soft{opacity:.68}"
-           "@media(prefers-color-scheme:dark){.plot{color:#e5e7eb}}</style>\n";
+    out_ = svg_open("plot", o_.width, o_.height, o_.title);
     if (!o_.title.empty()) put_text(14, 22, o_.title, "font-size=\"14\" font-weight=\"600\"");
   }
   void put_text(double x, double y, const std::string& text, const std::string& attributes) {
-    out_ += "<text x=\"" + io::fixed(x, 1) + "\" y=\"" + io::fixed(y, 1) + "\" " + attributes + ">" +
-            io::xml_text(text) + "</text>\n";
+    out_ += svg_text(x, y, text, attributes);
   }
   void line(double x0, double y0, double x1, double y1, const std::string& attributes) {
     out_ += "<line x1=\"" + io::fixed(x0, 1) + "\" y1=\"" + io::fixed(y0, 1) + "\" x2=\"" + io::fixed(x1, 1) +
@@ -119,7 +114,7 @@ class SvgPlot {
     double x = 14;
     int row = 0;
     for (const PlotSeries& s : series_) {
-      const double width = s.name.empty() ? 0 : 40 + 7.0 * static_cast<double>(s.name.size());
+      const double width = s.name.empty() ? 0 : 40 + svg_text_width(s.name, 13.5);
       if (x > 14 && x + width > o_.width - 10) x = 14, ++row;
       legend_at_.emplace_back(x, row);
       x += width;

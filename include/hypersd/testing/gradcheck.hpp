@@ -17,8 +17,55 @@ struct GradcheckResult {
   explicit operator bool() const { return ok; }
 };
 
-/// Compares the gradient of sum(fn(inputs) * w), with random w, with central differences in double. `fn` maps a vector
-/// of variables to one variable of any shape. An element agrees when |analytic - numeric| <= tol * (1 + |numeric|).
+namespace detail {
+
+/// The part of `gradcheck` about tangents; `vars` have the gradients of sum(fn * weight).
+template <class Fn, class Compare>
+void check_tangents(Fn& fn, const std::vector<Tensor<double>>& inputs, const std::vector<Var<double>>& vars,
+                    const Tensor<double>& weight, double step, double tolerance, Compare&& compare) {
+  const autograd::NoGrad guard;
+  std::vector<Tensor<double>> directions;
+  double by_gradient = 0, size = 1;
+  for (std::size_t v = 0; v < inputs.size(); ++v) {
+    directions.push_back(ops::normal<double>(inputs[v].shape(), stream(2 + v, "gradcheck")));
+    for (std::int64_t i = 0; vars[v].grad().defined() && i < inputs[v].size(); ++i) {
+      by_gradient += vars[v].grad()[i] * directions[v][i];
+      size += std::abs(vars[v].grad()[i] * directions[v][i]);
+    }
+  }
+  const auto at = [&](double distance, bool tangents) {
+    std::vector<Var<double>> moved;
+    for (std::size_t v = 0; v < inputs.size(); ++v) {
+      moved.emplace_back(inputs[v].clone());
+      for (std::int64_t i = 0; i < inputs[v].size(); ++i) moved[v].value()[i] += distance * directions[v][i];
+      if (tangents) moved[v].set_tangent(directions[v]);
+    }
+    return fn(moved);
+  };
+  Var<double> out;
+  try {
+    out = at(0, true);
+  } catch (const Error&) {  // without tangents it ran: an operation has no forward rule
+    return;
+  }
+  const Var<double> ahead = at(step, false), behind = at(-step, false);
+  double by_tangent = 0;
+  for (std::int64_t i = 0; i < out.size(); ++i) {
+    const double numeric = (ahead.value()[i] - behind.value()[i]) / (2 * step);
+    const double analytic = out.has_tangent() ? out.tangent()[i] : 0.0;
+    compare("tangent element " + std::to_string(i), analytic, numeric, 1 + std::abs(numeric));
+    by_tangent += analytic * weight[i];
+  }
+  // No differences here: equal up to rounding.
+  compare("<w, J d> against <J^T w, d>", by_tangent, by_gradient, size * std::min(1.0, 1e-10 / tolerance));
+}
+
+}  // namespace detail
+
+/// Compares the gradient of sum(fn(inputs) * w), with random w, with central differences in double; and the tangent of
+/// fn(inputs) along random directions d, with central differences and with the gradient: <w, J d> = <J^T w, d>. `fn`
+/// maps a vector of variables to one variable of any shape. A number agrees when |analytic - numeric| <= tol * (1 +
+/// |numeric|). Where `fn` has an operation without a forward rule, only gradients are compared.
 template <class Fn>
 GradcheckResult gradcheck(Fn fn, const std::vector<Tensor<double>>& inputs, double tol = 1e-6, double step = 1e-5) {
   auto variables = [&] {
@@ -40,19 +87,22 @@ GradcheckResult gradcheck(Fn fn, const std::vector<Tensor<double>>& inputs, doub
     return total;
   };
   GradcheckResult result;
+  const auto compare = [&](const std::string& what, double analytic, double numeric, double scale) {
+    const double error = std::abs(analytic - numeric) / scale;
+    result.worst = std::max(result.worst, error);
+    if (!(error <= tol) && result.ok) {
+      result.ok = false;
+      result.message = what + ": analytic " + std::to_string(analytic) + ", numeric " + std::to_string(numeric);
+    }
+  };
   for (std::size_t v = 0; v < inputs.size(); ++v) {
     for (std::int64_t i = 0; i < inputs[v].size(); ++i) {
       const double numeric = (loss_at(v, i, step) - loss_at(v, i, -step)) / (2 * step);
       const double analytic = vars[v].grad().defined() ? vars[v].grad()[i] : 0.0;
-      const double error = std::abs(analytic - numeric) / (1 + std::abs(numeric));
-      result.worst = std::max(result.worst, error);
-      if (!(error <= tol) && result.ok) {
-        result.ok = false;
-        result.message = "input " + std::to_string(v) + " element " + std::to_string(i) + ": analytic " +
-                         std::to_string(analytic) + ", numeric " + std::to_string(numeric);
-      }
+      compare("input " + std::to_string(v) + " element " + std::to_string(i), analytic, numeric, 1 + std::abs(numeric));
     }
   }
+  detail::check_tangents(fn, inputs, vars, weight, step, tol, compare);
   return result;
 }
 

@@ -66,7 +66,7 @@ struct ControlNet {
   }
   /// Residuals for `Unet` at x [B, H, W, C], t [B]; `picture` [B, sH, sW, conditioning_channels] in [0, 1], where s is
   /// the total stride of the embedding (8 by default). All residuals are multiplied by `scale`.
-  ControlResiduals<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const UnetCondition<T, D>& condition,
+  ControlResiduals<T, D> operator()(const Var<T, D>& x, const Times<T, D>& t, const UnetCondition<T, D>& condition,
                                     const Var<T, D>& picture, double scale = 1) const {
     const auto e = encoder(x, t, condition, controlnet_cond_embedding(picture));
     const auto outlet = [scale](const Conv2d<T, D>& conv, const Var<T, D>& h) {

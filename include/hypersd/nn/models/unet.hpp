@@ -49,20 +49,20 @@ struct Unet {
 
   /// Prediction [B, H, W, out_channels] for samples x [B, H, W, in_channels] at training times t [B] (fractions
   /// allowed). H and W may be any size that the levels can halve, odd ones included. Throws ShapeError.
-  Var<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const Condition& condition,
+  Var<T, D> operator()(const Var<T, D>& x, const Times<T, D>& t, const Condition& condition,
                        const ControlResiduals<T, D>* control = nullptr) const {
     return (*this)(x, t, condition, Numbers<T, D>{}, control);
   }
   /// The same for a student with embedded guidance (`time_cond_proj_dim` > 0): `w` [B] = scale - 1. Without `w`, or
   /// with freshly initialized parameters, this input has no effect.
-  Var<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const Condition& condition, const Numbers<T, D>& w,
+  Var<T, D> operator()(const Var<T, D>& x, const Times<T, D>& t, const Condition& condition, const Numbers<T, D>& w,
                        const ControlResiduals<T, D>* control = nullptr) const {
     auto e = encoder(x, t, condition, {}, w);
     if (control) add_control(e, *control);
     return decode(std::move(e), condition);
   }
   /// Outputs of the down levels, finest first, and of the middle block: the features for a discriminator.
-  [[nodiscard]] std::vector<Var<T, D>> features(const Var<T, D>& x, const Numbers<T, D>& t,
+  [[nodiscard]] std::vector<Var<T, D>> features(const Var<T, D>& x, const Times<T, D>& t,
                                                 const Condition& condition) const {
     auto e = encoder(x, t, condition);
     e.levels.push_back(e.h);

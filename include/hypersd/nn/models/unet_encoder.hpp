@@ -109,10 +109,10 @@ struct UnetEncoder {
   /// of the first convolution. `w` [B], if defined, are guidance weights for a network with `time_cond_proj_dim` > 0;
   /// their features are added to those of the time. Throws ShapeError for inputs that do not match the configuration,
   /// OptionError for weights if `time_cond_proj_dim` is 0.
-  UnetEncoding<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const UnetCondition<T, D>& condition,
+  UnetEncoding<T, D> operator()(const Var<T, D>& x, const Times<T, D>& t, const UnetCondition<T, D>& condition,
                                 const Var<T, D>& residual = {}, const Numbers<T, D>& w = {}) const {
     check(x, t, condition);
-    auto e = time_embedding(Var<T, D>(time_features(t)), guidance_features(x, w));
+    auto e = time_embedding(time_features(t), guidance_features(x, w));
     if (add_embedding) e = autograd::add(e, (*add_embedding)(condition.added));
     UnetEncoding<T, D> out;
     out.embedding = autograd::silu(e);
@@ -138,10 +138,11 @@ struct UnetEncoder {
                         x.shape());
     return Var<T, D>(ops::cast<T>(guidance_embedding(w, config.time_cond_proj_dim)));
   }
-  void check(const Var<T, D>& x, const Numbers<T, D>& t, const UnetCondition<T, D>& c) const {
+  void check(const Var<T, D>& x, const Times<T, D>& t, const UnetCondition<T, D>& c) const {
     require<ShapeError>(x.rank() == 4 && x.dim(3) == config.in_channels, "UNet: sample ", x.shape(), ", [B, H, W, ",
                         config.in_channels, "] needed");
-    require<ShapeError>(t.rank() == 1 && t.dim(0) == x.dim(0), "UNet: times ", t.shape(), " for samples ", x.shape());
+    require<ShapeError>(t.value.rank() == 1 && t.value.dim(0) == x.dim(0), "UNet: times ", t.value.shape(),
+                        " for samples ", x.shape());
     if (config.cross_attention_dim > 0) {
       require<ShapeError>(c.tokens.defined(), "UNet: the condition has no tokens");
       require<ShapeError>(

@@ -6,6 +6,7 @@
 #include <hypersd/ops/cuda/attention/forward_mma.hpp>
 #include <hypersd/ops/cuda/attention/gradient.hpp>
 #include <hypersd/ops/cuda/attention/gradient_mma.hpp>
+#include <hypersd/ops/cuda/attention/tangent.hpp>
 #include <hypersd/ops/cuda/fill.hpp>
 #include <hypersd/ops/reduce.hpp>
 #include <type_traits>
@@ -94,6 +95,13 @@ void attention_gradient(const D& device, const AttentionGeometry& g, const T* gy
     constexpr int columns = decltype(width)::value;
     run_blocks(device, name, launch::AttentionQueryGradient<T, columns>{g, in, gq});
     run_blocks(device, name, launch::AttentionKeyGradient<T, columns>{g, in, gk, gv});
+  });
+}
+
+template <launch::KernelDevice D, class T>
+void attention_tangent(const D& device, const AttentionGeometry& g, const AttentionTangentInputs<T>& in, T* dy) {
+  with_head_width<128>(g.dim, [&](auto width) {
+    run_blocks(device, "attention_tangent", launch::AttentionTangent<T, decltype(width)::value>{g, in, dy});
   });
 }
 
