@@ -61,8 +61,8 @@ Trained<D> train_tscd(const Seed<D>& s) {
 template <Device D, class RuleOf>
 Trained<D> train_with_terms(const Seed<D>& s, const std::string& name, const std::vector<int>& stages,
                             RuleOf&& rule_of) {
-  // 6 for consistency, 3 for denoising; 3 for the critic's sample, 1.5 to judge it, and 1 + 1 to train the critic.
-  const Plan plan{.stages = stages, .cost = [](int) { return 15.5; }};
+  // 6 for consistency, 3 for denoising; 3 for the critic's sample, 1.5 to judge it, and 1 to train the critic.
+  const Plan plan{.stages = stages, .cost = [](int) { return 14.5; }};
   const Model<D> teacher{s.teacher.unet};
   nn::Discriminator<float, D> heads(
       {.feature_channels = s.teacher.unet.feature_channels(), .hidden = s.run.options.channels});

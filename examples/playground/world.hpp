@@ -200,8 +200,7 @@ struct World {
     train(student, updates, rate, [&](std::int64_t i) {
       if (i > 0) optim::ema_update(averages, now, 0.95);
       const Batch<D> batch{data(256, static_cast<std::uint64_t>(i)).template to<D>(), {}};
-      diffusion::learn(objective, student, guide, target, batch, {seed, i});
-      return objective.loss(student, guide, target, batch, {seed, i}).loss;
+      return diffusion::learn_and_loss(objective, student, guide, target, batch, {seed, i}).loss;
     });
     return student;
   }

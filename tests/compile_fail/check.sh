@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# check.sh SOURCE COMPILER FLAG...: SOURCE must fail to compile with the message of its line `// EXPECT: regex`.
+# check.sh SOURCE COMPILER FLAG...: SOURCE must fail to compile; the first error is that of its line `// EXPECT: regex`.
 set -u
 source=$1
 shift
@@ -13,9 +13,9 @@ if message=$(LC_ALL=C "$@" -fsyntax-only "$source" 2>&1); then
   echo "$source compiles, but must not"
   exit 1
 fi
-if ! grep -Eq -- "$expected" <<<"$message"; then
-  printf '%s\nThe message above does not match: %s\n' "$message" "$expected"
+first=$(grep -m 1 -E -- '(^| )(fatal )?error: ' <<<"$message")
+if ! grep -Eq -- "$expected" <<<"$first"; then
+  printf '%s\nThe first error of the message above does not match: %s\n' "$message" "$expected"
   exit 1
 fi
-lines=$(wc -l <<<"$message")
-echo "refused as expected, in $lines lines: $(grep -E -m 1 -- "$expected" <<<"$message")"
+echo "refused as expected, in $(wc -l <<<"$message") lines: $first"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// EXPECT: DiffusionProcess<Process>'.*Tcd|Tcd' does not satisfy 'DiffusionProcess'
+// EXPECT: Sampler<Solver, Process, Guidance>: the second argument must be a process
 #include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>

@@ -3,7 +3,9 @@
 //
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <hypersd/distill/distances/hybrid.hpp>
+#include <hypersd/distill/feature_critic.hpp>
 #include <hypersd/distill/keep_guidance.hpp>
 #include <hypersd/distill/objectives/add.hpp>
 #include <hypersd/distill/objectives/ctm.hpp>
@@ -11,6 +13,7 @@
 #include <hypersd/distill/objectives/dmd.hpp>
 #include <hypersd/distill/objectives/lcm.hpp>
 #include <hypersd/distill/objectives/lightning.hpp>
+#include <hypersd/distill/objectives/preserve.hpp>
 #include <hypersd/distill/sum.hpp>
 #include <pipeline/toy_denoiser.hpp>
 
@@ -102,6 +105,18 @@ struct Case {
   }
 };
 
+/// The student, counting its evaluations.
+struct Counted {
+  using value_type = double;
+  using device_type = Cpu;
+  const Net& net;
+  int& evaluations;
+  Var<double> operator()(const Var<double>& x, const Tensor<double>& t, const diffusion::Unconditional& c) const {
+    ++evaluations;
+    return net(x, t, c);
+  }
+};
+
 /// A loss trains nothing, learning twice is two updates, and both see the same samples of the student.
 template <class O>
 void check(const char* name, const O& objective, Witness& critic) {
@@ -119,6 +134,23 @@ void check(const char* name, const O& objective, Witness& critic) {
   CHECK(critic.learned == judged);
   c.learn(objective, 6);
   CHECK(critic.learned != judged);
+  // Together they evaluate the student as often as the loss alone, with the same numbers.
+  int alone = 0, together = 0;
+  const auto loss = objective.loss(Counted{c.student, alone}, c.teacher, c.target, c.batch, {4, 5}).loss;
+  const auto both =
+      diffusion::learn_and_loss(objective, Counted{c.student, together}, c.teacher, c.target, c.batch, {4, 5}).loss;
+  CHECK(together == alone);
+  CHECK(both.item() == loss.item());
+  CHECK(critic.updates == 4);
+  CHECK(critic.learned == judged);
+}
+
+/// Names in checkpoints of what an objective trains.
+template <class O>
+std::vector<std::string> names_of_state(const O& objective) {
+  std::vector<std::string> names;
+  objective.visit_state([&](const std::string& name, const auto&) { names.push_back(name); }, "objective.");
+  return names;
 }
 
 }  // namespace
@@ -126,7 +158,7 @@ void check(const char* name, const O& objective, Witness& critic) {
 TEST_CASE("what an objective trains learns from the samples that its loss judges, and only when it is told to") {
   using Distance = Adversarial<Witness>;
   using Both = Hybrid<Mse, Distance>;
-  Witness w[8];
+  Witness w[9];
   check("ctm", Ctm<diffusion::Discrete<>, Distance>(process, {}, {&w[0]}), w[0]);
   check("hybrid", Ctm<diffusion::Discrete<>, Both>(process, {}, {{}, {&w[1]}, {1, 1}}), w[1]);
   Lcm<diffusion::Discrete<>, Distance> lcm(process);
@@ -137,12 +169,13 @@ TEST_CASE("what an objective trains learns from the samples that its loss judges
   check("add", Add<Witness>(process, &w[4]), w[4]);
   check("data", DataAdversarial<Witness>(process, &w[5]), w[5]);
   check("lightning", Lightning<Witness>(process, &w[6], {.adversarial_weight = 1}), w[6]);
+  check("preserve", Preserve<Anywhere, diffusion::Discrete<>, Distance>(process, {}, {&w[8]}), w[8]);
   FakeWitness fake;
   check("dmd",
         Dmd<FakeWitness, diffusion::Discrete<>, Witness>(
             process, &fake, {.start = {499, 999}, .learn_per_update = 3, .adversarial_weight = 1}, &w[7]),
         w[7]);
-  CHECK(fake.updates == 9);
+  CHECK(fake.updates == 12);
   CHECK(fake.learned == w[7].learned);
 }
 
@@ -161,7 +194,24 @@ TEST_CASE("what has no weight does not learn; a sum trains what its terms train"
   CHECK(second.updates == 1);
   static_assert(!LearningObjective<Ctm<>, Net, Net, Net, Points>);
   static_assert(!LearningObjective<Dmd<Net>, Net, Net, Net, Points>);
-  diffusion::learn(Ctm<>(process), c.student, c.teacher, c.target, c.batch, {4, 5});  // nothing to train
+  // Nothing to train: the loss alone.
+  CHECK(diffusion::learn_and_loss(Ctm<>(process), c.student, c.teacher, c.target, c.batch, {4, 5}).loss.item() ==
+        Ctm<>(process).loss(c.student, c.teacher, c.target, c.batch, {4, 5}).loss.item());
+}
+
+TEST_CASE("each critic of a sum and of a hybrid has names of its own in checkpoints") {
+  using Critic = FeatureCritic<Net, Net>;
+  Critic a(net(1), net(2)), b(net(1), net(3));
+  using Distance = Adversarial<Critic>;
+  const auto sum = sum_of(weighted(1, Ctm<>(process)), weighted(1, DataAdversarial<Critic>(process, &a)),
+                          weighted(1, Preserve<Anywhere, diffusion::Discrete<>, Hybrid<Distance, Distance>>(
+                                          process, {}, {{&a}, {&b}, {1, 1}})));
+  auto names = names_of_state(sum);
+  CHECK(names.front().starts_with("objective.1.critic."));
+  CHECK(names.back().starts_with("objective.2.second.critic."));
+  std::sort(names.begin(), names.end());
+  CHECK(std::adjacent_find(names.begin(), names.end()) == names.end());
+  CHECK(names.size() == 3 * names_of_state(DataAdversarial<Critic>(process, &a)).size());
 }
 
 TEST_CASE("a distance of one's own is trained without more ceremony, alone and in a hybrid") {

@@ -83,8 +83,7 @@ Net distilled(const Objective& objective, std::int64_t steps = 250, const Net& f
     Net handles = student;
     if (i > 0) optim::ema_update(averages, optim::parameters_of(handles, "", false), 0.95);
     const Data batch{exact().data<double>(128, stream(2, "data", static_cast<std::uint64_t>(i))), {}};
-    diffusion::learn(objective, student, guide, target, batch, {2, i});
-    return objective.loss(student, guide, target, batch, {2, i}).loss;
+    return diffusion::learn_and_loss(objective, student, guide, target, batch, {2, i}).loss;
   });
 }
 

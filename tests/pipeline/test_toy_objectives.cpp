@@ -89,9 +89,8 @@ Net train(const Objective& objective, std::int64_t steps = 300, double rate = 2e
   const optim::Schedule schedule = optim::FlatThenLinear{rate, steps, 0.5};
   for (std::int64_t i = 0; i < steps; ++i) {
     const Data batch{toy::exact().data<double>(128, stream(2, "data", static_cast<std::uint64_t>(i))), {}};
-    diffusion::learn(objective, student, teacher, target, batch, Randomness{2, i});
     optimizer.zero_grad();
-    autograd::backward(objective.loss(student, teacher, target, batch, {2, i}).loss);
+    autograd::backward(diffusion::learn_and_loss(objective, student, teacher, target, batch, {2, i}).loss);
     optimizer.step(schedule(i), optim::clip_factor(optim::grad_norm(parameters), 1.0));
     optim::ema_update(averages, parameters, 0.95);
   }

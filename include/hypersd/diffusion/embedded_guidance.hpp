@@ -3,6 +3,7 @@
 
 #include <hypersd/diffusion/guidance.hpp>
 #include <hypersd/nn/guidance_embedding.hpp>
+#include <hypersd/nn/module.hpp>
 
 /// \file
 /// Guidance that a distilled student takes as an input (Meng et al., "On distillation of guided diffusion models";
@@ -14,9 +15,11 @@ using nn::guidance_embedding;
 
 /// A student's network with its guidance weights w [B] bound: takes (x, t, condition) like any other.
 template <class N, class T, class D>
-struct GuidedStudent {
+struct GuidedStudent : nn::Wraps<N> {
   const N& net;
   const Numbers<T, D>& w;
+  GuidedStudent(const N& n, const Numbers<T, D>& weights) : net(n), w(weights) {}
+  [[nodiscard]] const auto& process_value() const requires nn::HoldsProcess<N> { return net.process_value(); }
 
   template <class X, class C>
   auto operator()(const X& x, const Numbers<T, D>& t, const C& condition) const -> decltype(net(x, t, condition, w)) {

@@ -39,13 +39,14 @@ template <DiffusionProcess Process, class Net, class T, class D, class C, class.
 Var<T, D> evaluate(const Process& process, const Net& net, const Var<T, D>& x, const Times& t, const C& condition,
                    const Rest&... rest) {
   detail::require_same_process(process, "student", net);
+  if constexpr (sizeof...(Rest) == 0) static_assert((detail::require_student<Net, T, D, C>(), true));
   return net(network_input(process, x, t), time_tensor<T, D>(process, t), condition, rest...);
 }
 
 /// The prediction as a tensor; no tape is recorded. Throws ShapeError unless it has x's shape, and as `evaluate`.
 template <DiffusionProcess Process, class Net, class T, class D, class C>
-requires Predictor<Net, T, D, C> Tensor<T, D> predict(const Process& process, const Net& net, const Tensor<T, D>& x,
-                                                      const Times& t, const C& condition) {
+Tensor<T, D> predict(const Process& process, const Net& net, const Tensor<T, D>& x, const Times& t,
+                     const C& condition) {
   detail::require_same_process(process, "network", net);
   return predict(net, network_input(process, x, t), time_tensor<T, D>(process, t), condition);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <concepts>
 #include <hypersd/core/philox.hpp>
 #include <hypersd/diffusion/guidance.hpp>
 #include <hypersd/ops/random.hpp>
@@ -18,6 +19,12 @@ struct Batch {
   GuidedCondition<Condition> condition;
   Tensor<T, D> noise{};  ///< [B, ...] if x0 is where the teacher's ODE takes this noise (paired data); else undefined
 };
+
+/// Element type and device of a batch.
+template <class AnyBatch>
+using BatchValue = typename decltype(AnyBatch::x0)::value_type;
+template <class AnyBatch>
+using BatchDevice = typename decltype(AnyBatch::x0)::device_type;
 
 /// Where an iteration's random numbers come from. What is drawn for a sample depends on its place in the iteration's
 /// whole batch, so that a batch cut over several processes is drawn as in one piece.
@@ -61,20 +68,96 @@ concept Objective = requires(const O& objective, const Student& student, const T
 };
 
 /// An objective that trains networks of its own, a critic or a fake score: one update each by `objective.learn(student,
-/// teacher, target, batch, randomness, average)`, before the loss of the same iteration. It draws what the loss draws,
-/// and computes the student's samples once more, without a tape.
+/// teacher, target, batch, randomness, average)`, before the loss of the same iteration, from the same draws.
 template <class O, class Student, class Teacher, class Target, class Batch>
 concept LearningObjective = requires(const O& objective, const Student& student, const Teacher& teacher,
                                      const Target& target, const Batch& batch) {
   objective.learn(student, teacher, target, batch, Randomness{}, OwnGradients{});
 };
 
-/// `objective.learn(...)` where there is something to train.
-template <class O, class Student, class Teacher, class Target, class Batch, class Average = OwnGradients>
-void learn(const O& objective, const Student& student, const Teacher& teacher, const Target& target, const Batch& batch,
-           Randomness random, const Average& average = {}) {
-  if constexpr (LearningObjective<O, Student, Teacher, Target, Batch>)
-    objective.learn(student, teacher, target, batch, random, average);
+/// An objective whose `learn` and `loss` use the same samples of the student: `objective.samples(student, teacher,
+/// target, batch, randomness)` computes them once for both.
+template <class O, class Student, class Teacher, class Target, class Batch>
+concept SamplingObjective = requires(const O& objective, const Student& student, const Teacher& teacher,
+                                     const Target& target, const Batch& batch) {
+  objective.samples(student, teacher, target, batch, Randomness{});
+};
+
+/// Stands for the samples of an objective that is no `SamplingObjective`.
+struct NoSamples {};
+
+/// What `learn_from` and `loss_from` of one iteration share.
+template <class O, class Student, class Teacher, class Target, class Batch>
+auto student_samples(const O& objective, const Student& student, const Teacher& teacher, const Target& target,
+                     const Batch& batch, Randomness random) {
+  if constexpr (SamplingObjective<O, Student, Teacher, Target, Batch>)
+    return objective.samples(student, teacher, target, batch, random);
+  else
+    return NoSamples{};
 }
+/// Trains what the objective trains, if anything, on the `samples` of the same arguments. `average(parameters)` may
+/// replace gradients by their means over several processes.
+template <class O, class Samples, class Student, class Teacher, class Target, class Batch, class Average = OwnGradients>
+void learn_from(const O& objective, const Samples& samples, const Student& student, const Teacher& teacher,
+                const Target& target, const Batch& batch, Randomness random, const Average& average = {}) {
+  if constexpr (LearningObjective<O, Student, Teacher, Target, Batch>) {
+    if constexpr (std::same_as<Samples, NoSamples>)
+      objective.learn(student, teacher, target, batch, random, average);
+    else
+      objective.learn_from(samples, student, teacher, target, batch, random, average);
+  }
+}
+/// The loss on the `samples` of the same arguments.
+template <class O, class Samples, class Student, class Teacher, class Target, class Batch>
+auto loss_from(const O& objective, const Samples& samples, const Student& student, const Teacher& teacher,
+               const Target& target, const Batch& batch, Randomness random) {
+  if constexpr (std::same_as<Samples, NoSamples>)
+    return objective.loss(student, teacher, target, batch, random);
+  else
+    return objective.loss_from(samples, student, teacher, target, batch, random);
+}
+
+/// An iteration of an objective: what it trains besides the student, then the loss, on the same samples.
+template <class O, class Student, class Teacher, class Target, class Batch, class Average = OwnGradients>
+auto learn_and_loss(const O& objective, const Student& student, const Teacher& teacher, const Target& target,
+                    const Batch& batch, Randomness random, const Average& average = {}) {
+  const auto samples = student_samples(objective, student, teacher, target, batch, random);
+  learn_from(objective, samples, student, teacher, target, batch, random, average);
+  return loss_from(objective, samples, student, teacher, target, batch, random);
+}
+
+/// Base of a `SamplingObjective`: its `loss` and `learn`. `Self` has
+///
+///   samples(student, teacher, target, batch, random)                       the student's samples
+///   loss_from(samples, student, teacher, target, batch, random)            their loss
+///   learn_from(samples, student, teacher, target, batch, random, average)  optional: one update of what is trained
+///   learns()                                                               optional: whether it is trained now
+template <class Self>
+struct FromSamples {
+  template <class Student, class Teacher, class Target, class AnyBatch>
+  auto loss(const Student& student, const Teacher& teacher, const Target& target, const AnyBatch& batch,
+            Randomness random) const -> LossResult<BatchValue<AnyBatch>, BatchDevice<AnyBatch>> {
+    return self().loss_from(self().samples(student, teacher, target, batch, random), student, teacher, target, batch,
+                            random);
+  }
+  /// From samples of its own, without a tape.
+  template <class Student, class Teacher, class Target, class AnyBatch, class Average = OwnGradients>
+  void learn(const Student& student, const Teacher& teacher, const Target& target, const AnyBatch& batch,
+             Randomness random, const Average& average = {}) const requires requires(const Self& s) {
+    s.learn_from(s.samples(student, teacher, target, batch, random), student, teacher, target, batch, random, average);
+  }
+  {
+    if constexpr (requires(const Self& s) { s.learns(); })
+      if (!self().learns()) return;
+    const auto made = [&] {
+      const autograd::NoGrad guard;
+      return self().samples(student, teacher, target, batch, random);
+    }();
+    self().learn_from(made, student, teacher, target, batch, random, average);
+  }
+
+ private:
+  [[nodiscard]] const Self& self() const { return static_cast<const Self&>(*this); }
+};
 
 }  // namespace hypersd::diffusion

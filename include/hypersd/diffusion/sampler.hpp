@@ -40,8 +40,9 @@ struct NoObserver {
 /// fused pass over the tensor, which holds the denoiser as well where that is an `ElementwiseDenoiser`. All
 /// coefficients of a run are copied to the device before its first step. The same numbers come out for any thread count
 /// and batch split.
-template <class S, DiffusionProcess Process, Guidance G = NoGuidance>
+template <class S, class Process, Guidance G = NoGuidance>
 class Sampler {
+  static_assert(DiffusionProcess<Process>, "Sampler<Solver, Process, Guidance>: the second argument must be a process");
   static_assert((require_solver<S, Process>(), true));
 
  public:

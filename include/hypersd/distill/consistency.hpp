@@ -47,7 +47,7 @@ Tensor<T, D> draw_noise(const ConsistencyOptions& options, const Shape& shape, R
 /// x' itself, exactly. `Rule` makes it Eq 4, 5 or 12; `TeacherSolver` makes the teacher's step.
 template <EndRule Rule, diffusion::DiffusionProcess Process = diffusion::Discrete<>, class Metric = Mse,
           class TeacherSolver = diffusion::DdimOde>
-struct Consistency {
+struct Consistency : FromSamples<Consistency<Rule, Process, Metric, TeacherSolver>> {
   static_assert((diffusion::require_solver<TeacherSolver, Process>(), true));
   static_assert(diffusion::DeterministicSolver<TeacherSolver, Process>,
                 "the teacher of a consistency objective follows an ODE: its solver must not be stochastic");
@@ -66,61 +66,24 @@ struct Consistency {
   explicit Consistency(Options o, Metric metric = {}, Rule r = {}) requires std::default_initializable<Process>
       : Consistency(Process(), o, std::move(metric), r) {}
 
-  /// Draws, noises, steps and compares. See `Objective`.
-  template <class Student, class Teacher, class Target, class T, class D, class C>
-  requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> &&
-      diffusion::Predictor<Target, T, D, C>
-          LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target,
-                                const Batch<T, D, C>& batch, Randomness random)
-  const {
-    return loss_at(student, teacher, target, batch, draw(rule, process, options, batch.x0.dim(0), random),
-                   draw_noise<T, D>(options, batch.x0.shape(), random));
-  }
-
-  /// The same for given draws and noise [B, ...].
-  template <class Student, class Teacher, class Target, class T, class D, class C>
-  LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Target& target,
-                           const Batch<T, D, C>& batch, const Draws& draws, const Tensor<T, D>& noise) const {
-    const auto sides = jumps(student, teacher, target, batch, draws, noise);
-    const auto loss = distance(sides.student, sides.target, where(batch, draws));
-    double anchored = 0;
-    for (std::size_t b = 0; b < draws.t.size(); ++b) anchored += draws.end[b] == draws.previous[b] ? 1.0 : 0.0;
-    return {loss, {{"anchored", anchored / static_cast<double>(draws.t.size())}}};
-  }
-
-  /// Trains the distance's critic on the jumps of the same draws.
-  template <class Student, class Teacher, class Target, class T, class D, class C, class Average = OwnGradients>
-  requires LearningDistance<Metric, T, D, Where<T, D, C>>
-  void learn(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
-             Randomness random, const Average& average = {}) const {
-    if (!trains(distance)) return;
-    learn_at(student, teacher, target, batch, draw(rule, process, options, batch.x0.dim(0), random),
-             draw_noise<T, D>(options, batch.x0.shape(), random), average);
-  }
-  /// The same for given draws and noise [B, ...].
-  template <class Student, class Teacher, class Target, class T, class D, class C, class Average = OwnGradients>
-  requires LearningDistance<Metric, T, D, Where<T, D, C>>
-  void learn_at(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
-                const Draws& draws, const Tensor<T, D>& noise, const Average& average = {}) const {
-    if (!trains(distance)) return;
-    const auto sides = without_tape([&] { return jumps(student, teacher, target, batch, draws, noise); });
-    distance.learn(sides.student.value(), sides.target, where(batch, draws), average);
-  }
-  /// What the distance trains, for checkpoints.
-  template <class F>
-  requires requires(F& f) { std::declval<const Metric&>().visit_state(f, std::string()); }
-  void visit_state(F&& f, const std::string& prefix) const { distance.visit_state(f, prefix); }
-
- private:
-  /// Both sides of Eq 12 at t_end.
+  /// Both sides of Eq 12 at t_end, with their draws.
   template <class T, class D>
-  struct Sides {
+  struct Samples {
     Var<T, D> student;
     Tensor<T, D> target;
+    Draws draws;
   };
+  /// Draws, noises, steps and jumps. See `FromSamples`.
   template <class Student, class Teacher, class Target, class T, class D, class C>
-  Sides<T, D> jumps(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
-                    const Draws& draws, const Tensor<T, D>& noise) const {
+  Samples<T, D> samples(const Student& student, const Teacher& teacher, const Target& target,
+                        const Batch<T, D, C>& batch, Randomness random) const {
+    return samples_at(student, teacher, target, batch, draw(rule, process, options, batch.x0.dim(0), random),
+                      draw_noise<T, D>(options, batch.x0.shape(), random));
+  }
+  /// The same for given draws and noise [B, ...].
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  Samples<T, D> samples_at(const Student& student, const Teacher& teacher, const Target& target,
+                           const Batch<T, D, C>& batch, const Draws& draws, const Tensor<T, D>& noise) const {
     const auto x_t = diffusion::add_noise(process, batch.x0, noise, draws.t);
     // The teacher's guided step. [Hyper-SD Eq. 1]
     const auto guided = diffusion::predict_guided(process, teacher, x_t, draws.t, batch.condition, draws.guidance);
@@ -132,8 +95,40 @@ struct Consistency {
     // The student's jump, the only one with a gradient. [Hyper-SD Eq. 12], left-hand side
     const Var<T, D> x(x_t);
     const auto f = diffusion::evaluate(process, student, x, draws.t, batch.condition.conditional);
-    return {diffusion::jump(process, x, f, draws.t, draws.end), goal};
+    return {diffusion::jump(process, x, f, draws.t, draws.end), goal, draws};
   }
+
+  /// Compares both sides.
+  template <class T, class D, class Student, class Teacher, class Target, class C>
+  LossResult<T, D> loss_from(const Samples<T, D>& samples, const Student&, const Teacher&, const Target&,
+                             const Batch<T, D, C>& batch, Randomness) const {
+    const Draws& draws = samples.draws;
+    double anchored = 0;
+    for (std::size_t b = 0; b < draws.t.size(); ++b) anchored += draws.end[b] == draws.previous[b] ? 1.0 : 0.0;
+    return {distance(samples.student, samples.target, where(batch, draws)),
+            {{"anchored", anchored / static_cast<double>(draws.t.size())}}};
+  }
+  /// The loss for given draws and noise [B, ...].
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Target& target,
+                           const Batch<T, D, C>& batch, const Draws& draws, const Tensor<T, D>& noise) const {
+    return loss_from(samples_at(student, teacher, target, batch, draws, noise), student, teacher, target, batch, {});
+  }
+
+  /// Trains the distance's critic on both sides.
+  template <class T, class D, class Student, class Teacher, class Target, class C, class Average>
+  requires LearningDistance<Metric, T, D, Where<T, D, C>>
+  void learn_from(const Samples<T, D>& samples, const Student&, const Teacher&, const Target&,
+                  const Batch<T, D, C>& batch, Randomness, const Average& average) const {
+    if (learns()) distance.learn(samples.student.value(), samples.target, where(batch, samples.draws), average);
+  }
+  [[nodiscard]] bool learns() const { return trains(distance); }
+  /// What the distance trains, for checkpoints.
+  template <class F>
+  requires requires(F& f) { std::declval<const Metric&>().visit_state(f, std::string()); }
+  void visit_state(F&& f, const std::string& prefix) const { distance.visit_state(f, prefix); }
+
+ private:
   template <class T, class D, class C>
   Where<T, D, C> where(const Batch<T, D, C>& batch, const Draws& draws) const {
     return {diffusion::time_tensor<T, D>(process, draws.end), batch.condition.conditional, scale<T, D>(draws)};

@@ -5,6 +5,7 @@
 #include <hypersd/diffusion/evaluate.hpp>
 #include <hypersd/diffusion/guidance.hpp>
 #include <hypersd/distill/consistency.hpp>
+#include <hypersd/nn/module.hpp>
 #include <utility>
 #include <vector>
 
@@ -20,8 +21,10 @@ struct ScaledCondition {
 /// A network as the sampler of classifier-free guidance sees it: e_u + g (e_c - e_u), differentiably where the network
 /// is. The unconditional branch is not asked where no sample is guided.
 template <class Net>
-struct Guided {
+struct Guided : nn::Wraps<Net> {
   const Net& net;
+  explicit Guided(const Net& n) : net(n) {}
+  [[nodiscard]] const auto& process_value() const requires nn::HoldsProcess<Net> { return net.process_value(); }
 
   template <class T, class D, class C>
   requires diffusion::Denoiser<Net, T, D, C> Var<T, D>
@@ -53,7 +56,7 @@ struct Guided {
 /// The batch's `condition.null` is the negative condition: null for some samples, another caption for others. The
 /// range of scales is the objective's own, `guidance_min` to `guidance_max`.
 template <class Objective>
-struct KeepGuidance {
+struct KeepGuidance : FromSamples<KeepGuidance<Objective>> {
   static constexpr bool keeps_guidance = true;
   Objective objective;
 
@@ -62,32 +65,51 @@ struct KeepGuidance {
   requires std::constructible_from<Objective, Args...>
   explicit KeepGuidance(Args&&... args) : objective(std::forward<Args>(args)...) {}
 
+  /// The objective's samples of guided networks, with the batch that these take.
+  template <class T, class D, class C>
+  struct Samples {
+    Batch<T, D, ScaledCondition<C>> batch;
+    typename Objective::template Samples<T, D> inner;
+  };
   template <class Student, class Teacher, class Target, class T, class D, class C>
-  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target,
-                        const Batch<T, D, C>& batch, Randomness random) const {
-    return loss_at(student, teacher, target, batch,
-                   draw(objective.rule, objective.process, objective.options, batch.x0.dim(0), random),
-                   draw_noise<T, D>(objective.options, batch.x0.shape(), random));
+  Samples<T, D, C> samples(const Student& student, const Teacher& teacher, const Target& target,
+                           const Batch<T, D, C>& batch, Randomness random) const {
+    return samples_at(student, teacher, target, batch,
+                      draw(objective.rule, objective.process, objective.options, batch.x0.dim(0), random),
+                      draw_noise<T, D>(objective.options, batch.x0.shape(), random));
   }
   /// The same for given draws and noise [B, ...].
   template <class Student, class Teacher, class Target, class T, class D, class C>
+  Samples<T, D, C> samples_at(const Student& student, const Teacher& teacher, const Target& target,
+                              const Batch<T, D, C>& batch, const Draws& draws, const Tensor<T, D>& noise) const {
+    const auto both = scaled(batch, draws);
+    return {both, objective.samples_at(Guided<Student>(student), Guided<Teacher>(teacher), Guided<Target>(target), both,
+                                       unguided(draws), noise)};
+  }
+
+  template <class T, class D, class C, class Student, class Teacher, class Target>
+  LossResult<T, D> loss_from(const Samples<T, D, C>& samples, const Student& student, const Teacher& teacher,
+                             const Target& target, const Batch<T, D, C>&, Randomness random) const {
+    return objective.loss_from(samples.inner, student, teacher, target, samples.batch, random);
+  }
+  /// The loss for given draws and noise [B, ...].
+  template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Target& target,
                            const Batch<T, D, C>& batch, const Draws& draws, const Tensor<T, D>& noise) const {
-    const auto inner = unguided(draws);
-    return objective.loss_at(Guided<Student>{student}, Guided<Teacher>{teacher}, Guided<Target>{target},
-                             scaled(batch, draws), inner, noise);
+    return loss_from(samples_at(student, teacher, target, batch, draws, noise), student, teacher, target, batch, {});
   }
 
   /// Trains what the objective trains, a critic say.
-  template <class Student, class Teacher, class Target, class T, class D, class C, class Average = OwnGradients>
-  requires LearningObjective<Objective, Guided<Student>, Guided<Teacher>, Guided<Target>,
-                             Batch<T, D, ScaledCondition<C>>>
-  void learn(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
-             Randomness random, const Average& average = {}) const {
-    const Draws draws = draw(objective.rule, objective.process, objective.options, batch.x0.dim(0), random);
-    objective.learn_at(Guided<Student>{student}, Guided<Teacher>{teacher}, Guided<Target>{target}, scaled(batch, draws),
-                       unguided(draws), draw_noise<T, D>(objective.options, batch.x0.shape(), random), average);
+  template <class T, class D, class Student, class Teacher, class Target, class C, class Average>
+  requires requires(const Objective& o, const Samples<T, D, C>& s, const Student& student, const Teacher& teacher,
+                    const Target& target, const Average& a) {
+    o.learn_from(s.inner, student, teacher, target, s.batch, Randomness{}, a);
   }
+  void learn_from(const Samples<T, D, C>& samples, const Student& student, const Teacher& teacher, const Target& target,
+                  const Batch<T, D, C>&, Randomness random, const Average& average) const {
+    objective.learn_from(samples.inner, student, teacher, target, samples.batch, random, average);
+  }
+  [[nodiscard]] bool learns() const { return objective.learns(); }
   template <class F>
   requires requires(F& f) { std::declval<const Objective&>().visit_state(f, std::string()); }
   void visit_state(F&& f, const std::string& prefix) const { objective.visit_state(f, prefix); }

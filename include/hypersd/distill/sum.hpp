@@ -3,6 +3,7 @@
 
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/distill/objective.hpp>
+#include <string>
 #include <tuple>
 #include <utility>
 
@@ -21,53 +22,71 @@ Weighted<O> weighted(double weight, O objective, std::string name = {}) {
   return {weight, std::move(objective), std::move(name)};
 }
 
-/// The weighted sum of objectives on one batch; an objective itself.
+/// The weighted sum of objectives on one batch; an objective itself. What its terms train has names of its own in
+/// checkpoints: those of term i begin with `i.`.
 template <class... O>
-struct Sum {
+struct Sum : FromSamples<Sum<O...>> {
   std::tuple<Weighted<O>...> terms;
+  explicit Sum(Weighted<O>... t) : terms(std::move(t)...) {}
 
-  /// `batch` may know more than a `Batch`, for terms that need it.
+  /// The samples of the terms. `batch` may know more than a `Batch`, for terms that need it.
   template <class Student, class Teacher, class Target, class AnyBatch>
-  auto loss(const Student& student, const Teacher& teacher, const Target& target, const AnyBatch& batch,
-            Randomness random) const {
-    using T = typename decltype(batch.x0)::value_type;
-    LossResult<T, typename decltype(batch.x0)::device_type> out;
-    const auto add = [&](const auto& term) {
-      auto one = term.objective.loss(student, teacher, target, batch, random);
+  auto samples(const Student& student, const Teacher& teacher, const Target& target, const AnyBatch& batch,
+               Randomness random) const {
+    return std::apply(
+        [&](const auto&... term) {
+          return std::tuple(diffusion::student_samples(term.objective, student, teacher, target, batch, random)...);
+        },
+        terms);
+  }
+  template <class... Made, class Student, class Teacher, class Target, class AnyBatch>
+  auto loss_from(const std::tuple<Made...>& samples, const Student& student, const Teacher& teacher,
+                 const Target& target, const AnyBatch& batch, Randomness random) const {
+    using T = diffusion::BatchValue<AnyBatch>;
+    LossResult<T, diffusion::BatchDevice<AnyBatch>> out;
+    each([&](const auto& term, auto i) {
+      auto one = diffusion::loss_from(term.objective, std::get<i>(samples), student, teacher, target, batch, random);
       if (!term.name.empty()) out.diagnostics.emplace_back(term.name, static_cast<double>(one.loss.item()));
       for (auto& d : one.diagnostics) out.diagnostics.push_back(std::move(d));
       const auto scaled =
           term.weight == 1 ? one.loss : autograd::affine(one.loss, static_cast<Accumulator<T>>(term.weight));
       out.loss = out.loss.defined() ? autograd::add(out.loss, scaled) : scaled;
-    };
-    std::apply([&](const auto&... term) { (add(term), ...); }, terms);
+    });
     return out;
   }
-
   /// What the terms train, in order.
-  template <class Student, class Teacher, class Target, class AnyBatch, class Average = OwnGradients>
+  template <class... Made, class Student, class Teacher, class Target, class AnyBatch, class Average>
   requires(LearningObjective<O, Student, Teacher, Target, AnyBatch> ||
-           ...) void learn(const Student& student, const Teacher& teacher, const Target& target, const AnyBatch& batch,
-                           Randomness random, const Average& average = {}) const {
-    std::apply(
-        [&](const auto&... term) {
-          (diffusion::learn(term.objective, student, teacher, target, batch, random, average), ...);
-        },
-        terms);
+           ...) void learn_from(const std::tuple<Made...>& samples, const Student& student, const Teacher& teacher,
+                                const Target& target, const AnyBatch& batch, Randomness random,
+                                const Average& average) const {
+    each([&](const auto& term, auto i) {
+      diffusion::learn_from(term.objective, std::get<i>(samples), student, teacher, target, batch, random, average);
+    });
   }
   /// What the terms train, for checkpoints.
   template <class F>
   void visit_state(F&& f, const std::string& prefix) const {
-    const auto visit = [&](const auto& term) {
-      if constexpr (requires { term.objective.visit_state(f, prefix); }) term.objective.visit_state(f, prefix);
-    };
-    std::apply([&](const auto&... term) { (visit(term), ...); }, terms);
+    each([&](const auto& term, auto i) {
+      const std::string own = prefix + std::to_string(i) + ".";
+      if constexpr (requires { term.objective.visit_state(f, own); }) term.objective.visit_state(f, own);
+    });
+  }
+
+ private:
+  /// f(term, i) for each term, i a constant.
+  template <class F>
+  void each(F&& f) const {
+    [&]<std::size_t... i>(std::index_sequence<i...>) {
+      (f(std::get<i>(terms), std::integral_constant<std::size_t, i>{}), ...);
+    }
+    (std::index_sequence_for<O...>{});
   }
 };
 /// The weighted sum of objectives: `sum_of(weighted(1, a), weighted(0.5, b))`.
 template <class... O>
 Sum<O...> sum_of(Weighted<O>... terms) {
-  return {{std::move(terms)...}};
+  return Sum<O...>(std::move(terms)...);
 }
 
 }  // namespace hypersd::distill

@@ -45,11 +45,8 @@ struct InstanceFeedback {
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
-  requires diffusion::Denoiser<Student, T, D, C> diffusion::LossResult<T, D> loss(const Student& student,
-                                                                                  const Teacher&, const Target&,
-                                                                                  const AnnotatedBatch<T, D, C>& batch,
-                                                                                  diffusion::Randomness random)
-  const {
+  diffusion::LossResult<T, D> loss(const Student& student, const Teacher&, const Target&,
+                                   const AnnotatedBatch<T, D, C>& batch, diffusion::Randomness random) const {
     const auto t = diffusion::times_between(process, options.noisy_min, options.noisy_max, batch.x0.dim(0),
                                             random.stream("instance.time"), random.first_sample);
     return loss_at(student, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "instance.noise"));

@@ -28,10 +28,8 @@ struct Refl {
       : rollout(std::move(p), std::move(o)), decoder(std::move(decode)), hinges(std::move(score)) {}
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
-  requires diffusion::Denoiser<Student, T, D, C> diffusion::LossResult<T, D> loss(
-      const Student& student, const Teacher&, const Target&, const diffusion::Batch<T, D, C>& batch,
-      diffusion::Randomness random)
-  const {
+  diffusion::LossResult<T, D> loss(const Student& student, const Teacher&, const Target&,
+                                   const diffusion::Batch<T, D, C>& batch, diffusion::Randomness random) const {
     const RolloutDraws d = rollout.draw(random);
     const Shape& shape = batch.x0.shape();
     return loss_at(student, batch, d, rollout.template start<T, D>(shape, random),

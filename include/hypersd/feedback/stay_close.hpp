@@ -20,10 +20,8 @@ struct StayClose {
   explicit StayClose(Process p, Options o = {}, S = {}) : rollout(std::move(p), std::move(o)) {}
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
-  requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Target, T, D, C> diffusion::LossResult<T, D>
-  loss(const Student& student, const Teacher&, const Target& reference, const diffusion::Batch<T, D, C>& batch,
-       diffusion::Randomness random)
-  const {
+  diffusion::LossResult<T, D> loss(const Student& student, const Teacher&, const Target& reference,
+                                   const diffusion::Batch<T, D, C>& batch, diffusion::Randomness random) const {
     const RolloutDraws d = rollout.draw(random);
     const Shape& shape = batch.x0.shape();
     return loss_at(student, reference, batch, d, rollout.template start<T, D>(shape, random),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hypersd/autograd/crossing.hpp>
+#include <hypersd/nn/module.hpp>
 
 namespace hypersd::nn {
 
@@ -13,7 +14,7 @@ namespace hypersd::nn {
 /// masters of them. `autograd::cast_loss` turns a loss into one for a training loop of the parameters' type.
 template <class Net>
 requires Narrow<typename Net::value_type>
-class MixedPrecision {
+class MixedPrecision : public Wraps<Net> {
  public:
   using network_type = Net;
   using value_type = float;
@@ -21,6 +22,7 @@ class MixedPrecision {
 
   /// Refers to `net`, which must outlive it.
   explicit MixedPrecision(const Net& net) : net_(&net) {}
+  [[nodiscard]] const auto& process_value() const requires HoldsProcess<Net> { return net_->process_value(); }
 
   /// `net(x, t, condition)` for x [B, ...] and times t [B].
   template <class Condition>

@@ -74,6 +74,21 @@ struct IgnoreParameter {
 };
 }  // namespace detail
 
+/// Base of what wraps a network: it belongs to the diffusion process that the network names, if any (`process`). The
+/// wrapper forwards `process_value()` of a network that `HoldsProcess`.
+template <class Net>
+struct Wraps {};
+template <class Net>
+requires requires { typename Net::process; }
+struct Wraps<Net> {
+  using process = typename Net::process;
+};
+/// A network that knows its process as a value.
+template <class Net>
+concept HoldsProcess = requires(const Net& net) {
+  net.process_value();
+};
+
 /// A network: `value_type`, `device_type` and `visit(f, prefix)`.
 template <class M>
 concept Module = requires(M m, detail::IgnoreParameter f, const std::string& prefix) {

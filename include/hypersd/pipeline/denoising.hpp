@@ -30,11 +30,8 @@ NoisedBatch<T, D> noised(const Process& process, const Tensor<T, D>& x0, diffusi
 
 /// The loss of one step; x0 begins with sample number `first_sample`.
 template <diffusion::DiffusionProcess Process, class Net, class T, class D, class Condition>
-requires diffusion::Denoiser<Net, T, D, Condition> Var<T, D> denoising_loss(const Net& net, const Process& process,
-                                                                            const Tensor<T, D>& x0,
-                                                                            const Condition& condition,
-                                                                            std::uint64_t seed, std::int64_t step,
-                                                                            std::int64_t first_sample = 0) {
+Var<T, D> denoising_loss(const Net& net, const Process& process, const Tensor<T, D>& x0, const Condition& condition,
+                         std::uint64_t seed, std::int64_t step, std::int64_t first_sample = 0) {
   const auto batch = noised(process, x0, diffusion::Randomness{seed, step, first_sample});
   return autograd::mse(diffusion::evaluate(process, net, Var<T, D>(batch.x_t), batch.t, condition), batch.target);
 }

@@ -153,6 +153,9 @@ struct PhaseTask {
   const Parameters &averages, &trained;  ///< of the target (none where it is frozen) and of the student
   std::int64_t iteration = 0;
   std::optional<Batch> batch{};
+  /// Of the student, from `learn` to `loss`.
+  using Samples = decltype(diffusion::student_samples(phase.objective, student, teacher, target, *batch, {}));
+  std::optional<Samples> samples{};
 
   void prepare(std::int64_t step) {
     iteration = phase.options.first_iteration + step;
@@ -160,12 +163,22 @@ struct PhaseTask {
     if (!averages.empty() && iteration > 0) optim::ema_update(averages, trained, *phase.options.target_decay);
     batch = phase.batches(iteration);
   }
+  static constexpr bool learns = diffusion::LearningObjective<Objective, Net, Net, Net, Batch>;
   template <class Average>
-  requires diffusion::LearningObjective<Objective, Net, Net, Net, Batch>
-  void learn(const Average& average) {
-    phase.objective.learn(student, teacher, target, *batch, session.randomness(iteration, *batch), average);
+  requires learns void learn(const Average& average) {
+    const auto random = session.randomness(iteration, *batch);
+    samples = diffusion::student_samples(phase.objective, student, teacher, target, *batch, random);
+    diffusion::learn_from(phase.objective, *samples, student, teacher, target, *batch, random, average);
   }
-  auto loss() { return phase.objective.loss(student, teacher, target, *batch, session.randomness(iteration, *batch)); }
+  auto loss() {
+    const auto random = session.randomness(iteration, *batch);
+    if constexpr (learns) {
+      const auto made = *std::exchange(samples, std::nullopt);
+      return diffusion::loss_from(phase.objective, made, student, teacher, target, *batch, random);
+    } else {
+      return phase.objective.loss(student, teacher, target, *batch, random);
+    }
+  }
 };
 
 }  // namespace detail

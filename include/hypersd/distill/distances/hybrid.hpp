@@ -3,6 +3,7 @@
 
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/distill/distance.hpp>
+#include <string>
 
 namespace hypersd::distill {
 
@@ -55,8 +56,8 @@ struct Hybrid {
   }
   template <class F>
   void visit_state(F&& f, const std::string& prefix) const {
-    if constexpr (requires { first.visit_state(f, prefix); }) first.visit_state(f, prefix);
-    if constexpr (requires { second.visit_state(f, prefix); }) second.visit_state(f, prefix);
+    if constexpr (requires { first.visit_state(f, prefix); }) first.visit_state(f, prefix + "first.");
+    if constexpr (requires { second.visit_state(f, prefix); }) second.visit_state(f, prefix + "second.");
   }
 };
 

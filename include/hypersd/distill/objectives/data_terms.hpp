@@ -37,7 +37,7 @@ struct Denoising {
 /// trajectory ends otherwise (`EndPoint::first_entry`: what is judged then has the noise of the first level, data have
 /// none).
 template <class Critic, diffusion::DiffusionProcess Process = diffusion::Discrete<>>
-struct DataAdversarial {
+struct DataAdversarial : FromSamples<DataAdversarial<Critic, Process>> {
   Critic* critic = nullptr;
   Process process;
   diffusion::EndPoint end_point = diffusion::EndPoint::clean;
@@ -46,49 +46,50 @@ struct DataAdversarial {
     process.require_signal();
   }
 
+  /// The student's jumps.
+  template <class T, class D>
+  struct Samples {
+    Var<T, D> x;
+  };
   template <class Student, class Teacher, class Target, class T, class D, class C>
-  LossResult<T, D> loss(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
+  Samples<T, D> samples(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
                         Randomness random) const {
     const auto t = diffusion::uniform_times(process, batch.x0.dim(0), random.stream("gan.t"), random.first_sample);
-    return loss_at(student, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "gan.noise"));
+    return samples_at(student, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "gan.noise"));
   }
   /// The same for given times and noise [B, ...].
   template <class Student, class T, class D, class C>
-  LossResult<T, D> loss_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& t,
+  Samples<T, D> samples_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& t,
                            const Tensor<T, D>& noise) const {
-    return {Adversarial<Critic>{critic, {}}(jumps(student, batch, t, noise), batch.x0, where_clean(process, batch)),
-            {}};
+    const Var<T, D> x(diffusion::add_noise(process, batch.x0, noise, t));
+    const auto f = diffusion::evaluate(process, student, x, t, batch.condition.conditional);
+    return {diffusion::jump(process, x, f, t, diffusion::Times(t.size(), process.time(end_point)))};
   }
 
-  /// Trains the critic on the jumps of the same draws, against data.
-  template <class Student, class Teacher, class Target, class T, class D, class C, class Average = OwnGradients>
-  requires LearningCritic<Critic, T, D, C>
-  void learn(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch, Randomness random,
-             const Average& average = {}) const {
-    const auto t = diffusion::uniform_times(process, batch.x0.dim(0), random.stream("gan.t"), random.first_sample);
-    learn_at(student, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "gan.noise"), average);
+  template <class T, class D, class Student, class Teacher, class Target, class C>
+  LossResult<T, D> loss_from(const Samples<T, D>& samples, const Student&, const Teacher&, const Target&,
+                             const Batch<T, D, C>& batch, Randomness) const {
+    return {Adversarial<Critic>{critic, {}}(samples.x, batch.x0, where_clean(process, batch)), {}};
   }
-  /// The same for given times and noise [B, ...].
-  template <class Student, class T, class D, class C, class Average = OwnGradients>
-  void learn_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& t,
-                const Tensor<T, D>& noise, const Average& average = {}) const {
-    const auto x = without_tape([&] { return jumps(student, batch, t, noise); });
-    Adversarial<Critic>{critic, {}}.learn(x.value(), batch.x0, where_clean(process, batch), average);
+  /// The loss for given times and noise [B, ...].
+  template <class Student, class T, class D, class C>
+  LossResult<T, D> loss_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& t,
+                           const Tensor<T, D>& noise) const {
+    return loss_from(samples_at(student, batch, t, noise), student, student, student, batch, {});
+  }
+
+  /// Trains the critic on the jumps, against data.
+  template <class T, class D, class Student, class Teacher, class Target, class C, class Average>
+  requires LearningCritic<Critic, T, D, C>
+  void learn_from(const Samples<T, D>& samples, const Student&, const Teacher&, const Target&,
+                  const Batch<T, D, C>& batch, Randomness, const Average& average) const {
+    Adversarial<Critic>{critic, {}}.learn(samples.x.value(), batch.x0, where_clean(process, batch), average);
   }
   /// The critic, for checkpoints.
   template <class F>
   requires requires(F& f) { std::declval<const Critic&>().visit_state(f, std::string()); }
   void visit_state(F&& f, const std::string& prefix) const {
     if (critic) critic->visit_state(f, prefix + "critic.");
-  }
-
- private:
-  template <class Student, class T, class D, class C>
-  Var<T, D> jumps(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& t,
-                  const Tensor<T, D>& noise) const {
-    const Var<T, D> x(diffusion::add_noise(process, batch.x0, noise, t));
-    const auto f = diffusion::evaluate(process, student, x, t, batch.condition.conditional);
-    return diffusion::jump(process, x, f, t, diffusion::Times(t.size(), process.time(end_point)));
   }
 };
 

@@ -43,7 +43,7 @@ struct NoFakeScore {};
 /// samples of the same draws. [Hyper-SD Eq. 8]
 template <class Fake = NoFakeScore, diffusion::DiffusionProcess Process = diffusion::Discrete<>,
           class Critic = NoCritic>
-struct Dmd {
+struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
   static_assert(!std::same_as<Fake, NoFakeScore>,
                 "Dmd needs a fake-score model of the student's distribution: Dmd<FakeScore<Network>>");
   static_assert(diffusion::SameProcess<typename diffusion::detail::ProcessOf<Fake, Process>::type, Process>,
@@ -64,14 +64,6 @@ struct Dmd {
                          options.adversarial_weight, " without a critic");
   }
 
-  template <class Student, class Teacher, class Target, class T, class D, class C>
-  requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> LossResult<T, D> loss(
-      const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch, Randomness random)
-  const {
-    return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
-                   diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.z"),
-                   diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.noise"));
-  }
   /// Start times and times of comparison of `batch` samples.
   [[nodiscard]] DmdDraws draw(std::int64_t batch, Randomness random) const {
     return {choose_times(options.start, batch, random.stream("dmd.start"), random.first_sample),
@@ -79,51 +71,44 @@ struct Dmd {
                                      options.t_max)};
   }
 
-  /// The same for given draws, starting noise z and noise of the comparison, both [B, ...].
+  /// The student's clean data.
+  template <class T, class D>
+  struct Samples {
+    Var<T, D> x;
+  };
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  Samples<T, D> samples(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
+                        Randomness random) const {
+    return samples_at(student, batch, draw(batch.x0.dim(0), random).start,
+                      diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.z"));
+  }
+  /// The same for given start times and starting noise z [B, ...].
+  template <class Student, class T, class D, class C>
+  Samples<T, D> samples_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& start,
+                           const Tensor<T, D>& z) const {
+    return {few_step_samples(student, process, batch, start, z, options.start)};
+  }
+
+  template <class T, class D, class Student, class Teacher, class Target, class C>
+  LossResult<T, D> loss_from(const Samples<T, D>& samples, const Student& student, const Teacher& teacher,
+                             const Target&, const Batch<T, D, C>& batch, Randomness random) const {
+    return matched(samples.x, student, teacher, batch, draw(batch.x0.dim(0), random).t,
+                   diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.noise"));
+  }
+  /// The loss for given draws, starting noise z and noise of the comparison, both [B, ...].
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const DmdDraws& d, const Tensor<T, D>& z, const Tensor<T, D>& noise) const {
-    const C& condition = batch.condition.conditional;
-    const diffusion::Time first = highest(process, options.start);
-    const auto x = few_step_samples(student, process, batch, d.start, z, options.start);
-    const auto x_t = diffusion::add_noise(process, x.value(), noise, d.t);
-    const auto real = diffusion::predict_guided(process, teacher, x_t, d.t, batch.condition,
-                                                std::vector<double>(d.t.size(), options.guidance));
-    const auto own = diffusion::predict(process, *fake, x_t, d.t, condition);
-    LossResult<T, D> out{inject_gradient(x, direction(x.value(), x_t, real, own, d.t)), {}};
-    out.diagnostics.emplace_back("matching", static_cast<double>(out.loss.item()));
-    const auto add = [&](const char* name, double weight, const Var<T, D>& term) {
-      out.diagnostics.emplace_back(name, static_cast<double>(term.item()));
-      out.loss = autograd::linear_combination(1, out.loss, static_cast<Accumulator<T>>(weight), term);
-    };
-    if (options.regression_weight > 0 && batch.noise.defined()) {
-      add("regression", options.regression_weight,
-          autograd::mse(one_step(student, process, batch.noise, diffusion::Times(d.t.size(), first), condition),
-                        batch.x0));
-    }
-    if constexpr (!std::same_as<Critic, NoCritic>) {
-      if (options.adversarial_weight > 0)
-        add("adversarial", options.adversarial_weight,
-            Adversarial<Critic>{critic, {}}(x, batch.x0, where_clean(process, batch)));
-    }
-    return out;
+    return matched(samples_at(student, batch, d.start, z).x, student, teacher, batch, d.t, noise);
   }
 
-  /// Trains the fake score, and the critic against data, on the samples of the same draws.
-  template <class Student, class Teacher, class Target, class T, class D, class C, class Average = OwnGradients>
+  /// Trains the fake score, and the critic against data, on the samples. The fake score draws from `random`.
+  template <class T, class D, class Student, class Teacher, class Target, class C, class Average>
   requires(LearningScore<Fake, T, D, C> ||
-           LearningCritic<Critic, T, D, C>) void learn(const Student& student, const Teacher&, const Target&,
-                                                       const Batch<T, D, C>& batch, Randomness random,
-                                                       const Average& average = {}) const {
-    learn_at(student, batch, draw(batch.x0.dim(0), random).start,
-             diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.z"), random, average);
-  }
-  /// The same for given start times and starting noise; the fake score draws from `random`.
-  template <class Student, class T, class D, class C, class Average = OwnGradients>
-  void learn_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& start,
-                const Tensor<T, D>& z, Randomness random, const Average& average = {}) const {
-    const Tensor<T, D> x =
-        without_tape([&] { return few_step_samples(student, process, batch, start, z, options.start); }).value();
+           LearningCritic<Critic, T, D, C>) void learn_from(const Samples<T, D>& samples, const Student&,
+                                                            const Teacher&, const Target&, const Batch<T, D, C>& batch,
+                                                            Randomness random, const Average& average) const {
+    const Tensor<T, D> x = samples.x.value();
     if constexpr (LearningScore<Fake, T, D, C>)
       for (int i = 0; i < options.learn_per_update; ++i)
         fake->learn(x, batch.condition.conditional,
@@ -141,6 +126,34 @@ struct Dmd {
   }
 
  private:
+  /// The loss of samples x, noised to the times t for the scores.
+  template <class Student, class Teacher, class T, class D, class C>
+  LossResult<T, D> matched(const Var<T, D>& x, const Student& student, const Teacher& teacher,
+                           const Batch<T, D, C>& batch, const diffusion::Times& t, const Tensor<T, D>& noise) const {
+    const C& condition = batch.condition.conditional;
+    const diffusion::Time first = highest(process, options.start);
+    const auto x_t = diffusion::add_noise(process, x.value(), noise, t);
+    const auto real = diffusion::predict_guided(process, teacher, x_t, t, batch.condition,
+                                                std::vector<double>(t.size(), options.guidance));
+    const auto own = diffusion::predict(process, *fake, x_t, t, condition);
+    LossResult<T, D> out{inject_gradient(x, direction(x.value(), x_t, real, own, t)), {}};
+    out.diagnostics.emplace_back("matching", static_cast<double>(out.loss.item()));
+    const auto add = [&](const char* name, double weight, const Var<T, D>& term) {
+      out.diagnostics.emplace_back(name, static_cast<double>(term.item()));
+      out.loss = autograd::linear_combination(1, out.loss, static_cast<Accumulator<T>>(weight), term);
+    };
+    if (options.regression_weight > 0 && batch.noise.defined()) {
+      add("regression", options.regression_weight,
+          autograd::mse(one_step(student, process, batch.noise, diffusion::Times(t.size(), first), condition),
+                        batch.x0));
+    }
+    if constexpr (!std::same_as<Critic, NoCritic>) {
+      if (options.adversarial_weight > 0)
+        add("adversarial", options.adversarial_weight,
+            Adversarial<Critic>{critic, {}}(x, batch.x0, where_clean(process, batch)));
+    }
+    return out;
+  }
   /// (x0_fake - x0_real) / mean |x - x0_real| of each sample, from the predictions at x_t. The difference is taken
   /// before it is brought to x0, where x_t would cancel. [Hyper-SD Eq. 8]
   template <class T, class D>

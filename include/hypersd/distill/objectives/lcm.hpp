@@ -17,7 +17,7 @@ concept EmbedsGuidance = requires(const N& net, const Var<T, D>& x, const Number
 /// Latent consistency distillation (Luo et al. 2023): Eq 4 with the boundary condition in the parameterisation, on x0,
 /// by the Huber distance; the student and the target see the teacher's guidance scale if they can. [Hyper-SD Eq. 4]
 template <diffusion::DiffusionProcess Process = diffusion::Discrete<>, class Metric = Huber>
-struct Lcm {
+struct Lcm : FromSamples<Lcm<Process, Metric>> {
   using Options = ConsistencyOptions;
   Options options{};
   Metric distance{};
@@ -29,46 +29,23 @@ struct Lcm {
     require<OptionError>(o.jump_exponent == 0, "Lcm compares clean data: jump_exponent has no meaning");
   }
 
-  template <class Student, class Teacher, class Target, class T, class D, class C>
-  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target,
-                        const Batch<T, D, C>& batch, Randomness random) const {
-    return loss_at(student, teacher, target, batch, draw(ToTheEnd{}, process, options, batch.x0.dim(0), random),
-                   draw_noise<T, D>(options, batch.x0.shape(), random));
-  }
-
-  /// The same for given draws and noise [B, ...].
-  template <class Student, class Teacher, class Target, class T, class D, class C>
-  LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Target& target,
-                           const Batch<T, D, C>& batch, const Draws& d, const Tensor<T, D>& noise) const {
-    const auto sides = jumps(student, teacher, target, batch, d, noise);
-    return {distance(sides.student, sides.target, where(batch, d)), {}};
-  }
-
-  /// Trains the distance's critic on the same draws.
-  template <class Student, class Teacher, class Target, class T, class D, class C, class Average = OwnGradients>
-  requires LearningDistance<Metric, T, D, Where<T, D, C>>
-  void learn(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
-             Randomness random, const Average& average = {}) const {
-    if (!trains(distance)) return;
-    const Draws d = draw(ToTheEnd{}, process, options, batch.x0.dim(0), random);
-    const auto noise = draw_noise<T, D>(options, batch.x0.shape(), random);
-    const auto sides = without_tape([&] { return jumps(student, teacher, target, batch, d, noise); });
-    distance.learn(sides.student.value(), sides.target, where(batch, d), average);
-  }
-  template <class F>
-  requires requires(F& f) { std::declval<const Metric&>().visit_state(f, std::string()); }
-  void visit_state(F&& f, const std::string& prefix) const { distance.visit_state(f, prefix); }
-
- private:
-  /// The consistency functions of student and target.
+  /// The consistency functions of student and target, with their draws.
   template <class T, class D>
-  struct Sides {
+  struct Samples {
     Var<T, D> student;
     Tensor<T, D> target;
+    Draws draws;
   };
   template <class Student, class Teacher, class Target, class T, class D, class C>
-  Sides<T, D> jumps(const Student& student, const Teacher& teacher, const Target& target, const Batch<T, D, C>& batch,
-                    const Draws& d, const Tensor<T, D>& noise) const {
+  Samples<T, D> samples(const Student& student, const Teacher& teacher, const Target& target,
+                        const Batch<T, D, C>& batch, Randomness random) const {
+    return samples_at(student, teacher, target, batch, draw(ToTheEnd{}, process, options, batch.x0.dim(0), random),
+                      draw_noise<T, D>(options, batch.x0.shape(), random));
+  }
+  /// The same for given draws and noise [B, ...].
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  Samples<T, D> samples_at(const Student& student, const Teacher& teacher, const Target& target,
+                           const Batch<T, D, C>& batch, const Draws& d, const Tensor<T, D>& noise) const {
     const C& condition = batch.condition.conditional;
     const auto x_t = diffusion::add_noise(process, batch.x0, noise, d.t);
     const auto guided = diffusion::predict_guided(process, teacher, x_t, d.t, batch.condition, d.guidance);
@@ -78,8 +55,34 @@ struct Lcm {
       const autograd::NoGrad guard;
       goal = consistency(target, Var<T, D>(x_previous), d.previous, condition, d.guidance).value();
     }
-    return {consistency(student, Var<T, D>(x_t), d.t, condition, d.guidance), goal};
+    return {consistency(student, Var<T, D>(x_t), d.t, condition, d.guidance), goal, d};
   }
+
+  template <class T, class D, class Student, class Teacher, class Target, class C>
+  LossResult<T, D> loss_from(const Samples<T, D>& samples, const Student&, const Teacher&, const Target&,
+                             const Batch<T, D, C>& batch, Randomness) const {
+    return {distance(samples.student, samples.target, where(batch, samples.draws)), {}};
+  }
+  /// The loss for given draws and noise [B, ...].
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Target& target,
+                           const Batch<T, D, C>& batch, const Draws& d, const Tensor<T, D>& noise) const {
+    return loss_from(samples_at(student, teacher, target, batch, d, noise), student, teacher, target, batch, {});
+  }
+
+  /// Trains the distance's critic.
+  template <class T, class D, class Student, class Teacher, class Target, class C, class Average>
+  requires LearningDistance<Metric, T, D, Where<T, D, C>>
+  void learn_from(const Samples<T, D>& samples, const Student&, const Teacher&, const Target&,
+                  const Batch<T, D, C>& batch, Randomness, const Average& average) const {
+    if (learns()) distance.learn(samples.student.value(), samples.target, where(batch, samples.draws), average);
+  }
+  [[nodiscard]] bool learns() const { return trains(distance); }
+  template <class F>
+  requires requires(F& f) { std::declval<const Metric&>().visit_state(f, std::string()); }
+  void visit_state(F&& f, const std::string& prefix) const { distance.visit_state(f, prefix); }
+
+ private:
   template <class T, class D, class C>
   Where<T, D, C> where(const Batch<T, D, C>& batch, const Draws& d) const {
     return {diffusion::time_tensor<T, D>(process, d.end), batch.condition.conditional, {}};

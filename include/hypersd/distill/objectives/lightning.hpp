@@ -39,7 +39,7 @@ struct OneStepX0 {};  ///< as clean data: a noise prediction at T - 1 amplifies 
 /// stage. `Mode` `OneStepX0` is the one-step model that predicts clean data.
 template <class Critic, diffusion::DiffusionProcess Process = diffusion::Discrete<>, class Mode = AsTeacher,
           diffusion::Prediction TeacherPrediction = typename Process::Prediction>
-struct Lightning {
+struct Lightning : FromSamples<Lightning<Critic, Process, Mode, TeacherPrediction>> {
   static_assert(!std::same_as<Mode, OneStepX0> || std::same_as<typename Process::Prediction, diffusion::X0>,
                 "Lightning's one-step mode predicts clean data: use the X0 prediction");
   using Options = LightningOptions;
@@ -56,14 +56,6 @@ struct Lightning {
     require<OptionError>(o.mse_weight > 0 || o.adversarial_weight > 0, "Lightning: both weights are 0");
   }
 
-  template <class Student, class Teacher, class Target, class T, class D, class C>
-  requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> LossResult<T, D> loss(
-      const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch, Randomness random)
-  const {
-    return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
-                   diffusion::normals<T, D>(batch.x0.shape(), random, "lightning.noise"));
-  }
-
   /// The teacher's process: the same schedule with its own prediction.
   [[nodiscard]] auto teacher_process() const { return process.template with<TeacherPrediction>(); }
   [[nodiscard]] JumpGrid grid() const { return {process, options.steps, options.teacher_steps}; }
@@ -76,24 +68,44 @@ struct Lightning {
     return {jumps.times(d.jumps, 0), jumps.times(d.jumps, jumps.stops()), d.guidance};
   }
 
-  /// The same for given draws (of `grid()`) and noise [B, ...]. A jump that begins at the last time begins
-  /// in pure noise, where sampling begins.
+  /// One jump of each sample: where it begins, and where the teacher's and the student's end.
+  template <class T, class D>
+  struct Samples {
+    Tensor<T, D> begin, teacher;
+    Var<T, D> student;
+    LightningDraws draws;
+  };
+  /// A jump that begins at the last time begins in pure noise, where sampling begins.
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  Samples<T, D> samples(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
+                        Randomness random) const {
+    return samples_at(student, teacher, batch, draw(batch.x0.dim(0), random),
+                      diffusion::normals<T, D>(batch.x0.shape(), random, "lightning.noise"));
+  }
+  /// The same for given draws (of `grid()`) and noise [B, ...].
   template <class Student, class Teacher, class T, class D, class C>
-  LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
+  Samples<T, D> samples_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const LightningDraws& d, const Tensor<T, D>& noise) const {
-    const C& condition = batch.condition.conditional;
-    const auto [x_t, real, fake] = jumps(student, teacher, batch, d, noise);
+    const auto x_t = start_states(process, batch.x0, noise, d.t, process.last());
+    const auto real = walk_jumps(grid(), teacher, teacher_process(), x_t, d.t, batch.condition, d.guidance);
+    const Var<T, D> x(x_t);
+    const auto f = diffusion::evaluate(process, student, x, d.t, batch.condition.conditional);
+    return {x_t, real, diffusion::jump(process, x, f, d.t, d.end), d};
+  }
+
+  template <class T, class D, class Student, class Teacher, class Target, class C>
+  LossResult<T, D> loss_from(const Samples<T, D>& samples, const Student&, const Teacher&, const Target&,
+                             const Batch<T, D, C>& batch, Randomness) const {
     LossResult<T, D> out;
     if (options.mse_weight > 0) {
-      const auto mse = autograd::mse(fake, real);
+      const auto mse = autograd::mse(samples.student, samples.teacher);
       out.loss = autograd::affine(mse, static_cast<Accumulator<T>>(options.mse_weight));
       out.diagnostics.emplace_back("mse", static_cast<double>(mse.item()));
     }
     if constexpr (!std::same_as<Critic, NoCritic>) {
       if (options.adversarial_weight > 0) {
-        const Origin<T, D> origin{x_t, diffusion::time_tensor<T, D>(process, d.t)};
-        const auto end = diffusion::time_tensor<T, D>(process, d.end);
-        const auto adversarial = non_saturating((*critic)(fake, end, origin, condition));
+        const auto adversarial =
+            non_saturating((*critic)(samples.student, end(samples), origin(samples), batch.condition.conditional));
         const auto term = autograd::affine(adversarial, static_cast<Accumulator<T>>(options.adversarial_weight));
         out.loss = out.loss.defined() ? autograd::add(out.loss, term) : term;
         out.diagnostics.emplace_back("adversarial", static_cast<double>(adversarial.item()));
@@ -102,23 +114,23 @@ struct Lightning {
     return out;
   }
 
-  /// Trains the critic on the jumps of the same draws, where it has a weight.
-  template <class Student, class Teacher, class Target, class T, class D, class C, class Average = OwnGradients>
+  /// The loss for given draws (of `grid()`) and noise [B, ...].
+  template <class Student, class Teacher, class T, class D, class C>
+  LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
+                           const LightningDraws& d, const Tensor<T, D>& noise) const {
+    return loss_from(samples_at(student, teacher, batch, d, noise), student, teacher, teacher, batch, {});
+  }
+
+  /// Trains the critic on the jumps, where it has a weight.
+  template <class T, class D, class Student, class Teacher, class Target, class C, class Average>
   requires LearningTrajectoryCritic<Critic, T, D, C>
-  void learn(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
-             Randomness random, const Average& average = {}) const {
-    if (options.adversarial_weight == 0) return;
-    learn_at(student, teacher, batch, draw(batch.x0.dim(0), random),
-             diffusion::normals<T, D>(batch.x0.shape(), random, "lightning.noise"), average);
+  void learn_from(const Samples<T, D>& samples, const Student&, const Teacher&, const Target&,
+                  const Batch<T, D, C>& batch, Randomness, const Average& average) const {
+    if (learns())
+      critic->learn(samples.student.value(), samples.teacher, end(samples), origin(samples),
+                    batch.condition.conditional, average);
   }
-  /// The same for given draws and noise.
-  template <class Student, class Teacher, class T, class D, class C, class Average = OwnGradients>
-  void learn_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch, const LightningDraws& d,
-                const Tensor<T, D>& noise, const Average& average = {}) const {
-    const auto [x_t, real, fake] = without_tape([&] { return jumps(student, teacher, batch, d, noise); });
-    critic->learn(fake.value(), real, diffusion::time_tensor<T, D>(process, d.end),
-                  Origin<T, D>{x_t, diffusion::time_tensor<T, D>(process, d.t)}, batch.condition.conditional, average);
-  }
+  [[nodiscard]] bool learns() const { return options.adversarial_weight > 0; }
   /// The critic, for checkpoints.
   template <class F>
   requires requires(F& f) { std::declval<const Critic&>().visit_state(f, std::string()); }
@@ -128,18 +140,12 @@ struct Lightning {
 
  private:
   template <class T, class D>
-  struct Jumps {
-    Tensor<T, D> begin, teacher;
-    Var<T, D> student;
-  };
-  template <class Student, class Teacher, class T, class D, class C>
-  Jumps<T, D> jumps(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
-                    const LightningDraws& d, const Tensor<T, D>& noise) const {
-    const auto x_t = start_states(process, batch.x0, noise, d.t, process.last());
-    const auto real = walk_jumps(grid(), teacher, teacher_process(), x_t, d.t, batch.condition, d.guidance);
-    const Var<T, D> x(x_t);
-    const auto f = diffusion::evaluate(process, student, x, d.t, batch.condition.conditional);
-    return {x_t, real, diffusion::jump(process, x, f, d.t, d.end)};
+  Numbers<T, D> end(const Samples<T, D>& samples) const {
+    return diffusion::time_tensor<T, D>(process, samples.draws.end);
+  }
+  template <class T, class D>
+  Origin<T, D> origin(const Samples<T, D>& samples) const {
+    return {samples.begin, diffusion::time_tensor<T, D>(process, samples.draws.t)};
   }
 };
 

@@ -55,9 +55,8 @@ struct PerFlow {
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
-  requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> LossResult<T, D> loss(
-      const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch, Randomness random)
-  const {
+  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
+                        Randomness random) const {
     return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
                    diffusion::normals<T, D>(batch.x0.shape(), random, "perflow.noise"));
   }

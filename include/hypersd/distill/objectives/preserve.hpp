@@ -27,7 +27,7 @@ struct PreserveDraws {
 /// Beside an objective that trains one step from pure noise (`Dmd`), with the student before it as target, this keeps
 /// one adapter good for 1 to 8 steps. [Hyper-SD Sec. 3.3, the unified LoRA]
 template <EndRule Rule = Anywhere, diffusion::DiffusionProcess Process = diffusion::Discrete<>, class Metric = Mse>
-struct Preserve {
+struct Preserve : FromSamples<Preserve<Rule, Process, Metric>> {
   using Options = PreserveOptions;
   Options options{};
   Metric distance{};
@@ -39,14 +39,6 @@ struct Preserve {
     require<OptionError>(o.grid_points >= 2, "Preserve: grid_points = ", o.grid_points, ", at least 2 needed");
     const SolverGrid grid(process, o.grid_points);
     process.require_signal(grid[o.grid_points - 1]);
-  }
-
-  template <class Student, class Teacher, class Target, class T, class D, class C>
-  requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Target, T, D, C> LossResult<T, D> loss(
-      const Student& student, const Teacher&, const Target& target, const Batch<T, D, C>& batch, Randomness random)
-  const {
-    return loss_at(student, target, batch, draw(batch.x0.dim(0), random),
-                   diffusion::normals<T, D>(batch.x0.shape(), random, "preserve.noise"));
   }
 
   /// A uniform grid point below the last for each sample, and one of its end points.
@@ -63,9 +55,22 @@ struct Preserve {
     return out;
   }
 
+  /// The jumps of student and target, with their draws.
+  template <class T, class D>
+  struct Samples {
+    Var<T, D> student;
+    Tensor<T, D> target;
+    PreserveDraws draws;
+  };
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  Samples<T, D> samples(const Student& student, const Teacher&, const Target& target, const Batch<T, D, C>& batch,
+                        Randomness random) const {
+    return samples_at(student, target, batch, draw(batch.x0.dim(0), random),
+                      diffusion::normals<T, D>(batch.x0.shape(), random, "preserve.noise"));
+  }
   /// The same for given draws and noise [B, ...].
   template <class Student, class Target, class T, class D, class C>
-  LossResult<T, D> loss_at(const Student& student, const Target& target, const Batch<T, D, C>& batch,
+  Samples<T, D> samples_at(const Student& student, const Target& target, const Batch<T, D, C>& batch,
                            const PreserveDraws& d, const Tensor<T, D>& noise) const {
     const C& condition = batch.condition.conditional;
     const auto x_t = diffusion::add_noise(process, batch.x0, noise, d.t);
@@ -74,7 +79,38 @@ struct Preserve {
     const Var<T, D> x(x_t);
     const auto jumped =
         diffusion::jump(process, x, diffusion::evaluate(process, student, x, d.t, condition), d.t, d.end);
-    return {distance(jumped, goal, Where<T, D, C>{diffusion::time_tensor<T, D>(process, d.end), condition, {}}), {}};
+    return {jumped, goal, d};
+  }
+
+  template <class T, class D, class Student, class Teacher, class Target, class C>
+  LossResult<T, D> loss_from(const Samples<T, D>& samples, const Student&, const Teacher&, const Target&,
+                             const Batch<T, D, C>& batch, Randomness) const {
+    return {distance(samples.student, samples.target, where(batch, samples)), {}};
+  }
+  /// The loss for given draws and noise [B, ...].
+  template <class Student, class Target, class T, class D, class C>
+  LossResult<T, D> loss_at(const Student& student, const Target& target, const Batch<T, D, C>& batch,
+                           const PreserveDraws& d, const Tensor<T, D>& noise) const {
+    return loss_from(samples_at(student, target, batch, d, noise), student, target, target, batch, {});
+  }
+
+  /// Trains the distance's critic on the jumps.
+  template <class T, class D, class Student, class Teacher, class Target, class C, class Average>
+  requires LearningDistance<Metric, T, D, Where<T, D, C>>
+  void learn_from(const Samples<T, D>& samples, const Student&, const Teacher&, const Target&,
+                  const Batch<T, D, C>& batch, Randomness, const Average& average) const {
+    if (learns()) distance.learn(samples.student.value(), samples.target, where(batch, samples), average);
+  }
+  [[nodiscard]] bool learns() const { return trains(distance); }
+  /// What the distance trains, for checkpoints.
+  template <class F>
+  requires requires(F& f) { std::declval<const Metric&>().visit_state(f, std::string()); }
+  void visit_state(F&& f, const std::string& prefix) const { distance.visit_state(f, prefix); }
+
+ private:
+  template <class T, class D, class C>
+  Where<T, D, C> where(const Batch<T, D, C>& batch, const Samples<T, D>& samples) const {
+    return {diffusion::time_tensor<T, D>(process, samples.draws.end), batch.condition.conditional, {}};
   }
 };
 

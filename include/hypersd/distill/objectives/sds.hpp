@@ -28,9 +28,8 @@ struct Sds {
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
-  requires diffusion::Denoiser<Student, T, D, C> && diffusion::Predictor<Teacher, T, D, C> LossResult<T, D> loss(
-      const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch, Randomness random)
-  const {
+  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
+                        Randomness random) const {
     const auto t = diffusion::uniform_times(process, batch.x0.dim(0), random.stream("sds.t"), random.first_sample,
                                             options.t_min, options.t_max);
     return loss_at(student, teacher, batch, t, diffusion::normals<T, D>(batch.x0.shape(), random, "sds.start"),
