@@ -7,6 +7,8 @@
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/solvers/ddim_ode.hpp>
 #include <hypersd/distill/fake_score.hpp>
+#include <hypersd/distill/feature_critic.hpp>
+#include <hypersd/distill/objectives/data_terms.hpp>
 #include <hypersd/distill/objectives/dmd.hpp>
 #include <hypersd/distill/objectives/preserve.hpp>
 #include <hypersd/distill/objectives/tscd.hpp>
@@ -44,6 +46,30 @@ auto one_step(Fake& fake, std::int64_t steps, double keep = 0.5, const std::stri
   return part(Phase{name, objective, &batch, SameAdapter{}, {.steps = steps, .learning_rate = 1e-3}}, branch);
 }
 Fake fake_score() { return Fake(nn::deep_copy(toy::teacher()), toy::table(), 2e-3); }
+
+/// A critic of points: a linear head on the points themselves.
+struct Points {
+  template <class C>
+  std::vector<Var<double>> features(const Var<double>& x, const Tensor<double>&, const C&) const {
+    return {x};
+  }
+};
+struct Head {
+  using value_type = double;
+  using device_type = Cpu;
+  nn::Linear<double> score{2, 1};
+  Var<double> operator()(const std::vector<Var<double>>& maps) const { return score(maps[0]); }
+  template <class F>
+  void visit(F&& f, const std::string& prefix = "") {
+    nn::visit_members(f, prefix, "score", score);
+  }
+};
+Head head(std::uint64_t seed) {
+  Head out;
+  nn::init_parameters(out, seed, "head");
+  return out;
+}
+using Critic = distill::FeatureCritic<Points, Head>;
 
 Tensor<double> draw(const Net& net, int steps) {
   const diffusion::Sampler<diffusion::DdimOde, diffusion::StableDiffusion> sampler;
@@ -123,6 +149,36 @@ TEST_CASE("a recipe that is killed in any part goes on bit by bit, and a finishe
   std::int64_t events = -1;
   CHECK(run(parts, -1, &events) == expected);
   CHECK(events == 0);
+}
+
+TEST_CASE("two terms that each train a critic go on bit by bit after a kill") {
+  struct Killed {};
+  const auto run = [](const Folder& folder, std::int64_t kill_at) {
+    RunDirectory directory(folder.file("run"), {}, Existing::resume);
+    const Session session{directory, 5,
+                          [&](const ProgressEvent& e) {
+                            if (e.step == kill_at) throw Killed{};
+                          },
+                          2};
+    Critic first(Points{}, head(1)), second(Points{}, head(2));
+    using Term = distill::DataAdversarial<Critic>;
+    const auto objective =
+        distill::sum_of(distill::weighted(1, Term(toy::table(), &first)),
+                        distill::weighted(0.5, Term(toy::table(), &second, diffusion::EndPoint::first_entry)));
+    const auto state = Recipe(part(Phase{"critics", objective, &batch, NewAdapter{{.rank = 4}}, {.steps = 7}}))
+                           .run(session, toy::teacher());
+    auto out = factors(state.student);
+    const auto add = [&](const std::string&, const auto& tensor) {
+      for (const auto v : tensor.to_vector()) out.push_back(static_cast<double>(v));
+    };
+    first.visit_state(add, "");
+    second.visit_state(add, "");
+    return out;
+  };
+  const Folder whole("critics-whole"), parts("critics-parts");
+  const auto expected = run(whole, -1);
+  for (const std::int64_t at : {3, 6}) CHECK_THROWS_AS(run(parts, at), Killed);
+  CHECK(run(parts, -1) == expected);
 }
 
 TEST_CASE("parts can be skipped; another recipe in the same folder is refused by name") {
