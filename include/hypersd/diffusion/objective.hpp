@@ -20,9 +20,10 @@ struct Batch {
   Tensor<T, D> noise{};  ///< [B, ...] if x0 is where the teacher's ODE takes this noise (paired data); else undefined
 };
 
-/// Element type and device of a batch.
+/// Element type of a batch.
 template <class AnyBatch>
 using BatchValue = typename decltype(AnyBatch::x0)::value_type;
+/// Its device.
 template <class AnyBatch>
 using BatchDevice = typename decltype(AnyBatch::x0)::device_type;
 

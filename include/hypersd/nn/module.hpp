@@ -78,6 +78,7 @@ struct IgnoreParameter {
 /// wrapper forwards `process_value()` of a network that `HoldsProcess`.
 template <class Net>
 struct Wraps {};
+/// Of a network that names one.
 template <class Net>
 requires requires { typename Net::process; }
 struct Wraps<Net> {
