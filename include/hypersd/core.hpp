@@ -20,5 +20,6 @@
 #include <hypersd/core/shape.hpp>
 #include <hypersd/core/storage.hpp>
 #include <hypersd/core/tensor.hpp>
+#include <hypersd/core/torch_random.hpp>
 #include <hypersd/core/type_name.hpp>
 #include <hypersd/core/version.hpp>

@@ -26,6 +26,7 @@ import golden_networks
 import golden_objectives
 import golden_ops
 import golden_prompt
+import golden_random
 import golden_solvers
 import golden_text
 import golden_training
@@ -51,6 +52,7 @@ FAMILIES = {
     "frechet": golden_training.frechet,
     "philox": golden_training.philox,
     "text": golden_text.text,
+    "torch_random": golden_random.torch_random,
     "prompt": golden_prompt.prompt,
 }
 
