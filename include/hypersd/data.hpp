@@ -12,6 +12,7 @@
 #include <hypersd/data/coco_masks.hpp>
 #include <hypersd/data/image_set.hpp>
 #include <hypersd/data/instance.hpp>
+#include <hypersd/data/resize.hpp>
 #include <hypersd/data/scenes.hpp>
 
 #if __has_include(<zlib.h>)

@@ -16,12 +16,14 @@
 #include <hypersd/nn/mixed_precision.hpp>
 #include <hypersd/nn/models/aesthetic_head.hpp>
 #include <hypersd/nn/models/autoencoder.hpp>
+#include <hypersd/nn/models/autoencoder_strips.hpp>
 #include <hypersd/nn/models/classifier.hpp>
 #include <hypersd/nn/models/controlnet.hpp>
 #include <hypersd/nn/models/discriminator.hpp>
 #include <hypersd/nn/models/reward_model.hpp>
 #include <hypersd/nn/models/segmenter.hpp>
 #include <hypersd/nn/models/text_encoder.hpp>
+#include <hypersd/nn/models/tiny_autoencoder.hpp>
 #include <hypersd/nn/models/unet.hpp>
 #include <hypersd/nn/models/unet_blocks.hpp>
 #include <hypersd/nn/models/unet_config.hpp>

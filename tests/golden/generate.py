@@ -45,6 +45,7 @@ FAMILIES = {
     "distill": golden_distill.distill,
     "canny": golden_data.canny,
     "checkpoints": golden_checkpoints.checkpoints,
+    "resize": golden_data.resize,
     "instance": golden_instance.instance,
     "objectives": golden_objectives.objectives,
     "feedback": golden_feedback.feedback,

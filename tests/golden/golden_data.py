@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Goldens of data/: edges by OpenCV.
+"""Goldens of data/: edges by OpenCV, resizing by Pillow.
 
 `image.<i>` (F32, [H, W]) holds bytes as numbers; `edges.<i>.<low>.<high>` (I64) is 1 on an edge of cv2.Canny.
+`image.colour` is [H, W, 3].
 """
 
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 
 from golden_common import generator, save
 
@@ -28,4 +30,20 @@ def canny(out):
         for low, high in ((100, 200), (50, 150), (20, 60)):
             edges = cv2.Canny(picture, low, high) > 0
             tensors[f"edges.{i}.{low}.{high}"] = torch.from_numpy(edges.astype(np.int64))
+    colour = torch.randint(0, 256, (24, 20, 3), generator=generator("canny.colour")).numpy().astype(np.uint8)
+    colour = cv2.GaussianBlur(colour, (0, 0), 1.2)
+    tensors["image.colour"] = torch.from_numpy(colour.astype(np.float32))
+    for low, high in ((100, 200), (50, 150), (20, 60)):
+        edges = cv2.Canny(colour, low, high) > 0
+        tensors[f"edges.colour.{low}.{high}"] = torch.from_numpy(edges.astype(np.int64))
     save(out, "canny", tensors)
+
+
+def resize(out):
+    """resize: `image` [13, 17, 3], bytes as numbers, and `<width>x<height>` of it by Pillow's LANCZOS."""
+    image = torch.randint(0, 256, (13, 17, 3), generator=generator("resize"), dtype=torch.uint8)
+    tensors = {"image": image.float()}
+    for width, height in ((17, 24), (40, 13), (8, 8), (33, 29), (5, 31), (1, 1)):
+        resized = Image.fromarray(image.numpy()).resize((width, height), Image.Resampling.LANCZOS)
+        tensors[f"{width}x{height}"] = torch.from_numpy(np.array(resized).astype(np.float32))
+    save(out, "resize", tensors)

@@ -8,7 +8,7 @@ a test sees is its own rounding. The loss is sum(out * grad_out).
 import math
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from diffusers.models.downsampling import Downsample2D
 from diffusers.models.embeddings import TimestepEmbedding, get_timestep_embedding
 from diffusers.models.resnet import ResnetBlock2D
@@ -213,6 +213,21 @@ def autoencoder(out):
     save(out, name, tensors | kept)
 
 
+def tiny_autoencoder(out):
+    """tiny_autoencoder: AutoencoderTiny (TAESD) of width 4; `latents` from images in.x, `out` the image decoded from them."""
+    name = "tiny_autoencoder"
+    module = build(name, lambda: AutoencoderTiny(encoder_block_out_channels=(4,) * 4, decoder_block_out_channels=(4,) * 4))
+    kept = {}
+
+    def call(m, i):
+        latents = m.encode(i["x"]).latents
+        kept["latents"] = latents.detach().float()
+        return m.decode(3 * latents).sample  # large ones meet the soft clamp
+
+    tensors = record(name, module, inputs_of(name, x=(2, 3, 24, 16)), call)
+    save(out, name, tensors | kept)
+
+
 def networks(out):
     resnets(out)
     transformers(out)
@@ -221,3 +236,4 @@ def networks(out):
     unets(out)
     unet_guided(out)
     autoencoder(out)
+    tiny_autoencoder(out)

@@ -90,3 +90,23 @@ TEST_CASE("a picture's claims are checked before memory is allocated") {
   const io::Image black(4096, 4096, 1);  // what compresses best still reads
   CHECK(io::decode_png(io::encode_png(black), "black.png").pixels == black.pixels);
 }
+
+TEST_CASE("PNG texts: chunks before the image, with the specification's CRC; the image stays") {
+  const io::Image image(3, 2, 3, 77);
+  const std::string plain = io::encode_png(image);
+  const std::string with = io::with_png_texts(plain, {{"parameters", "a caf\xC3\xA9"}, {"steps", ""}});
+  CHECK(io::decode_png(with, "x.png").pixels == image.pixels);
+  // CRC of the chunk that ends every PNG file (specification, section 11.2.5).
+  CHECK(io::detail::png_crc("IEND") == 0xAE426082U);
+  const std::size_t at = with.find("iTXt");
+  REQUIRE(at == 8 + 25 + 4);
+  const std::string data = std::string("parameters") + std::string(5, '\0') + "a caf\xC3\xA9";
+  CHECK(with.substr(at + 4, data.size()) == data);
+  CHECK(static_cast<std::size_t>(static_cast<unsigned char>(with[at - 1])) == data.size());
+  CHECK(with.find("iTXt", at + 1) != std::string::npos);
+  CHECK(with.size() == plain.size() + 2 * 12 + data.size() + 5 + 5);
+  CHECK_THROWS_AS(io::with_png_texts(plain, {{"", "x"}}), OptionError);
+  CHECK_THROWS_AS(io::with_png_texts(plain, {{"caf\xC3\xA9", "x"}}), OptionError);
+  CHECK_THROWS_AS(io::with_png_texts(plain, {{std::string(80, 'a'), "x"}}), OptionError);
+  CHECK_THROWS_AS(io::with_png_texts("GIF89a", {{"a", "x"}}), FormatError);
+}

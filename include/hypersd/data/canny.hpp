@@ -17,19 +17,24 @@ struct CannyOptions {
 
 namespace detail {
 
-/// Sobel gradients and |dx| + |dy| of one image of bytes; the frame around it repeats its border, and has size 0.
+/// Sobel gradients and |dx| + |dy| of one image of bytes; the frame around it repeats its border, and has size 0. Of
+/// several channels each pixel has the gradient of the one whose size is largest, the first of equals.
 struct Gradients {
   std::int64_t h, w;
   std::vector<int> dx, dy, size;  // size has a frame of zeros: (h + 2) x (w + 2)
 
-  Gradients(const std::uint8_t* p, std::int64_t height, std::int64_t width)
+  Gradients(const std::uint8_t* p, std::int64_t height, std::int64_t width, std::int64_t channels)
       : h(height),
         w(width),
         dx(static_cast<std::size_t>(h * w)),
         dy(dx),
         size(static_cast<std::size_t>((h + 2) * (w + 2))) {
+    for (std::int64_t c = 0; c < channels; ++c) add_channel(p + c, channels);
+  }
+  void add_channel(const std::uint8_t* p, std::int64_t stride) {
     const auto at = [&](std::int64_t y, std::int64_t x) {
-      return static_cast<int>(p[std::clamp<std::int64_t>(y, 0, h - 1) * w + std::clamp<std::int64_t>(x, 0, w - 1)]);
+      const std::int64_t row = std::clamp<std::int64_t>(y, 0, h - 1), column = std::clamp<std::int64_t>(x, 0, w - 1);
+      return static_cast<int>(p[(row * w + column) * stride]);
     };
     for (std::int64_t y = 0; y < h; ++y)
       for (std::int64_t x = 0; x < w; ++x) {
@@ -38,8 +43,9 @@ struct Gradients {
         const int gy = at(y + 1, x - 1) + 2 * at(y + 1, x) + at(y + 1, x + 1) - at(y - 1, x - 1) - 2 * at(y - 1, x) -
                        at(y - 1, x + 1);
         const auto i = static_cast<std::size_t>(y * w + x);
-        dx[i] = gx, dy[i] = gy;
-        size[static_cast<std::size_t>((y + 1) * (w + 2) + x + 1)] = std::abs(gx) + std::abs(gy);
+        int& largest = size[static_cast<std::size_t>((y + 1) * (w + 2) + x + 1)];
+        const int own = std::abs(gx) + std::abs(gy);
+        if (own > largest) dx[i] = gx, dy[i] = gy, largest = own;
       }
   }
   [[nodiscard]] int operator()(std::int64_t y, std::int64_t x) const {
@@ -62,26 +68,26 @@ struct Gradients {
 
 }  // namespace detail
 
-/// Edges of images [N, H, W, 1] in [-1, 1]: 1 on an edge, 0 elsewhere, [N, H, W, 1]. The result is OpenCV's `Canny`
-/// on the images as bytes (3x3 filters, L1 norm): gradients above `high`, and above `low` where connected to those.
-/// (Canny 1986.) Throws ShapeError for more than one channel, OptionError unless 0 <= low <= high.
+/// Edges of images [N, H, W, C] in [-1, 1], C = 1 or 3: 1 on an edge, 0 elsewhere, [N, H, W, 1]. The result is OpenCV's
+/// `Canny` on the images as bytes (3x3 filters, L1 norm): gradients above `high`, and above `low` where connected to
+/// those. (Canny 1986.) Throws ShapeError for another number of channels, OptionError unless 0 <= low <= high.
 inline Tensor<float> canny(const Tensor<float>& images, const CannyOptions& options = {}) {
-  require<ShapeError>(images.rank() == 4 && images.dim(3) == 1, "canny: shape ", images.shape(),
-                      " is not [N, H, W, 1]");
+  require<ShapeError>(images.rank() == 4 && (images.dim(3) == 1 || images.dim(3) == 3), "canny: shape ", images.shape(),
+                      " is neither [N, H, W, 1] nor [N, H, W, 3]");
   require<OptionError>(0 <= options.low && options.low <= options.high, "canny: thresholds ", options.low, " and ",
                        options.high);
-  const std::int64_t h = images.dim(1), w = images.dim(2);
-  auto out = Tensor<float>::zeros(images.shape());
-  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(h * w));
+  const std::int64_t h = images.dim(1), w = images.dim(2), channels = images.dim(3);
+  auto out = Tensor<float>::zeros(images.shape().with(3, 1));
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(h * w * channels));
   for (std::int64_t n = 0; n < images.dim(0); ++n) {
-    const float* from = images.data() + n * h * w;
-    std::transform(from, from + h * w, bytes.begin(), [](float v) {
+    const float* from = images.data() + n * h * w * channels;
+    std::transform(from, from + h * w * channels, bytes.begin(), [](float v) {
       return static_cast<std::uint8_t>(std::lround(std::clamp((v + 1) * 127.5F, 0.0F, 255.0F)));
     });
-    const detail::Gradients g(bytes.data(), h, w);
+    const detail::Gradients g(bytes.data(), h, w, channels);
     float* to = out.data() + n * h * w;
     std::vector<std::int64_t> open;
-    std::vector<char> candidate(bytes.size(), 0);
+    std::vector<char> candidate(static_cast<std::size_t>(h * w), 0);
     for (std::int64_t y = 0; y < h; ++y)
       for (std::int64_t x = 0; x < w; ++x)
         if (g(y, x) > options.low && g.peak(y, x)) {

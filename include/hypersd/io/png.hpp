@@ -11,6 +11,8 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 /// \file
 /// PNG by libpng's simplified interface (link with -lpng).
@@ -45,6 +47,47 @@ inline std::string encode_png(const Image& image) {
   require<Error>(ok != 0, "encode_png: ", state.image.message);
   out.resize(size);
   return out;
+}
+
+/// Keyword and UTF-8 text of an iTXt chunk.
+using PngText = std::pair<std::string, std::string>;
+
+namespace detail {
+
+inline void append_big_endian(std::string& out, std::uint32_t value) {
+  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(value >> static_cast<unsigned>(shift) & 0xFFU);
+}
+/// CRC-32 of PNG's chunks (PNG specification, annex D).
+inline std::uint32_t png_crc(std::string_view bytes) {
+  std::uint32_t crc = 0xFFFFFFFFU;
+  for (const char c : bytes) {
+    crc ^= static_cast<std::uint8_t>(c);
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1U ^ (0xEDB88320U & (0U - (crc & 1U)));
+  }
+  return ~crc;
+}
+
+}  // namespace detail
+
+/// The bytes of a PNG file with texts added, uncompressed and before the image. Throws FormatError unless `png` begins
+/// as a PNG file does, OptionError for a keyword that is empty, longer than 79 bytes, or not of printable ASCII.
+inline std::string with_png_texts(const std::string& png, const std::vector<PngText>& texts) {
+  constexpr std::size_t head = 8 + 25;  // signature and IHDR
+  require<FormatError>(
+      png.size() > head && png.compare(0, 8, "\x89PNG\r\n\x1a\n") == 0 && png.compare(12, 4, "IHDR") == 0,
+      "with_png_texts: these bytes are not a PNG file");
+  std::string chunks;
+  for (const auto& [keyword, text] : texts) {
+    bool printable = !keyword.empty() && keyword.size() <= 79;
+    for (const char c : keyword) printable = printable && c >= ' ' && c <= '~';
+    require<OptionError>(printable, "with_png_texts: invalid keyword ", in_quotes(keyword));
+    // keyword, separator, not compressed, method 0, no language, no translated keyword
+    const std::string data = "iTXt" + keyword + std::string(5, '\0') + text;
+    detail::append_big_endian(chunks, static_cast<std::uint32_t>(data.size() - 4));
+    chunks += data;
+    detail::append_big_endian(chunks, detail::png_crc(data));
+  }
+  return png.substr(0, head) + chunks + png.substr(head);
 }
 
 /// Default limit of `decode_png`: bytes of the decoded image.

@@ -201,8 +201,10 @@ struct Autoencoder {
         post_quant_conv(c.latent_channels, c.latent_channels, 1) {}
 
   /// Images [B, H, W, in_channels], normally in [-1, 1] -> mean and log-variance (in [-30, 20]) [B, h, w, latent].
-  [[nodiscard]] Posterior<T, D> encode(const Var<T, D>& x) const {
-    const auto moments = quant_conv(encoder(x));
+  [[nodiscard]] Posterior<T, D> encode(const Var<T, D>& x) const { return posterior(encoder(x)); }
+  /// Mean and log-variance from the encoder's last features.
+  [[nodiscard]] Posterior<T, D> posterior(const Var<T, D>& features) const {
+    const auto moments = quant_conv(features);
     return {autograd::slice_channels(moments, 0, config.latent_channels),
             autograd::map(Clamp{-30, 20},
                           autograd::slice_channels(moments, config.latent_channels, 2 * config.latent_channels))};
