@@ -55,6 +55,6 @@ TEST_CASE("a flat picture has no edges, a batch is its pictures, bad input is re
   CHECK(edges.slice(0, 1).to_vector() == std::vector<float>(64, 0.0F));
   CHECK(edges.slice(1, 2).to_vector() == data::canny(two.slice(1, 2)).to_vector());
   CHECK(edges[64 + 2 * 8 + 4] + edges[64 + 8 + 4] == 1.0F);  // the upper side, once
-  CHECK_THROWS_AS(data::canny(Tensor<float>(Shape{1, 8, 8, 3})), ShapeError);
+  CHECK_THROWS_AS(data::canny(Tensor<float>(Shape{1, 8, 8, 2})), ShapeError);
   CHECK_THROWS_AS(data::canny(two, {200, 100}), OptionError);
 }
