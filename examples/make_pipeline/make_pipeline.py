@@ -243,6 +243,8 @@ def write_pipeline(kind, out, args):
         vocabulary.write_tokenizer(out / "tokenizer_2", merges, pad="!")
         parts["tokenizer_2"] = parts["tokenizer"]
     scheduler(kind).save_pretrained(out / "scheduler")
+    path = out / "scheduler" / "scheduler_config.json"
+    write_json(path, json.loads(path.read_text()) | {"clip_sample": False})  # as published, for PNDM too
     shards = {"max_shard_size": "120KB"} if kind == "deep" else {"max_shard_size": "40GB"}
     for name, model in {"unet": net, "vae": vae}.items():
         randomize(model, f"{kind}.{name}", dtype).save_pretrained(out / name, variant=variant, **(shards if name == "unet" else {}))

@@ -2,12 +2,15 @@
 #pragma once
 
 /// \file
-/// Checkpoints of Stable Diffusion: folders of diffusers, their configurations and weights; prompts.
+/// Checkpoints of Stable Diffusion: folders of diffusers, their configurations and weights; prompts, pictures.
 
 #include <hypersd/stable_diffusion/config.hpp>
+#include <hypersd/stable_diffusion/controlled_unet.hpp>
 #include <hypersd/stable_diffusion/load.hpp>
 #include <hypersd/stable_diffusion/model.hpp>
+#include <hypersd/stable_diffusion/tiny_decoder.hpp>
 
 #if __has_include(<utf8proc.h>) && __has_include(<zlib.h>)
+#include <hypersd/stable_diffusion/conditions.hpp>
 #include <hypersd/stable_diffusion/prompt.hpp>
 #endif
