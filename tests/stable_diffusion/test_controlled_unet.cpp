@@ -7,7 +7,6 @@
 #include <hypersd/ops/random.hpp>
 
 using namespace hypersd;
-namespace sd = stable_diffusion;
 
 namespace {
 
@@ -21,7 +20,7 @@ struct Setup {
     return c;
   }();
   nn::Unet<float> unet{config};
-  std::vector<sd::Control<float>> controls;
+  std::vector<stable_diffusion::Control<float>> controls;
   Var<float> x{ops::normal<float>({2, 8, 6, 4}, stream(1, "x"))};
   Tensor<float> t = Tensor<float>::from({2}, {499, 499});
   nn::UnetCondition<float> condition{Var<float>(ops::normal<float>({2, 3, 12}, stream(1, "c"))), {}};
@@ -59,7 +58,7 @@ TEST_CASE("controlled UNet: residuals of several ControlNets add up, each in its
   s.controls[1].start = 0.25;
   s.controls[1].end = 0.75;
   s.controls[0].end = 0.75;
-  const sd::ControlledUnet<float> net(s.unet, s.controls, false, 2, 4);
+  const stable_diffusion::ControlledUnet<float> net(s.unet, s.controls, false, 2, 4);
   const std::vector<float>* const want[] = {&one, &two, &two, &plain};  // 4 steps: 0 to 0.25, 0.25 to 0.5, ...
   for (int step = 0; step < 4; ++step) {
     net.begin_step(step);
@@ -76,7 +75,9 @@ TEST_CASE("controlled UNet: in guess mode the unconditional half is not controll
   const auto controlled = s.with(&guessed), plain = s.with(nullptr);
   const auto half = static_cast<std::ptrdiff_t>(plain.size() / 2);
   // One image with guidance: of the batch of two, the first is the conditional branch.
-  const auto out = sd::ControlledUnet<float>(s.unet, s.controls, true, 1, 1)(s.x, s.t, s.condition).value().to_vector();
+  const auto out = stable_diffusion::ControlledUnet<float>(s.unet, s.controls, true, 1, 1)(s.x, s.t, s.condition)
+                       .value()
+                       .to_vector();
   double first = 0, apart = 0;  // the ControlNet has run on another batch, so that rounding may differ
   for (std::ptrdiff_t i = 0; i < half; ++i) {
     const auto k = static_cast<std::size_t>(i);
@@ -87,15 +88,16 @@ TEST_CASE("controlled UNet: in guess mode the unconditional half is not controll
   CHECK(apart > 1e-2);
   CHECK(std::vector<float>(out.begin() + half, out.end()) == std::vector<float>(plain.begin() + half, plain.end()));
   // Two images without guidance: both are controlled.
-  const auto two = sd::ControlledUnet<float>(s.unet, s.controls, true, 2, 1)(s.x, s.t, s.condition).value();
+  const auto two =
+      stable_diffusion::ControlledUnet<float>(s.unet, s.controls, true, 2, 1)(s.x, s.t, s.condition).value();
   CHECK(two.to_vector() == controlled);
 }
 
 TEST_CASE("controlled UNet: windows and pictures are checked") {
   Setup s;
   s.controls[0].start = 1;
-  CHECK_THROWS_AS((sd::ControlledUnet<float>(s.unet, s.controls, false, 1, 4)), OptionError);
+  CHECK_THROWS_AS((stable_diffusion::ControlledUnet<float>(s.unet, s.controls, false, 1, 4)), OptionError);
   s.controls[0].start = 0;
   s.controls[0].picture = Tensor<float>(Shape{32, 24, 3});
-  CHECK_THROWS_AS((sd::ControlledUnet<float>(s.unet, s.controls, false, 1, 4)), ShapeError);
+  CHECK_THROWS_AS((stable_diffusion::ControlledUnet<float>(s.unet, s.controls, false, 1, 4)), ShapeError);
 }
