@@ -189,6 +189,46 @@ TEST_CASE("unet: jvp along sample and time, adapters included, is the central di
   CHECK(forward == doctest::Approx(reverse).epsilon(1e-11));
 }
 
+TEST_CASE("unet: gradient checkpointing changes only the order of sums") {
+  for (const bool attention : {true, false}) {
+    auto config = tiny_xl();
+    config.down_attention = {attention, attention};
+    config.mid_attention = attention;
+    if (!attention) config.cross_attention_dim = 0;
+    nn::Unet<float> net(config);
+    nn::init_parameters(net, 3);
+    const Var<float> x(ops::normal<float>(Shape{1, 8, 8, 4}, stream(6, "x")), true);
+    const auto t = Tensor<float>::from({1}, {500});
+    nn::UnetCondition<float> c{{},
+                               Var<float>(ops::normal<float>(Shape{1, config.addition_embedding_dim}, stream(6, "a")))};
+    if (attention) c.tokens = Var<float>(ops::normal<float>(Shape{1, 3, 12}, stream(6, "tokens")));
+    const auto gradients = [&](bool checkpoint) {
+      net.encoder.config.checkpoint_layers = checkpoint;
+      x.node()->grad = {};
+      for (auto& p : nn::parameters(net)) p.var.zero_grad();
+      const auto y = net(x, t, c);
+      autograd::backward(y, ops::normal<float>(y.shape(), stream(6, "w")));
+      std::vector<float> all = y.value().to_vector(), of_x = x.grad().to_vector();
+      all.insert(all.end(), of_x.begin(), of_x.end());
+      for (auto& p : nn::parameters(net)) {
+        REQUIRE(p.var.grad().defined());
+        const auto g = p.var.grad().to_vector();
+        all.insert(all.end(), g.begin(), g.end());
+      }
+      return all;
+    };
+    const auto with = gradients(true), without = gradients(false);
+    REQUIRE(with.size() == without.size());
+    double worst = 0, largest = 0;
+    for (std::size_t i = 0; i < with.size(); ++i) {
+      if (i < 8 * 8 * 4) CHECK(with[i] == without[i]);  // the prediction
+      worst = std::max(worst, std::abs(static_cast<double>(with[i]) - static_cast<double>(without[i])));
+      largest = std::max(largest, std::abs(static_cast<double>(without[i])));
+    }
+    CHECK(worst < 1e-6 * largest);
+  }
+}
+
 TEST_CASE("unet: wrong shapes throw and name both shapes") {
   nn::Unet<float> net(tiny_xl());
   const Var<float> x(Tensor<float>::zeros({2, 8, 8, 4}));

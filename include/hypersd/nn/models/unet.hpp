@@ -88,7 +88,8 @@ struct Unet {
     if (control.mid.defined()) e.h = autograd::add(e.h, control.mid);
   }
   Var<T, D> decode(UnetEncoding<T, D> e, const Condition& condition) const {
-    for (const auto& block : up_blocks) e.h = block(e.h, e.embedding, condition.tokens, e.skips);
+    for (const auto& block : up_blocks)
+      e.h = block(e.h, e.embedding, condition.tokens, e.skips, config().checkpoint_layers);
     return conv_out(conv_norm_out(e.h, ops::Activation::silu));
   }
 };

@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/autograd/checkpoint.hpp>
 #include <hypersd/autograd/grad_copy.hpp>
 #include <hypersd/nn/resample.hpp>
 #include <hypersd/nn/resnet.hpp>
 #include <hypersd/nn/transformer.hpp>
 
 namespace hypersd::nn {
+
+namespace detail {
+
+/// layer(h, context), with gradient checkpointing if `checkpoint`. The copy of the layer shares its parameters.
+template <class Layer, class T, class D>
+Var<T, D> run_layer(bool checkpoint, const Layer& layer, const Var<T, D>& h, const Var<T, D>& context) {
+  return checkpoint ? autograd::checkpoint(layer, h, context) : layer(h, context);
+}
+
+}  // namespace detail
 
 /// One level of the down path of a UNet: resnets, each followed by a transformer if the level has attention, then a
 /// downsampling. The output of each is a skip connection.
@@ -30,10 +41,11 @@ struct UnetDownBlock {
     if (downsample) downsampler.emplace(resnet.out);
   }
   /// Appends each output to `skips`. `e` is silu(time embedding). Returns the last output before the downsampling.
-  Var<T, D> operator()(Var<T, D> h, const Var<T, D>& e, const Var<T, D>& tokens, std::vector<Var<T, D>>& skips) const {
+  Var<T, D> operator()(Var<T, D> h, const Var<T, D>& e, const Var<T, D>& tokens, std::vector<Var<T, D>>& skips,
+                       bool checkpoint) const {
     for (std::size_t i = 0; i < resnets.size(); ++i) {
-      h = resnets[i](h, e);
-      if (!attentions.empty()) h = attentions[i](h, tokens);
+      h = detail::run_layer(checkpoint, resnets[i], h, e);
+      if (!attentions.empty()) h = detail::run_layer(checkpoint, attentions[i], h, tokens);
       skips.push_back(h);
     }
     if (downsampler) skips.push_back((*downsampler)(h));
@@ -59,10 +71,10 @@ struct UnetMidBlock {
       : resnets(2, ResnetBlock<T, D>(resnet)) {
     if (attention.depth > 0) attentions.emplace_back(attention);
   }
-  Var<T, D> operator()(Var<T, D> h, const Var<T, D>& e, const Var<T, D>& tokens) const {
-    h = resnets[0](h, e);
-    for (const auto& attention : attentions) h = attention(h, tokens);
-    return resnets[1](h, e);
+  Var<T, D> operator()(Var<T, D> h, const Var<T, D>& e, const Var<T, D>& tokens, bool checkpoint) const {
+    h = detail::run_layer(checkpoint, resnets[0], h, e);
+    for (const auto& attention : attentions) h = detail::run_layer(checkpoint, attention, h, tokens);
+    return detail::run_layer(checkpoint, resnets[1], h, e);
   }
   template <class F>
   void visit(F&& f, const std::string& prefix = "") {
@@ -93,11 +105,12 @@ struct UnetUpBlock {
     if (upsample) upsampler.emplace(resnet.out);
   }
   /// Pops its skip connections from the end of `skips`; upsamples to the size of the next one.
-  Var<T, D> operator()(Var<T, D> h, const Var<T, D>& e, const Var<T, D>& tokens, std::vector<Var<T, D>>& skips) const {
+  Var<T, D> operator()(Var<T, D> h, const Var<T, D>& e, const Var<T, D>& tokens, std::vector<Var<T, D>>& skips,
+                       bool checkpoint) const {
     for (std::size_t i = 0; i < resnets.size(); ++i) {
-      h = resnets[i](autograd::concat_channels(h, skips.back()), e);
+      h = detail::run_layer(checkpoint, resnets[i], autograd::concat_channels(h, skips.back()), e);
       skips.pop_back();
-      if (!attentions.empty()) h = attentions[i](h, tokens);
+      if (!attentions.empty()) h = detail::run_layer(checkpoint, attentions[i], h, tokens);
     }
     // The next skip connection has the size: twice the present one, except where a downsampling rounded up.
     if (upsampler) h = (*upsampler)(h, skips.back().dim(1), skips.back().dim(2));

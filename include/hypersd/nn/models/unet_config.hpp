@@ -27,6 +27,9 @@ struct UnetConfig {
   std::int64_t addition_time_embed_dim = 256;  ///< sinusoidal features for each of the six size numbers
   bool flip_sin_to_cos = true;                 ///< cosines first
   double freq_shift = 0;                       ///< of the sinusoidal features, see `SinusoidalFeatures`
+  /// Gradient checkpointing: training keeps the output of each resnet and transformer only, and computes what is inside
+  /// once more in the backward pass. Predictions are the same to the bit, gradients up to the order of sums.
+  bool checkpoint_layers = false;
 
   /// Number of levels.
   [[nodiscard]] std::size_t levels() const { return block_out_channels.size(); }

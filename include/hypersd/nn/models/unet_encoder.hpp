@@ -120,8 +120,9 @@ struct UnetEncoder {
     if (residual.defined()) h = autograd::add(h, residual);
     out.skips.push_back(h);
     for (const auto& block : down_blocks)
-      out.levels.push_back(block(out.skips.back(), out.embedding, condition.tokens, out.skips));
-    out.h = mid_block(out.skips.back(), out.embedding, condition.tokens);
+      out.levels.push_back(
+          block(out.skips.back(), out.embedding, condition.tokens, out.skips, config.checkpoint_layers));
+    out.h = mid_block(out.skips.back(), out.embedding, condition.tokens, config.checkpoint_layers);
     return out;
   }
   template <class F>
