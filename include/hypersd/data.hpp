@@ -18,3 +18,7 @@
 #if __has_include(<zlib.h>)
 #include <hypersd/data/fashion_mnist.hpp>
 #endif
+
+#if __has_include(<png.h>)
+#include <hypersd/data/image_folder.hpp>
+#endif

@@ -20,6 +20,7 @@
 #include <hypersd/nn/models/classifier.hpp>
 #include <hypersd/nn/models/controlnet.hpp>
 #include <hypersd/nn/models/discriminator.hpp>
+#include <hypersd/nn/models/image_encoder.hpp>
 #include <hypersd/nn/models/reward_model.hpp>
 #include <hypersd/nn/models/segmenter.hpp>
 #include <hypersd/nn/models/text_encoder.hpp>

@@ -19,6 +19,7 @@ import golden_checkpoints
 import golden_data
 import golden_distill
 import golden_feedback
+import golden_image_encoder
 import golden_instance
 import golden_more_solvers
 import golden_narrow
@@ -46,6 +47,7 @@ FAMILIES = {
     "canny": golden_data.canny,
     "checkpoints": golden_checkpoints.checkpoints,
     "resize": golden_data.resize,
+    "image_encoder": golden_image_encoder.image_encoder,
     "instance": golden_instance.instance,
     "objectives": golden_objectives.objectives,
     "feedback": golden_feedback.feedback,
