@@ -9,6 +9,8 @@
 #include <hypersd/io/dtype.hpp>
 #include <hypersd/io/file.hpp>
 #include <hypersd/io/formats/diffusers_names.hpp>
+#include <hypersd/io/formats/ldm_names.hpp>
+#include <hypersd/io/formats/lora_names.hpp>
 #include <hypersd/io/formats/tensor_table.hpp>
 #include <hypersd/io/formats/weight_files.hpp>
 #include <hypersd/io/image.hpp>

@@ -2,12 +2,14 @@
 #pragma once
 
 /// \file
-/// Checkpoints of Stable Diffusion: folders of diffusers, their configurations and weights; prompts, pictures.
+/// Checkpoints of Stable Diffusion: folders of diffusers, their configurations, weights and adapters; prompts, pictures.
 
 #include <hypersd/stable_diffusion/config.hpp>
 #include <hypersd/stable_diffusion/controlled_unet.hpp>
 #include <hypersd/stable_diffusion/load.hpp>
+#include <hypersd/stable_diffusion/lora.hpp>
 #include <hypersd/stable_diffusion/model.hpp>
+#include <hypersd/stable_diffusion/save_lora.hpp>
 #include <hypersd/stable_diffusion/tiny_decoder.hpp>
 
 #if __has_include(<utf8proc.h>) && __has_include(<zlib.h>)

@@ -21,6 +21,7 @@ import golden_distill
 import golden_feedback
 import golden_image_encoder
 import golden_instance
+import golden_loras
 import golden_more_solvers
 import golden_narrow
 import golden_networks
@@ -48,6 +49,7 @@ FAMILIES = {
     "checkpoints": golden_checkpoints.checkpoints,
     "resize": golden_data.resize,
     "image_encoder": golden_image_encoder.image_encoder,
+    "loras": golden_loras.loras,
     "instance": golden_instance.instance,
     "objectives": golden_objectives.objectives,
     "feedback": golden_feedback.feedback,

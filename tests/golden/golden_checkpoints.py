@@ -150,8 +150,9 @@ def sdxl_pipeline():
 def checkpoints(out):
     """checkpoints/sd15 (float32, old VAE names), checkpoints/sdxl (variant fp16, sharded UNet), checkpoints/control."""
     root = pathlib.Path(out) / "checkpoints"
-    shutil.rmtree(root, ignore_errors=True)
-    root.mkdir(parents=True)
+    for name in ("sd15", "sdxl", "control"):
+        shutil.rmtree(root / name, ignore_errors=True)
+    root.mkdir(parents=True, exist_ok=True)
 
     pipeline = sd15_pipeline()
     pipeline.save_pretrained(root / "sd15")
