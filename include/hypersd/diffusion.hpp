@@ -20,6 +20,7 @@
 #include <hypersd/diffusion/noise_table.hpp>
 #include <hypersd/diffusion/objective.hpp>
 #include <hypersd/diffusion/prediction.hpp>
+#include <hypersd/diffusion/predictions/any_prediction.hpp>
 #include <hypersd/diffusion/predictions/epsilon.hpp>
 #include <hypersd/diffusion/predictions/flow_velocity.hpp>
 #include <hypersd/diffusion/predictions/preconditioned.hpp>
@@ -51,6 +52,7 @@
 #include <hypersd/diffusion/solvers/heun.hpp>
 #include <hypersd/diffusion/solvers/lcm.hpp>
 #include <hypersd/diffusion/solvers/perflow.hpp>
+#include <hypersd/diffusion/solvers/pndm.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
 #include <hypersd/diffusion/solvers/unipc.hpp>
 #include <hypersd/diffusion/step.hpp>

@@ -2,14 +2,19 @@
 #pragma once
 
 /// \file
-/// Checkpoints of Stable Diffusion: folders of diffusers, their configurations, weights and adapters; prompts, pictures.
+/// Checkpoints of Stable Diffusion: folders of diffusers, their configurations, weights and adapters; prompts,
+/// schedulers, pictures.
 
 #include <hypersd/stable_diffusion/config.hpp>
 #include <hypersd/stable_diffusion/controlled_unet.hpp>
+#include <hypersd/stable_diffusion/denoise.hpp>
+#include <hypersd/stable_diffusion/hyper_sd.hpp>
 #include <hypersd/stable_diffusion/load.hpp>
 #include <hypersd/stable_diffusion/lora.hpp>
 #include <hypersd/stable_diffusion/model.hpp>
 #include <hypersd/stable_diffusion/save_lora.hpp>
+#include <hypersd/stable_diffusion/scheduler.hpp>
+#include <hypersd/stable_diffusion/scheduler_config.hpp>
 #include <hypersd/stable_diffusion/tiny_decoder.hpp>
 
 #if __has_include(<utf8proc.h>) && __has_include(<zlib.h>)

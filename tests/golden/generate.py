@@ -29,6 +29,7 @@ import golden_objectives
 import golden_ops
 import golden_prompt
 import golden_random
+import golden_schedulers
 import golden_solvers
 import golden_text
 import golden_training
@@ -57,6 +58,7 @@ FAMILIES = {
     "frechet": golden_training.frechet,
     "philox": golden_training.philox,
     "text": golden_text.text,
+    "schedulers": golden_schedulers.schedulers,
     "torch_random": golden_random.torch_random,
     "prompt": golden_prompt.prompt,
 }

@@ -46,10 +46,11 @@ class SampleRun {
   };
 
   /// `weights` is empty without guidance. With `embedded`, the network itself takes conditional - 1. With `clips`,
-  /// clean data are clipped before the update.
+  /// clean data are clipped before the update; with `clip_keeps_eps` only what they themselves contribute to it
+  /// changes.
   template <DiffusionProcess Process>
   SampleRun(const Process& process, std::vector<PlannedStep> steps, std::int64_t batch,
-            const std::vector<GuidanceWeights>& weights, bool embedded, bool clips = false)
+            const std::vector<GuidanceWeights>& weights, bool embedded, bool clips = false, bool clip_keeps_eps = false)
       : steps_(std::move(steps)), batch_(batch), scales_(batch) {
     const bool guided = !weights.empty() && !embedded;
     const auto share = [&](double scale, double GuidanceWeights::*side) {
@@ -78,6 +79,7 @@ class SampleRun {
           const Form x0 = process.x0(e.time), back = convert_form(X0{}, process.prediction(), process.level(e.time));
           r[x0_x] = scales_.add(x0.x), r[x0_f] = scales_.add(x0.prediction);
           r[back_x] = scales_.add(back.x), r[back_f] = scales_.add(back.prediction);
+          if (clip_keeps_eps) r[back_f] = scales_.add(share_of_x0(process, e));
         }
         rows_.push_back(r);
       }
@@ -144,6 +146,14 @@ class SampleRun {
     int operator[](int i) const { return number[static_cast<std::size_t>(i)]; }
   };
 
+  /// By how much the prediction must change for each change of clean data while the noise stays: the update's
+  /// coefficient of x0, x and f written in x0 and eps, in units of its coefficient of f.
+  template <class Process>
+  static double share_of_x0(const Process& process, const Evaluation& e) {
+    if (e.update.prediction == 0) return 0;
+    const Level l = process.level(e.time);
+    return (e.update.x * l.alpha + e.update.prediction * process.target(e.time).x0) / e.update.prediction;
+  }
   void add_memory(Rows& r, int first, const StepCoefficients& c) {
     for (std::size_t i = 0; i < kMemories; ++i)
       if (c.memory[i] != 0) r[first + static_cast<int>(i)] = scales_.add(c.memory[i]);

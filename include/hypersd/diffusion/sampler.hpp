@@ -25,9 +25,22 @@ struct SampleOptions {
   bool diffusers_prev = false;           ///< t - floor(T / n) as the next time, for comparison with diffusers' DDIM
   int stop_after = 0;                    ///< steps to take before sampling stops, 0: all
   double clip_x0 = 0;                    ///< clean data are clipped to [-clip_x0, clip_x0] before each update; 0: not
+  bool clip_keeps_eps = false;           ///< clipping leaves the noise estimate as it is: DDIM and LCM of diffusers
   /// Whether the noise is multiplied by the process's starting scale at the first time. Not for noised data.
   bool scale_noise = true;
 };
+
+namespace detail {
+
+/// f + r (b - a): arguments (f, b, a, r).
+struct AddScaledChange {
+  template <class T>
+  HYPERSD_HD T operator()(T f, T b, T a, T r) const {
+    return f + r * (b - a);
+  }
+};
+
+}  // namespace detail
 
 /// Called after every step as `observer(step, times, x)`; does nothing. x is overwritten by the next step: `clone()`
 /// it.
@@ -117,13 +130,18 @@ class Sampler {
   template <class T, class D>
   [[nodiscard]] SampleRun<T, D> prepare(std::int64_t batch, const Steps& steps, const SampleOptions& options) const {
     require<OptionError>(options.clip_x0 >= 0, "sampler: clip_x0 = ", options.clip_x0, " is negative");
-    return {process_,           plan(steps, options), batch, guidance_of(batch, options), detail::EmbedsGuidance<G>,
-            options.clip_x0 > 0};
+    return {process_,
+            plan(steps, options),
+            batch,
+            guidance_of(batch, options),
+            detail::EmbedsGuidance<G>,
+            options.clip_x0 > 0,
+            options.clip_keeps_eps};
   }
 
   /// A prepared run, which only enqueues work: wrappers record it. Evaluation e of step i, number n of all, draws its
   /// noise from the `ops::StepNoise` that `from(i, e, n)` gives, or takes the tensor that it gives; `finished(i, x)` is
-  /// called after each step. Of `options`, `clip_x0` and `scale_noise` are read.
+  /// called after each step. Of `options`, `clip_x0`, `clip_keeps_eps` and `scale_noise` are read.
   template <class Net, class T, class D, class Condition, class From, class Finished>
   Tensor<T, D> sample(const SampleRun<T, D>& run, const Net& net, const Tensor<T, D>& noise, const Condition& condition,
                       const SampleOptions& options, From&& from, Finished&& finished) const {
@@ -230,7 +248,7 @@ class Sampler {
       // An update has one operand beside x and the prediction: the branches must be joined first.
       if constexpr (G::guided) update.first = combine_branches(e, run.weights(), guidance_.options.rescale);
       if constexpr (sizeof...(F) == 0)
-        if (options.clip_x0 > 0) update.first = clipped(s.x, update.first, at, options.clip_x0);
+        if (options.clip_x0 > 0) update.first = clipped(s.x, update.first, at, options);
       add_operands(update, s, step.update, at.memory, run);
       if constexpr (given)
         if (noise.defined()) add_operand(update, noise, at.noise, run);
@@ -294,13 +312,16 @@ class Sampler {
     }
     s.memory = next;
   }
-  /// The prediction whose clean data are those of `prediction`, clipped to [-limit, limit].
+  /// The prediction whose clean data are those of `prediction`, clipped to [-limit, limit]; or with `clip_keeps_eps`
+  /// the one that takes the update where clipped data and the unchanged noise take it.
   template <class T, class D>
   static Tensor<T, D> clipped(const Tensor<T, D>& x, const Tensor<T, D>& prediction,
-                              const typename SampleRun<T, D>::Operands& at, double limit) {
+                              const typename SampleRun<T, D>::Operands& at, const SampleOptions& options) {
     const auto x0 = ops::map(ops::Combine{}, x, prediction, ops::per_sample(at.x0_x), ops::per_sample(at.x0_f));
-    const auto inside = ops::map(
-        ops::Clamp<Accumulator<T>>{static_cast<Accumulator<T>>(-limit), static_cast<Accumulator<T>>(limit)}, x0);
+    const auto limit = static_cast<Accumulator<T>>(options.clip_x0);
+    const auto inside = ops::map(ops::Clamp<Accumulator<T>>{-limit, limit}, x0);
+    if (options.clip_keeps_eps)
+      return ops::map(detail::AddScaledChange{}, prediction, inside, x0, ops::per_sample(at.back_f));
     return ops::map(ops::Combine{}, x, inside, ops::per_sample(at.back_x), ops::per_sample(at.back_f));
   }
 

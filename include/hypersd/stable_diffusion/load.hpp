@@ -7,6 +7,7 @@
 #include <hypersd/nn/models/controlnet.hpp>
 #include <hypersd/nn/state.hpp>
 #include <hypersd/stable_diffusion/model.hpp>
+#include <hypersd/stable_diffusion/scheduler_config.hpp>
 #include <string>
 
 namespace hypersd::stable_diffusion {
@@ -118,7 +119,7 @@ Model<T, D> load_folder(const std::string& path, const LoadOptions& options = {}
                        io::in_quotes(index_file), ": ", model.text_encoders.size(), " text encoders for a UNet of ",
                        family_name(model.family));
   if (detail::has_component(index, "scheduler"))
-    model.scheduler = io::read_json(path + "/scheduler/scheduler_config.json");
+    model.scheduler = read_scheduler_json(path + "/scheduler/scheduler_config.json");
   model.force_zeros_for_empty_prompt = fields.flag("force_zeros_for_empty_prompt", true);
   return model;
 }
