@@ -167,6 +167,21 @@ void add_tangent(Tensor<T, D>& sum, Tensor<T, D> term) {
     sum = ops::map(ops::Add{}, sum, term);
   }
 }
+template <class T, class D>
+bool any_tangent(const std::vector<Var<T, D>>& inputs) {
+  return std::any_of(inputs.begin(), inputs.end(), [](const auto& v) { return v.has_tangent(); });
+}
+
+/// Puts `out` on the tape if a gradient is needed for any of `inputs`, and says whether.
+template <class T, class D>
+bool record(const Var<T, D>& out, const std::vector<Var<T, D>>& inputs) {
+  if (!grad_enabled()) return false;
+  auto& node = *out.node();
+  for (const auto& in : inputs)
+    if (in.requires_grad()) node.inputs.push_back(in.node());
+  node.requires_grad = !node.inputs.empty();
+  return node.requires_grad;
+}
 
 }  // namespace detail
 
@@ -178,21 +193,14 @@ template <class T, class D, class Backward, class Forward = detail::NoForwardRul
 Var<T, D> make_result(Tensor<T, D> value, const std::vector<Var<T, D>>& inputs, Backward&& backward,
                       Forward&& forward = {}) {
   Var<T, D> out(std::move(value));
-  if (std::any_of(inputs.begin(), inputs.end(), [](const auto& v) { return v.has_tangent(); })) {
+  if (detail::any_tangent(inputs)) {
     if constexpr (std::is_same_v<std::remove_cvref_t<Forward>, detail::NoForwardRule>)
       fail<Error>("jvp: an operation with a result of shape ", out.shape(),
                   " has no forward rule: pass one to make_result");
     else
       out.set_tangent(forward());
   }
-  const bool tracked = detail::grad_enabled() &&
-                       std::any_of(inputs.begin(), inputs.end(), [](const auto& v) { return v.requires_grad(); });
-  if (!tracked) return out;
-  auto& node = *out.node();
-  node.requires_grad = true;
-  for (const auto& in : inputs)
-    if (in.requires_grad()) node.inputs.push_back(in.node());
-  node.backward = std::forward<Backward>(backward);
+  if (detail::record(out, inputs)) out.node()->backward = std::forward<Backward>(backward);
   return out;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <initializer_list>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -40,12 +41,40 @@ struct NumericError : Error {
   using Error::Error;
 };
 
+namespace detail {
+
+/// A reference to one part of a message. All messages are put together by one function, whatever the types of their
+/// parts: streams are slow to compile.
+class MessagePart {
+ public:
+  template <class T>
+  MessagePart(const T& value)
+      : value_(&value), write_([](std::ostream& out, const void* v) { out << *static_cast<const T*>(v); }) {}
+  MessagePart(const char* text)
+      : value_(text), write_([](std::ostream& out, const void* v) { out << static_cast<const char*>(v); }) {}
+  friend std::ostream& operator<<(std::ostream& out, const MessagePart& part) {
+    part.write_(out, part.value_);
+    return out;
+  }
+
+ private:
+  const void* value_;
+  void (*write_)(std::ostream&, const void*);
+};
+
+template <class E>
+[[noreturn]] void fail_with(std::initializer_list<MessagePart> parts) {
+  std::ostringstream text;
+  for (const MessagePart& part : parts) text << part;
+  throw E(text.str());
+}
+
+}  // namespace detail
+
 /// Throws `E` with the concatenation of `parts`.
 template <class E = Error, class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
-  std::ostringstream text;
-  (text << ... << parts);
-  throw E(text.str());
+  detail::fail_with<E>({parts...});
 }
 
 /// Throws `E` unless `ok`; `parts` are formatted only on failure.
