@@ -3,9 +3,9 @@
 
 #include "distil.hpp"
 
+#include <hypersd/io/json_fields.hpp>
 #include <hypersd/io/safetensors.hpp>
 #include <hypersd/nn/lora_state.hpp>
-#include <nlohmann/json.hpp>
 
 #include <fstream>
 
@@ -29,12 +29,10 @@ FinishedRun<D> load_run(const std::filesystem::path& run) {
   const std::string settings = (run / "run.json").string();
   require<IoError>(std::filesystem::exists(settings), "no ", io::in_quotes(settings),
                    ": finish a run of the main job first (bash examples/run.sh --out ", run.string(), ")");
-  const auto json = nlohmann::json::parse(io::read_file(settings), nullptr, false);
-  require<FormatError>(json.is_object() && json.contains("options"), "file ", io::in_quotes(settings), " is damaged");
-  const auto text = [&](const char* name) {
-    require<FormatError>(json["options"].contains(name), "file ", io::in_quotes(settings), " has no ", name);
-    return json["options"][name].template get<std::string>();
-  };
+  const io::Json json = io::read_json(settings);
+  const std::string damaged = "file " + io::in_quotes(settings) + " is damaged";
+  const io::Json options = json.member<io::Json::Object>("options", damaged);
+  const auto text = [&](const char* name) { return options.member<std::string>(name, damaged); };
   o.seed = std::stoull(text("seed"));
   o.data = text("data");
   o.channels = std::stoll(text("channels"));

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// Training loops, phases and recipes, runs that can be resumed. The headers in the second list need nlohmann's JSON.
+/// Training loops, phases and recipes, runs that can be resumed.
 
 #include <hypersd/pipeline/autoencoder_loss.hpp>
 #include <hypersd/pipeline/checkpoint.hpp>
@@ -10,14 +10,11 @@
 #include <hypersd/pipeline/denoising.hpp>
 #include <hypersd/pipeline/hooks.hpp>
 #include <hypersd/pipeline/loss_log.hpp>
-#include <hypersd/pipeline/task.hpp>
-#include <hypersd/pipeline/train_loop.hpp>
-#include <hypersd/pipeline/tuning.hpp>
-
-#if __has_include(<nlohmann/json.hpp>)
 #include <hypersd/pipeline/phase.hpp>
 #include <hypersd/pipeline/recipe.hpp>
 #include <hypersd/pipeline/row_mean.hpp>
 #include <hypersd/pipeline/run_state.hpp>
 #include <hypersd/pipeline/session.hpp>
-#endif
+#include <hypersd/pipeline/task.hpp>
+#include <hypersd/pipeline/train_loop.hpp>
+#include <hypersd/pipeline/tuning.hpp>

@@ -53,6 +53,22 @@ TEST_CASE("json: kinds of values, members by name") {
   CHECK(Json::parse("9223372036854775808", "x").as<std::int64_t>() == nullptr);
 }
 
+TEST_CASE("json: text with indentation; no text for numbers that are not finite") {
+  const Json json = Json::Object{{"b", Json::Array{1.5, true}}, {"a", "x"}, {"c", Json::Object{}}};
+  CHECK(json.str(2) == "{\n  \"a\": \"x\",\n  \"b\": [\n    1.5,\n    true\n  ],\n  \"c\": {}\n}");
+  CHECK(Json::parse(json.str(2), "x") == json);
+  CHECK_THROWS_AS((void)Json(1 / 0.0).str(), FormatError);
+}
+
+TEST_CASE("json: a member of a kind, or a message that begins as asked") {
+  const Json json = Json::parse(R"({"a": 1, "b": "text"})", "x");
+  CHECK(json.member<std::int64_t>("a", "f") == 1);
+  CHECK(json.member<std::string>("b", "f") == "text");
+  CHECK_THROWS_WITH_AS((void)json.member<std::string>("a", "file 'f'"),
+                       "file 'f': no 'a', or of another kind than expected", FormatError);
+  CHECK_THROWS_AS((void)json.member<std::string>("c", "f"), FormatError);
+}
+
 TEST_CASE("json: refused texts name the file and the rule") {
   CHECK(refusal("{\"a\": 1, \"a\": 2}") == "x.json: not valid JSON at byte 16: key 'a' occurs twice");
   CHECK(refusal("{\"a\": 1e999}").find("out of range") != std::string::npos);

@@ -19,6 +19,7 @@ TEST_CASE("escapes") {
   CHECK(io::in_quotes("a\n\xFF") == "'a\\x0a\\xff'");
   CHECK(io::in_quotes(std::string(200, 'x'), 5) == "'xxxxx...'");
   CHECK(io::json_string("a\"\\\n\x01\xC3\xA9") == "\"a\\\"\\\\\\n\\u0001\xC3\xA9\"");
+  CHECK(io::json_string("a\xFF") == "\"a\xEF\xBF\xBD\"");  // not UTF-8
   CHECK(io::xml_text("<a href='x'>&\"") == "&lt;a href=&#39;x&#39;&gt;&amp;&quot;");
   CHECK(io::xml_text("\xC3\xA9\x01") == "\xC3\xA9\xEF\xBF\xBD");
   CHECK(io::xml_text("\xFF") == "\xEF\xBF\xBD");

@@ -114,7 +114,7 @@ TEST_CASE("a recipe passes the student from part to part and does not change ear
   CHECK_THROWS_WITH_AS((void)state.after("nothing"), doctest::Contains("'nothing'"), OptionError);
 
   const auto said = nlohmann::json::parse(folder.read("run/recipe.json"));
-  CHECK(said == recipe.describe());
+  CHECK(said == nlohmann::json::parse(io::Json(recipe.describe()).str()));
   std::vector<std::string> phases;
   for (const auto& phase : said[0]["phases"]) phases.push_back(phase["phase"]);
   CHECK(phases == std::vector<std::string>{"tscd k=8", "tscd k=4", "tscd k=2", "tscd k=1"});

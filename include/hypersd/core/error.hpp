@@ -48,9 +48,9 @@ namespace detail {
 class MessagePart {
  public:
   template <class T>
-  MessagePart(const T& value)
+  MessagePart(const T& value)  // NOLINT(google-explicit-constructor)
       : value_(&value), write_([](std::ostream& out, const void* v) { out << *static_cast<const T*>(v); }) {}
-  MessagePart(const char* text)
+  MessagePart(const char* text)  // NOLINT(google-explicit-constructor)
       : value_(text), write_([](std::ostream& out, const void* v) { out << static_cast<const char*>(v); }) {}
   friend std::ostream& operator<<(std::ostream& out, const MessagePart& part) {
     part.write_(out, part.value_);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <hypersd/core/error.hpp>
 #include <hypersd/io/json_events.hpp>
@@ -28,13 +29,14 @@ class Json {
 
   /// null.
   Json() = default;
-  explicit Json(bool value) : value_(value) {}
-  explicit Json(std::int64_t value) : value_(value) {}
-  explicit Json(double value) : value_(value) {}
-  explicit Json(std::string value) : value_(std::move(value)) {}
-  explicit Json(Array items) : value_(std::move(items)) {}
+  Json(std::same_as<bool> auto value) : value_(value) {}   // NOLINT(google-explicit-constructor)
+  Json(std::int64_t value) : value_(value) {}              // NOLINT(google-explicit-constructor)
+  Json(double value) : value_(value) {}                    // NOLINT(google-explicit-constructor)
+  Json(std::string value) : value_(std::move(value)) {}    // NOLINT(google-explicit-constructor)
+  Json(const char* value) : value_(std::string(value)) {}  // NOLINT(google-explicit-constructor)
+  Json(Array items) : value_(std::move(items)) {}          // NOLINT(google-explicit-constructor)
   /// Throws FormatError for a key that occurs twice.
-  explicit Json(Object members) : value_(std::move(members)) {
+  Json(Object members) : value_(std::move(members)) {  // NOLINT(google-explicit-constructor)
     auto& list = std::get<Object>(value_);
     const auto by_key = [](const Member& a, const Member& b) { return a.first < b.first; };
     if (!std::is_sorted(list.begin(), list.end(), by_key)) std::sort(list.begin(), list.end(), by_key);
@@ -70,37 +72,53 @@ class Json {
                                      [](const Member& m, std::string_view k) { return m.first < k; });
     return at != members->end() && at->first == key ? &at->second : nullptr;
   }
-  /// Compact JSON text.
-  [[nodiscard]] std::string str() const {
+  /// The member of that name as a T. Throws FormatError that starts with `where` if it is missing or of another kind.
+  template <class T>
+  [[nodiscard]] const T& member(const std::string& key, const std::string& where) const {
+    const Json* value = find(key);
+    require<FormatError>(value != nullptr && value->as<T>() != nullptr, where, ": no '", key,
+                         "', or of another kind than expected");
+    return *value->as<T>();
+  }
+  /// JSON text on one line or, with `indent` > 0 blanks a level, with a line for each item and member. Throws
+  /// FormatError for a number that is not finite.
+  [[nodiscard]] std::string str(int indent = 0) const {
     std::string out;
-    write(out);
+    write(out, indent, 0);
     return out;
   }
   bool operator==(const Json&) const = default;
 
  private:
-  void write(std::string& out) const {
+  void write(std::string& out, int indent, int level) const {
     if (is_null()) out += "null";
     if (const auto* b = as<bool>()) out += *b ? "true" : "false";
-    if (is_number()) out += as<double>() != nullptr ? io::number(number()) : std::to_string(*as<std::int64_t>());
+    if (const auto* n = as<std::int64_t>()) out += std::to_string(*n);
+    if (const auto* x = as<double>()) {
+      require<FormatError>(std::isfinite(*x), "JSON has no number ", *x);
+      out += io::number(*x);
+    }
     if (const auto* s = as<std::string>()) out += json_string(*s);
-    if (const auto* items = as<Array>()) {
-      out += '[';
-      for (const Json& item : *items) {
-        if (&item != items->data()) out += ", ";
-        item.write(out);
-      }
-      out += ']';
-    }
-    if (const auto* members = as<Object>()) {
-      out += '{';
-      for (const Member& m : *members) {
-        if (&m != members->data()) out += ", ";
+    if (const auto* items = as<Array>())
+      write_list(out, indent, level, "[]", *items, [&](const Json& item) { item.write(out, indent, level + 1); });
+    if (const auto* members = as<Object>())
+      write_list(out, indent, level, "{}", *members, [&](const Member& m) {
         out += json_string(m.first) + ": ";
-        m.second.write(out);
-      }
-      out += '}';
+        m.second.write(out, indent, level + 1);
+      });
+  }
+  template <class List, class WriteOne>
+  static void write_list(std::string& out, int indent, int level, std::string_view brackets, const List& list,
+                         const WriteOne& write_one) {
+    const auto new_line = [&](int to) { out += '\n' + std::string(static_cast<std::size_t>(to * indent), ' '); };
+    out += brackets[0];
+    for (const auto& one : list) {
+      if (&one != list.data()) out += indent > 0 ? "," : ", ";
+      if (indent > 0) new_line(level + 1);
+      write_one(one);
     }
+    if (indent > 0 && !list.empty()) new_line(level);
+    out += brackets[1];
   }
 
   std::variant<std::monostate, bool, std::int64_t, double, std::string, Array, Object> value_;

@@ -67,8 +67,9 @@ inline std::string in_quotes(std::string_view text, std::size_t limit = 120) {
   return out + "'";
 }
 
-/// `text` as a JSON string literal with its quotes. The text should be valid UTF-8 (see `valid_utf8`).
+/// `text` as a JSON string literal with its quotes. If it is not valid UTF-8, its non-ASCII bytes become U+FFFD.
 inline std::string json_string(std::string_view text) {
+  const bool utf8 = valid_utf8(text);
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') {
@@ -80,6 +81,8 @@ inline std::string json_string(std::string_view text) {
       std::array<char, 8> hex{};
       std::snprintf(hex.data(), hex.size(), "\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));
       out += hex.data();
+    } else if (static_cast<unsigned char>(c) >= 0x80 && !utf8) {
+      out += "\xEF\xBF\xBD";
     } else {
       out += c;
     }

@@ -4,9 +4,9 @@
 #include <hypersd/core/type_name.hpp>
 #include <hypersd/diffusion/objective.hpp>
 #include <hypersd/distill/stage.hpp>
+#include <hypersd/io/json.hpp>
 #include <hypersd/pipeline/session.hpp>
 #include <hypersd/pipeline/tuning.hpp>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <utility>
@@ -67,7 +67,7 @@ struct Phase {
   Tuning tuning = SameAdapter{};
   PhaseOptions options{};
 
-  [[nodiscard]] nlohmann::json describe() const {
+  [[nodiscard]] io::Json::Object describe() const {
     return {{"phase", name},
             {"objective", type_name<Objective>()},
             {"trains", pipeline::describe(tuning)},
@@ -84,10 +84,11 @@ struct Part {
   std::vector<Phase<Objective, Batches>> phases;
   bool branch = false;
 
-  [[nodiscard]] nlohmann::json describe() const {
-    auto out = nlohmann::json::object();
-    for (const auto& phase : phases) out["phases"].push_back(phase.describe());
-    if (branch) out["branch"] = true;
+  [[nodiscard]] io::Json::Object describe() const {
+    io::Json::Array list;
+    for (const auto& phase : phases) list.emplace_back(phase.describe());
+    io::Json::Object out{{"part", name}, {"phases", std::move(list)}};
+    if (branch) out.emplace_back("branch", true);
     return out;
   }
 };

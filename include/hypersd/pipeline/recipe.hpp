@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <hypersd/io/json_fields.hpp>
 #include <hypersd/pipeline/phase.hpp>
 #include <set>
 #include <tuple>
@@ -37,13 +38,9 @@ class Recipe {
     return out;
   }
   /// The composition: a list of parts, each with its name and what it says of itself.
-  [[nodiscard]] nlohmann::json describe() const {
-    auto out = nlohmann::json::array();
-    for_each([&](const auto& part) {
-      auto one = part.describe();
-      one["part"] = part.name;
-      out.push_back(std::move(one));
-    });
+  [[nodiscard]] io::Json::Array describe() const {
+    io::Json::Array out;
+    for_each([&](const auto& part) { out.emplace_back(part.describe()); });
     return out;
   }
 
@@ -79,19 +76,21 @@ class Recipe {
 
   void keep_description(const Session& session, const std::set<std::string>& skip) const {
     auto now = describe();
-    for (auto& part : now)
-      if (skip.contains(part["part"].template get<std::string>())) part = {{"part", part["part"]}, {"skipped", true}};
+    const auto known = names();
+    for (std::size_t i = 0; i < now.size(); ++i)
+      if (skip.contains(known[i])) now[i] = io::Json::Object{{"part", known[i]}, {"skipped", true}};
     const std::string path = session.directory.file("recipe.json");
     if (session.directory.resumed() && std::filesystem::exists(path)) {
-      const auto then = nlohmann::json::parse(io::read_file(path), nullptr, false);
-      require<FormatError>(then.is_array(), "file ", io::in_quotes(path), " is no recipe");
-      for (std::size_t i = 0; i < std::max(now.size(), then.size()); ++i)
-        require<OptionError>(i < now.size() && i < then.size() && now[i] == then[i], "folder ",
+      const io::Json json = io::read_json(path);
+      const auto* then = json.as<io::Json::Array>();
+      require<FormatError>(then != nullptr, "file ", io::in_quotes(path), " is no recipe");
+      // As text: 1.0 is read back as the whole number 1.
+      for (std::size_t i = 0; i < std::max(now.size(), then->size()); ++i)
+        require<OptionError>(i < now.size() && i < then->size() && now[i].str() == (*then)[i].str(), "folder ",
                              io::in_quotes(session.directory.folder()), " holds the run of another recipe: part ",
-                             i + 1, i < now.size() ? " ('" + now[i]["part"].template get<std::string>() + "')" : "",
-                             " differs");
+                             i + 1, i < now.size() ? " ('" + known[i] + "')" : "", " differs");
     }
-    session.group.on_root([&] { io::atomic_write(path, now.dump(1) + "\n"); });
+    session.group.on_root([&] { io::atomic_write(path, io::Json(now).str(1) + "\n"); });
   }
 
   std::tuple<Parts...> parts_;

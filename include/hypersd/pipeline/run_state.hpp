@@ -8,8 +8,8 @@
 #include <filesystem>
 #include <hypersd/dist/group.hpp>
 #include <hypersd/io/file.hpp>
+#include <hypersd/io/json.hpp>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <utility>
@@ -133,11 +133,12 @@ class RunDirectory {
   }
 
  private:
+  using Texts = std::map<std::string, std::string>;
   struct Phase {
     std::string name;
-    std::map<std::string, std::string> facts;
+    Texts facts;
   };
-  using Json = nlohmann::ordered_json;
+  static constexpr std::int64_t run_format = 1;  ///< of run.json
 
   [[nodiscard]] const Phase* find(const std::string& phase) const {
     for (const Phase& p : done_)
@@ -175,26 +176,29 @@ class RunDirectory {
     }
   }
   [[nodiscard]] std::string run_json() const {
-    Json json{{"format", 1}, {"options", Json::object()}, {"done", Json::array()}};
-    for (const auto& [name, value] : options_) json["options"][name] = value;
-    for (const Phase& p : done_) json["done"].push_back({{"phase", p.name}, {"facts", Json(p.facts)}});
-    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+    const auto object = [](const auto& texts) { return io::Json::Object(texts.begin(), texts.end()); };
+    io::Json::Array done;
+    for (const Phase& p : done_) done.push_back(io::Json::Object{{"phase", p.name}, {"facts", object(p.facts)}});
+    const io::Json json = io::Json::Object{{"format", run_format}, {"options", object(options_)}, {"done", done}};
+    return json.str(2) + "\n";
   }
   void save() const { io::atomic_write(file("run.json"), run_json()); }
   /// Takes finished phases from run.json's `text` and compares its options with this run's.
   void parse(const std::string& text) {
-    const std::string path = file("run.json");
-    std::map<std::string, std::string> then;
-    try {
-      const Json json = Json::parse(text);
-      require<FormatError>(json.at("format") == 1, "run file ", io::in_quotes(path), " is of an unknown version");
-      for (const auto& [name, value] : json.at("options").items()) then[name] = value.get<std::string>();
-      for (const auto& entry : json.at("done"))
-        done_.push_back(
-            {entry.at("phase").get<std::string>(), entry.at("facts").get<std::map<std::string, std::string>>()});
-    } catch (const nlohmann::json::exception& error) {
-      fail<FormatError>("run file ", io::in_quotes(path), " is damaged: ", error.what());
-    }
+    const std::string path = "run file " + io::in_quotes(file("run.json")), damaged = path + " is damaged";
+    const auto json = io::Json::parse(text, damaged);
+    require<FormatError>(json.member<std::int64_t>("format", damaged) == run_format, path, " is of an unknown version");
+    const auto texts = [&](const io::Json& object, const char* name) {
+      Texts out;
+      for (const auto& [key, value] : object.member<io::Json::Object>(name, damaged)) {
+        require<FormatError>(value.as<std::string>() != nullptr, damaged, ": '", key, "' is no text");
+        out.emplace(key, *value.as<std::string>());
+      }
+      return out;
+    };
+    for (const io::Json& entry : json.member<io::Json::Array>("done", damaged))
+      done_.push_back({entry.member<std::string>("phase", damaged), texts(entry, "facts")});
+    Texts then = texts(json, "options");
     const std::string where = "folder " + io::in_quotes(folder_) + " holds a run with other options: ";
     for (const auto& [name, value] : options_) {
       const auto it = then.find(name);
