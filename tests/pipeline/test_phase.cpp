@@ -227,8 +227,10 @@ TEST_CASE("any objective is staged: progressive distillation by halves, with all
   });
   CHECK(guided == std::vector<bool>{true, false, false, false});
   for (auto& phase : part.phases) phase.tuning = AllWeights{};
-  CHECK(part.describe()["phases"][1]["teacher"] == "previous stage");
-  CHECK(part.describe()["phases"][1]["trains"] == "all weights");
+  const io::Json said = part.describe();
+  const io::Json& second = said.member<io::Json::Array>("phases", "part")[1];
+  CHECK(second.member<std::string>("teacher", "phase") == "previous stage");
+  CHECK(second.member<std::string>("trains", "phase") == "all weights");
   const auto teacher = weights(toy::teacher());
   const Folder folder("pd");
   const Trained state = Toy{}.run(part, folder);

@@ -67,13 +67,13 @@ struct Phase {
   Tuning tuning = SameAdapter{};
   PhaseOptions options{};
 
-  [[nodiscard]] io::Json::Object describe() const {
-    return {{"phase", name},
-            {"objective", type_name<Objective>()},
-            {"trains", pipeline::describe(tuning)},
-            {"steps", options.steps},
-            {"learning_rate", options.learning_rate},
-            {"teacher", options.follow_previous ? "previous stage" : "original"}};
+  [[nodiscard]] io::Json describe() const {
+    return io::Json::Object{{"phase", name},
+                            {"objective", type_name<Objective>()},
+                            {"trains", pipeline::describe(tuning)},
+                            {"steps", options.steps},
+                            {"learning_rate", options.learning_rate},
+                            {"teacher", options.follow_previous ? "previous stage" : "original"}};
   }
 };
 
@@ -84,9 +84,9 @@ struct Part {
   std::vector<Phase<Objective, Batches>> phases;
   bool branch = false;
 
-  [[nodiscard]] io::Json::Object describe() const {
+  [[nodiscard]] io::Json describe() const {
     io::Json::Array list;
-    for (const auto& phase : phases) list.emplace_back(phase.describe());
+    for (const auto& phase : phases) list.push_back(phase.describe());
     io::Json::Object out{{"part", name}, {"phases", std::move(list)}};
     if (branch) out.emplace_back("branch", true);
     return out;

@@ -40,7 +40,7 @@ class Recipe {
   /// The composition: a list of parts, each with its name and what it says of itself.
   [[nodiscard]] io::Json::Array describe() const {
     io::Json::Array out;
-    for_each([&](const auto& part) { out.emplace_back(part.describe()); });
+    for_each([&](const auto& part) { out.push_back(part.describe()); });
     return out;
   }
 
