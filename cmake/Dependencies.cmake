@@ -30,9 +30,8 @@ endif()
 
 find_package(PNG QUIET)
 find_package(ZLIB QUIET)
-hypersd_header_package(nlohmann_json::nlohmann_json nlohmann_json nlohmann/json.hpp)
 set(HYPERSD_HAS_IO FALSE)
-if(TARGET PNG::PNG AND TARGET ZLIB::ZLIB AND TARGET nlohmann_json::nlohmann_json)
+if(TARGET PNG::PNG AND TARGET ZLIB::ZLIB)
   set(HYPERSD_HAS_IO TRUE)
 endif()
 

@@ -18,13 +18,13 @@ build ninja-build cmd:ninja needed
 build libeigen3-dev inc:Eigen/Core needed
 io libpng-dev inc:png.h needed
 io zlib1g-dev inc:zlib.h needed
-io nlohmann-json3-dev inc:nlohmann/json.hpp needed
 io libutf8proc-dev inc:utf8proc.h optional
 cli libcli11-dev inc:CLI/CLI.hpp needed
 data dataset-fashion-mnist file:/usr/share/datasets/fashion-mnist optional
 tests pkg-config cmd:pkg-config optional
 tests doctest-dev inc:doctest/doctest.h needed
 tests libxtensor-dev inc:xtensor/xarray.hpp optional
+tests nlohmann-json3-dev inc:nlohmann/json.hpp optional
 tests libopenmpi-dev cmd:mpicxx optional
 tests openmpi-bin cmd:mpirun optional
 tests doxygen cmd:doxygen optional

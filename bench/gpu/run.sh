@@ -163,7 +163,7 @@ else
 fi
 
 if [[ " ${targets[*]} " != *' hypersd_fashion '* ]]; then
-  note 'main job' 'not built: the build has no hypersd_fashion (it needs libpng, zlib, nlohmann_json and CLI11)'
+  note 'main job' 'not built: the build has no hypersd_fashion (it needs libpng, zlib and CLI11)'
 elif [ $dry -eq 1 ] && [ -x "$build/examples/hypersd_fashion" ]; then
   note 'main job' 'built, not run without a GPU'
 else
