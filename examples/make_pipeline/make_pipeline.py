@@ -18,8 +18,8 @@ kinds (OUT/<kind>):
   taesd       tiny decoder and encoder: a diffusers folder, and files with the names of the original
   ldm         sd15 and sdxl as single files (needs the folders sd15 and sdxl)
 
-Needs PyPI's torch, diffusers, transformers, safetensors and open_clip_torch (for CLIP's vocabulary);
-bench/peers/setup.sh installs the first four.
+Needs PyPI's torch, diffusers, transformers, safetensors and open_clip_torch (for CLIP's vocabulary), which
+bench/peers/setup.sh installs.
 """
 
 import argparse
@@ -254,7 +254,7 @@ def write_pipeline(kind, out, args):
         save_text_encoder(randomize(model, f"{kind}.{name}", dtype), out / name, layout, variant)
         parts[name] = ["transformers", type(model).__name__]
     if kind == "sd15":
-        old_attention_names(out / "vae" / "diffusion_pytorch_model.safetensors")
+        old_attention_names(next((out / "vae").glob("*.safetensors")))
     if layout == "new":  # the tokenizer as transformers 5 saves it
         from transformers import CLIPTokenizer
 
@@ -306,23 +306,30 @@ def write_loras(out, args):
             save("sgm", adapters.kohya(made("sgm", ends=ends), alpha, True, (net.config.layers_per_block, up)))
 
 
+def write_controlnet(folder, net, name, widths):
+    """A ControlNet of `net`, with residuals smaller than the features they are added to."""
+    control = ControlNetModel.from_unet(net, conditioning_embedding_out_channels=widths, load_weights_from_unet=False)
+    control = randomize(control, f"controlnet.{name}")
+    with torch.no_grad():
+        for key, p in control.named_parameters():
+            if "controlnet_down_blocks" in key or "controlnet_mid" in key:
+                p *= 0.3
+    control.save_pretrained(folder)
+
+
 def write_controlnets(out, args):
     for name, kind in (("sd15", "sd15"), ("sd15_second", "sd15"), ("sdxl", "sdxl")):
         net, _, _ = networks(kind, args.full)
-        widths = (16, 32, 96, 256) if args.full else (8, 8, 16, 16)
-        control = ControlNetModel.from_unet(net, conditioning_embedding_out_channels=widths, load_weights_from_unet=False)
-        control = randomize(control, f"controlnet.{name}")
-        with torch.no_grad():  # residuals smaller than the features
-            for key, p in control.named_parameters():
-                if "controlnet_down_blocks" in key or "controlnet_mid" in key:
-                    p *= 0.3
-        control.save_pretrained(out / name)
+        write_controlnet(out / name, net, name, (16, 32, 96, 256) if args.full else (8, 8, 16, 16))
+
+
+def tiny_autoencoder(width):
+    tiny = AutoencoderTiny(encoder_block_out_channels=(width,) * 4, decoder_block_out_channels=(width,) * 4)
+    return randomize(tiny, "taesd")
 
 
 def write_taesd(out, args):
-    width = 64 if args.full else 8
-    tiny = AutoencoderTiny(encoder_block_out_channels=(width,) * 4, decoder_block_out_channels=(width,) * 4)
-    tiny = randomize(tiny, "taesd")
+    tiny = tiny_autoencoder(64 if args.full else 8)
     tiny.save_pretrained(out / "folder")
     for half in ("encoder", "decoder"):
         shift = 1 if half == "decoder" else 0  # the original's decoder begins with a layer without weights

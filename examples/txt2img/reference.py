@@ -30,6 +30,7 @@ from diffusers import (
 from diffusers.utils import logging
 from PIL import Image
 from safetensors.torch import load_file
+from transformers import CLIPTextModel
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
@@ -105,6 +106,17 @@ def load_base(o):
     return pipe, xl
 
 
+def load_tiny(path):
+    """An AutoencoderTiny from its folder or file."""
+    if pathlib.Path(path).is_dir():
+        return AutoencoderTiny.from_pretrained(path)
+    state = {k: v.float() for k, v in load_file(path).items()}
+    width = (state["decoder.layers.0.weight"].shape[0],) * 4
+    tiny = AutoencoderTiny(encoder_block_out_channels=width, decoder_block_out_channels=width)
+    tiny.load_state_dict(state)
+    return tiny.eval()
+
+
 def add_loras(pipe, o):
     """Adapters with their weights, fused unless told otherwise."""
     if not o.lora:
@@ -136,7 +148,7 @@ def picture(path, canny):
     if canny:
         import cv2
 
-        edges = cv2.Canny(cv2.cvtColor(np.array(image), cv2.COLOR_RGB2GRAY), 100, 200)
+        edges = cv2.Canny(np.array(image), 100, 200)
         image = Image.fromarray(np.repeat(edges[..., None], 3, axis=-1))
     return image
 
@@ -167,13 +179,24 @@ def patch_noise(path):
 def reference(arguments):
     """{tokens, embeds, latents, latents_steps, image} of txt2img's arguments, NumPy arrays, NCHW."""
     o = parser().parse_args(arguments)
+    flattened = o.clip_skip and not hasattr(CLIPTextModel, "text_model")
+    if flattened:  # transformers 5 has no such member; clip_skip of diffusers 0.42 still asks for it
+        CLIPTextModel.text_model = property(lambda self: self)
+    try:
+        return run(o)
+    finally:
+        if flattened:
+            del CLIPTextModel.text_model
+
+
+def run(o):
     pipe, xl = load_base(o)
     if o.scheduler:
         options = {k: option_value(v) for k, v in (text.split("=", 1) for text in o.scheduler_option)}
         pipe.scheduler = SCHEDULERS[o.scheduler].from_config(pipe.scheduler.config, **options)
     call = add_loras(pipe, o)
     if o.tiny_decoder:
-        pipe.vae = AutoencoderTiny.from_pretrained(o.tiny_decoder)
+        pipe.vae = load_tiny(o.tiny_decoder)
     components = pipe.components
     image_to_image = o.init_image is not None
     if o.controlnet:

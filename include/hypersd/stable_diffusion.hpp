@@ -2,13 +2,14 @@
 #pragma once
 
 /// \file
-/// Checkpoints of Stable Diffusion: folders of diffusers, their configurations, weights and adapters; prompts,
+/// Checkpoints of Stable Diffusion: folders and single files, their configurations, weights and adapters; prompts,
 /// schedulers, pictures.
 
 #include <hypersd/stable_diffusion/config.hpp>
 #include <hypersd/stable_diffusion/controlled_unet.hpp>
 #include <hypersd/stable_diffusion/denoise.hpp>
 #include <hypersd/stable_diffusion/hyper_sd.hpp>
+#include <hypersd/stable_diffusion/images.hpp>
 #include <hypersd/stable_diffusion/load.hpp>
 #include <hypersd/stable_diffusion/lora.hpp>
 #include <hypersd/stable_diffusion/model.hpp>
@@ -20,4 +21,5 @@
 #if __has_include(<utf8proc.h>) && __has_include(<zlib.h>)
 #include <hypersd/stable_diffusion/conditions.hpp>
 #include <hypersd/stable_diffusion/prompt.hpp>
+#include <hypersd/stable_diffusion/text_to_image.hpp>
 #endif

@@ -27,6 +27,7 @@ import golden_narrow
 import golden_networks
 import golden_objectives
 import golden_ops
+import golden_pipeline
 import golden_prompt
 import golden_random
 import golden_schedulers
@@ -57,6 +58,7 @@ FAMILIES = {
     "reward_networks": golden_feedback.reward_networks,
     "frechet": golden_training.frechet,
     "philox": golden_training.philox,
+    "pipeline": golden_pipeline.pipeline,
     "text": golden_text.text,
     "schedulers": golden_schedulers.schedulers,
     "torch_random": golden_random.torch_random,

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <hypersd/diffusion/guidance.hpp>
+#include <hypersd/stable_diffusion/images.hpp>
 #include <hypersd/stable_diffusion/model.hpp>
 #include <hypersd/stable_diffusion/prompt.hpp>
 #include <optional>
@@ -10,9 +11,6 @@
 #include <vector>
 
 namespace hypersd::stable_diffusion {
-
-/// Height and width, or top and left, in pixels.
-using SizePair = std::array<std::int64_t, 2>;
 
 /// SDXL's size condition. Without values: original and target size are those of the image, crops are 0.
 struct SizeCondition {
@@ -39,8 +37,9 @@ struct PromptOptions {
   std::optional<std::string> negative_prompt;  ///< absent: the empty text; in SDXL: zeros
   std::optional<std::string> negative_prompt_2;
   std::int64_t images_per_prompt = 1;
-  std::int64_t clip_skip = 0;  ///< layers of the text encoders that are left out
-  SizeCondition sizes;         ///< SDXL
+  std::int64_t clip_skip =
+      0;                ///< layers of the text encoders that are left out; not of negative prompts, as in diffusers
+  SizeCondition sizes;  ///< SDXL
   /// SDXL's size condition of the negative branch; used if original and target size are given, else as `sizes`.
   SizeCondition negative_sizes;
 
@@ -116,7 +115,7 @@ PromptBatch<T, D> encode_batch(const Model<T, D>& model, const PromptEncoder<T, 
   if (xl && !o.negative_prompt && model.force_zeros_for_empty_prompt)
     out.negative = rows(PromptEncoder<T, D>::zeros(positive));
   else
-    out.negative = rows(encoder(all(o.negative_prompt.value_or("")), all(o.negative_prompt_2), o.clip_skip));
+    out.negative = rows(encoder(all(o.negative_prompt.value_or("")), all(o.negative_prompt_2)));
   const bool own = o.negative_sizes.original_size && o.negative_sizes.target_size;
   out.condition.null =
       detail::unet_condition(out.negative, own ? o.negative_sizes : o.sizes, image, model.unet.config());

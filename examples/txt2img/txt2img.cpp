@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <hypersd/core/parallel.hpp>
+#include <hypersd/report/progress.hpp>
+#include <txt2img/load.hpp>
+#include <txt2img/outputs.hpp>
+#include <utility>
+
+namespace txt2img {
+
+namespace {
+
+/// Seconds of the phases of a run, from its progress events.
+class Stopwatch {
+ public:
+  void operator()(const hypersd::ProgressEvent& event) {
+    if (event.phase.empty()) return;
+    const double now = hypersd::report::TerminalProgress::steady_seconds();
+    if (event.step == 0) started_ = now;
+    if (event.step < event.total) return;
+    if (!text_.empty()) text_ += ", ";
+    const double seconds = now - started_;
+    text_ += event.phase + " " + hypersd::io::fixed(seconds, 2) + " s";
+    if (event.phase == "sample")
+      text_ += " (" + hypersd::io::fixed(seconds / static_cast<double>(event.total), 3) + " s a step)";
+  }
+  [[nodiscard]] const std::string& text() const { return text_; }
+
+ private:
+  double started_ = 0;
+  std::string text_;
+};
+
+/// Prompt and settings of picture i, in the form that most programs read: keyword `parameters`.
+std::vector<hypersd::io::PngText> png_texts(const Options& o, std::size_t i, const std::string& settings) {
+  std::string text = o.prompts[i / static_cast<std::size_t>(o.images_per_prompt)];
+  if (o.negative_prompt) text += "\nNegative prompt: " + *o.negative_prompt;
+  return {{"parameters", text + "\n" + settings}};
+}
+
+/// The settings in one line, as far as they were given.
+std::string settings_of(const Options& o, double guidance, sd::SizePair size) {
+  std::string out;
+  if (o.steps) out += "Steps: " + std::to_string(*o.steps) + ", ";
+  if (!o.timesteps.empty()) {
+    out += "Timesteps:";
+    for (const double t : o.timesteps) out += " " + hypersd::io::compact(t);
+    out += ", ";
+  }
+  out += "Sampler: " + (o.scheduler.empty() ? std::string("of the checkpoint") : o.scheduler);
+  for (const std::string& option : o.scheduler_options) out += ", " + option;
+  out += ", CFG scale: " + hypersd::io::compact(guidance) + ", Seed: " + std::to_string(o.seed) + ", RNG: " + o.rng +
+         ", Size: " + std::to_string(size[1]) + "x" + std::to_string(size[0]) + ", Model: " + o.model;
+  if (o.eta) out += ", Eta: " + hypersd::io::compact(*o.eta);
+  if (o.clip_skip > 0) out += ", Clip skip: " + std::to_string(o.clip_skip);
+  for (const std::string& lora : o.loras) out += ", LoRA: " + lora;
+  for (const std::string& net : o.controlnets) out += ", ControlNet: " + net;
+  if (!o.init_image.empty())
+    out += ", Initial image: " + o.init_image + ", Strength: " + hypersd::io::compact(o.strength);
+  return out + ", Program: hypersd txt2img";
+}
+
+template <class D>
+void work(const Options& o) {
+  make_out(o.out);
+  const auto model = load<D>(o);
+  auto image = image_options(o, model);
+  const sd::SizePair size = sd::image_size(model, image);
+  const hypersd::report::TerminalProgress bar;
+  Stopwatch stopwatch;
+  image.progress = [&](const hypersd::ProgressEvent& event) {
+    bar(event);
+    stopwatch(event);
+  };
+  const auto out = draw(o, model, image);
+  write_nchw(o.out + "/latents.npy", out.latents.template to<hypersd::Cpu>());
+  std::vector<hypersd::Tensor<float>> steps;
+  for (const auto& step : out.steps) steps.push_back(step.template to<hypersd::Cpu>());
+  if (!steps.empty()) write_steps(o.out + "/latents_steps.npy", steps);
+  const std::string settings = settings_of(o, image.guidance_scale, size);
+  std::vector<std::vector<hypersd::io::PngText>> texts;
+  for (std::int64_t i = 0; i < out.images.dim(0); ++i)
+    texts.push_back(png_texts(o, static_cast<std::size_t>(i), settings));
+  write_images(o.out, out.images.template to<hypersd::Cpu>(), texts);
+  remark(stopwatch.text() + "; " + o.out);
+}
+
+}  // namespace
+}  // namespace txt2img
+
+int main(int argc, char** argv) {
+  return program::run("hypersd_txt2img", [&] {
+    const txt2img::Options options = txt2img::read_options(argc, argv);
+    if (options.threads > 0) hypersd::set_num_threads(options.threads);
+    program::on_device(options.device, [&]<class D>(D) { txt2img::work<D>(options); });
+  });
+}
