@@ -16,6 +16,8 @@ kinds (OUT/<kind>):
   lora        LoRAs for sd15 and sdxl: kohya, kohya with SGM names, diffusers, peft (file and folder), text encoders too
   controlnet  ControlNets for sd15 (two of them) and sdxl
   taesd       tiny decoder and encoder: a diffusers folder, and files with the names of the original
+  aesthetic   an aesthetic reward: CLIP's image encoder and LAION's head (for distill_lora)
+  images      24 drawings with captions (for distill_lora)
   ldm         sd15 and sdxl as single files (needs the folders sd15 and sdxl)
 
 Needs PyPI's torch, diffusers, transformers, safetensors and open_clip_torch (for CLIP's vocabulary), which
@@ -46,12 +48,13 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import adapters
 import single_file
+import training
 import vocabulary
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 
-KINDS = ["sd15", "sd21", "sdxl", "deep", "lcm", "tiny", "lora", "controlnet", "taesd", "ldm"]
+KINDS = ["sd15", "sd21", "sdxl", "deep", "lcm", "tiny", "lora", "controlnet", "taesd", "aesthetic", "images", "ldm"]
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 CROSS, PLAIN = "CrossAttnDownBlock2D", "DownBlock2D"
 
@@ -381,6 +384,10 @@ def main():
             write_controlnets(folder, args)
         elif kind == "taesd":
             write_taesd(folder, args)
+        elif kind == "aesthetic":
+            training.write_aesthetic(folder, args.full)
+        elif kind == "images":
+            training.write_images(folder)
         elif kind == "ldm":
             write_single_files(folder, args)
         else:

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing, builds the program that distils a Stable Diffusion checkpoint and runs it; every option goes
+# to the program (see --help).
+set -u
+here=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+# shellcheck source=cmake/deps.sh
+. cmake/deps.sh
+
+hypersd_example hypersd_distill_lora "$here" "$@"

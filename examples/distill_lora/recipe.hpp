@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cache.hpp"
+
+#include <hypersd/diffusion/predictions/any_prediction.hpp>
+#include <hypersd/distill/consistency.hpp>
+#include <hypersd/distill/distances/huber.hpp>
+#include <hypersd/distill/fake_score.hpp>
+#include <hypersd/distill/objectives/dmd.hpp>
+#include <hypersd/distill/objectives/preserve.hpp>
+#include <hypersd/distill/sum.hpp>
+#include <hypersd/feedback/decoder.hpp>
+#include <hypersd/feedback/frozen.hpp>
+#include <hypersd/feedback/hinge.hpp>
+#include <hypersd/feedback/refl.hpp>
+#include <hypersd/feedback/stay_close.hpp>
+#include <hypersd/io/formats/weight_files.hpp>
+#include <hypersd/nn/lora_state.hpp>
+#include <hypersd/nn/models/aesthetic_head.hpp>
+#include <hypersd/nn/models/image_encoder.hpp>
+#include <hypersd/ops/copy.hpp>
+#include <hypersd/pipeline/recipe.hpp>
+
+/// \file
+/// The three parts of the paper on a Stable Diffusion checkpoint.
+
+namespace distill_lora {
+
+/// The checkpoint's process: its table of levels and what its UNet predicts, both read from its scheduler.
+using Process = diffusion::Process<diffusion::NoiseTable, diffusion::AnyPrediction>;
+template <Device D>
+using Net = nn::Unet<float, D>;
+template <Device D>
+using Fake = distill::FakeScore<Net<D>, Process>;
+
+/// Latents to pixels, differentiably; activations are recomputed, since the decoder's take more than the UNet's.
+template <Device D>
+struct Decode {
+  nn::Autoencoder<float, D> vae;
+  Var<float, D> operator()(const Var<float, D>& z) const { return vae.from_latent(z); }
+};
+
+/// LAION's aesthetic predictor on CLIP's image embedding: about 1 to 10.
+template <Device D>
+struct Aesthetic {
+  nn::ImageEncoder<float, D> clip;
+  nn::AestheticHead<float, D> head;
+  Var<float, D> operator()(const Var<float, D>& pixels, const Condition<D>&) const {
+    return head(clip(nn::clip_pixels(pixels, clip.config.image_size)));
+  }
+};
+
+/// Loads the reward's two parts. Throws IoError and FormatError naming file, field or tensor.
+template <Device D>
+Aesthetic<D> load_aesthetic(const Options& o) {
+  const std::string file = o.clip + "/config.json";
+  const io::Json json = io::read_json(file);
+  io::JsonFields f(json, file);
+  f.require_one_of("hidden_act", {"\"quick_gelu\"", "\"gelu\""});
+  const nn::ImageEncoderConfig c{.image_size = f.whole("image_size", 224),
+                                 .patch_size = f.whole("patch_size", 32),
+                                 .channels = f.whole("hidden_size", 768),
+                                 .layers = f.whole("num_hidden_layers", 12),
+                                 .heads = f.whole("num_attention_heads", 12),
+                                 .mlp_channels = f.whole("intermediate_size", 3072),
+                                 .projection = f.whole("projection_dim", 512),
+                                 .quick_gelu = f.text("hidden_act", "quick_gelu") == "quick_gelu"};
+  Aesthetic<D> out{nn::ImageEncoder<float, D>(c), nn::AestheticHead<float, D>(nn::ScoreHeadConfig{c.projection})};
+  const auto weights = io::formats::open_weights(io::formats::find_weights(o.clip, "model", ""));
+  nn::load_state_dict(out.clip, weights, "", false);
+  io::formats::refuse_pickle(o.aesthetic);
+  nn::load_state_dict(out.head, io::SafetensorsFile(o.aesthetic));
+  out.clip = feedback::frozen(out.clip);
+  out.head = feedback::frozen(out.head);
+  return out;
+}
+
+/// TSCD through the stages. [Hyper-SD Eq. 12]
+template <Device D>
+auto tscd_part(const Options& o, const Process& process, const Batches<D>& batches) {
+  using Rule = distill::WithinSegments<>;
+  using Tscd = distill::Consistency<Rule, Process, distill::Huber>;
+  return pipeline::staged("tscd", o.stages, batches,
+                          {.steps = o.stage_steps,
+                           .learning_rate = o.learning_rate,
+                           .lora = {.rank = o.rank},
+                           .target_decay = o.target_decay},
+                          [&](int k, bool) {
+                            return Tscd(process, {.guidance_min = o.guidance_min, .guidance_max = o.guidance_max}, {},
+                                        Rule{k});
+                          });
+}
+
+/// The aesthetic reward at the student's own samples, held near the student before. [Hyper-SD Eq. 10 and 13]
+template <Device D>
+auto feedback_part(const Options& o, const Process& process, const Batches<D>& batches,
+                   const sd::Model<float, D>& model, const Aesthetic<D>& reward) {
+  using distill::weighted;
+  const feedback::RolloutOptions rollout{};
+  const feedback::Checkpointed decode{Decode<D>{feedback::frozen(model.vae)}};
+  const feedback::Hinge<Aesthetic<D>> hinge{reward, o.reward_target, 1, "aesthetic"};
+  const auto objective =
+      distill::sum_of(weighted(1, feedback::Refl(process, decode, hinge, rollout)),
+                      weighted(o.stay_close, feedback::StayClose<Process>(process, rollout), "stay"));
+  return pipeline::part(pipeline::Phase{"feedback",
+                                        objective,
+                                        batches,
+                                        pipeline::NewAdapter{{.rank = o.rank, .name = "feedback"}},
+                                        {.steps = o.feedback_steps, .learning_rate = o.feedback_lr}});
+}
+
+/// Distribution matching of the first step, which keeps the later ones. [Hyper-SD Eq. 8]
+template <Device D>
+auto one_step_part(const Options& o, const Process& process, const Batches<D>& batches, Fake<D>& fake) {
+  using distill::weighted;
+  const double guidance = 0.5 * (o.guidance_min + o.guidance_max);
+  const auto objective =
+      distill::sum_of(weighted(1, distill::Dmd<Fake<D>, Process>(process, &fake, {.guidance = guidance})),
+                      weighted(o.preserve, distill::Preserve<distill::Anywhere, Process>(process), "preserve"));
+  return pipeline::part(pipeline::Phase{"one-step",
+                                        objective,
+                                        batches,
+                                        pipeline::SameAdapter{},
+                                        {.steps = o.one_step_steps, .learning_rate = o.one_step_lr}});
+}
+
+/// All adapters of a network as one, side by side: what the parts have trained, in one file. The factors of each are
+/// scaled by its alpha / rank, and the alpha of the sum is its rank.
+template <Device D>
+nn::StateDict<float> one_lora(const Net<D>& net) {
+  nn::StateDict<float> state;
+  Net<D> handles = net;
+  nn::for_each_layer(
+      handles,
+      [&](const std::string& path, nn::AdaptedLayer<float, D>& layer) {
+        std::vector<Tensor<float>> downs, ups;
+        for (const auto& a : layer.adapters) {
+          downs.push_back(nn::to_file_layout(a.down.get().value().template to<Cpu>()));
+          ups.push_back(
+              ops::map(ops::Affine<float>{static_cast<float>(a.scale()), 0}, a.up.get().value().template to<Cpu>()));
+        }
+        if (downs.empty()) return;
+        auto up = ops::concat_last(ups);
+        const std::int64_t rank = up.dim(1);
+        if (layer.weight.rank() == 4) up = up.reshape({up.dim(0), rank, 1, 1});
+        state.emplace(path + ".lora_A.weight", ops::concat_first(downs));
+        state.emplace(path + ".lora_B.weight", up);
+        state.emplace(path + ".alpha", Tensor<float>::full(Shape{}, static_cast<float>(rank)));
+      },
+      "unet");
+  return state;
+}
+
+}  // namespace distill_lora
