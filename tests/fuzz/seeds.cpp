@@ -80,6 +80,15 @@ int main(int argc, char** argv) {
       {"a": 0, "t</w>": 1, "at</w>": 2, "c": 3}, "merges": [["a", "t</w>"]]}})");
   seed("clip", "merges", "m#version: 0.2\na t</w>\nc at</w>\n");
 
+  seed("scheduler", "sd15", R"({"_class_name": "PNDMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085,
+      "beta_end": 0.012, "clip_sample": false, "set_alpha_to_one": false, "skip_prk_steps": true, "steps_offset": 1})");
+  seed("scheduler", "v",
+       R"({"num_train_timesteps": 100, "prediction_type": "v_prediction", "rescale_betas_zero_snr": true,
+      "timestep_spacing": "trailing", "use_karras_sigmas": true, "final_sigmas_type": "sigma_min", "lambda_min_clipped":
+      -Infinity, "clip_sample": true, "clip_sample_range": 0.5, "original_inference_steps": 10})");
+  seed("scheduler", "cosine", R"({"num_train_timesteps": 50, "beta_schedule": "squaredcos_cap_v2", "prediction_type":
+      "sample", "timestep_spacing": "linspace", "timestep_scaling": 3.5, "lower_order_final": false})");
+
   const std::string coco = R"({"info": {}, "categories": [{"id": 7, "name": "cup"}], "images": [{"id": 5, "height": 4,
       "width": 6, "file_name": "a.png"}], "annotations": [{"id": 1, "image_id": 5, "category_id": 7, "segmentation": )";
   seed("coco", "polygon", coco + "[[1, 1, 4, 1, 4.5, 3, 1, 3]]}]}");
