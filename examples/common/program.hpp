@@ -9,6 +9,7 @@
 #include <hypersd/core/error.hpp>
 #include <hypersd/core/tensor.hpp>
 #include <hypersd/io/text.hpp>
+#include <hypersd/pipeline/stop.hpp>
 #include <new>
 #include <string>
 #include <system_error>
@@ -124,6 +125,24 @@ int run(const char* name, Body&& body) {
     std::fprintf(stderr, "%s: %s\n", name, e.what());
   }
   return 2;
+}
+
+/// `run` for a program that takes `--resume`: the first SIGINT or SIGTERM ends it after a step of training and a
+/// checkpoint, with exit code 128 + the signal; a second one ends it at once.
+template <class Body>
+int run_resumable(const char* name, Body&& body) {
+  using hypersd::pipeline::StopOnSignal;
+  const StopOnSignal guard(std::string(name) + ": stops after this step of training; a second signal stops at once\n");
+  int stopped = 0;
+  const int code = run(name, [&] {
+    try {
+      body();
+    } catch (const hypersd::pipeline::Stopped& e) {
+      std::fprintf(stderr, "%s: %s.\nTo go on, repeat the command with --resume.\n", name, e.what());
+      stopped = 128 + StopOnSignal::signal();
+    }
+  });
+  return stopped != 0 ? stopped : code;
 }
 
 /// The option of where a program computes.

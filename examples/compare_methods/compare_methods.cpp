@@ -36,7 +36,7 @@ void execute(const StudyOptions& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return program::run("hypersd_compare_methods", [&] {
+  return program::run_resumable("hypersd_compare_methods", [&] {
     std::vector<std::string> names;
     std::string text = "Methods:";
     for (const auto& m : all_methods<Cpu>()) {

@@ -5,7 +5,7 @@
 #include "fashion/instances.hpp"
 
 int main(int argc, char** argv) {
-  return program::run("hypersd_fashion", [&] {
+  return program::run_resumable("hypersd_fashion", [&] {
     const fashion::Options o = fashion::parse_options(argc, argv);
     if (o.threads > 0) hypersd::set_num_threads(o.threads);
     program::on_device(o.device, [&]<hypersd::Device D>(D) { fashion::execute<D>(o); });

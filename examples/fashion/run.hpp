@@ -17,7 +17,7 @@ struct Run {
   Progress progress;
 
   [[nodiscard]] pipeline::Session session() const {
-    return {directory, options.seed, progress, options.checkpoint_every};
+    return {directory, options.seed, progress, options.checkpoint_every, {}, pipeline::StopOnSignal::stop};
   }
   /// Trains `parameters` as phase `o.phase`; a finished phase only loads its result.
   template <Device D, class StepFn>

@@ -221,7 +221,7 @@ void execute(const Settings& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return program::run("hypersd_guidance", [&] {
+  return program::run_resumable("hypersd_guidance", [&] {
     const Settings o = settings_from(argc, argv);
     if (o.threads > 0) set_num_threads(o.threads);
     program::on_device(o.device, [&]<Device D>(D) { execute<D>(o); });

@@ -30,6 +30,7 @@
 #endif
 
 #if __has_include(<zlib.h>)
+#include <hypersd/io/checksum.hpp>
 #include <hypersd/io/gzip.hpp>
 #include <hypersd/io/idx.hpp>
 #endif

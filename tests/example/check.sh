@@ -53,19 +53,28 @@ for file in report.html samples.svg stages.svg sweep.csv autoencoder.svg metrics
   models/one-step-unet.safetensors recipe.json; do
   [ -s "$work/whole/$file" ] || problem "no $file"
 done
-grep -q '^<svg .*role="img"' "$work/whole/samples.svg" && grep -q '>teacher 5</text>' "$work/whole/samples.svg" || problem 'samples.svg lacks a caption'
+grep -q '^<svg .*role="img"' "$work/whole/samples.svg" && grep -q '>teacher 4</text>' "$work/whole/samples.svg" || problem 'samples.svg lacks a caption'
 grep -q 'data:image/png;base64' "$work/whole/report.html" || problem 'the report holds no picture'
 refused 'already' "${tiny[@]}" --out "$work/whole"
 refused 'seed' "${tiny[@]}" --seed 6 --resume --out "$work/whole"
 
-# Killed as soon as the teacher, the feedback and a one-step part have a checkpoint, then left to finish.
+# Stopped by SIGTERM as soon as the teacher has a checkpoint, killed when the feedback and a one-step part have one, then
+# left to finish.
 resume=()
 for phase in teacher feedback one-step-800; do
-  "$program" "${tiny[@]}" --out "$work/killed" "${resume[@]}" >/dev/null 2>&1 </dev/null &
+  signal=KILL
+  [ $phase != teacher ] || signal=TERM
+  "$program" "${tiny[@]}" --out "$work/killed" "${resume[@]}" >"$work/log" 2>&1 </dev/null &
   pid=$!
   for _ in $(seq 1200); do [ -s "$work/killed/state/$phase.safetensors" ] && break; sleep 0.05; done
-  kill -9 $pid 2>/dev/null
+  kill -s $signal $pid 2>/dev/null
   wait $pid 2>/dev/null
+  code=$?
+  if [ $signal = TERM ]; then
+    [ $code -eq 143 ] || problem "exit code $code after SIGTERM, not 143"
+    grep -q "stopped in phase 'teacher' after step .*checkpoint" "$work/log" && grep -q -- '--resume' "$work/log" ||
+      problem "after SIGTERM: $(tail -n 3 "$work/log")"
+  fi
   [ -e "$work/killed/report.html" ] && echo "note: the run ended before it was killed in $phase"
   resume=(--resume)
 done

@@ -36,6 +36,24 @@ TEST_CASE("which conversions exist") {
   CHECK(io::convertible<half>(DType::BF16));
 }
 
+TEST_CASE("which elements are finite") {
+  const auto finite = []<class T>(io::DType type, std::vector<T> values) {
+    return io::all_finite(type, reinterpret_cast<const std::uint8_t*>(values.data()), values.size() * sizeof(T));
+  };
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  CHECK(finite(io::DType::F32, std::vector<float>{0, -1, std::numeric_limits<float>::max(), 1e-45F}));
+  CHECK(!finite(io::DType::F32, std::vector<float>{0, 1, -inf}));
+  CHECK(!finite(io::DType::F32, std::vector<float>{nan, 1}));
+  CHECK(finite(io::DType::F64, std::vector<double>{std::numeric_limits<double>::max()}));
+  CHECK(!finite(io::DType::F64, std::vector<double>{1, static_cast<double>(nan)}));
+  CHECK(finite(io::DType::F16, std::vector<std::uint16_t>{0x7BFF, 0xFBFF}));  // 65504
+  CHECK(!finite(io::DType::F16, std::vector<std::uint16_t>{0xFC00}));
+  CHECK(finite(io::DType::BF16, std::vector<std::uint16_t>{0x7F7F}));
+  CHECK(!finite(io::DType::BF16, std::vector<std::uint16_t>{0x7FC0}));
+  CHECK(finite(io::DType::U16, std::vector<std::uint16_t>{0xFFFF}));
+  CHECK(finite(io::DType::F32, std::vector<float>{}));
+}
+
 TEST_CASE("conversion from any alignment") {
   std::vector<std::uint8_t> bytes(1 + 8 * 3);
   const double values[3] = {1.0, -2.5, 1e-3};

@@ -43,6 +43,23 @@ TEST_CASE("without a commit the old file stays and nothing is left over") {
   CHECK(folder.count() == 1);
 }
 
+TEST_CASE("a commit may keep the old file under another name") {
+  const test::TempFolder folder;
+  const auto replace = [&](const std::string& text) {
+    io::AtomicFile file(folder / "a");
+    file.write(text);
+    file.commit(folder / "a.previous");
+  };
+  replace("first");
+  CHECK(!std::filesystem::exists(folder / "a.previous"));
+  replace("second");
+  CHECK(io::read_file(folder / "a.previous") == "first");
+  replace("third");
+  CHECK(io::read_file(folder / "a") == "third");
+  CHECK(io::read_file(folder / "a.previous") == "second");
+  CHECK(std::filesystem::hard_link_count(folder / "a.previous") == 1);
+}
+
 TEST_CASE("a full disk is reported, the old file stays") {
   const test::TempFolder folder;
   io::atomic_write(folder / "a", "old");

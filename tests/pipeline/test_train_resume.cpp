@@ -142,11 +142,45 @@ TEST_CASE("a checkpoint of another seed, architecture or a damaged file is refus
   CHECK_THROWS_WITH_AS(more_state.trainer.resume(), doctest::Contains("'extra'"), FormatError);
   const std::string bytes = folder.read("a.safetensors");
   folder.write("a.safetensors", bytes.substr(0, bytes.size() / 2));
+  std::filesystem::remove(folder.file("a.safetensors.previous"));
   Run truncated(folder, "a");
   const auto before = truncated.weight.value().to_vector();
   CHECK_THROWS_WITH_AS(truncated.trainer.resume(), doctest::Contains("truncated"), FormatError);
   CHECK(truncated.weight.value().to_vector() == before);
   CHECK(truncated.trainer.step() == 0);
+}
+
+TEST_CASE("a damaged checkpoint: the one before goes on, and says so") {
+  const Folder folder("damage");
+  Run whole(folder, "whole");
+  whole.go();
+  CHECK(pipeline::CheckpointInfo::of(io::SafetensorsFile(folder.file("whole.safetensors.previous"))).step == 54);
+  Run first(folder, "a");
+  first.go();
+  std::string bytes = folder.read("a.safetensors");
+  bytes[bytes.size() - 5] = static_cast<char>(bytes[bytes.size() - 5] ^ 4);  // one bit of the last tensor
+  folder.write("a.safetensors", bytes);
+
+  Run again(folder, "a");
+  CHECK(again.trainer.resume());
+  CHECK(again.trainer.step() == 54);
+  std::string said;
+  pipeline::LossLog log(again.log_path, again.trainer.step());
+  pipeline::Hooks hooks;
+  hooks.log = [&](const pipeline::LogRow& row) { log.add(row); };
+  again.trainer.run(
+      again, [&](const ProgressEvent& e) { said += e.message; }, hooks);
+  CHECK(said.find("'" + folder.file("a.safetensors") + "' is damaged: tensor ") != std::string::npos);
+  CHECK(said.find("of step 54, goes on") != std::string::npos);
+  CHECK(folder.read("a.safetensors") == folder.read("whole.safetensors"));
+  CHECK(folder.read("a.safetensors.previous") == folder.read("whole.safetensors.previous"));
+  CHECK(folder.read("a.safetensors.damaged") == bytes);
+  CHECK(folder.read("a.csv") == folder.read("whole.csv"));
+
+  folder.write("a.safetensors", bytes);
+  folder.write("a.safetensors.previous", bytes.substr(0, 100));
+  Run neither(folder, "a");
+  CHECK_THROWS_WITH_AS(neither.trainer.resume(), doctest::Contains("to train it from the beginning"), FormatError);
 }
 
 TEST_CASE("a disk that fills up is an error, and the checkpoint before stays whole") {

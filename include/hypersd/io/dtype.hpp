@@ -176,4 +176,25 @@ void convert_elements(DType from, const std::uint8_t* bytes, std::size_t n, T* o
   }
 }
 
+/// Whether all elements of `count` bytes of type `type` are finite. Integers, booleans and 8-bit floats are.
+inline bool all_finite(DType type, const std::uint8_t* bytes, std::size_t count) {
+  // Infinity and NaN have an exponent of ones.
+  const auto finite = [&]<class Word>(Word exponent) {
+    unsigned found = 0;
+    for (std::size_t i = 0; i + sizeof(Word) <= count; i += sizeof(Word)) {
+      Word word;
+      std::memcpy(&word, bytes + i, sizeof(Word));
+      found |= static_cast<unsigned>((word & exponent) == exponent);
+    }
+    return found == 0;
+  };
+  switch (type) {
+    case DType::F64: return finite(std::uint64_t{0x7FF0000000000000});
+    case DType::F32: return finite(std::uint32_t{0x7F800000});
+    case DType::F16: return finite(std::uint16_t{0x7C00});
+    case DType::BF16: return finite(std::uint16_t{0x7F80});
+    default: return true;
+  }
+}
+
 }  // namespace hypersd::io

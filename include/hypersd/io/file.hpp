@@ -175,10 +175,12 @@ class AtomicFile {
   }
   void write(std::string_view bytes) { write(bytes.data(), bytes.size()); }
 
-  /// Flushes to the disk and renames. Throws IoError; the old file is then unchanged.
-  void commit() {
+  /// Flushes to the disk and renames. With `previous`, the old file stays under that name, and replaces what was there;
+  /// at each moment at least one of the two is complete. Throws IoError; the old file is then unchanged.
+  void commit(const std::string& previous = {}) {
     flush();
     if (::fsync(file_.get()) != 0) fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
+    if (!previous.empty()) keep_old(previous);
     if (::rename(partial_.c_str(), path_.c_str()) != 0)
       fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
     if (file_.reset() != 0) fail<IoError>("cannot write ", in_quotes(path_), ": ", system_reason(errno));
@@ -220,6 +222,15 @@ class AtomicFile {
       ::unlink(partial_.c_str());
     }
     fail<IoError>("cannot write ", in_quotes(path_), ": other processes keep writing it");
+  }
+
+  // By a second link, so that no moment is without a file under both names; a file system without links renames.
+  void keep_old(const std::string& previous) const {
+    struct stat info {};
+    if (::lstat(path_.c_str(), &info) != 0) return;
+    ::unlink(previous.c_str());
+    if (::link(path_.c_str(), previous.c_str()) != 0 && ::rename(path_.c_str(), previous.c_str()) != 0)
+      fail<IoError>("cannot write ", in_quotes(previous), ": ", system_reason(errno));
   }
 
   static constexpr std::size_t buffer_bytes = std::size_t{1} << 20U;

@@ -68,9 +68,9 @@ class SafetensorsFile {
   }
   [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return index_.metadata; }
   /// A metadata value, or `fallback` if the key is absent.
-  [[nodiscard]] std::string metadata(const std::string& key, std::string fallback) const {
+  [[nodiscard]] std::string metadata(const std::string& key, const std::string& fallback) const {
     const auto it = index_.metadata.find(key);
-    return it == index_.metadata.end() ? std::move(fallback) : it->second;
+    return it == index_.metadata.end() ? fallback : it->second;
   }
 
   /// The tensor's shape. Throws FormatError if a `Shape` cannot hold it (rank above 6, extents beyond int64).
@@ -125,6 +125,18 @@ class SafetensorsFile {
     require<OptionError>(in_memory_, "SafetensorsFile::bytes needs a file opened with Access::Map");
     const TensorInfo& t = info(name);
     return memory_.subspan(static_cast<std::size_t>(data_start_ + t.begin), static_cast<std::size_t>(t.end - t.begin));
+  }
+
+  /// Calls f(bytes, count) for the stored bytes of a tensor, block after block.
+  template <class F>
+  void visit_bytes(const std::string& name, F&& f) const {
+    const TensorInfo& t = info(name);
+    std::vector<std::uint8_t> block(static_cast<std::size_t>(std::min<std::uint64_t>(t.end - t.begin, 1U << 20U)));
+    for (std::uint64_t at = t.begin; at < t.end; at += block.size()) {
+      const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(block.size(), t.end - at));
+      load(block.data(), count, data_start_ + at);
+      f(static_cast<const void*>(block.data()), count);
+    }
   }
 
   /// Throws FormatError unless the file contains exactly the tensors `expected` with these shapes. The message has the

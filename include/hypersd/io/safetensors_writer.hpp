@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,16 +38,22 @@ class SafetensorsWriter {
                         std::shared_ptr<const void>(keep, keep->data())});
   }
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
+  /// Name, type and present content of a tensor, in the order of `add`.
+  [[nodiscard]] const std::string& name(std::size_t i) const { return entries_[i].name; }
+  [[nodiscard]] DType dtype(std::size_t i) const { return entries_[i].dtype; }
+  [[nodiscard]] std::span<const std::uint8_t> bytes(std::size_t i) const {
+    return {static_cast<const std::uint8_t*>(entries_[i].data.get()), static_cast<std::size_t>(entries_[i].bytes)};
+  }
 
-  /// Replaces `path` atomically and durably. Throws IoError (full disk, no permission) or FormatError (header too long,
-  /// metadata not UTF-8), naming `path`.
-  void write(const std::string& path) const {
+  /// Replaces `path` atomically and durably; with `previous`, the old file stays under that name. Throws IoError (full
+  /// disk, no permission) or FormatError (header too long, metadata not UTF-8), naming `path`.
+  void write(const std::string& path, const std::string& previous = {}) const {
     const auto order = sorted();
     AtomicFile file(path);
     file.write(header(order, path));
     for (const Entry* e : order)
       if (e->bytes > 0) file.write(e->data.get(), static_cast<std::size_t>(e->bytes));
-    file.commit();
+    file.commit(previous);
   }
   /// The file's bytes.
   [[nodiscard]] std::string to_bytes() const {

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <functional>
+#include <hypersd/io/checksum.hpp>
 #include <hypersd/io/safetensors.hpp>
 #include <hypersd/io/safetensors_writer.hpp>
 #include <hypersd/optim/parameters.hpp>
@@ -29,7 +30,8 @@ concept HasState = requires(const Object& object) {
 }  // namespace detail
 
 /// The tensors that make up a run's state, by name, as handles: saving takes their content at that moment, loading
-/// writes into the live objects. One safetensors file, written atomically; every element is kept bit for bit.
+/// writes into the live objects. One safetensors file with the checksum of each tensor, written atomically; every
+/// element is kept bit for bit. Needs zlib.
 class State {
  public:
   /// Adds a tensor whose storage stays in place for the life of the run (a moment, a counter).
@@ -58,16 +60,28 @@ class State {
 
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
 
-  /// Writes all tensors and `metadata` to `path`, complete or not at all. Throws IoError; the old file then stays.
-  void save(const std::string& path, const std::map<std::string, std::string>& metadata = {}) const {
+  /// Writes all tensors and `metadata` to `path`, complete or not at all; with `previous`, the file of before stays
+  /// under that name. Throws NumericError naming a tensor that is not finite, IoError; the old file then stays.
+  void save(const std::string& path, const std::map<std::string, std::string>& metadata = {},
+            const std::string& previous = {}) const {
     io::SafetensorsWriter writer;
     for (const auto& [key, value] : metadata) writer.metadata[key] = value;
     for (const Entry& e : entries_) e.write(writer);
-    writer.write(path);
+    for (std::size_t i = 0; i < writer.size(); ++i)
+      require<NumericError>(io::all_finite(writer.dtype(i), writer.bytes(i).data(), writer.bytes(i).size()), "tensor ",
+                            io::in_quotes(writer.name(i)), " is not finite");
+    io::add_checksums(writer);
+    writer.write(path, previous);
   }
-  /// Reads `file`, which must hold exactly these tensors with these shapes and types; all that is checked before the
-  /// first one is changed. Throws FormatError naming file and tensor.
+  /// Reads `file`, which must hold exactly these tensors with these shapes, types and checksums; all that is checked
+  /// before the first one is changed. Throws FormatError naming file and tensor.
   void load(const io::SafetensorsFile& file) const {
+    io::verify_checksums(file);
+    load_verified(file);
+  }
+  void load(const std::string& path) const { load(io::SafetensorsFile(path)); }
+  /// `load` for a file whose checksums the caller has verified.
+  void load_verified(const io::SafetensorsFile& file) const {
     io::NamedShapes expected;
     for (const Entry& e : entries_) expected.emplace_back(e.name, e.shape());
     file.require_exactly(expected);
@@ -77,7 +91,6 @@ class State {
                            " was expected");
     for (const Entry& e : entries_) e.read(file);
   }
-  void load(const std::string& path) const { load(io::SafetensorsFile(path)); }
   /// Calls f(bytes) for each tensor in order; what f changes in them is written back.
   void visit_bytes(const std::function<void(std::span<std::byte>)>& f) const {
     for (const Entry& e : entries_) e.exchange(f);
@@ -124,6 +137,9 @@ class State {
   std::unordered_set<std::string> names_;
 };
 
+/// Name under which a training loop keeps the checkpoint before the newest.
+inline std::string previous_checkpoint(const std::string& path) { return path + ".previous"; }
+
 /// What a checkpoint of a training phase says about itself, kept in the file's metadata.
 struct CheckpointInfo {
   std::string phase;
@@ -158,7 +174,7 @@ struct CheckpointInfo {
   void require_continues(const CheckpointInfo& stored, const std::string& file) const {
     auto same = [&](const char* what, const auto& now, const auto& then) {
       require<OptionError>(now == then, "checkpoint ", io::in_quotes(file), " cannot continue this run: ", what,
-                           " was ", then, " and is ", now, " now");
+                           " was ", then, " and is ", now, " now; set it as it was, or use another folder");
     };
     same("phase", phase, stored.phase);
     same("steps", steps, stored.steps);

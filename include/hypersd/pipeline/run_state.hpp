@@ -32,10 +32,8 @@ namespace detail {
 /// An exclusive lock on a file for the life of the object. The system drops it when the process ends, however.
 class FileLock {
  public:
-  /// Throws IoError naming `folder` and, if known, the process that holds the lock.
-  FileLock(const std::string& path, const std::string& folder)
-      : file_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
-    if (!file_.open()) fail<IoError>("cannot write ", io::in_quotes(path), ": ", io::system_reason(errno));
+  /// Throws IoError naming `folder` and, if known, the process that holds the lock, or if `path` is a link or no file.
+  FileLock(const std::string& path, const std::string& folder) : file_(io::open_for_writing(path, O_RDWR | O_CREAT)) {
     if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) fail<IoError>("cannot lock ", io::in_quotes(path), ": ", io::system_reason(errno));
       std::string owner(32, '\0');
@@ -151,7 +149,7 @@ class RunDirectory {
     std::error_code ignored;
     const bool there = std::filesystem::exists(file("run.json"), ignored);
     require<OptionError>(!there || existing != Existing::refuse, "folder ", io::in_quotes(folder_),
-                         " holds a run already: resume it, replace it, or choose another folder");
+                         " holds a run already: resume it, remove the folder, or choose another");
     // What a kill during `clear`, or a user who removed run.json, has left: nothing says which options made it.
     const bool orphaned = !there && (!empty(file("state")) || !empty(file("logs")));
     require<OptionError>(
@@ -185,9 +183,11 @@ class RunDirectory {
   void save() const { io::atomic_write(file("run.json"), run_json()); }
   /// Takes finished phases from run.json's `text` and compares its options with this run's.
   void parse(const std::string& text) {
-    const std::string path = "run file " + io::in_quotes(file("run.json")), damaged = path + " is damaged";
+    const std::string path = "run file " + io::in_quotes(file("run.json")),
+                      damaged = path + " is damaged (repair it, or remove the folder to begin again)";
     const auto json = io::Json::parse(text, damaged);
-    require<FormatError>(json.member<std::int64_t>("format", damaged) == run_format, path, " is of an unknown version");
+    require<FormatError>(json.member<std::int64_t>("format", damaged) == run_format, path,
+                         " is of an unknown version; another version of the library wrote it");
     const auto texts = [&](const io::Json& object, const char* name) {
       Texts out;
       for (const auto& [key, value] : object.member<io::Json::Object>(name, damaged)) {

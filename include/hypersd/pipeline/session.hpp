@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <hypersd/diffusion/objective.hpp>
 #include <hypersd/pipeline/loss_log.hpp>
 #include <hypersd/pipeline/run_state.hpp>
+#include <hypersd/pipeline/stop.hpp>
 #include <hypersd/pipeline/train_loop.hpp>
 #include <utility>
 
@@ -16,7 +18,8 @@ struct Session {
   std::uint64_t seed = 0;
   Progress progress{};
   std::int64_t checkpoint_every = 200;
-  dist::Group group{};  ///< the processes that train together
+  dist::Group group{};                            ///< the processes that train together
+  std::function<bool(std::int64_t step)> stop{};  ///< `Hooks::stop` of every phase, e.g. `StopOnSignal::stop`
 
   /// Randomness of iteration `step` for `batch`, which is this process's part of the whole batch (`dist::slice`).
   template <class Batch>
@@ -40,7 +43,8 @@ struct Session {
     trainer.resume();
     finish(trainer, step);
   }
-  /// The rest of a phase whose trainer was made from `placed` options, extended and resumed by the caller.
+  /// The rest of a phase whose trainer was made from `placed` options, extended and resumed by the caller. Throws
+  /// Stopped if `stop` asked for it.
   template <class T, class D, class StepFn>
   void finish(Trainer<T, D>& trainer, StepFn&& step) const {
     const TrainOptions& o = trainer.options();
@@ -49,7 +53,10 @@ struct Session {
       group.on_root([&] { log.emplace(directory.loss_log(o.phase), trainer.step()); });
       Hooks hooks;
       hooks.log = [&](const LogRow& row) { log->add(row); };
+      hooks.stop = stop;
       const auto report = trainer.run(step, progress, hooks);
+      require<Stopped>(!report.stopped, "stopped in phase '", o.phase, "' after step ", report.step, " of ", o.steps,
+                       "; its checkpoint is ", io::in_quotes(o.checkpoint), ", from which a resumed run goes on");
       directory.mark_done(o.phase,
                           {{"seconds", std::to_string(report.seconds)}, {"loss", std::to_string(report.loss)}});
     }

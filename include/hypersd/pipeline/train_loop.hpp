@@ -99,7 +99,8 @@ class Trainer {
   /// What a checkpoint holds. Add here what else the step function changes (a discriminator, its optimiser).
   [[nodiscard]] State& state() { return state_; }
 
-  /// Loads the checkpoint if there is one; returns whether. Throws FormatError for a damaged file or another
+  /// Loads the checkpoint if there is one; returns whether. A damaged one is renamed to `FILE.damaged` and the one
+  /// before it is loaded, of which `run` tells `progress`. Throws FormatError if both are damaged or of another
   /// architecture, OptionError for another phase, seed or number of steps. Rank 0 reads, and the others get it from
   /// there; how many wrote it does not matter.
   bool resume() {
@@ -126,7 +127,7 @@ class Trainer {
     share_state();
     TrainReport out{step_, step_, std::nan(""), 0, false};
     const auto begin = std::chrono::steady_clock::now();
-    if (group.root()) notify(progress, {options_.phase, step_, options_.steps, {}, {}});
+    if (group.root()) notify(progress, {options_.phase, step_, options_.steps, {}, std::exchange(remark_, {})});
     LogWindow window;
     double smooth = 0, weight = 0;  // of the loss shown in progress: a mean over about 20 steps
     const auto finished = [&](double loss, double rate, double norm, const Diagnostics& diagnostics) {
@@ -181,14 +182,35 @@ class Trainer {
   [[nodiscard]] CheckpointInfo info() const { return {options_.phase, step_, options_.steps, options_.seed}; }
 
   bool load() {
-    std::error_code ignored;
-    if (options_.checkpoint.empty() || !std::filesystem::exists(options_.checkpoint, ignored)) return false;
-    const io::SafetensorsFile file(options_.checkpoint);
-    const CheckpointInfo stored = CheckpointInfo::of(file);
-    info().require_continues(stored, options_.checkpoint);
-    state_.load(file);
-    step_ = saved_step_ = stored.step;
-    return true;
+    if (options_.checkpoint.empty()) return false;
+    std::string damage;
+    for (const std::string& path : {options_.checkpoint, previous_checkpoint(options_.checkpoint)}) {
+      std::error_code ignored;
+      if (!std::filesystem::exists(path, ignored)) continue;
+      std::optional<io::SafetensorsFile> file;
+      try {
+        file.emplace(path);
+        io::verify_checksums(*file);
+      } catch (const FormatError& error) {
+        damage += (damage.empty() ? "" : "; ") + std::string(error.what());
+        continue;
+      }
+      const CheckpointInfo stored = CheckpointInfo::of(*file);
+      info().require_continues(stored, path);
+      state_.load_verified(*file);
+      step_ = saved_step_ = stored.step;
+      if (!damage.empty()) {
+        // Out of the way: the next checkpoint keeps the good one as the one before.
+        std::filesystem::rename(options_.checkpoint, options_.checkpoint + ".damaged", ignored);
+        remark_ = "phase '" + options_.phase + "': " + damage + "; it is now '" + options_.checkpoint +
+                  ".damaged', and the checkpoint before it, of step " + std::to_string(step_) + ", goes on";
+      }
+      return true;
+    }
+    require<FormatError>(damage.empty(), "phase '", options_.phase, "' cannot go on: ", damage, "; remove ",
+                         io::in_quotes(options_.checkpoint), " and ",
+                         io::in_quotes(previous_checkpoint(options_.checkpoint)), " to train it from the beginning");
+    return false;
   }
   /// Rank 0's state on all ranks: networks that were not initialised alike would never meet again.
   void share_state() {
@@ -285,18 +307,15 @@ class Trainer {
     stop_for("the loss is " + io::number(bad.loss) + (bad.rank < 0 ? "" : ", from rank " + std::to_string(bad.rank)));
   }
 
-  /// Throws NumericError for parameters that no later step could repair: the checkpoint before them stays.
-  void require_finite() const {
-    using A = Accumulator<T>;
-    for (const auto& p : parameters_) {
-      const auto zero = ops::map_sum(ops::Affine<A>{A(0), A(0)}, ops::cast<A>(p.var.value()));
-      if (!(static_cast<double>(zero.item()) == 0)) stop_for("parameter '" + p.name + "' is not finite");
-    }
-  }
   void save_checkpoint(const Hooks& hooks) {
     if (options_.checkpoint.empty()) return;
-    require_finite();
-    options_.group.on_root([&] { state_.save(options_.checkpoint, info().metadata()); });
+    options_.group.on_root([&] {
+      try {
+        state_.save(options_.checkpoint, info().metadata(), previous_checkpoint(options_.checkpoint));
+      } catch (const NumericError& error) {
+        stop_for(error.what());  // no later step could repair it
+      }
+    });
     saved_step_ = step_;
     options_.group.on_root([&] {
       if (hooks.checkpoint) hooks.checkpoint(step_);
@@ -323,6 +342,7 @@ class Trainer {
   State state_;
   std::int64_t step_ = 0, saved_step_ = -1;
   bool shared_ = false;
+  std::string remark_;  ///< for the progress of `run`
 };
 
 /// Trains `parameters` from the beginning, or from `options.checkpoint` if that exists and `resume` is set. With
