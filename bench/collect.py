@@ -26,7 +26,6 @@ def parse():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--micro", action="store_true")
     options = parser.parse_args()
     if options.quick:
         options.rounds = 1
@@ -110,18 +109,6 @@ def machine():
     }
 
 
-def micro(build, quick):
-    rows = []
-    listing = build / "bench/micro_benchmarks.txt"
-    for name in listing.read_text().split() if listing.exists() else []:
-        print(f"  {name} ...", flush=True)
-        command = [build / "bench" / name, "--benchmark_format=json", f"--benchmark_min_time={0.05 if quick else 0.5}"]
-        done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=True)
-        for b in json.loads(done.stdout)["benchmarks"]:
-            rows.append(figure(f"{name}/{b['name']}", b["real_time"], b["time_unit"]))
-    return rows
-
-
 def solver_figures(ours, theirs):
     """Rows of bench_solvers beside those of diffusers, noise predictions only; the others stand in the JSON."""
     named = lambda result: {(r["solver"], r["prediction"]): r for r in (result or {}).get("rows", [])}
@@ -191,8 +178,6 @@ def main():
         seconds = compile_seconds(source, repeats)
         print(f" {seconds:.2f} s", flush=True)
         figures.append(figure(f"compiling {source}.cpp at -O2", seconds, "s", at_most=limit))
-    if options.micro:
-        figures += micro(options.build, options.quick)
 
     print_table(figures)
     for failure in runner.failed:

@@ -29,7 +29,9 @@ tests libopenmpi-dev cmd:mpicxx optional
 tests openmpi-bin cmd:mpirun optional
 tests doxygen cmd:doxygen optional
 tests clang-format cmd:clang-format optional
+tests libbenchmark-dev inc:benchmark/benchmark.h optional
 slow clang-19 cmd:clang++-19 optional
+slow clang-tidy cmd:clang-tidy optional
 bench python3 cmd:python3 needed
 bench libbenchmark-dev inc:benchmark/benchmark.h optional
 peers python3-venv py:ensurepip needed
