@@ -254,9 +254,10 @@ inline Tensor<std::uint8_t> coco_mask(const CocoAnnotation& a, std::int64_t heig
     return mask_of_runs(a.text.empty() ? a.counts : runs_of_text(a.text), height, width);
   }
   double work = 0;
-  for (const auto& points : a.polygons)
-    work +=
-        static_cast<double>(height) * static_cast<double>(points.size() / 2) + static_cast<double>(height * width) / 8;
+  for (const auto& points : a.polygons) {
+    const std::size_t corners = points.size() / 2;
+    work += static_cast<double>(height) * static_cast<double>(corners) + static_cast<double>(height * width) / 8;
+  }
   require<FormatError>(work <= 4.0 * static_cast<double>(height * width) + 0x1p26, "its ", a.polygons.size(),
                        " polygons have too many points for ", height, " x ", width, " pixels");
   auto mask = Tensor<std::uint8_t>::zeros(Shape{height, width});

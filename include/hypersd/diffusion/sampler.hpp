@@ -80,7 +80,7 @@ class Sampler {
     for (std::size_t i = 0; i < count; ++i) {
       StepTimes t{times[i], i + 1 < times.size() ? times[i + 1] : end, i + 1 == times.size()};
       if constexpr (Process::discrete) {
-        const Time stride = process_.schedule().size() / static_cast<int>(times.size());
+        const int stride = process_.schedule().size() / static_cast<int>(times.size());
         if (options.diffusers_prev) t.to = times[i] < stride ? end : times[i] - stride;
       }
       out.push_back({t, evaluations_of(solver_, process_, t, before)});

@@ -30,8 +30,9 @@ void check_times(const Process& process, const Times& times) {
 /// starts near t = 0, which a few-step model cannot use.
 inline Times leading(int train_steps, int n, int offset = 0) {
   detail::check_steps(train_steps, n);
+  const int stride = train_steps / n;
   Times out;
-  for (int i = n - 1; i >= 0; --i) out.push_back(i * (train_steps / n) + offset);
+  for (int i = n - 1; i >= 0; --i) out.push_back(i * stride + offset);
   require<OptionError>(out.front() < train_steps && out.back() >= 0, "leading grid: with an offset of ", offset,
                        " time ", out.front() < train_steps ? out.back() : out.front(), " is not in [0, ",
                        train_steps - 1, "]");
@@ -51,8 +52,9 @@ inline Times linspace(int train_steps, int n) {
 inline Times origin_points(int train_steps, int points) {
   require<OptionError>(points >= 1 && points <= train_steps, "number of origin points ", points, " is not in [1, ",
                        train_steps, "]");
+  const int stride = train_steps / points;
   Times out;
-  for (int i = points; i >= 1; --i) out.push_back(i * (train_steps / points) - 1);
+  for (int i = points; i >= 1; --i) out.push_back(i * stride - 1);
   return out;
 }
 

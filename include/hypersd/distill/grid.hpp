@@ -25,10 +25,11 @@ class SolverGrid {
       require<OptionError>(points >= 1, "solver grid: ", points, " points");
       at_ = [schedule = process.schedule()](double share) { return schedule.at(share); };
     }
+    const int stride = train_steps_ / points;
     for (int n = 0; n <= points; ++n)
       times_.push_back(train_steps_ == 0 ? at_(static_cast<double>(n) / points)
                        : n == 0          ? 0
-                                         : static_cast<Time>(n * (train_steps_ / points) - 1));
+                                         : static_cast<Time>(n * stride - 1));
   }
   /// N.
   [[nodiscard]] int points() const { return static_cast<int>(times_.size()) - 1; }

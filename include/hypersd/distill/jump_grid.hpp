@@ -28,7 +28,7 @@ class JumpGrid {
   /// Time at which the teacher has taken `stop` of its steps in jump n, counted from the noise: time(n, 0) starts the
   /// jump and time(n, stops()) ends it. The last jump ends at the process's first time.
   [[nodiscard]] diffusion::Time time(int n, int stop) const {
-    const auto i = static_cast<std::size_t>(n * stops_ + stop);
+    const auto i = static_cast<std::size_t>(n) * static_cast<std::size_t>(stops_) + static_cast<std::size_t>(stop);
     return i < times_.size() ? times_[i] : end_;
   }
   /// The same for a list of jumps.

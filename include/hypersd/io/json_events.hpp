@@ -20,8 +20,7 @@ enum class JsonNumber { Unsigned, Negative, Real };
 /// `start_object()`, `end_object()`, `start_array()`, `end_array()`; false stops the parser. The text must be valid
 /// UTF-8. Memory grows with the nesting depth only; the handler may refuse depth.
 ///
-/// nlohmann's SAX parser accepts any text after a NUL, and its header takes 3 s to compile in each file that reads
-/// safetensors.
+/// docs/design.md says why it is not nlohmann's.
 template <class Handler>
 class JsonEvents {
  public:

@@ -93,7 +93,7 @@ class NpyHeader {
   }
   std::string quoted() {
     if (token_.size() < 2 || (token_[0] != '\'' && token_[0] != '"')) broken();
-    const std::string out(token_.substr(1, token_.size() - 2));
+    std::string out(token_.substr(1, token_.size() - 2));
     advance();
     return out;
   }

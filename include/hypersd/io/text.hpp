@@ -142,7 +142,7 @@ inline std::string compact(double x, int digits = 4) {
 /// A duration as `0:07`, `12:30` or `3:04:05`.
 inline std::string duration(double seconds) {
   if (!(seconds >= 0) || seconds > 3.6e8) return "-:--";
-  const auto s = static_cast<std::int64_t>(seconds + 0.5);
+  const auto s = std::int64_t{std::llround(seconds)};
   std::array<char, 48> text{};
   if (s >= 3600) {
     std::snprintf(text.data(), text.size(), "%lld:%02lld:%02lld", static_cast<long long>(s / 3600),

@@ -58,7 +58,7 @@ template <class T>
 Interval frechet_interval(const Tensor<T>& features, const Moments& reference,
                           const BootstrapOptions& options = {.resamples = 200, .kind = IntervalKind::centred}) {
   const FeatureMatrix samples = feature_matrix(features);
-  const Eigen::VectorXd mean = reference.mean();
+  const Eigen::VectorXd& mean = reference.mean();
   const Eigen::MatrixXd covariance = reference.covariance();
   FeatureMatrix drawn(samples.rows(), samples.cols());
   return bootstrap_interval(

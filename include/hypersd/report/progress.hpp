@@ -141,7 +141,7 @@ class TerminalProgress {
       shown_ = now;
     }
     static std::string bar(int columns, double share) {
-      const int eighths = static_cast<int>(share * columns * 8 + 0.5);
+      const int eighths = static_cast<int>(std::lround(share * columns * 8));
       static constexpr const char* parts[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
       std::string out;
       for (int i = 0; i < eighths / 8; ++i) out += "█";

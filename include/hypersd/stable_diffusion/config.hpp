@@ -113,7 +113,7 @@ inline nn::UnetConfig read_unet_fields(io::JsonFields& f, bool up) {
 /// `notes`.
 inline nn::UnetConfig unet_config(const io::Json& config, const std::string& file, Notes& notes) {
   io::JsonFields fields(config, file);
-  const auto out = detail::read_unet_fields(fields, true);
+  auto out = detail::read_unet_fields(fields, true);
   detail::note_unknown(fields, notes);
   return out;
 }

@@ -21,8 +21,8 @@ struct NativeVector {
   static constexpr int bytes = 16;
 #endif
   static constexpr int width = bytes / static_cast<int>(sizeof(T));
-  typedef T type __attribute__((vector_size(bytes)));
-  typedef T loose __attribute__((vector_size(bytes), aligned(alignof(T)), may_alias));
+  typedef T type __attribute__((vector_size(bytes)));                                   // NOLINT(modernize-use-using)
+  typedef T loose __attribute__((vector_size(bytes), aligned(alignof(T)), may_alias));  // NOLINT(modernize-use-using)
 };
 
 /// f(0), ..., f(n - 1) with compile-time constants.

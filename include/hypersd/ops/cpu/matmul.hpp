@@ -113,7 +113,7 @@ void batched_gemm(const Cpu&, std::int64_t batch, GemmShape s, T alpha, const T*
 template <Narrow T>
 Tensor<float, Cpu> wide_matrices(const T* data, std::int64_t batch, std::int64_t rows, std::int64_t cols,
                                  std::int64_t stride) {
-  const Tensor<float, Cpu> out(Shape{batch, rows, cols});
+  Tensor<float, Cpu> out(Shape{batch, rows, cols});
   parallel_for(batch * rows, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, cols)),
                [&](std::int64_t begin, std::int64_t end) {
                  for (std::int64_t r = begin; r < end; ++r)

@@ -20,7 +20,7 @@ namespace hypersd::ops::backend {
 template <class T>
 bool greater(T a, T b) {
   if constexpr (Floating<T>)
-    if (a != a || b != b) return a != a && b == b;
+    if (a != a || b != b) return a != a && b == b;  // NOLINT(misc-redundant-expression)
   return a > b;
 }
 
