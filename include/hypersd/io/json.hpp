@@ -9,6 +9,7 @@
 #include <hypersd/core/error.hpp>
 #include <hypersd/io/json_events.hpp>
 #include <hypersd/io/text.hpp>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -36,14 +37,14 @@ class Json {
   Json(const char* value) : value_(std::string(value)) {}  // NOLINT(google-explicit-constructor)
   Json(Array items) : value_(std::move(items)) {}          // NOLINT(google-explicit-constructor)
   /// Throws FormatError for a key that occurs twice.
-  Json(Object members) : value_(std::move(members)) {  // NOLINT(google-explicit-constructor)
-    auto& list = std::get<Object>(value_);
+  Json(Object list) {  // NOLINT(google-explicit-constructor)
     const auto by_key = [](const Member& a, const Member& b) { return a.first < b.first; };
     if (!std::is_sorted(list.begin(), list.end(), by_key)) std::sort(list.begin(), list.end(), by_key);
     const auto twice = std::adjacent_find(list.begin(), list.end(),
                                           [](const Member& a, const Member& b) { return a.first == b.first; });
     require<FormatError>(twice == list.end(), "key ", in_quotes(twice == list.end() ? "" : twice->first),
                          " occurs twice");
+    value_ = std::make_shared<const Object>(std::move(list));
   }
 
   /// Parses strict JSON: one value, valid UTF-8, no key twice in an object, no number beyond double. Throws
@@ -54,7 +55,12 @@ class Json {
   /// std::string, `Array`, `Object`; a null pointer if it is of another kind.
   template <class T>
   [[nodiscard]] const T* as() const {
-    return std::get_if<T>(&value_);
+    if constexpr (std::same_as<T, Object>) {
+      const auto* object = std::get_if<Shared>(&value_);
+      return object != nullptr ? object->get() : nullptr;
+    } else {
+      return std::get_if<T>(&value_);
+    }
   }
   [[nodiscard]] bool is_null() const { return as<std::monostate>() != nullptr; }
   [[nodiscard]] bool is_number() const { return as<std::int64_t>() != nullptr || as<double>() != nullptr; }
@@ -87,9 +93,14 @@ class Json {
     write(out, indent, 0);
     return out;
   }
-  bool operator==(const Json&) const = default;
+  bool operator==(const Json& other) const {
+    const auto *a = as<Object>(), *b = other.as<Object>();
+    return a != nullptr && b != nullptr ? *a == *b : value_ == other.value_;
+  }
 
  private:
+  using Shared = std::shared_ptr<const Object>;  // nvcc refuses the vector itself: `Json` is not complete here
+
   void write(std::string& out, int indent, int level) const {
     if (is_null()) out += "null";
     if (const auto* b = as<bool>()) out += *b ? "true" : "false";
@@ -121,7 +132,7 @@ class Json {
     out += brackets[1];
   }
 
-  std::variant<std::monostate, bool, std::int64_t, double, std::string, Array, Object> value_;
+  std::variant<std::monostate, bool, std::int64_t, double, std::string, Array, Shared> value_;
 };
 
 namespace detail {
