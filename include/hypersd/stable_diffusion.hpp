@@ -8,6 +8,7 @@
 #include <hypersd/stable_diffusion/config.hpp>
 #include <hypersd/stable_diffusion/controlled_unet.hpp>
 #include <hypersd/stable_diffusion/denoise.hpp>
+#include <hypersd/stable_diffusion/folder.hpp>
 #include <hypersd/stable_diffusion/hyper_sd.hpp>
 #include <hypersd/stable_diffusion/images.hpp>
 #include <hypersd/stable_diffusion/load.hpp>
@@ -16,6 +17,7 @@
 #include <hypersd/stable_diffusion/save_lora.hpp>
 #include <hypersd/stable_diffusion/scheduler.hpp>
 #include <hypersd/stable_diffusion/scheduler_config.hpp>
+#include <hypersd/stable_diffusion/single_file.hpp>
 #include <hypersd/stable_diffusion/tiny_decoder.hpp>
 
 #if __has_include(<utf8proc.h>) && __has_include(<zlib.h>)

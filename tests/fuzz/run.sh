@@ -12,7 +12,7 @@ Builds the targets in build/fuzz with clang++, writes seeds from the golden file
 Prints one row of a table a target; inputs that fail are left in build/fuzz/<target>.
 
   --seconds N    time for each target (default 60)
-  --target NAME  only this one: clip, coco, idx, json, npy, png, safetensors or scheduler
+  --target NAME  only this one: clip, coco, config, idx, json, lora, npy, png, safetensors, scheduler or shards
   --help         this text
 
 exit code: 0 nothing found, 1 an input fails, 2 wrong option or something is missing
@@ -57,7 +57,7 @@ for source in tests/fuzz/fuzz_*.cpp; do
   "$compiler" "${flags[@]}" -fsanitize=fuzzer "$source" -o "$out/fuzz_$target" -lpng -lz -lutf8proc || exit 2
   mkdir -p "$out/$target/corpus"
   dictionary=()
-  case $target in clip | coco | json | safetensors | scheduler) dictionary=(-dict=tests/fuzz/json.dict) ;; esac
+  case $target in clip | coco | config | json | lora | safetensors | scheduler | shards) dictionary=(-dict=tests/fuzz/json.dict) ;; esac
   "$out/fuzz_$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 \
     -print_final_stats=1 -artifact_prefix="$out/$target/" "${dictionary[@]}" "$out/$target/corpus" \
     "$out/seeds.d/$target" >"$out/$target/log" 2>&1 || failed=1

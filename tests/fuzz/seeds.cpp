@@ -66,6 +66,28 @@ int main(int argc, char** argv) {
   }
   seed("png", "large", io::encode_png(io::Image(300, 200, 1, 9)));
 
+  const std::string checkpoints = std::string(argv[2]) + "/checkpoints";
+  for (const auto& entry : fs::recursive_directory_iterator(checkpoints)) {
+    const std::string path = entry.path().string(), name = entry.path().filename().string();
+    if (name == "config.json") seed("config", std::to_string(std::hash<std::string>{}(path)), io::read_file(path));
+    if (name == "adapter_config.json") seed("lora", name, io::read_file(path));
+    if (name.find(".index.") != std::string::npos && entry.file_size() < 20000)
+      seed("shards", name, io::read_file(path));
+  }
+  seed("shards", "small", R"({"metadata": {"total_size": 1}, "weight_map": {"a": "m-1.safetensors", "b": "../x"}})");
+  for (const char* layer : {"lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_",
+                            "lora_unet_middle_block_1_transformer_blocks_0_attn1_to_q.lora_"}) {
+    io::SafetensorsWriter lora;
+    lora.add(std::string(layer) + "down.weight", Tensor<float>::full(Shape{1, 4}, 0.5F));
+    lora.add(std::string(layer) + "up.weight", Tensor<half>::full(Shape{4, 1}, half(0.5F)));
+    seed("lora", layer, lora.to_bytes());
+  }
+  io::SafetensorsWriter conv;
+  conv.add("unet.conv_in.lora_A.weight", Tensor<float>::full(Shape{1, 4, 3, 3}, 0.5F));
+  conv.add("unet.conv_in.lora_B.weight", Tensor<float>::full(Shape{4, 1, 1, 1}, 0.5F));
+  conv.metadata["lora_adapter_metadata"] = R"({"unet.lora_alpha": 2, "unet.alpha_pattern": {"conv_in": 3}})";
+  seed("lora", "conv", conv.to_bytes());
+
   const std::string head("\0\0\x08\x02\0\0\0\x02\0\0\0\x03", 12);
   seed("idx", "bytes", head + "abcdef");
   seed("idx", "gzip", gzip(head + "abcdef"));

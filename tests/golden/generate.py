@@ -31,6 +31,7 @@ import golden_pipeline
 import golden_prompt
 import golden_random
 import golden_schedulers
+import golden_single_files
 import golden_solvers
 import golden_text
 import golden_training
@@ -52,6 +53,7 @@ FAMILIES = {
     "resize": golden_data.resize,
     "image_encoder": golden_image_encoder.image_encoder,
     "loras": golden_loras.loras,
+    "single_files": golden_single_files.single_files,
     "instance": golden_instance.instance,
     "objectives": golden_objectives.objectives,
     "feedback": golden_feedback.feedback,

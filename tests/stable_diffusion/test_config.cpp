@@ -94,7 +94,11 @@ TEST_CASE("config: values that the networks do not have are refused by name, unk
                            R"({"resnet_time_scale_shift": "scale_shift"})",
                            R"({"time_cond_proj_dim": "256"})",
                            R"({"encoder_hid_dim_type": "text_proj"})",
-                           R"({"norm_eps": "x"})"}) {
+                           R"({"norm_eps": "x"})",
+                           R"({"freq_shift": 160})",
+                           R"({"time_cond_proj_dim": 3})",
+                           R"({"block_out_channels": [5], "norm_num_groups": 5, "attention_head_dim": 1,
+            "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]})"}) {
     const std::string refusal = refused_unet(text);
     CHECK_MESSAGE(refusal.find("'config.json': '") == 0, text << " -> " << refusal);
   }

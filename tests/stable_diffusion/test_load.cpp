@@ -74,6 +74,12 @@ TEST_CASE("load: names of older transformers and shards of older diffusers") {
   CHECK(checkpoints::unet_difference(load(copy.path(), "fp16"), checkpoints::Values("sdxl")) < 1e-5);
 }
 
+TEST_CASE("load: a configuration without architectures: the weights say whether there is a projection") {
+  const checkpoints::Copy copy("sdxl");
+  copy.replace("text_encoder_2/config.json", "CLIPTextModelWithProjection", "Unknown");
+  CHECK(load(copy.path()).text_encoders[1].text_projection->weight.shape() == Shape{10, 12});
+}
+
 TEST_CASE("load: a ControlNet folder computes what diffusers computes") {
   const autograd::NoGrad guard;
   const auto net = sd::load_controlnet_folder<float>(checkpoints::folder("control"));

@@ -11,7 +11,7 @@
 namespace hypersd::io {
 
 /// Largest file that `read_json` accepts, in bytes.
-inline constexpr std::uint64_t json_file_limit = std::uint64_t{64} << 20U;
+inline constexpr std::uint64_t json_file_limit = std::uint64_t{8} << 20U;
 
 /// Reads and parses a JSON file. Throws IoError or FormatError naming `path`; files above `json_file_limit` are
 /// refused.

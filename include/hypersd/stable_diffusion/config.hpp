@@ -90,7 +90,10 @@ inline nn::UnetConfig read_unet_fields(io::JsonFields& f, bool up) {
   c.flip_sin_to_cos = f.flag("flip_sin_to_cos", true);
   c.freq_shift = f.real("freq_shift", 0);
   c.time_embedding_dim = f.whole("time_embedding_dim", 0);
-  c.time_cond_proj_dim = f.whole("time_cond_proj_dim", 0);
+  const std::int64_t half = c.block_out_channels[0] / 2;
+  if (c.block_out_channels[0] % 2 != 0) f.refuse("block_out_channels", "the first width must be even");
+  if (!(c.freq_shift < static_cast<double>(half))) f.refuse("freq_shift", "below half of the first width is needed");
+  c.time_cond_proj_dim = f.whole("time_cond_proj_dim", 0, 4);
   f.require_one_of("addition_embed_type", {"\"text_time\""});
   const bool text_time = f.has("addition_embed_type");
   c.addition_time_embed_dim = f.whole("addition_time_embed_dim", 256);
