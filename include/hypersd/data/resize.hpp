@@ -75,7 +75,7 @@ inline io::Image transposed(const io::Image& in) {
 inline io::Image resize_lanczos(const io::Image& image, int width, int height) {
   require<ShapeError>(image.width > 0 && image.height > 0 && width > 0 && height > 0, "resize_lanczos: ", image.width,
                       " x ", image.height, " to ", width, " x ", height);
-  const io::Image across = width == image.width ? image : detail::resample_rows(image, width);
+  io::Image across = width == image.width ? image : detail::resample_rows(image, width);
   if (height == image.height) return across;
   return detail::transposed(detail::resample_rows(detail::transposed(across), height));
 }

@@ -104,9 +104,10 @@ struct RunTimes {
 inline diffusion::Times run_grid(const SchedulerConfig& c, int n, int points, bool rounded) {
   const int size = c.table.size();
   diffusion::detail::check_steps(size, n);
+  const int stride = size / points;
   diffusion::Times out;
   for (int i = points - 1; i >= points - n; --i) {
-    if (c.spacing == Spacing::leading) out.push_back(i * (size / points) + c.steps_offset);
+    if (c.spacing == Spacing::leading) out.push_back(i * stride + c.steps_offset);
     if (c.spacing == Spacing::trailing)
       out.push_back(diffusion::detail::round_half_even(std::int64_t{size} * (i - points + n + 1), n) - 1);
     if (c.spacing == Spacing::linspace && points == 1) out.push_back(0);
