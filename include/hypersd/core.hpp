@@ -9,6 +9,7 @@
 #include <hypersd/core/error.hpp>
 #include <hypersd/core/graph.hpp>
 #include <hypersd/core/half.hpp>
+#include <hypersd/core/instruction_set.hpp>
 #include <hypersd/core/math.hpp>
 #include <hypersd/core/normal_blocks.hpp>
 #include <hypersd/core/normal_blocks_generic.hpp>

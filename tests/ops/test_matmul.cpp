@@ -4,10 +4,13 @@
 #include <doctest/doctest.h>
 #include <cmath>
 
+#include <each_instruction_set.hpp>
 #include <hypersd/ops/cast.hpp>
 #include <hypersd/ops/functors.hpp>
 #include <hypersd/ops/linear.hpp>
+#include <limits>
 #include <numbers.hpp>
+#include <optional>
 
 using namespace hypersd;
 using numbers::normal;
@@ -44,6 +47,82 @@ TEST_CASE("Matmuls with every transposition equal the definition") {
       }
     }
   }
+}
+
+TEST_CASE_TEMPLATE("Every kernel computes the matmul, with the same bits for any number of threads", T, float, double) {
+  struct Size {
+    std::int64_t m, n, k;
+  };
+  // Whole and incomplete tiles of every kernel, dot products, several blocks of each axis, slabs of the summed axis.
+  for (const Size s : {Size{1, 7, 33}, Size{7, 17, 15}, Size{9, 3, 100}, Size{57, 35, 300}, Size{6, 5, 2100},
+                       Size{197, 129, 20}, Size{4, 130, 2050}}) {
+    for (const bool ta : {false, true}) {
+      for (const bool tb : {false, true}) {
+        const auto a = normal<T>(ta ? Shape{s.k, s.m} : Shape{s.m, s.k}, "a");
+        const auto b = normal<T>(tb ? Shape{s.n, s.k} : Shape{s.k, s.n}, "b");
+        const auto start = normal<T>({s.m, s.n}, "c");
+        auto expected = product(ops::cast<double>(a), ta, ops::cast<double>(b), tb);
+        for (std::int64_t i = 0; i < expected.size(); ++i)
+          expected[i] = static_cast<double>(start[i]) - 1.5 * expected[i];
+        const double bound = 32 * std::numeric_limits<T>::epsilon() * std::sqrt(static_cast<double>(s.k) + 1);
+        for_each_instruction_set([&](InstructionSet) {
+          std::optional<Tensor<T>> first;
+          with_one_and_three_threads([&] {
+            const auto c = start.clone();
+            ops::gemm(c, a, ta, b, tb, T(-1.5), T(1));
+            REQUIRE(numbers::distance(c, expected) < bound);
+            if (first) REQUIRE(numbers::distance(c, *first) == 0);
+            first = c;
+          });
+        });
+      }
+    }
+  }
+}
+
+TEST_CASE("Kernels of different widths give the same bits") {
+  const auto a = normal<float>({50, 520}, "a"), b = normal<float>({40, 520}, "b");
+  const auto few = normal<float>({3, 520}, "few");
+  std::optional<Tensor<float>> whole, dots;
+  for_each_instruction_set([&](InstructionSet set) {
+    if (set == InstructionSet::portable) return;  // may round products before adding them
+    const auto c = ops::matmul(a, b, false, true), d = ops::matmul(few, b, false, true);
+    if (whole) CHECK(numbers::distance(c, *whole) == 0);
+    if (dots) CHECK(numbers::distance(d, *dots) == 0);
+    whole = c;
+    dots = d;
+  });
+}
+
+TEST_CASE("NaN and infinity stay in their rows and columns") {
+  const double inf = std::numeric_limits<double>::infinity();
+  for_each_instruction_set([&](InstructionSet) {
+    for (const std::int64_t rows : {5, 21}) {  // dot products and tiles, both with unused lanes
+      const auto a = Tensor<double>::ones({rows, 19}), b = Tensor<double>::ones({23, 19});
+      a[2 * 19 + 18] = inf;
+      b[22 * 19 + 1] = std::nan("");
+      b[3 * 19 + 18] = 0;
+      const auto c = ops::matmul(a, b, false, true);
+      for (std::int64_t i = 0; i < rows; ++i) {
+        for (std::int64_t j = 0; j < 23; ++j) {
+          const double x = c[i * 23 + j];
+          if (j == 22 || (i == 2 && j == 3))
+            CHECK(std::isnan(x));
+          else
+            CHECK(x == (i == 2 ? inf : j == 3 ? 18 : 19));
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("A matmul over no columns is 0, and one without rows is empty") {
+  for_each_instruction_set([&](InstructionSet) {
+    { const auto used = Tensor<float>::full({5, 4}, 7); }  // the pool hands this memory out again
+    const auto c = ops::matmul(Tensor<float>(Shape{5, 0}), Tensor<float>(Shape{0, 4}));
+    for (std::int64_t i = 0; i < c.size(); ++i) CHECK(c[i] == 0);
+    CHECK(ops::matmul(Tensor<float>(Shape{0, 3}), Tensor<float>(Shape{3, 4})).size() == 0);
+  });
 }
 
 TEST_CASE("A batched matmul is a matmul of each matrix") {

@@ -80,6 +80,11 @@ std::int64_t task_rows(const Conv2dGeometry& g) {
                                   std::max<std::int64_t>(1, g.batch * g.out_height));
 }
 
+/// Whether a matmul with few rows and a large matrix of weights is divided by columns. A function of the shape alone.
+constexpr bool splits_columns(std::int64_t m, std::int64_t n, std::int64_t k) {
+  return m < 1024 && n >= 128 && n * k >= (std::int64_t{1} << 18);
+}
+
 template <class T>
 void conv2d(const Cpu& cpu, const Conv2dGeometry& g, const T* x, const T* w, const T* bias, T* y) {
   const std::int64_t positions = g.batch * g.positions();

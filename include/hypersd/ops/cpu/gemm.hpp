@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hypersd/core/parallel.hpp>
+#include <hypersd/core/tensor.hpp>
+#include <hypersd/ops/cpu/gemm_kernel.hpp>
+
+/// \file
+/// Matmul by blocks: a block of A is packed once and stays in the L2 cache, strips of B are packed into the L1 cache as
+/// they are needed. Blocks, tasks and the order of every sum are functions of the shape, so the number of threads
+/// changes no bit.
+
+namespace hypersd::ops::backend {
+
+/// A matrix of rows i and summed columns p: element (i, p) is data[i stride + p], or data[p stride + i] if
+/// `transposed`.
+template <class T>
+struct GemmOperand {
+  const T* data;
+  std::int64_t stride;
+  bool transposed;
+
+  /// The part from row i and column p on.
+  [[nodiscard]] GemmOperand at(std::int64_t i, std::int64_t p) const {
+    return {data + (transposed ? p * stride + i : i * stride + p), stride, transposed};
+  }
+  /// Packs the first `valid` <= `width` rows of `count` columns as [count, width].
+  void pack(std::int64_t valid, std::int64_t width, std::int64_t count, T* to) const {
+    with_tile_width(width, [&](auto constant) {
+      if (transposed) return pack_columns<constant>(data, stride, valid, count, to);
+      const T* rows[constant];  // missing ones repeat the last: their results are not stored
+      for (std::int64_t i = 0; i < constant; ++i) rows[i] = data + std::min(i, valid - 1) * stride;
+      pack_rows<constant>(rows, count, to);
+    });
+  }
+};
+
+/// What is added to the result: element (i, j) is data[i row + j column]; a bias has row 0, nothing has both 0.
+template <class T>
+struct GemmAddend {
+  const T* data;
+  std::int64_t row, column;
+
+  static GemmAddend nothing() {
+    static constexpr T zeros[GemmKernel<T>::most_columns] = {};
+    return {zeros, 0, 0};
+  }
+  [[nodiscard]] GemmAddend at(std::int64_t i, std::int64_t j) const {
+    return {data + i * row + j * column, row, column};
+  }
+};
+
+/// c [m, n] = alpha A [m, k] B [n, k]^T + addend, with row stride ldc. The addend may be c.
+template <class T>
+struct GemmCall {
+  std::int64_t m, n, k;
+  GemmOperand<T> a, b;
+  T alpha;
+  GemmAddend<T> addend;
+  T* c;
+  std::int64_t ldc;
+
+  /// Rows [i0, i1) and columns [j0, j1) of the result.
+  [[nodiscard]] GemmCall part(std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1) const {
+    return {i1 - i0, j1 - j0, k, a.at(i0, 0), b.at(j0, 0), alpha, addend.at(i0, j0), c + i0 * ldc + j0, ldc};
+  }
+};
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
+
+/// Summed columns of a block: at most 256, parts as equal as fours allow.
+constexpr std::int64_t gemm_depth(std::int64_t k) {
+  return k <= 256 ? k : ceil_div(ceil_div(k, ceil_div(k, 256)), 4) * 4;
+}
+
+/// One tile of `rows` x `columns` <= the kernel's. Incomplete tiles go through memory of a tile's size.
+template <class T>
+void gemm_tile(const GemmKernel<T>& kernel, std::int64_t rows, std::int64_t columns, const TileOperands<T>& in, T alpha,
+               GemmAddend<T> addend, T* c, std::int64_t ldc) {
+  if (rows == kernel.rows && columns == kernel.columns)
+    return kernel.multiply(in, alpha, addend.data, addend.row, c, ldc);
+  alignas(64) T tile[GemmKernel<T>::most_rows * GemmKernel<T>::most_columns];
+  for (std::int64_t i = 0; i < kernel.rows; ++i)
+    for (std::int64_t j = 0; j < kernel.columns; ++j)
+      tile[i * kernel.columns + j] = i < rows && j < columns ? addend.data[i * addend.row + j * addend.column] : T(0);
+  kernel.multiply(in, alpha, tile, kernel.columns, tile, kernel.columns);
+  for (std::int64_t i = 0; i < rows; ++i) std::copy_n(tile + i * kernel.columns, columns, c + i * ldc);
+}
+
+/// Uses of a packed tile or strip up to which reading it in place costs less.
+inline constexpr std::int64_t direct_uses = 4;
+
+/// Whether a matmul has so few rows or columns that packing would cost more than it saves. A function of the shape.
+template <class T>
+bool few_dots(const GemmCall<T>& g) {
+  return !g.a.transposed && !g.b.transposed && g.k >= 16 && (g.m <= 8 || g.n <= dot_rows);
+}
+
+/// A matmul of few rows or columns by dot products, on the calling thread.
+template <class T>
+void gemm_dots(const GemmKernel<T>& kernel, const GemmCall<T>& g) {
+  for (std::int64_t j = 0; j < g.n; j += dot_rows) {
+    const std::int64_t width = std::min<std::int64_t>(dot_rows, g.n - j);
+    for (std::int64_t i = 0; i < g.m; ++i) {
+      T sums[dot_rows];
+      if (width == dot_rows)
+        kernel.dots(g.k, g.a.at(i, 0).data, g.b.at(j, 0).data, g.b.stride, sums);
+      else
+        for (std::int64_t r = 0; r < width; ++r) {
+          T same[dot_rows];
+          kernel.dots(g.k, g.a.at(i, 0).data, g.b.at(j + r, 0).data, 0, same);
+          sums[r] = same[0];
+        }
+      const GemmAddend<T> x = g.addend.at(i, j);
+      T* y = g.c + i * g.ldc + j;
+      for (std::int64_t r = 0; r < width; ++r) y[r] = x.data[r * x.column] + g.alpha * sums[r];
+    }
+  }
+}
+
+/// A matmul on the calling thread.
+template <class T>
+void gemm_block(const GemmCall<T>& g) {
+  const GemmKernel<T> kernel = gemm_kernel<T>();
+  if (few_dots(g)) return gemm_dots(kernel, g);
+  const std::int64_t rows = kernel.rows, columns = kernel.columns;
+  const std::int64_t tiles = ceil_div(g.m, rows), strips = ceil_div(g.n, columns);
+  const bool direct_a = g.a.transposed && strips <= direct_uses, direct_b = g.b.transposed && tiles <= direct_uses;
+  const std::int64_t step = std::max<std::int64_t>(1, gemm_depth(g.k));
+  const std::int64_t size = (tiles * rows + columns) * step;
+  constexpr std::int64_t small = 16384 / sizeof(T);
+  alignas(64) T local[small];  // without a visit to the pool
+  const Tensor<T, Cpu> memory(Shape{size > small ? size : 0});
+  T* const packed = size > small ? memory.data() : local;
+  T* const strip = packed + tiles * rows * step;
+  GemmAddend<T> addend = g.addend;
+  for (std::int64_t p = 0; p == 0 || p < g.k; p += step) {
+    const std::int64_t depth = std::min(step, g.k - p);
+    for (std::int64_t t = 0; t < tiles; ++t) {
+      const std::int64_t height = std::min(rows, g.m - t * rows);
+      if (!direct_a || height < rows) g.a.at(t * rows, p).pack(height, rows, depth, packed + t * rows * depth);
+    }
+    for (std::int64_t j = 0; j < g.n; j += columns) {
+      const std::int64_t width = std::min(columns, g.n - j);
+      const bool direct = direct_b && width == columns;
+      TileOperands<T> in{depth, nullptr, strip, rows, columns};
+      if (direct)
+        in = {depth, nullptr, g.b.at(j, p).data, rows, g.b.stride};
+      else
+        g.b.at(j, p).pack(width, columns, depth, strip);
+      for (std::int64_t t = 0; t < tiles; ++t) {
+        const std::int64_t height = std::min(rows, g.m - t * rows);
+        const bool from_memory = direct_a && height == rows;
+        in.a = from_memory ? g.a.at(t * rows, p).data : packed + t * rows * depth;
+        in.a_step = from_memory ? g.a.stride : rows;
+        gemm_tile(kernel, height, width, in, g.alpha, addend.at(t * rows, j), g.c + t * rows * g.ldc + j, g.ldc);
+      }
+    }
+    addend = {g.c, g.ldc, 1};
+  }
+}
+
+/// How a matmul is divided into tasks: blocks of rows and columns, and slabs of k that are summed in order.
+struct GemmTasks {
+  std::int64_t rows, columns, depth;  // of a task
+
+  GemmTasks(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t batch, int tile_rows)
+      : rows(m), columns(n), depth(k) {
+    constexpr std::int64_t most_rows = 192, least_columns = 128, most_tasks = 32, least_work = std::int64_t{1} << 20;
+    const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+    const auto wanted = static_cast<std::int64_t>(
+        std::clamp(work * static_cast<double>(batch) / static_cast<double>(least_work), 1.0, double{most_tasks}));
+    const std::int64_t down = ceil_div(m, most_rows), have = batch * down;
+    if (down > 1) rows = ceil_div(ceil_div(m, down), tile_rows) * tile_rows;
+    if (have < wanted && n > least_columns) {
+      columns = std::max(least_columns, ceil_div(ceil_div(n, ceil_div(wanted, have)), 32) * 32);
+    }
+    const std::int64_t now = have * ceil_div(n, columns);
+    if (now < wanted && batch == 1 && k >= 1024)
+      depth = std::max<std::int64_t>(512, ceil_div(k, ceil_div(wanted, now)));
+  }
+};
+
+/// `batch` matmuls on all threads; operands, addend and result of each follow those of the one before at the given
+/// distances.
+template <class T>
+void gemm_parallel(const GemmCall<T>& g, std::int64_t batch = 1, std::int64_t next_a = 0, std::int64_t next_b = 0,
+                   std::int64_t next_c = 0) {
+  if (g.m <= 0 || g.n <= 0 || batch <= 0) return;
+  const GemmTasks tasks(g.m, g.n, g.k, batch, gemm_kernel<T>().rows);
+  const std::int64_t down = ceil_div(g.m, tasks.rows), across = ceil_div(g.n, tasks.columns);
+  const std::int64_t slabs = g.k > 0 ? ceil_div(g.k, tasks.depth) : 1;
+  const Tensor<T, Cpu> partial(Shape{slabs > 1 ? slabs * g.m * g.n : 0});
+  const std::int64_t work =
+      std::max<std::int64_t>(1, tasks.rows * tasks.columns * std::min<std::int64_t>(tasks.depth, 1 << 20));
+  parallel_for(batch * slabs * down * across, std::max<std::int64_t>(1, (std::int64_t{1} << 18) / work),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t task = begin; task < end; ++task) {
+                   const std::int64_t j = task % across * tasks.columns, i = task / across % down * tasks.rows;
+                   const std::int64_t outer = task / (across * down);  // sample or slab: never both
+                   GemmCall<T> one = g;
+                   if (slabs > 1) {
+                     const std::int64_t p = outer * tasks.depth;
+                     one.k = std::min(tasks.depth, g.k - p);
+                     one.a = g.a.at(0, p);
+                     one.b = g.b.at(0, p);
+                     one.addend = GemmAddend<T>::nothing();
+                     one.c = partial.data() + outer * g.m * g.n;
+                     one.ldc = g.n;
+                   } else {
+                     one.a.data += outer * next_a;
+                     one.b.data += outer * next_b;
+                     if (g.addend.row != 0) one.addend.data += outer * next_c;
+                     one.c += outer * next_c;
+                   }
+                   gemm_block(one.part(i, std::min(g.m, i + tasks.rows), j, std::min(g.n, j + tasks.columns)));
+                 }
+               });
+  if (slabs <= 1) return;
+  parallel_for(g.m, std::max<std::int64_t>(1, 65536 / (g.n * slabs)), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      T* row = g.c + i * g.ldc;
+      for (std::int64_t j = 0; j < g.n; ++j) row[j] = g.addend.data[i * g.addend.row + j * g.addend.column];
+      for (std::int64_t s = 0; s < slabs; ++s) {
+        const T* x = partial.data() + (s * g.m + i) * g.n;
+        for (std::int64_t j = 0; j < g.n; ++j) row[j] += x[j];
+      }
+    }
+  });
+}
+
+}  // namespace hypersd::ops::backend

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <hypersd/core/instruction_set.hpp>
+#include <utility>
+
+/// \file
+/// The inner loops of every matmul on the CPU: a tile of the result that stays in registers, and the packing of the two
+/// operands into the order in which the tile reads them (Goto and van de Geijn, "Anatomy of High-Performance Matrix
+/// Multiplication", 2008). One template for all vector widths; the functions that instantiate it name their instruction
+/// set. An element's products are added one by one in the order of k, so all widths give the same bits where the
+/// compiler fuses multiplication and addition.
+
+namespace hypersd::ops::backend {
+
+/// `width` elements of T in a vector register, and the same type for unaligned memory.
+template <class T, int width>
+struct Vector {
+  typedef T type __attribute__((vector_size(width * sizeof(T))));
+  typedef T loose __attribute__((vector_size(width * sizeof(T)), aligned(alignof(T)), may_alias));
+};
+
+/// f(0), ..., f(n - 1) with compile-time constants, inlined at every optimisation level.
+template <int n, class F>
+__attribute__((always_inline)) inline void unrolled(F&& f) {
+  [&]<int... i>(std::integer_sequence<int, i...>) __attribute__((always_inline)) {
+    (f(std::integral_constant<int, i>{}), ...);
+  }
+  (std::make_integer_sequence<int, n>{});
+}
+
+/// The operands of a tile: A is [k, rows] and B is [k, columns], with row strides `a_step` and `b_step`.
+template <class T>
+struct TileOperands {
+  std::int64_t k;
+  const T *a, *b;
+  std::int64_t a_step, b_step;
+};
+
+/// c = alpha A^T B + from, 2 width columns wide; row i of the result is at c + i ldc, that of `from` at
+/// from + i from_stride. `from` may be c.
+template <class T, int width, int rows>
+__attribute__((always_inline)) inline void multiply_tile(const TileOperands<T>& in, T alpha, const T* from,
+                                                         std::int64_t from_stride, T* c, std::int64_t ldc) {
+  const T *a = in.a, *b = in.b;
+  using V = typename Vector<T, width>::type;
+  using Loose = typename Vector<T, width>::loose;
+  V left[rows], right[rows];
+  unrolled<rows>([&](auto i) __attribute__((always_inline)) {
+    left[i] = V{};
+    right[i] = V{};
+  });
+  for (std::int64_t p = 0; p < in.k; ++p, a += in.a_step, b += in.b_step) {
+    const V b0 = *reinterpret_cast<const Loose*>(b), b1 = *reinterpret_cast<const Loose*>(b + width);
+    unrolled<rows>([&](auto i) __attribute__((always_inline)) {
+      left[i] += a[i] * b0;
+      right[i] += a[i] * b1;
+    });
+  }
+  unrolled<rows>([&](auto i) __attribute__((always_inline)) {
+    const T* x = from + i * from_stride;
+    T* y = c + i * ldc;
+    *reinterpret_cast<Loose*>(y) = alpha * left[i] + *reinterpret_cast<const Loose*>(x);
+    *reinterpret_cast<Loose*>(y + width) = alpha * right[i] + *reinterpret_cast<const Loose*>(x + width);
+  });
+}
+
+/// Rows of B whose dot products with a row of A are computed together.
+inline constexpr int dot_rows = 4;
+
+/// to[r] = sum over p of a[p] b[r b_step + p], r < dot_rows: sixteen partial sums each, added in a fixed tree, then the
+/// last k % 16 products.
+template <class T, int width>
+__attribute__((always_inline)) inline void multiply_dots(std::int64_t k, const T* a, const T* b, std::int64_t b_step,
+                                                         T* to) {
+  using V = typename Vector<T, width>::type;
+  using Loose = typename Vector<T, width>::loose;
+  constexpr int lanes = 16, parts = lanes / width;
+  V sum[dot_rows * parts];
+  unrolled<dot_rows * parts>([&](auto i) __attribute__((always_inline)) { sum[i] = V{}; });
+  std::int64_t p = 0;
+  for (; p + lanes <= k; p += lanes)
+    unrolled<dot_rows * parts>([&](auto i) __attribute__((always_inline)) {
+      constexpr int r = i / parts, at = i % parts * width;
+      sum[i] += *reinterpret_cast<const Loose*>(a + p + at) * *reinterpret_cast<const Loose*>(b + r * b_step + p + at);
+    });
+  alignas(64) T x[dot_rows * lanes];
+  __builtin_memcpy(x, sum, sizeof x);
+  using Four = typename Vector<T, 4>::type;
+  Four h[dot_rows];
+  for (int r = 0; r < dot_rows; ++r) {
+    const auto* y = reinterpret_cast<const typename Vector<T, 4>::loose*>(x + r * lanes);
+    h[r] = (y[0] + y[2]) + (y[1] + y[3]);
+  }
+  const Four a0 = __builtin_shufflevector(h[0], h[1], 0, 4, 1, 5), a1 = __builtin_shufflevector(h[0], h[1], 2, 6, 3, 7);
+  const Four b0 = __builtin_shufflevector(h[2], h[3], 0, 4, 1, 5), b1 = __builtin_shufflevector(h[2], h[3], 2, 6, 3, 7);
+  const Four even = __builtin_shufflevector(a0, b0, 0, 1, 4, 5) + __builtin_shufflevector(a1, b1, 0, 1, 4, 5);
+  const Four odd = __builtin_shufflevector(a0, b0, 2, 3, 6, 7) + __builtin_shufflevector(a1, b1, 2, 3, 6, 7);
+  const Four total = even + odd;
+  __builtin_memcpy(to, &total, sizeof total);
+  for (; p < k; ++p)
+    for (int r = 0; r < dot_rows; ++r) to[r] += a[p] * b[r * b_step + p];
+}
+
+/// A tile's size and the functions of an instruction set; see `multiply_tile` and `multiply_dots`.
+template <class T>
+struct GemmKernel {
+  int rows, columns;
+  void (*multiply)(const TileOperands<T>& in, T alpha, const T* from, std::int64_t from_stride, T* c, std::int64_t ldc);
+  void (*dots)(std::int64_t k, const T* a, const T* b, std::int64_t b_step, T* to);
+  static constexpr int most_rows = 14, most_columns = 128 / static_cast<int>(sizeof(T));
+};
+
+template <class T>
+void multiply_portable(const TileOperands<T>& in, T alpha, const T* from, std::int64_t from_stride, T* c,
+                       std::int64_t ldc) {
+  multiply_tile<T, 16 / sizeof(T), 4>(in, alpha, from, from_stride, c, ldc);
+}
+template <class T>
+void dots_portable(std::int64_t k, const T* a, const T* b, std::int64_t b_step, T* to) {
+  multiply_dots<T, 16 / sizeof(T)>(k, a, b, b_step, to);
+}
+#if defined(__x86_64__)
+template <class T>
+__attribute__((target("avx2,fma"))) void multiply_avx2(const TileOperands<T>& in, T alpha, const T* from,
+                                                       std::int64_t from_stride, T* c, std::int64_t ldc) {
+  multiply_tile<T, 32 / sizeof(T), 6>(in, alpha, from, from_stride, c, ldc);
+}
+template <class T>
+__attribute__((target("avx2,fma"))) void dots_avx2(std::int64_t k, const T* a, const T* b, std::int64_t b_step, T* to) {
+  multiply_dots<T, 32 / sizeof(T)>(k, a, b, b_step, to);
+}
+template <class T>
+__attribute__((target("avx512f,avx2,fma"))) void multiply_avx512(const TileOperands<T>& in, T alpha, const T* from,
+                                                                 std::int64_t from_stride, T* c, std::int64_t ldc) {
+  multiply_tile<T, 64 / sizeof(T), 14>(in, alpha, from, from_stride, c, ldc);
+}
+template <class T>
+__attribute__((target("avx512f,avx2,fma"))) void dots_avx512(std::int64_t k, const T* a, const T* b,
+                                                             std::int64_t b_step, T* to) {
+  multiply_dots<T, 64 / sizeof(T)>(k, a, b, b_step, to);
+}
+#endif
+
+/// The kernel of the selected instruction set.
+template <class T>
+GemmKernel<T> gemm_kernel() {
+  constexpr int lane = static_cast<int>(sizeof(T));
+#if defined(__x86_64__)
+  if (instruction_set() == InstructionSet::avx512) return {14, 128 / lane, multiply_avx512<T>, dots_avx512<T>};
+  if (instruction_set() == InstructionSet::avx2) return {6, 64 / lane, multiply_avx2<T>, dots_avx2<T>};
+#endif
+  return {4, 32 / lane, multiply_portable<T>, dots_portable<T>};
+}
+
+/// Packs `width` >= 4 rows of `count` elements as [count, width]: a transposition, by blocks of four.
+template <int width, class T>
+void pack_rows(const T* const* rows, std::int64_t count, T* to) {
+  using V = typename Vector<T, 4>::type;
+  using Loose = typename Vector<T, 4>::loose;
+  for (int first = 0; first < width; first += 4) {
+    const int r = std::min(first, width - 4);  // the last block overlaps the one before
+    const T *x0 = rows[r], *x1 = rows[r + 1], *x2 = rows[r + 2], *x3 = rows[r + 3];
+    T* y = to + r;
+    std::int64_t p = 0;
+    for (; p + 4 <= count; p += 4, y += 4 * width) {
+      const V a = *reinterpret_cast<const Loose*>(x0 + p), b = *reinterpret_cast<const Loose*>(x1 + p);
+      const V c = *reinterpret_cast<const Loose*>(x2 + p), d = *reinterpret_cast<const Loose*>(x3 + p);
+      const V ac0 = __builtin_shufflevector(a, c, 0, 4, 1, 5), ac1 = __builtin_shufflevector(a, c, 2, 6, 3, 7);
+      const V bd0 = __builtin_shufflevector(b, d, 0, 4, 1, 5), bd1 = __builtin_shufflevector(b, d, 2, 6, 3, 7);
+      *reinterpret_cast<Loose*>(y) = __builtin_shufflevector(ac0, bd0, 0, 4, 1, 5);
+      *reinterpret_cast<Loose*>(y + width) = __builtin_shufflevector(ac0, bd0, 2, 6, 3, 7);
+      *reinterpret_cast<Loose*>(y + 2 * width) = __builtin_shufflevector(ac1, bd1, 0, 4, 1, 5);
+      *reinterpret_cast<Loose*>(y + 3 * width) = __builtin_shufflevector(ac1, bd1, 2, 6, 3, 7);
+    }
+    for (; p < count; ++p, y += width) {
+      y[0] = x0[p];
+      y[1] = x1[p];
+      y[2] = x2[p];
+      y[3] = x3[p];
+    }
+  }
+}
+
+/// Packs `valid` <= `width` columns of `count` rows with row stride `stride` as [count, width]; missing ones are 0.
+template <int width, class T>
+void pack_columns(const T* from, std::int64_t stride, std::int64_t valid, std::int64_t count, T* to) {
+  for (std::int64_t p = 0; p < count; ++p, from += stride, to += width) {
+    if (valid == width) {
+      __builtin_memcpy(to, from, width * sizeof(T));
+    } else {
+      std::copy_n(from, valid, to);
+      std::fill(to + valid, to + width, T(0));
+    }
+  }
+}
+
+/// f with `width`, that of a kernel's rows or columns, as a compile-time constant.
+template <class F>
+void with_tile_width(std::int64_t width, F&& f) {
+  switch (width) {
+    case 4: return f(std::integral_constant<int, 4>{});
+    case 6: return f(std::integral_constant<int, 6>{});
+    case 8: return f(std::integral_constant<int, 8>{});
+    case 14: return f(std::integral_constant<int, 14>{});
+    case 16: return f(std::integral_constant<int, 16>{});
+    default: return f(std::integral_constant<int, 32>{});
+  }
+}
+
+}  // namespace hypersd::ops::backend
