@@ -4,36 +4,148 @@
 #include <hypersd/ops/cpu/matmul.hpp>
 #include <hypersd/ops/geometry.hpp>
 
+/// \file
+/// Convolutions as matmuls whose operands are gathered while they are packed (implicit GEMM): no matrix of patches is
+/// ever in memory.
+
 namespace hypersd::ops::backend {
 
-/// im2col: writes the patches of output rows [row, row + rows), counted over the batch's output rows, as a matrix
-/// [rows * out_width, kh * kw * in]. Channels-last makes each kernel row one contiguous run.
+/// The matrix [positions, depth] of an image's patches, channels last: a patch's row of the kernel is one contiguous
+/// run of x, unless it reaches over the border.
 template <class T>
-void gather_patches(const Conv2dGeometry& g, const T* x, std::int64_t row, std::int64_t rows, T* out) {
-  const std::int64_t run = g.kernel_width * g.in;
-  for (std::int64_t r = row; r < row + rows; ++r) {
-    const std::int64_t b = r / g.out_height, top = (r % g.out_height) * g.stride - g.pad;
-    const T* image = x + b * g.height * g.width * g.in;
-    for (std::int64_t ox = 0; ox < g.out_width; ++ox) {
-      const std::int64_t left = ox * g.stride - g.pad;
-      const std::int64_t first = std::max<std::int64_t>(0, -left);
-      const std::int64_t last = std::min(g.kernel_width, g.width - left);
-      for (std::int64_t ky = 0; ky < g.kernel_height; ++ky, out += run) {
-        const std::int64_t y = top + ky;
-        if (y < 0 || y >= g.height || last <= first) {
-          std::fill_n(out, run, T(0));
-          continue;
+struct Patches {
+  Conv2dGeometry g;
+  const T* x;
+  Tensor<T, Cpu> zeros;  // a run outside of the image
+
+  Patches(const Conv2dGeometry& geometry, const T* image)
+      : g(geometry), x(image), zeros(Tensor<T, Cpu>::zeros(Shape{geometry.kernel_width * geometry.in})) {}
+
+  /// Top left corner of a patch in its image; may be outside.
+  struct Corner {
+    std::int64_t image, top, left;
+  };
+  [[nodiscard]] Corner corner(std::int64_t position) const {
+    const std::int64_t row = position / g.out_width;
+    return {row / g.out_height, row % g.out_height * g.stride - g.pad, position % g.out_width * g.stride - g.pad};
+  }
+  /// Element `offset` of a patch's row of the kernel, which is at (y, left) of the image.
+  [[nodiscard]] const T* run(const Corner& at, std::int64_t y, std::int64_t offset) const {
+    return x + (((at.image * g.height + y) * g.width + at.left) * g.in + offset);
+  }
+
+  /// As an operand whose rows are positions.
+  [[nodiscard]] GemmOperand<T> by_position() const { return GemmOperand<T>::computed(this, pack_positions); }
+  /// As an operand whose summed columns are positions.
+  [[nodiscard]] GemmOperand<T> over_positions() const { return GemmOperand<T>::computed(this, pack_elements); }
+
+ private:
+  static void pack_positions(const void* source, std::int64_t i, std::int64_t p, std::int64_t valid, std::int64_t width,
+                             std::int64_t count, T* to) {
+    static_cast<const Patches*>(source)->pack_rows_of_kernel(i, p, valid, width, count, to);
+  }
+  static void pack_elements(const void* source, std::int64_t i, std::int64_t p, std::int64_t valid, std::int64_t width,
+                            std::int64_t count, T* to) {
+    static_cast<const Patches*>(source)->pack_taps(i, p, valid, width, count, to);
+  }
+
+  void pack_rows_of_kernel(std::int64_t first, std::int64_t p, std::int64_t valid, std::int64_t width,
+                           std::int64_t count, T* to) const {
+    constexpr int most = GemmKernel<T>::most_columns;
+    Corner corners[most];
+    for (std::int64_t i = 0; i < width; ++i) corners[i] = corner(first + std::min(i, valid - 1));
+    T border[most * gemm_most_depth];  // runs that are partly outside
+    const std::int64_t length = g.kernel_width * g.in;
+    for (const std::int64_t end = p + count; p < end;) {
+      const std::int64_t ky = p / length, from = p % length, part = std::min(length - from, end - p);
+      const T* rows[most];
+      for (std::int64_t i = 0; i < width; ++i) {
+        const Corner& at = corners[i];
+        const std::int64_t y = at.top + ky;
+        const std::int64_t inside = std::max<std::int64_t>(0, -at.left) * g.in;
+        const std::int64_t outside = std::min(g.kernel_width, g.width - at.left) * g.in;
+        const std::int64_t begin = std::max(inside, from), stop = std::min(outside, from + part);
+        if (y < 0 || y >= g.height || begin >= stop) {
+          rows[i] = zeros.data();
+        } else if (stop - begin == part) {
+          rows[i] = run(at, y, from);
+        } else {
+          T* copy = border + i * part;
+          std::fill_n(copy, part, T(0));
+          std::copy_n(run(at, y, begin), stop - begin, copy + (begin - from));
+          rows[i] = copy;
         }
-        const T* from = image + (y * g.width + left) * g.in;
-        if (first > 0) std::fill_n(out, first * g.in, T(0));
-        std::copy(from + first * g.in, from + last * g.in, out + first * g.in);
-        if (last < g.kernel_width) std::fill(out + last * g.in, out + run, T(0));
       }
+      with_tile_width(width, [&](auto constant) { pack_rows<constant>(rows, part, to); });
+      to += part * width;
+      p += part;
     }
   }
-}
 
-/// col2im: adds a patch matrix back to the image it came from; the transpose of `gather_patches`.
+  void pack_taps(std::int64_t first, std::int64_t position, std::int64_t valid, std::int64_t width, std::int64_t count,
+                 T* to) const {
+    // The strip's elements by taps of the kernel.
+    struct Tap {
+      std::int64_t y, x, channel, length;
+    } taps[GemmKernel<T>::most_columns];
+    int size = 0;
+    for (std::int64_t i = first; i < first + valid;) {
+      const std::int64_t tap = i / g.in, channel = i % g.in, length = std::min(g.in - channel, first + valid - i);
+      taps[size++] = {tap / g.kernel_width, tap % g.kernel_width, channel, length};
+      i += length;
+    }
+    Corner at = corner(position);
+    std::int64_t column = position % g.out_width, row = position / g.out_width % g.out_height;
+    for (; count > 0; --count) {
+      T* start = to;
+      for (int t = 0; t < size; ++t) {
+        const std::int64_t y = at.top + taps[t].y, left = at.left + taps[t].x;
+        const bool inside = y >= 0 && y < g.height && left >= 0 && left < g.width;
+        const T* from = inside ? run(at, y, taps[t].x * g.in + taps[t].channel) : zeros.data();
+        if (taps[t].length == 16)
+          __builtin_memcpy(to, from, 16 * sizeof(T));
+        else
+          std::copy_n(from, taps[t].length, to);
+        to += taps[t].length;
+      }
+      std::fill(to, start + width, T(0));
+      to = start + width;
+      at.left += g.stride;
+      if (++column < g.out_width) continue;
+      column = 0;
+      at.left = -g.pad;
+      at.top += g.stride;
+      if (++row < g.out_height) continue;
+      row = 0;
+      at.top = -g.pad;
+      ++at.image;
+    }
+  }
+};
+
+/// The weights [out, taps, in] of a convolution as the matrix [in, taps out] of its transpose: taps in reverse order.
+template <class T>
+struct FlippedWeights {
+  const T* w;
+  std::int64_t in, out, taps;
+
+  [[nodiscard]] GemmOperand<T> operand() const { return GemmOperand<T>::computed(this, pack); }
+
+ private:
+  static void pack(const void* source, std::int64_t i, std::int64_t p, std::int64_t valid, std::int64_t width,
+                   std::int64_t count, T* to) {
+    const auto& me = *static_cast<const FlippedWeights*>(source);
+    for (const std::int64_t end = p + count; p < end;) {
+      const std::int64_t tap = p / me.out, o = p % me.out, part = std::min(me.out - o, end - p);
+      const T* from = me.w + (o * me.taps + me.taps - 1 - tap) * me.in + i;
+      with_tile_width(width, [&](auto constant) { pack_columns<constant>(from, me.taps * me.in, valid, part, to); });
+      to += part * width;
+      p += part;
+    }
+  }
+};
+
+/// col2im: adds a patch matrix back to the image it came from; the transpose of gathering them.
 template <class T>
 void scatter_patches(const Conv2dGeometry& g, const T* patches, std::int64_t row, std::int64_t rows, T* x) {
   const std::int64_t run = g.kernel_width * g.in;
@@ -62,52 +174,14 @@ std::int64_t patch_rows(const Conv2dGeometry& g) {
                                   std::max<std::int64_t>(1, g.batch * g.out_height));
 }
 
-/// Positions below which packing the weights for each matmul costs more than the matmul saves by staying in the cache.
-inline constexpr std::int64_t few_positions = 192, many_positions = 512;
-
-/// Whether patches are so large (hundreds of channels) that `patch_rows` hold few positions.
-template <class T>
-bool large_patches(const Conv2dGeometry& g) {
-  return patch_rows<T>(g) * g.out_width < few_positions;
-}
-
-/// Output rows of one task of a convolution.
-template <class T>
-std::int64_t task_rows(const Conv2dGeometry& g) {
-  if (!large_patches<T>(g)) return patch_rows<T>(g);
-  const std::int64_t width = std::max<std::int64_t>(1, g.out_width);
-  return std::clamp<std::int64_t>((many_positions + width - 1) / width, 1,
-                                  std::max<std::int64_t>(1, g.batch * g.out_height));
-}
-
-/// Whether a matmul with few rows and a large matrix of weights is divided by columns. A function of the shape alone.
-constexpr bool splits_columns(std::int64_t m, std::int64_t n, std::int64_t k) {
-  return m < 1024 && n >= 128 && n * k >= (std::int64_t{1} << 18);
-}
-
 template <class T>
 void conv2d(const Cpu& cpu, const Conv2dGeometry& g, const T* x, const T* w, const T* bias, T* y) {
   const std::int64_t positions = g.batch * g.positions();
   if (g.pointwise()) return linear(cpu, positions, g.out, g.in, x, w, bias, y);
-  const std::int64_t total = g.batch * g.out_height;
-  if (large_patches<T>(g) && splits_columns(positions, g.out, g.depth())) {
-    // A small image of many channels: one matrix of patches, and tasks over output channels.
-    const Tensor<T, Cpu> patches(Shape{positions, g.depth()});
-    parallel_for(total, 1, [&](std::int64_t begin, std::int64_t end) {
-      gather_patches(g, x, begin, end - begin, patches.data() + begin * g.out_width * g.depth());
-    });
-    return linear(cpu, positions, g.out, g.depth(), patches.data(), w, bias, y);
-  }
-  parallel_for(total, task_rows<T>(g), [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t m = (end - begin) * g.out_width;
-    const Tensor<T, Cpu> patches(Shape{m, g.depth()});
-    gather_patches(g, x, begin, end - begin, patches.data());
-    T* out = y + begin * g.out_width * g.out;
-    if (bias)
-      for (std::int64_t r = 0; r < m; ++r) std::copy(bias, bias + g.out, out + r * g.out);
-    gemm_serial(GemmShape{m, g.out, g.depth(), false, true}, T(1), patches.data(), g.depth(), w, g.depth(),
-                bias != nullptr, out, g.out);
-  });
+  const Patches<T> patches(g, x);
+  const auto addend = bias ? GemmAddend<T>{bias, 0, 1} : GemmAddend<T>::nothing();
+  gemm_parallel(
+      GemmCall<T>{positions, g.out, g.depth(), patches.by_position(), {w, g.depth(), false}, T(1), addend, y, g.out});
 }
 
 template <class T>
@@ -117,13 +191,10 @@ void conv2d_input_gradient(const Cpu& cpu, const Conv2dGeometry& g, const T* gy,
     return;
   }
   if (g.keeps_size()) {
-    const std::int64_t taps = g.kernel_height * g.kernel_width;
-    const Tensor<T, Cpu> flipped(Shape{g.in, g.kernel_height, g.kernel_width, g.out});
-    for (std::int64_t o = 0; o < g.out; ++o)
-      for (std::int64_t k = 0; k < taps; ++k)
-        for (std::int64_t i = 0; i < g.in; ++i)
-          flipped[(i * taps + taps - 1 - k) * g.out + o] = w[(o * taps + k) * g.in + i];
-    conv2d(cpu, g.transposed(), gy, flipped.data(), static_cast<const T*>(nullptr), gx);
+    const Patches<T> patches(g.transposed(), gy);
+    const FlippedWeights<T> flipped{w, g.in, g.out, g.kernel_height * g.kernel_width};
+    gemm_parallel(GemmCall<T>{g.batch * g.positions(), g.in, g.kernel_height * g.kernel_width * g.out,
+                              patches.by_position(), flipped.operand(), T(1), GemmAddend<T>::nothing(), gx, g.in});
     return;
   }
   parallel_for(g.batch, 1, [&](std::int64_t b, std::int64_t) {
@@ -145,32 +216,21 @@ void conv2d_input_gradient(const Cpu& cpu, const Conv2dGeometry& g, const T* gy,
 
 template <class T>
 void conv2d_weight_gradient(const Cpu& cpu, const Conv2dGeometry& g, const T* gy, const T* x, T* gw) {
+  const std::int64_t positions = g.batch * g.positions();
   if (g.pointwise()) {
-    gemm(cpu, GemmShape{g.out, g.in, g.batch * g.positions(), true, false}, T(1), gy, g.out, x, g.in, T(0), gw, g.in);
+    gemm(cpu, GemmShape{g.out, g.in, positions, true, false}, T(1), gy, g.out, x, g.in, T(0), gw, g.in);
     return;
   }
-  // Eight slabs of the batch's rows, each with its own partial sum, added in order: the same for any thread count.
-  const std::int64_t total = g.batch * g.out_height, step = patch_rows<T>(g), size = g.out * g.depth();
-  if (total == 0) {
-    std::fill_n(gw, size, T(0));
-    return;
-  }
-  const std::int64_t per = (total + 7) / 8, slabs = (total + per - 1) / per;
-  const Tensor<T, Cpu> partial(Shape{slabs, size});
-  parallel_for(slabs, 1, [&](std::int64_t s, std::int64_t) {
-    for (std::int64_t row = s * per; row < std::min(total, (s + 1) * per); row += step) {
-      const std::int64_t rows = std::min(step, std::min(total, (s + 1) * per) - row), m = rows * g.out_width;
-      const Tensor<T, Cpu> patches(Shape{m, g.depth()});
-      gather_patches(g, x, row, rows, patches.data());
-      gemm_serial(GemmShape{g.out, g.depth(), m, true, false}, T(1), gy + row * g.out_width * g.out, g.out,
-                  patches.data(), g.depth(), row > s * per, partial.data() + s * size, g.depth());
-    }
-  });
-  parallel_for(size, 4096, [&](std::int64_t begin, std::int64_t end) {
-    std::copy(partial.data() + begin, partial.data() + end, gw + begin);
-    for (std::int64_t s = 1; s < slabs; ++s)
-      for (std::int64_t i = begin; i < end; ++i) gw[i] += partial[s * size + i];
-  });
+  const Patches<T> patches(g, x);
+  gemm_parallel(GemmCall<T>{g.out,
+                            g.depth(),
+                            positions,
+                            {gy, g.out, true},
+                            patches.over_positions(),
+                            T(1),
+                            GemmAddend<T>::nothing(),
+                            gw,
+                            g.depth()});
 }
 
 }  // namespace hypersd::ops::backend

@@ -13,19 +13,36 @@
 namespace hypersd::ops::backend {
 
 /// A matrix of rows i and summed columns p: element (i, p) is data[i stride + p], or data[p stride + i] if
-/// `transposed`.
+/// `transposed`. Or one that is never in memory as a whole: `pack_part` then packs the parts that are needed.
 template <class T>
 struct GemmOperand {
-  const T* data;
-  std::int64_t stride;
-  bool transposed;
+  /// Packs columns [p, p + count) of rows [i, i + valid) as [count, width]; what rows from `valid` on get is not used.
+  using Pack = void (*)(const void* source, std::int64_t i, std::int64_t p, std::int64_t valid, std::int64_t width,
+                        std::int64_t count, T* to);
+
+  const T* data = nullptr;
+  std::int64_t stride = 0;
+  bool transposed = false;
+  const void* source = nullptr;
+  Pack pack_part = nullptr;
+  std::int64_t row = 0, column = 0;  // where the part of `source` starts
+
+  static GemmOperand computed(const void* source, Pack pack) { return {nullptr, 0, false, source, pack}; }
 
   /// The part from row i and column p on.
   [[nodiscard]] GemmOperand at(std::int64_t i, std::int64_t p) const {
-    return {data + (transposed ? p * stride + i : i * stride + p), stride, transposed};
+    GemmOperand part = *this;
+    part.row += i;
+    part.column += p;
+    if (data != nullptr) part.data += transposed ? p * stride + i : i * stride + p;
+    return part;
   }
+  /// Whether rows (columns, if `transposed`) can be read in place.
+  [[nodiscard]] bool in_memory() const { return pack_part == nullptr; }
+
   /// Packs the first `valid` <= `width` rows of `count` columns as [count, width].
   void pack(std::int64_t valid, std::int64_t width, std::int64_t count, T* to) const {
+    if (pack_part != nullptr) return pack_part(source, row, column, valid, width, count, to);
     with_tile_width(width, [&](auto constant) {
       if (transposed) return pack_columns<constant>(data, stride, valid, count, to);
       const T* rows[constant];  // missing ones repeat the last: their results are not stored
@@ -68,9 +85,10 @@ struct GemmCall {
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
 
-/// Summed columns of a block: at most 256, parts as equal as fours allow.
+/// Most summed columns of a block, and those of the blocks of k columns: parts as equal as fours allow.
+inline constexpr std::int64_t gemm_most_depth = 256;
 constexpr std::int64_t gemm_depth(std::int64_t k) {
-  return k <= 256 ? k : ceil_div(ceil_div(k, ceil_div(k, 256)), 4) * 4;
+  return k <= gemm_most_depth ? k : ceil_div(ceil_div(k, ceil_div(k, gemm_most_depth)), 4) * 4;
 }
 
 /// One tile of `rows` x `columns` <= the kernel's. Incomplete tiles go through memory of a tile's size.
@@ -93,7 +111,8 @@ inline constexpr std::int64_t direct_uses = 4;
 /// Whether a matmul has so few rows or columns that packing would cost more than it saves. A function of the shape.
 template <class T>
 bool few_dots(const GemmCall<T>& g) {
-  return !g.a.transposed && !g.b.transposed && g.k >= 16 && (g.m <= 8 || g.n <= dot_rows);
+  return g.a.in_memory() && !g.a.transposed && g.b.in_memory() && !g.b.transposed && g.k >= 16 &&
+         (g.m <= 8 || g.n <= dot_rows);
 }
 
 /// A matmul of few rows or columns by dot products, on the calling thread.
@@ -208,8 +227,10 @@ void gemm_parallel(const GemmCall<T>& g, std::int64_t batch = 1, std::int64_t ne
                      one.c = partial.data() + outer * g.m * g.n;
                      one.ldc = g.n;
                    } else {
-                     one.a.data += outer * next_a;
-                     one.b.data += outer * next_b;
+                     if (outer > 0) {
+                       one.a.data += outer * next_a;
+                       one.b.data += outer * next_b;
+                     }
                      if (g.addend.row != 0) one.addend.data += outer * next_c;
                      one.c += outer * next_c;
                    }
