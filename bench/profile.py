@@ -12,8 +12,8 @@ import sys
 
 # The first match names the operation; a function without a match keeps its own name.
 GROUPS = [
-    (r"Eigen::internal::(gebp|gemm_pack)", "matrix products"),
-    (r"(conv2d|gather_patches|scatter_patches|add_patches)", "convolution: patches and copies"),
+    (r"(Patches|FlippedWeights|conv2d|scatter_patches|add_patches)", "convolution: gathering and scattering"),
+    (r"(multiply|dots)_(avx2|avx512|portable)|gemm_|pack_(rows|columns)|GemmOperand", "matmul and packing"),
     (r"group_norm|spread_statistics|apply_scale_shift|finish_moments|add_gradient_sums|load_lanes", "group norm and SiLU"),
     (r"layer_norm", "layer norm"),
     (r"attention|score_tile|attend", "attention"),

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <hypersd/core/instruction_set.hpp>
-#include <hypersd/core/parallel.hpp>
 
 /// Calls f(set) with every instruction set that this processor supports; then the selection is as before.
 template <class F>
@@ -21,15 +20,4 @@ void for_each_instruction_set(F&& f) {
     hypersd::set_instruction_set(set);
     f(set);
   }
-}
-
-/// Calls f() with one thread and with three; then their number is as before.
-template <class F>
-void with_one_and_three_threads(F&& f) {
-  const int before = hypersd::num_threads();
-  for (const int threads : {1, 3}) {
-    hypersd::set_num_threads(threads);
-    f();
-  }
-  hypersd::set_num_threads(before);
 }

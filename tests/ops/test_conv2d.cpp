@@ -3,6 +3,7 @@
 //
 #include <doctest/doctest.h>
 
+#include <each_instruction_set.hpp>
 #include <numbers.hpp>
 
 using namespace hypersd;
@@ -61,10 +62,11 @@ const std::vector<Size>& sizes() {
       {{1, 6, 7, 2}, {3, 4, 2, 2}, {3, 1}},         // no square kernel, stride 3
       {{1, 2, 3, 2}, {2, 2, 2, 2}, {1, 4}},         // patches beside the picture
       {{1, 1, 1, 1}, {1, 3, 3, 1}, {1, 1}},         // one pixel
+      {{2, 5, 6, 16}, {17, 3, 3, 16}, {1, 1}},      // whole vectors of channels
       {{3, 33, 17, 24}, {8, 3, 3, 24}, {1, 1}},     // more patches than one task holds
       {{1, 41, 40, 30}, {5, 3, 3, 30}, {2, 1}},     // the same, scattered back
-      {{1, 33, 40, 200}, {4, 3, 3, 200}, {1, 1}},   // large patches: tasks of many positions
-      {{1, 6, 5, 224}, {160, 3, 3, 224}, {1, 1}}};  // a small image of many channels: tasks over output channels
+      {{1, 33, 40, 200}, {4, 3, 3, 200}, {1, 1}},   // several blocks of a patch
+      {{1, 6, 5, 224}, {160, 3, 3, 224}, {1, 1}}};  // the summed axis in slabs
   return all;
 }
 
@@ -87,11 +89,14 @@ void check_all(double tolerance) {
     const double terms = std::max(1.0, static_cast<double>(s.w.numel_from(1)) / 270);
     const double back = std::max(1.0, static_cast<double>(s.w.numel() / s.w[3]) / 270);
     const double spread = std::sqrt(static_cast<double>(gy.size() / s.w[0]));  // of a weight's gradient
-    CHECK(numbers::distance(ops::conv2d(x, w, Tensor<T>{}, s.options), y) < tolerance * 20 * terms);
-    for (std::int64_t i = 0; i < y.size(); ++i) y[i] += d(bias[i % s.w[0]]);
-    CHECK(numbers::distance(ops::conv2d(x, w, bias, s.options), y) < tolerance * 20 * terms);
-    CHECK(numbers::distance(ops::conv2d_input_gradient(gy, w, s.x, s.options), gx) < tolerance * 20 * back);
-    CHECK(numbers::distance(ops::conv2d_weight_gradient(gy, x, s.w, s.options), gw) < tolerance * (10 + 2 * spread));
+    const auto with_bias = y.clone();
+    for (std::int64_t i = 0; i < y.size(); ++i) with_bias[i] += d(bias[i % s.w[0]]);
+    for_each_instruction_set([&](InstructionSet) {
+      CHECK(numbers::distance(ops::conv2d(x, w, Tensor<T>{}, s.options), y) < tolerance * 20 * terms);
+      CHECK(numbers::distance(ops::conv2d(x, w, bias, s.options), with_bias) < tolerance * 20 * terms);
+      CHECK(numbers::distance(ops::conv2d_input_gradient(gy, w, s.x, s.options), gx) < tolerance * 20 * back);
+      CHECK(numbers::distance(ops::conv2d_weight_gradient(gy, x, s.w, s.options), gw) < tolerance * (10 + 2 * spread));
+    });
   }
 }
 

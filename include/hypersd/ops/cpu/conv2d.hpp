@@ -21,13 +21,26 @@ struct Patches {
   Patches(const Conv2dGeometry& geometry, const T* image)
       : g(geometry), x(image), zeros(Tensor<T, Cpu>::zeros(Shape{geometry.kernel_width * geometry.in})) {}
 
-  /// Top left corner of a patch in its image; may be outside.
+  /// An output position, and the top left corner of its patch, which may be outside of the image.
   struct Corner {
-    std::int64_t image, top, left;
+    std::int64_t image, row, column, top, left;
   };
   [[nodiscard]] Corner corner(std::int64_t position) const {
-    const std::int64_t row = position / g.out_width;
-    return {row / g.out_height, row % g.out_height * g.stride - g.pad, position % g.out_width * g.stride - g.pad};
+    const std::int64_t line = position / g.out_width, row = line % g.out_height, column = position % g.out_width;
+    return {line / g.out_height, row, column, row * g.stride - g.pad, column * g.stride - g.pad};
+  }
+  /// Moves `at` by `count` positions, at most to the start of the next row.
+  void advance(Corner& at, std::int64_t count) const {
+    at.column += count;
+    at.left += count * g.stride;
+    if (at.column < g.out_width) return;
+    at.column = 0;
+    at.left = -g.pad;
+    at.top += g.stride;
+    if (++at.row < g.out_height) return;
+    at.row = 0;
+    at.top = -g.pad;
+    ++at.image;
   }
   /// Element `offset` of a patch's row of the kernel, which is at (y, left) of the image.
   [[nodiscard]] const T* run(const Corner& at, std::int64_t y, std::int64_t offset) const {
@@ -53,7 +66,11 @@ struct Patches {
                            std::int64_t count, T* to) const {
     constexpr int most = GemmKernel<T>::most_columns;
     Corner corners[most];
-    for (std::int64_t i = 0; i < width; ++i) corners[i] = corner(first + std::min(i, valid - 1));
+    Corner next = corner(first);
+    for (std::int64_t i = 0; i < width; ++i) {  // rows from `valid` on repeat the last
+      corners[i] = next;
+      if (i + 1 < valid) advance(next, 1);
+    }
     T border[most * gemm_most_depth];  // runs that are partly outside
     const std::int64_t length = g.kernel_width * g.in;
     for (const std::int64_t end = p + count; p < end;) {
@@ -84,41 +101,47 @@ struct Patches {
 
   void pack_taps(std::int64_t first, std::int64_t position, std::int64_t valid, std::int64_t width, std::int64_t count,
                  T* to) const {
-    // The strip's elements by taps of the kernel.
-    struct Tap {
-      std::int64_t y, x, channel, length;
-    } taps[GemmKernel<T>::most_columns];
-    int size = 0;
-    for (std::int64_t i = first; i < first + valid;) {
-      const std::int64_t tap = i / g.in, channel = i % g.in, length = std::min(g.in - channel, first + valid - i);
-      taps[size++] = {tap / g.kernel_width, tap % g.kernel_width, channel, length};
-      i += length;
-    }
+    if (valid < width) std::fill_n(to, count * width, T(0));
     Corner at = corner(position);
-    std::int64_t column = position % g.out_width, row = position / g.out_width % g.out_height;
-    for (; count > 0; --count) {
-      T* start = to;
-      for (int t = 0; t < size; ++t) {
-        const std::int64_t y = at.top + taps[t].y, left = at.left + taps[t].x;
-        const bool inside = y >= 0 && y < g.height && left >= 0 && left < g.width;
-        const T* from = inside ? run(at, y, taps[t].x * g.in + taps[t].channel) : zeros.data();
-        if (taps[t].length == 16)
-          __builtin_memcpy(to, from, 16 * sizeof(T));
-        else
-          std::copy_n(from, taps[t].length, to);
-        to += taps[t].length;
+    while (count > 0) {
+      // The rest of an output row: each tap of the strip reads columns of x at a constant distance.
+      const std::int64_t part = std::min(count, g.out_width - at.column);
+      for (std::int64_t i = first; i < first + valid;) {
+        const std::int64_t tap = i / g.in, channel = i % g.in, length = std::min(g.in - channel, first + valid - i);
+        const std::int64_t y = at.top + tap / g.kernel_width, kx = tap % g.kernel_width, left = at.left + kx;
+        // Positions [begin, end) of the part are inside of the image.
+        const bool inside = y >= 0 && y < g.height;
+        const std::int64_t begin = inside ? std::min(part, ceil_div(std::max<std::int64_t>(0, -left), g.stride)) : part;
+        const std::int64_t end = std::clamp(ceil_div(std::max<std::int64_t>(0, g.width - left), g.stride), begin, part);
+        T* y0 = to + (i - first);
+        for (std::int64_t q = 0; q < begin; ++q) std::fill_n(y0 + q * width, length, T(0));
+        for (std::int64_t q = end; q < part; ++q) std::fill_n(y0 + q * width, length, T(0));
+        if (begin < end) {
+          const T* from = run(at, y, (kx + begin * g.stride) * g.in + channel);
+          copy_columns(from, g.stride * g.in, length, width, end - begin, y0 + begin * width);
+        }
+        i += length;
       }
-      std::fill(to, start + width, T(0));
-      to = start + width;
-      at.left += g.stride;
-      if (++column < g.out_width) continue;
-      column = 0;
-      at.left = -g.pad;
-      at.top += g.stride;
-      if (++row < g.out_height) continue;
-      row = 0;
-      at.top = -g.pad;
-      ++at.image;
+      to += part * width;
+      count -= part;
+      advance(at, part);
+    }
+  }
+
+  static void copy_columns(const T* from, std::int64_t stride, std::int64_t length, std::int64_t width,
+                           std::int64_t count, T* to) {
+    const auto copy = [&](auto constant) {
+      for (std::int64_t q = 0; q < count; ++q)
+        __builtin_memcpy(to + q * width, from + q * stride, constant * sizeof(T));
+    };
+    switch (length) {
+      case 1: return copy(std::integral_constant<std::size_t, 1>{});
+      case 4: return copy(std::integral_constant<std::size_t, 4>{});
+      case 8: return copy(std::integral_constant<std::size_t, 8>{});
+      case 16: return copy(std::integral_constant<std::size_t, 16>{});
+      case 32: return copy(std::integral_constant<std::size_t, 32>{});
+      default:
+        for (std::int64_t q = 0; q < count; ++q) std::copy_n(from + q * stride, length, to + q * width);
     }
   }
 };

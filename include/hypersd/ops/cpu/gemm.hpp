@@ -67,7 +67,7 @@ struct GemmAddend {
   }
 };
 
-/// c [m, n] = alpha A [m, k] B [n, k]^T + addend, with row stride ldc. The addend may be c.
+/// c [m, n] = alpha A [m, k] B [n, k]^T + addend; element (i, j) of c is at c + i row + j column. The addend may be c.
 template <class T>
 struct GemmCall {
   std::int64_t m, n, k;
@@ -75,34 +75,40 @@ struct GemmCall {
   T alpha;
   GemmAddend<T> addend;
   T* c;
-  std::int64_t ldc;
+  std::int64_t row, column = 1;
 
   /// Rows [i0, i1) and columns [j0, j1) of the result.
   [[nodiscard]] GemmCall part(std::int64_t i0, std::int64_t i1, std::int64_t j0, std::int64_t j1) const {
-    return {i1 - i0, j1 - j0, k, a.at(i0, 0), b.at(j0, 0), alpha, addend.at(i0, j0), c + i0 * ldc + j0, ldc};
+    return {i1 - i0, j1 - j0, k, a.at(i0, 0), b.at(j0, 0), alpha, addend.at(i0, j0), c + i0 * row + j0 * column,
+            row,     column};
+  }
+  /// The same as a matmul of the transposes.
+  [[nodiscard]] GemmCall swapped() const {
+    return {n, m, k, b, a, alpha, {addend.data, addend.column, addend.row}, c, column, row};
   }
 };
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
 
 /// Most summed columns of a block, and those of the blocks of k columns: parts as equal as fours allow.
-inline constexpr std::int64_t gemm_most_depth = 256;
+inline constexpr std::int64_t gemm_most_depth = 320;
 constexpr std::int64_t gemm_depth(std::int64_t k) {
   return k <= gemm_most_depth ? k : ceil_div(ceil_div(k, ceil_div(k, gemm_most_depth)), 4) * 4;
 }
 
-/// One tile of `rows` x `columns` <= the kernel's. Incomplete tiles go through memory of a tile's size.
+/// One tile of `rows` x `columns` <= the kernel's. Incomplete and transposed ones go through memory of a tile's size.
 template <class T>
 void gemm_tile(const GemmKernel<T>& kernel, std::int64_t rows, std::int64_t columns, const TileOperands<T>& in, T alpha,
-               GemmAddend<T> addend, T* c, std::int64_t ldc) {
-  if (rows == kernel.rows && columns == kernel.columns)
-    return kernel.multiply(in, alpha, addend.data, addend.row, c, ldc);
+               GemmAddend<T> addend, T* c, std::int64_t c_row, std::int64_t c_column) {
+  if (rows == kernel.rows && columns == kernel.columns && c_column == 1)
+    return kernel.multiply(in, alpha, addend.data, addend.row, c, c_row);
   alignas(64) T tile[GemmKernel<T>::most_rows * GemmKernel<T>::most_columns];
   for (std::int64_t i = 0; i < kernel.rows; ++i)
     for (std::int64_t j = 0; j < kernel.columns; ++j)
       tile[i * kernel.columns + j] = i < rows && j < columns ? addend.data[i * addend.row + j * addend.column] : T(0);
   kernel.multiply(in, alpha, tile, kernel.columns, tile, kernel.columns);
-  for (std::int64_t i = 0; i < rows; ++i) std::copy_n(tile + i * kernel.columns, columns, c + i * ldc);
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < columns; ++j) c[i * c_row + j * c_column] = tile[i * kernel.columns + j];
 }
 
 /// Uses of a packed tile or strip up to which reading it in place costs less.
@@ -131,8 +137,8 @@ void gemm_dots(const GemmKernel<T>& kernel, const GemmCall<T>& g) {
           sums[r] = same[0];
         }
       const GemmAddend<T> x = g.addend.at(i, j);
-      T* y = g.c + i * g.ldc + j;
-      for (std::int64_t r = 0; r < width; ++r) y[r] = x.data[r * x.column] + g.alpha * sums[r];
+      T* y = g.c + i * g.row + j * g.column;
+      for (std::int64_t r = 0; r < width; ++r) y[r * g.column] = x.data[r * x.column] + g.alpha * sums[r];
     }
   }
 }
@@ -172,10 +178,11 @@ void gemm_block(const GemmCall<T>& g) {
         const bool from_memory = direct_a && height == rows;
         in.a = from_memory ? g.a.at(t * rows, p).data : packed + t * rows * depth;
         in.a_step = from_memory ? g.a.stride : rows;
-        gemm_tile(kernel, height, width, in, g.alpha, addend.at(t * rows, j), g.c + t * rows * g.ldc + j, g.ldc);
+        gemm_tile(kernel, height, width, in, g.alpha, addend.at(t * rows, j), g.c + t * rows * g.row + j * g.column,
+                  g.row, g.column);
       }
     }
-    addend = {g.c, g.ldc, 1};
+    addend = {g.c, g.row, g.column};
   }
 }
 
@@ -195,7 +202,7 @@ struct GemmTasks {
       columns = std::max(least_columns, ceil_div(ceil_div(n, ceil_div(wanted, have)), 32) * 32);
     }
     const std::int64_t now = have * ceil_div(n, columns);
-    if (now < wanted && batch == 1 && k >= 1024)
+    if (now < 8 && now < wanted && batch == 1 && k >= 1024)
       depth = std::max<std::int64_t>(512, ceil_div(k, ceil_div(wanted, now)));
   }
 };
@@ -206,6 +213,8 @@ template <class T>
 void gemm_parallel(const GemmCall<T>& g, std::int64_t batch = 1, std::int64_t next_a = 0, std::int64_t next_b = 0,
                    std::int64_t next_c = 0) {
   if (g.m <= 0 || g.n <= 0 || batch <= 0) return;
+  constexpr std::int64_t few = 6;  // columns that fill more of a tile as rows
+  if (g.n <= few && g.n < g.m) return gemm_parallel(g.swapped(), batch, next_b, next_a, next_c);
   const GemmTasks tasks(g.m, g.n, g.k, batch, gemm_kernel<T>().rows);
   const std::int64_t down = ceil_div(g.m, tasks.rows), across = ceil_div(g.n, tasks.columns);
   const std::int64_t slabs = g.k > 0 ? ceil_div(g.k, tasks.depth) : 1;
@@ -225,13 +234,14 @@ void gemm_parallel(const GemmCall<T>& g, std::int64_t batch = 1, std::int64_t ne
                      one.b = g.b.at(0, p);
                      one.addend = GemmAddend<T>::nothing();
                      one.c = partial.data() + outer * g.m * g.n;
-                     one.ldc = g.n;
+                     one.row = g.n;
+                     one.column = 1;
                    } else {
                      if (outer > 0) {
                        one.a.data += outer * next_a;
                        one.b.data += outer * next_b;
                      }
-                     if (g.addend.row != 0) one.addend.data += outer * next_c;
+                     if (g.addend.data == g.c) one.addend.data += outer * next_c;
                      one.c += outer * next_c;
                    }
                    gemm_block(one.part(i, std::min(g.m, i + tasks.rows), j, std::min(g.n, j + tasks.columns)));
@@ -240,11 +250,12 @@ void gemm_parallel(const GemmCall<T>& g, std::int64_t batch = 1, std::int64_t ne
   if (slabs <= 1) return;
   parallel_for(g.m, std::max<std::int64_t>(1, 65536 / (g.n * slabs)), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      T* row = g.c + i * g.ldc;
-      for (std::int64_t j = 0; j < g.n; ++j) row[j] = g.addend.data[i * g.addend.row + j * g.addend.column];
-      for (std::int64_t s = 0; s < slabs; ++s) {
-        const T* x = partial.data() + (s * g.m + i) * g.n;
-        for (std::int64_t j = 0; j < g.n; ++j) row[j] += x[j];
+      T* y = g.c + i * g.row;
+      const GemmAddend<T> addend = g.addend.at(i, 0);
+      for (std::int64_t j = 0; j < g.n; ++j) {
+        T sum = addend.data[j * addend.column];
+        for (std::int64_t s = 0; s < slabs; ++s) sum += partial[(s * g.m + i) * g.n + j];
+        y[j * g.column] = sum;
       }
     }
   });
