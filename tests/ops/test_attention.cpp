@@ -3,6 +3,7 @@
 //
 #include <doctest/doctest.h>
 
+#include <each_instruction_set.hpp>
 #include <numbers.hpp>
 
 using namespace hypersd;
@@ -44,15 +45,19 @@ TEST_CASE("Attention equals its definition for every tile, block and remainder")
   struct Size {
     std::int64_t batch, n, m, dim, heads;
   };
-  for (const Size s : {Size{2, 16, 16, 8, 4}, Size{2, 4, 4, 8, 2}, Size{1, 7, 3, 5, 2}, Size{1, 65, 130, 12, 1},
-                       Size{3, 64, 1, 8, 2}, Size{1, 1, 77, 13, 2}, Size{2, 20, 2, 3, 3}, Size{1, 100, 64, 40, 1}}) {
+  for (const Size s :
+       {Size{2, 16, 16, 8, 4}, Size{2, 4, 4, 8, 2}, Size{1, 7, 3, 5, 2}, Size{1, 65, 130, 12, 1}, Size{3, 64, 1, 8, 2},
+        Size{1, 1, 77, 13, 2}, Size{2, 20, 2, 3, 3}, Size{1, 100, 64, 40, 1}, Size{1, 17, 203, 15, 1}}) {
     const auto q = normal({s.batch, s.n, s.dim * s.heads}, "q");
     const auto k = normal({s.batch, s.m, s.dim * s.heads}, "k"), v = normal({s.batch, s.m, s.dim * s.heads}, "v");
-    const auto expected = attention(q, k, v, s.heads, false), got = ops::attention(q, k, v, s.heads);
-    CHECK(numbers::distance(got.y, expected.y) < 1e-13);
-    if (s.m > 1) CHECK(numbers::distance(got.log_sum, expected.log_sum) < 1e-12);
-    CHECK(numbers::distance(ops::attention(q.cast<float>(), k.cast<float>(), v.cast<float>(), s.heads).y, expected.y) <
-          2e-6);
+    const auto expected = attention(q, k, v, s.heads, false);
+    const auto qf = q.cast<float>(), kf = k.cast<float>(), vf = v.cast<float>();
+    for_each_instruction_set([&](InstructionSet) {
+      const auto got = ops::attention(q, k, v, s.heads);
+      CHECK(numbers::distance(got.y, expected.y) < 1e-13);
+      if (s.m > 1) CHECK(numbers::distance(got.log_sum, expected.log_sum) < 1e-12);
+      CHECK(numbers::distance(ops::attention(qf, kf, vf, s.heads).y, expected.y) < 2e-6);
+    });
   }
 }
 
@@ -63,6 +68,37 @@ TEST_CASE("Causal attention sees no later key") {
     CHECK(numbers::distance(ops::attention(q.cast<float>(), k.cast<float>(), v.cast<float>(), 2, true).y,
                             attention(q, k, v, 2, true).y) < 2e-6);
   }
+}
+
+TEST_CASE("Attention of different vector widths gives the same bits, forward and backward") {
+  const auto q = normal<float>({2, 50, 30}, "q"), k = normal<float>({2, 117, 30}, "k"),
+             v = normal<float>({2, 117, 30}, "v"), gy = normal<float>({2, 50, 30}, "gy");
+  std::vector<std::vector<float>> first;
+  for_each_instruction_set([&](InstructionSet set) {
+    const auto forward = ops::attention(q, k, v, 2);
+    const auto g = ops::attention_gradient(gy, q, k, v, forward, 2);
+    const std::vector<std::vector<float>> all{forward.y.to_vector(), g.q.to_vector(), g.k.to_vector(), g.v.to_vector()};
+    if (set == InstructionSet::portable) {  // may round products before adding them
+      first = all;
+      return;
+    }
+    if (set == InstructionSet::avx512) CHECK(all == first);
+    for (std::size_t i = 0; i < all.size(); ++i)
+      for (std::size_t e = 0; e < all[i].size(); ++e) REQUIRE(all[i][e] == doctest::Approx(first[i][e]).epsilon(1e-4));
+    first = all;
+  });
+}
+
+TEST_CASE("A query or key with NaN makes NaN of what it reaches") {
+  for_each_instruction_set([&](InstructionSet) {
+    const auto q = normal<float>({1, 20, 8}, "q"), k = normal<float>({1, 30, 8}, "k"),
+               v = normal<float>({1, 30, 8}, "v");
+    q[7 * 8 + 2] = std::nanf("");
+    const auto y = ops::attention(q, k, v, 1).y;
+    for (std::int64_t i = 0; i < y.size(); ++i) CHECK(std::isnan(y[i]) == (i / 8 == 7));
+    k[11 * 8] = std::nanf("");
+    for (const float x : ops::attention(q, k, v, 1).y.to_vector()) CHECK(std::isnan(x));
+  });
 }
 
 TEST_CASE("Large scores do not overflow") {

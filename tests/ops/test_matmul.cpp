@@ -64,7 +64,7 @@ TEST_CASE_TEMPLATE("Every kernel computes the matmul, with the same bits for any
         auto expected = product(ops::cast<double>(a), ta, ops::cast<double>(b), tb);
         for (std::int64_t i = 0; i < expected.size(); ++i)
           expected[i] = static_cast<double>(start[i]) - 1.5 * expected[i];
-        const double bound = 32 * std::numeric_limits<T>::epsilon() * std::sqrt(static_cast<double>(s.k) + 1);
+        const double bound = 4 * std::numeric_limits<T>::epsilon() * static_cast<double>(s.k + 16);
         for_each_instruction_set([&](InstructionSet) {
           const auto result = [&] {
             const auto c = start.clone();
