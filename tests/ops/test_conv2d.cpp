@@ -134,6 +134,45 @@ TEST_CASE("Convolutions are the same bits for any number of threads") {
   CHECK(numbers::same_for_any_threads([&] { return ops::conv2d_weight_gradient(gy, x, point.shape(), {1, 0}); }));
 }
 
+TEST_CASE("Winograd's convolution and its input gradient are within 1e-4 of double, and can be forbidden") {
+  struct Forbidden {
+    Forbidden() { ops::allow_winograd(false); }
+    Forbidden(const Forbidden&) = delete;
+    Forbidden& operator=(const Forbidden&) = delete;
+    ~Forbidden() { ops::allow_winograd(true); }
+  };
+  const auto rms = [](const Tensor<double>& t) {
+    double sum = 0;
+    for (const double v : t.span()) sum += v * v;
+    return std::sqrt(sum / static_cast<double>(t.size()));
+  };
+  // Tiles cut at both sides, several images, more padding than the kernel needs, and a shape of Stable Diffusion's
+  // UNet.
+  for (const Size& s :
+       {Size{{1, 30, 27, 128}, {144, 3, 3, 128}, {1, 1}}, Size{{2, 26, 30, 128}, {128, 3, 3, 128}, {1, 2}},
+        Size{{1, 32, 32, 320}, {320, 3, 3, 320}, {1, 1}}}) {
+    const auto x = normal<float>(s.x, "x"), w = normal<float>(s.w, "w"), bias = normal<float>({s.w[0]}, "b"),
+               gy = normal<float>(out_shape(s), "gy");
+    const auto y = ops::conv2d(x.cast<double>(), w.cast<double>(), bias.cast<double>(), s.options);
+    const auto gx = ops::conv2d_input_gradient(gy.cast<double>(), w.cast<double>(), s.x, s.options);
+    for_each_instruction_set([&](InstructionSet) {
+      const auto forward = [&] { return ops::conv2d(x, w, bias, s.options); };
+      const auto backward = [&] { return ops::conv2d_input_gradient(gy, w, s.x, s.options); };
+      CHECK(numbers::distance(forward(), y) < 1e-4 * rms(y));
+      CHECK(numbers::distance(backward(), gx) < 1e-4 * rms(gx));
+      if (s.x[0] == 2) {
+        CHECK(numbers::same_for_any_threads(forward));
+        CHECK(numbers::same_for_any_threads(backward));
+      }
+      const auto fast = forward();
+      const Forbidden forbidden;
+      const auto direct = forward();
+      CHECK(numbers::distance(direct, y) < 1e-5 * rms(y));
+      CHECK(numbers::distance(direct, fast) > 0);
+    });
+  }
+}
+
 TEST_CASE("An empty batch gives an empty picture and no gradient") {
   const Tensor<float> x(Shape{0, 5, 4, 3}), gy(Shape{0, 5, 4, 2});
   const auto w = normal<float>({2, 3, 3, 3}, "w");

@@ -18,23 +18,18 @@ inline constexpr double attention_lowest = -1e30;
 /// Rows [0, valid) of a strided matrix as columns of t [dim, lanes], times
 /// `scale`; missing lanes are 0.
 template <class T>
-void load_lanes(const T *rows, std::int64_t stride, std::int64_t valid,
-                std::int64_t dim, T scale, T *t) {
+void load_lanes(const T *rows, std::int64_t stride, std::int64_t valid, std::int64_t dim, T scale, T *t) {
   constexpr int lanes = attention_lanes;
-  if (valid < lanes)
-    std::fill_n(t, dim * lanes, T(0));
+  if (valid < lanes) std::fill_n(t, dim * lanes, T(0));
   for (std::int64_t l = 0; l < valid; ++l)
-    for (std::int64_t d = 0; d < dim; ++d)
-      t[d * lanes + l] = rows[l * stride + d] * scale;
+    for (std::int64_t d = 0; d < dim; ++d) t[d * lanes + l] = rows[l * stride + d] * scale;
 }
 
 /// The inverse of `load_lanes`, with a factor for each lane.
 template <class T>
-void store_lanes(const T *t, const T *scale, std::int64_t valid,
-                 std::int64_t dim, T *rows, std::int64_t stride) {
+void store_lanes(const T *t, const T *scale, std::int64_t valid, std::int64_t dim, T *rows, std::int64_t stride) {
   for (std::int64_t l = 0; l < valid; ++l)
-    for (std::int64_t d = 0; d < dim; ++d)
-      rows[l * stride + d] = t[d * attention_lanes + l] * scale[l];
+    for (std::int64_t d = 0; d < dim; ++d) rows[l * stride + d] = t[d * attention_lanes + l] * scale[l];
 }
 
 /// Masks score (j, lane) unless visible(first + j, lane).
@@ -42,20 +37,17 @@ template <class T, class Visible>
 void mask(T *s, std::int64_t first, std::int64_t count, Visible &&visible) {
   for (std::int64_t j = 0; j < count; ++j)
     for (int l = 0; l < attention_lanes; ++l)
-      if (!visible(first + j, l))
-        s[j * attention_lanes + l] = static_cast<T>(attention_lowest);
+      if (!visible(first + j, l)) s[j * attention_lanes + l] = static_cast<T>(attention_lowest);
 }
 
 /// Queries [first, last) of one head; all pointers are at that head's columns
 /// of its sample. `memory` holds 2 (dim + 1) lanes for every sixteen queries.
 template <class T>
-void attend(const AttentionGeometry &g, std::int64_t first, std::int64_t last,
-            const T *q, const T *k, const T *v, T *y, T *log_sum, T *memory) {
+void attend(const AttentionGeometry &g, std::int64_t first, std::int64_t last, const T *q, const T *k, const T *v, T *y,
+            T *log_sum, T *memory) {
   constexpr int lanes = attention_lanes;
   const AttentionKernel<T> kernel = attention_kernel<T>();
-  const std::int64_t stride = g.channels(),
-                     slots = (last - first + lanes - 1) / lanes,
-                     size = g.dim * lanes;
+  const std::int64_t stride = g.channels(), slots = (last - first + lanes - 1) / lanes, size = g.dim * lanes;
   const T scale = T(1) / math::sqrt(static_cast<T>(g.dim));
   T *queries = memory;
   T *results = queries + slots * size;
@@ -65,9 +57,7 @@ void attend(const AttentionGeometry &g, std::int64_t first, std::int64_t last,
   std::fill_n(maximum, slots * lanes, static_cast<T>(attention_lowest));
   for (std::int64_t i = 0; i < slots; ++i) {
     const std::int64_t at = first + i * lanes;
-    load_lanes(q + at * stride, stride,
-               std::min<std::int64_t>(lanes, last - at), g.dim, scale,
-               queries + i * size);
+    load_lanes(q + at * stride, stride, std::min<std::int64_t>(lanes, last - at), g.dim, scale, queries + i * size);
   }
   alignas(64) T s[attention_block * lanes];
   const std::int64_t keys = g.causal ? std::min(g.keys, last) : g.keys;
@@ -75,29 +65,19 @@ void attend(const AttentionGeometry &g, std::int64_t first, std::int64_t last,
     const std::int64_t count = std::min(attention_block, keys - key);
     for (std::int64_t i = 0; i < slots; ++i) {
       const std::int64_t at = first + i * lanes;
-      if (g.causal && key >= at + lanes)
-        continue;
-      kernel.score(queries + i * size, k + key * stride, stride, count, g.dim,
-                   s);
-      if (g.causal)
-        mask(s, key, count, [=](std::int64_t j, int l) { return j <= at + l; });
-      kernel.softmax_step(s, count, maximum + i * lanes, total + i * lanes,
-                          results + i * size, g.dim);
-      kernel.add_weighted(s, v + key * stride, stride, count, g.dim,
-                          results + i * size);
+      if (g.causal && key >= at + lanes) continue;
+      kernel.score(queries + i * size, k + key * stride, stride, count, g.dim, s);
+      if (g.causal) mask(s, key, count, [=](std::int64_t j, int l) { return j <= at + l; });
+      kernel.softmax_step(s, count, maximum + i * lanes, total + i * lanes, results + i * size, g.dim);
+      kernel.add_weighted(s, v + key * stride, stride, count, g.dim, results + i * size);
     }
   }
   for (std::int64_t i = 0; i < slots; ++i) {
-    const std::int64_t at = first + i * lanes,
-                       valid = std::min<std::int64_t>(lanes, last - at);
+    const std::int64_t at = first + i * lanes, valid = std::min<std::int64_t>(lanes, last - at);
     T inverse[lanes];
-    for (int l = 0; l < lanes; ++l)
-      inverse[l] = T(1) / total[i * lanes + l];
-    store_lanes(results + i * size, inverse, valid, g.dim, y + at * stride,
-                stride);
-    for (std::int64_t l = 0; l < valid; ++l)
-      log_sum[at + l] =
-          maximum[i * lanes + l] + math::log(total[i * lanes + l]);
+    for (int l = 0; l < lanes; ++l) inverse[l] = T(1) / total[i * lanes + l];
+    store_lanes(results + i * size, inverse, valid, g.dim, y + at * stride, stride);
+    for (std::int64_t l = 0; l < valid; ++l) log_sum[at + l] = maximum[i * lanes + l] + math::log(total[i * lanes + l]);
   }
 }
 
@@ -107,35 +87,28 @@ void attend_single(const AttentionGeometry &g, const T *v, T *y, T *log_sum) {
   const std::int64_t channels = g.channels();
   parallel_for(g.batch, 1, [&](std::int64_t b, std::int64_t) {
     for (std::int64_t i = 0; i < g.queries; ++i)
-      std::copy_n(v + b * channels, channels,
-                  y + (b * g.queries + i) * channels);
+      std::copy_n(v + b * channels, channels, y + (b * g.queries + i) * channels);
     std::fill_n(log_sum + b * g.heads * g.queries, g.heads * g.queries, T(0));
   });
 }
 
 template <class T>
-void attention(const Cpu &, const AttentionGeometry &g, const T *q, const T *k,
-               const T *v, T *y, T *log_sum) {
-  if (g.keys == 1)
-    return attend_single(g, v, y, log_sum);
-  constexpr std::int64_t rows =
-      4 * attention_lanes; // queries for which keys and values are read from
-                           // cache once
+void attention(const Cpu &, const AttentionGeometry &g, const T *q, const T *k, const T *v, T *y, T *log_sum) {
+  if (g.keys == 1) return attend_single(g, v, y, log_sum);
+  constexpr std::int64_t rows = 4 * attention_lanes;  // queries for which keys and values are read from
+                                                      // cache once
   const std::int64_t pieces = (g.queries + rows - 1) / rows;
   const std::int64_t work = std::min(rows, g.queries) * g.keys * g.dim;
-  parallel_for(
-      g.batch * g.heads * pieces, std::max<std::int64_t>(1, 65536 / work),
-      [&](std::int64_t begin, std::int64_t end) {
-        std::vector<T> memory(static_cast<std::size_t>(2 * rows * (g.dim + 1)));
-        for (std::int64_t task = begin; task < end; ++task) {
-          const std::int64_t piece = task % pieces, head = task / pieces;
-          const std::int64_t to_query = g.head_offset(g.queries, head),
-                             to_key = g.head_offset(g.keys, head);
-          attend(g, piece * rows, std::min(g.queries, (piece + 1) * rows),
-                 q + to_query, k + to_key, v + to_key, y + to_query,
-                 log_sum + head * g.queries, memory.data());
-        }
-      });
+  parallel_for(g.batch * g.heads * pieces, std::max<std::int64_t>(1, 65536 / work),
+               [&](std::int64_t begin, std::int64_t end) {
+                 std::vector<T> memory(static_cast<std::size_t>(2 * rows * (g.dim + 1)));
+                 for (std::int64_t task = begin; task < end; ++task) {
+                   const std::int64_t piece = task % pieces, head = task / pieces;
+                   const std::int64_t to_query = g.head_offset(g.queries, head), to_key = g.head_offset(g.keys, head);
+                   attend(g, piece * rows, std::min(g.queries, (piece + 1) * rows), q + to_query, k + to_key,
+                          v + to_key, y + to_query, log_sum + head * g.queries, memory.data());
+                 }
+               });
 }
 
-} // namespace hypersd::ops::backend
+}  // namespace hypersd::ops::backend
