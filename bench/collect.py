@@ -26,6 +26,7 @@ def parse():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--large", action="store_true", help="only operations at Stable Diffusion's sizes")
     options = parser.parse_args()
     if options.quick:
         options.rounds = 1
@@ -127,6 +128,31 @@ def solver_figures(ours, theirs):
     return figures
 
 
+def large_figures(options, runner, common):
+    """Rows of bench_large beside those of PyTorch: GFLOP/s, so the ratio is value / peer_value. The best of all rounds
+    counts for each shape. By CPU time, one thread: other programs on the machine disturb that least."""
+    programs = {"ours": [options.build / "bench/bench_large"]}
+    if options.peers:
+        programs["torch"] = [options.peers / "bin/python", "bench/peers/large.py"]
+    best = {}
+    for round_ in range(options.rounds):
+        for who, command in programs.items():
+            label = f"large, {who}, round {round_ + 1}"
+            runner.run(label, [*command, *common])
+            for row in runner.best.get(label, {}).get("rows", []):
+                key = "cpu_ms" if options.threads == 1 else "ms"
+                rate = row["gflop"] / row[key] * 1e3
+                rows = best.setdefault(row["name"], {})
+                rows[who] = max(rows.get(who, 0), rate)
+    figures = []
+    for name, rates in best.items():
+        row = figure(name, rates.get("ours"), "GFLOP/s", "torch" if "torch" in rates else None, rates.get("torch"))
+        if "ours" in rates and "torch" in rates:
+            row["ratio"] = float(f"{rates['ours'] / rates['torch']:.5g}")
+        figures.append(row)
+    return figures
+
+
 def print_table(figures):
     text = lambda x: "" if x is None else f"{x:.4g}" if isinstance(x, float) else str(x)
     header = ["figure", "value", "unit", "peer", "peer value", "ratio", "goal", "met"]
@@ -144,6 +170,18 @@ def main():
     python = options.peers / "bin/python" if options.peers else None
     common = ["--threads", options.threads] + (["--iters", "3", "--warmup", "1"] if options.quick else [])
     runner = Runner()
+    if options.large:
+        figures = large_figures(options, runner, common)
+        print_table(figures)
+        for failure in runner.failed:
+            print(f"failed: {failure}")
+        if options.out:
+            where["command"] = "bash bench/run.sh --large" + ("" if python else " --no-peers")
+            versions = {"torch": r["torch"] for r in runner.best.values() if "torch" in r}
+            where.update({"threads": options.threads, "rounds": options.rounds, **versions})
+            options.out.write_text(json.dumps({"machine": where, "figures": figures}, indent=1) + "\n")
+            print(f"\nwritten: {options.out}")
+        return 1 if runner.failed else 0
     for _ in range(options.rounds):
         runner.run("train step", [options.build / "bench/bench_train_step", *common])
         if python:

@@ -22,6 +22,8 @@ this machine, and prints a table. Use an idle machine: other work makes figures 
   --quick           one short round: does everything run?
   --micro           instead: every solver, objective and operation by Google Benchmark (bench/micro), beside those that
                     the given files register (docs/how_to/micro_benchmarks.md)
+  --large           only matmuls, convolutions and attention at Stable Diffusion's sizes, in GFLOP/s; with --threads 1
+                    by CPU time
   --help            this text
 
 Environment: HYPERSD_PEERS, the folder of the virtual environment (default .venv-peers).
@@ -51,7 +53,7 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     --no-peers) peers=0 ;;
-    --quick) arguments+=("$1") ;;
+    --quick | --large) arguments+=("$1") ;;
     --micro) micro=1 peers=0 ;;
     --benchmark_*) [ $micro -eq 1 ] || { say "$1 needs --micro before it"; exit 2; }; arguments+=("$1") ;;
     *.cpp)
