@@ -18,7 +18,7 @@ inline constexpr double attention_lowest = -1e30;
 /// Rows [0, valid) of a strided matrix as columns of t [dim, lanes], times
 /// `scale`; missing lanes are 0.
 template <class T>
-void load_lanes(const T *rows, std::int64_t stride, std::int64_t valid, std::int64_t dim, T scale, T *t) {
+void load_lanes(const T* rows, std::int64_t stride, std::int64_t valid, std::int64_t dim, T scale, T* t) {
   constexpr int lanes = attention_lanes;
   if (valid < lanes) std::fill_n(t, dim * lanes, T(0));
   for (std::int64_t l = 0; l < valid; ++l)
@@ -27,14 +27,14 @@ void load_lanes(const T *rows, std::int64_t stride, std::int64_t valid, std::int
 
 /// The inverse of `load_lanes`, with a factor for each lane.
 template <class T>
-void store_lanes(const T *t, const T *scale, std::int64_t valid, std::int64_t dim, T *rows, std::int64_t stride) {
+void store_lanes(const T* t, const T* scale, std::int64_t valid, std::int64_t dim, T* rows, std::int64_t stride) {
   for (std::int64_t l = 0; l < valid; ++l)
     for (std::int64_t d = 0; d < dim; ++d) rows[l * stride + d] = t[d * attention_lanes + l] * scale[l];
 }
 
 /// Masks score (j, lane) unless visible(first + j, lane).
 template <class T, class Visible>
-void mask(T *s, std::int64_t first, std::int64_t count, Visible &&visible) {
+void mask(T* s, std::int64_t first, std::int64_t count, Visible&& visible) {
   for (std::int64_t j = 0; j < count; ++j)
     for (int l = 0; l < attention_lanes; ++l)
       if (!visible(first + j, l)) s[j * attention_lanes + l] = static_cast<T>(attention_lowest);
@@ -43,16 +43,16 @@ void mask(T *s, std::int64_t first, std::int64_t count, Visible &&visible) {
 /// Queries [first, last) of one head; all pointers are at that head's columns
 /// of its sample. `memory` holds 2 (dim + 1) lanes for every sixteen queries.
 template <class T>
-void attend(const AttentionGeometry &g, std::int64_t first, std::int64_t last, const T *q, const T *k, const T *v, T *y,
-            T *log_sum, T *memory) {
+void attend(const AttentionGeometry& g, std::int64_t first, std::int64_t last, const T* q, const T* k, const T* v, T* y,
+            T* log_sum, T* memory) {
   constexpr int lanes = attention_lanes;
   const AttentionKernel<T> kernel = attention_kernel<T>();
   const std::int64_t stride = g.channels(), slots = (last - first + lanes - 1) / lanes, size = g.dim * lanes;
   const T scale = T(1) / math::sqrt(static_cast<T>(g.dim));
-  T *queries = memory;
-  T *results = queries + slots * size;
-  T *total = results + slots * size;
-  T *maximum = total + slots * lanes;
+  T* queries = memory;
+  T* results = queries + slots * size;
+  T* total = results + slots * size;
+  T* maximum = total + slots * lanes;
   std::fill_n(results, slots * (size + lanes), T(0));
   std::fill_n(maximum, slots * lanes, static_cast<T>(attention_lowest));
   for (std::int64_t i = 0; i < slots; ++i) {
@@ -83,7 +83,7 @@ void attend(const AttentionGeometry &g, std::int64_t first, std::int64_t last, c
 
 /// Attention to a single key: y = v.
 template <class T>
-void attend_single(const AttentionGeometry &g, const T *v, T *y, T *log_sum) {
+void attend_single(const AttentionGeometry& g, const T* v, T* y, T* log_sum) {
   const std::int64_t channels = g.channels();
   parallel_for(g.batch, 1, [&](std::int64_t b, std::int64_t) {
     for (std::int64_t i = 0; i < g.queries; ++i)
@@ -93,7 +93,7 @@ void attend_single(const AttentionGeometry &g, const T *v, T *y, T *log_sum) {
 }
 
 template <class T>
-void attention(const Cpu &, const AttentionGeometry &g, const T *q, const T *k, const T *v, T *y, T *log_sum) {
+void attention(const Cpu&, const AttentionGeometry& g, const T* q, const T* k, const T* v, T* y, T* log_sum) {
   if (g.keys == 1) return attend_single(g, v, y, log_sum);
   constexpr std::int64_t rows = 4 * attention_lanes;  // queries for which keys and values are read from
                                                       // cache once

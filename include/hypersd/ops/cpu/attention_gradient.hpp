@@ -21,15 +21,15 @@ struct AttentionHead {
 
 /// Gradient of queries [first, first + lanes).
 template <class T>
-void attention_query_gradient(const AttentionGeometry &g, const AttentionHead<T> &h, std::int64_t first, T *memory) {
+void attention_query_gradient(const AttentionGeometry& g, const AttentionHead<T>& h, std::int64_t first, T* memory) {
   constexpr int lanes = attention_lanes;
   const AttentionKernel<T> kernel = attention_kernel<T>();
   const std::int64_t stride = g.channels(), size = g.dim * lanes;
   const std::int64_t valid = std::min<std::int64_t>(lanes, g.queries - first);
   const T scale = T(1) / math::sqrt(static_cast<T>(g.dim));
-  T *queries = memory;
-  T *gradients = memory + size;
-  T *results = memory + 2 * size;
+  T* queries = memory;
+  T* gradients = memory + size;
+  T* results = memory + 2 * size;
   load_lanes(h.q + first * stride, stride, valid, g.dim, scale, queries);
   load_lanes(h.gy + first * stride, stride, valid, g.dim, T(1), gradients);
   std::fill_n(results, size, T(0));
@@ -57,17 +57,17 @@ void attention_query_gradient(const AttentionGeometry &g, const AttentionHead<T>
 
 /// Gradients of keys and values [first, first + lanes).
 template <class T>
-void attention_key_gradient(const AttentionGeometry &g, const AttentionHead<T> &h, std::int64_t first, T *memory) {
+void attention_key_gradient(const AttentionGeometry& g, const AttentionHead<T>& h, std::int64_t first, T* memory) {
   using V = Lanes<T>;
   constexpr int lanes = attention_lanes;
   const AttentionKernel<T> kernel = attention_kernel<T>();
   const std::int64_t stride = g.channels(), size = g.dim * lanes;
   const std::int64_t valid = std::min<std::int64_t>(lanes, g.keys - first);
   const T scale = T(1) / math::sqrt(static_cast<T>(g.dim));
-  T *keys = memory;
-  T *values = memory + size;
-  T *key_results = memory + 2 * size;
-  T *value_results = memory + 3 * size;
+  T* keys = memory;
+  T* values = memory + size;
+  T* key_results = memory + 2 * size;
+  T* value_results = memory + 3 * size;
   load_lanes(h.k + first * stride, stride, valid, g.dim, scale, keys);
   load_lanes(h.v + first * stride, stride, valid, g.dim, T(1), values);
   std::fill_n(key_results, 2 * size, T(0));
@@ -78,8 +78,8 @@ void attention_key_gradient(const AttentionGeometry &g, const AttentionHead<T> &
   for (std::int64_t query = g.causal ? first / attention_block * attention_block : 0; query < g.queries;
        query += attention_block) {
     const std::int64_t count = std::min(attention_block, g.queries - query);
-    const T *log_sum = h.log_sum + query;
-    const T *delta = h.delta + query;
+    const T* log_sum = h.log_sum + query;
+    const T* delta = h.delta + query;
     kernel.score(keys, h.q + query * stride, stride, count, g.dim, s);
     if (g.causal) mask(s, query, count, [=](std::int64_t i, int l) { return i >= first + l; });
     kernel.score(values, h.gy + query * stride, stride, count, g.dim, p);
@@ -97,11 +97,11 @@ void attention_key_gradient(const AttentionGeometry &g, const AttentionHead<T> &
 /// With one key the weights are constant: only the value has a gradient, the
 /// sum of gy over the queries.
 template <class T>
-void attention_single_gradient(const AttentionGeometry &g, const T *gy, T *gq, T *gk, T *gv) {
+void attention_single_gradient(const AttentionGeometry& g, const T* gy, T* gq, T* gk, T* gv) {
   const std::int64_t channels = g.channels();
   parallel_for(g.batch, 1, [&](std::int64_t b, std::int64_t) {
-    const T *from = gy + b * g.queries * channels;
-    T *to = gv + b * channels;
+    const T* from = gy + b * g.queries * channels;
+    T* to = gv + b * channels;
     std::fill_n(gq + b * g.queries * channels, g.queries * channels, T(0));
     std::fill_n(gk + b * channels, channels, T(0));
     std::fill_n(to, channels, T(0));
@@ -111,8 +111,8 @@ void attention_single_gradient(const AttentionGeometry &g, const T *gy, T *gq, T
 }
 
 template <class T>
-void attention_gradient(const Cpu &, const AttentionGeometry &g, const T *gy, const T *q, const T *k, const T *v,
-                        const T *y, const T *log_sum, T *gq, T *gk, T *gv) {
+void attention_gradient(const Cpu&, const AttentionGeometry& g, const T* gy, const T* q, const T* k, const T* v,
+                        const T* y, const T* log_sum, T* gq, T* gk, T* gv) {
   if (g.keys == 1) return attention_single_gradient(g, gy, gq, gk, gv);
   constexpr int lanes = attention_lanes;
   const std::int64_t channels = g.channels();

@@ -25,32 +25,32 @@ struct LaneVectors {
 };
 
 template <int tile, int width, class T>
-__attribute__((always_inline)) inline void score_tile(const T *t, const T *rows, std::int64_t stride, std::int64_t dim,
-                                                      T *s) {
+__attribute__((always_inline)) inline void score_tile(const T* t, const T* rows, std::int64_t stride, std::int64_t dim,
+                                                      T* s) {
   using L = LaneVectors<T, width>;
   typename L::V acc[tile * L::parts];
   unrolled<tile * L::parts>([&](auto i) __attribute__((always_inline)) { acc[i] = typename L::V{}; });
   for (std::int64_t d = 0; d < dim; ++d) {
-    const auto *x = reinterpret_cast<const typename L::Loose *>(t + d * attention_lanes);
+    const auto* x = reinterpret_cast<const typename L::Loose*>(t + d * attention_lanes);
     typename L::V column[L::parts];
     unrolled<L::parts>([&](auto p) __attribute__((always_inline)) { column[p] = x[p]; });
     unrolled<tile * L::parts>([&](auto i) __attribute__((always_inline)) {
       acc[i] += rows[i / L::parts * stride + d] * column[i % L::parts];
     });
   }
-  auto *y = reinterpret_cast<typename L::Loose *>(s);
+  auto* y = reinterpret_cast<typename L::Loose*>(s);
   unrolled<tile * L::parts>([&](auto i) __attribute__((always_inline)) { y[i] = acc[i]; });
 }
 
 template <int tile, int width, class T>
-__attribute__((always_inline)) inline void weighted_tile(const T *w, const T *rows, std::int64_t stride,
-                                                         std::int64_t count, T *t) {
+__attribute__((always_inline)) inline void weighted_tile(const T* w, const T* rows, std::int64_t stride,
+                                                         std::int64_t count, T* t) {
   using L = LaneVectors<T, width>;
   typename L::V acc[tile * L::parts];
-  auto *y = reinterpret_cast<typename L::Loose *>(t);
+  auto* y = reinterpret_cast<typename L::Loose*>(t);
   unrolled<tile * L::parts>([&](auto i) __attribute__((always_inline)) { acc[i] = y[i]; });
   for (std::int64_t j = 0; j < count; ++j, rows += stride) {
-    const auto *x = reinterpret_cast<const typename L::Loose *>(w + j * attention_lanes);
+    const auto* x = reinterpret_cast<const typename L::Loose*>(w + j * attention_lanes);
     typename L::V weight[L::parts];
     unrolled<L::parts>([&](auto p) __attribute__((always_inline)) { weight[p] = x[p]; });
     unrolled<tile * L::parts>([&](auto i) __attribute__((always_inline)) {
@@ -62,7 +62,7 @@ __attribute__((always_inline)) inline void weighted_tile(const T *w, const T *ro
 
 /// Calls f(constant, first) for pieces of [0, n) of `tile`, 4, 2 and 1 rows.
 template <int tile, class F>
-__attribute__((always_inline)) inline void in_tiles(std::int64_t n, F &&f) {
+__attribute__((always_inline)) inline void in_tiles(std::int64_t n, F&& f) {
   std::int64_t i = 0;
   for (; n - i >= tile && n - i != 8; i += tile) f(std::integral_constant<int, tile>{}, i);
   for (; n - i >= 4; i += 4) f(std::integral_constant<int, 4>{}, i);
@@ -71,16 +71,16 @@ __attribute__((always_inline)) inline void in_tiles(std::int64_t n, F &&f) {
 }
 
 template <class T, int width, int tile>
-__attribute__((always_inline)) inline void score_loops(const T *t, const T *rows, std::int64_t stride,
-                                                       std::int64_t count, std::int64_t dim, T *s) {
+__attribute__((always_inline)) inline void score_loops(const T* t, const T* rows, std::int64_t stride,
+                                                       std::int64_t count, std::int64_t dim, T* s) {
   in_tiles<tile>(
       count, [&](auto size, std::int64_t j) __attribute__((always_inline)) {
         score_tile<size, width>(t, rows + j * stride, stride, dim, s + j * attention_lanes);
       });
 }
 template <class T, int width, int tile>
-__attribute__((always_inline)) inline void weighted_loops(const T *w, const T *rows, std::int64_t stride,
-                                                          std::int64_t count, std::int64_t dim, T *t) {
+__attribute__((always_inline)) inline void weighted_loops(const T* w, const T* rows, std::int64_t stride,
+                                                          std::int64_t count, std::int64_t dim, T* t) {
   in_tiles<tile>(
       dim, [&](auto size, std::int64_t d) __attribute__((always_inline)) {
         weighted_tile<size, width>(w, rows + d, stride, count, t + d * attention_lanes);
@@ -89,22 +89,26 @@ __attribute__((always_inline)) inline void weighted_loops(const T *w, const T *r
 
 /// `math::exp` of `count` sixteens in place.
 template <class T, int width>
-__attribute__((always_inline)) inline void exp_loop(T *s, std::int64_t count) {
+__attribute__((always_inline)) inline void exp_loop(T* s, std::int64_t count) {
   if constexpr (std::is_same_v<T, float>) {
     using V = typename Vector<float, width>::type;
     using Loose = typename Vector<float, width>::loose;
-    typedef std::uint32_t Bits __attribute__((vector_size(width * sizeof(float))));
-    auto *y = reinterpret_cast<Loose *>(s);
+    using Bits = typename Vector<std::uint32_t, width>::type;
+    // Assigned, because nvcc crashes on constants of sixteen lanes.
+    const auto splat = [](V & v, float value) __attribute__((always_inline)) { v = V{} + value; };
+    constexpr float magic = 12582912.0F;  // 1.5 2^23: rounds to nearest
+    V low, high;
+    splat(low, -87.0F);
+    splat(high, 88.0F);
+    auto* y = reinterpret_cast<Loose*>(s);
     for (std::int64_t i = 0; i < count * (attention_lanes / width); ++i) {
       V x = y[i];
-      const V low = V{} - 87.0F, high = V{} + 88.0F, magic = V{} + 12582912.0F;  // 1.5 2^23: rounds to nearest
       x = x < low ? low : x;
       x = x > high ? high : x;
       const V shifted = x * 1.44269504F + magic, n = shifted - magic;
       V r = n * -0.693359375F + x;
       r = n * 2.12194440e-4F + r;
-      V p = V{} + 1.9875691500e-4F;
-      p = p * r + 1.3981999507e-3F;
+      V p = r * 1.9875691500e-4F + 1.3981999507e-3F;
       p = p * r + 8.3334519073e-3F;
       p = p * r + 4.1665795894e-2F;
       p = p * r + 1.6666665459e-1F;
@@ -124,15 +128,15 @@ __attribute__((always_inline)) inline void exp_loop(T *s, std::int64_t count) {
 
 /// See `AttentionKernel::softmax_step`.
 template <class T, int width>
-__attribute__((always_inline)) inline void softmax_step_loops(T *s, std::int64_t count, T *maximum, T *total, T *t,
+__attribute__((always_inline)) inline void softmax_step_loops(T* s, std::int64_t count, T* maximum, T* total, T* t,
                                                               std::int64_t dim) {
   using L = LaneVectors<T, width>;
   constexpr int parts = L::parts;
   typename L::V before[parts], top[parts], sum[parts];
-  auto *scores = reinterpret_cast<typename L::Loose *>(s);
-  auto *tops = reinterpret_cast<typename L::Loose *>(maximum);
-  auto *totals = reinterpret_cast<typename L::Loose *>(total);
-  auto *results = reinterpret_cast<typename L::Loose *>(t);
+  auto* scores = reinterpret_cast<typename L::Loose*>(s);
+  auto* tops = reinterpret_cast<typename L::Loose*>(maximum);
+  auto* totals = reinterpret_cast<typename L::Loose*>(total);
+  auto* results = reinterpret_cast<typename L::Loose*>(t);
   unrolled<parts>([&](auto p) __attribute__((always_inline)) {
     before[p] = top[p] = tops[p];
     sum[p] = typename L::V{};
@@ -148,7 +152,7 @@ __attribute__((always_inline)) inline void softmax_step_loops(T *s, std::int64_t
   for (std::int64_t j = 0; j < count; ++j)
     unrolled<parts>([&](auto p) __attribute__((always_inline)) { sum[p] += scores[j * parts + p]; });
   T change[attention_lanes];
-  auto *rescale = reinterpret_cast<typename L::Loose *>(change);
+  auto* rescale = reinterpret_cast<typename L::Loose*>(change);
   unrolled<parts>([&](auto p) __attribute__((always_inline)) { rescale[p] = before[p] - top[p]; });
   exp_loop<T, width>(change, 1);
   unrolled<parts>([&](auto p) __attribute__((always_inline)) {
@@ -163,70 +167,70 @@ __attribute__((always_inline)) inline void softmax_step_loops(T *s, std::int64_t
 template <class T>
 struct AttentionKernel {
   /// s[j, lane] = sum over d of t[d, lane] rows[j, d].
-  void (*score)(const T *t, const T *rows, std::int64_t stride, std::int64_t count, std::int64_t dim, T *s);
+  void (*score)(const T* t, const T* rows, std::int64_t stride, std::int64_t count, std::int64_t dim, T* s);
   /// t[d, lane] += sum over j of w[j, lane] rows[j, d].
-  void (*add_weighted)(const T *w, const T *rows, std::int64_t stride, std::int64_t count, std::int64_t dim, T *t);
+  void (*add_weighted)(const T* w, const T* rows, std::int64_t stride, std::int64_t count, std::int64_t dim, T* t);
   /// A step of the running softmax over scores s [count, lanes], which become
   /// weights relative to the new maximum; the sums and results so far, t [dim,
   /// lanes], are rescaled to it.
-  void (*softmax_step)(T *s, std::int64_t count, T *maximum, T *total, T *t, std::int64_t dim);
+  void (*softmax_step)(T* s, std::int64_t count, T* maximum, T* total, T* t, std::int64_t dim);
   /// s = e^s for s [count, lanes].
-  void (*exp)(T *s, std::int64_t count);
+  void (*exp)(T* s, std::int64_t count);
 };
 
 template <class T>
-void score_portable(const T *t, const T *rows, std::int64_t stride, std::int64_t count, std::int64_t dim, T *s) {
+void score_portable(const T* t, const T* rows, std::int64_t stride, std::int64_t count, std::int64_t dim, T* s) {
   score_loops<T, 16 / sizeof(T), 2>(t, rows, stride, count, dim, s);
 }
 template <class T>
-void weighted_portable(const T *w, const T *rows, std::int64_t stride, std::int64_t count, std::int64_t dim, T *t) {
+void weighted_portable(const T* w, const T* rows, std::int64_t stride, std::int64_t count, std::int64_t dim, T* t) {
   weighted_loops<T, 16 / sizeof(T), 2>(w, rows, stride, count, dim, t);
 }
 template <class T>
-void softmax_step_portable(T *s, std::int64_t count, T *maximum, T *total, T *t, std::int64_t dim) {
+void softmax_step_portable(T* s, std::int64_t count, T* maximum, T* total, T* t, std::int64_t dim) {
   softmax_step_loops<T, 16 / sizeof(T)>(s, count, maximum, total, t, dim);
 }
 template <class T>
-void exp_portable(T *s, std::int64_t count) {
+void exp_portable(T* s, std::int64_t count) {
   exp_loop<T, 16 / sizeof(T)>(s, count);
 }
 #if defined(__x86_64__)
 template <class T>
-__attribute__((target("avx2,fma"))) void score_avx2(const T *t, const T *rows, std::int64_t stride, std::int64_t count,
-                                                    std::int64_t dim, T *s) {
+__attribute__((target("avx2,fma"))) void score_avx2(const T* t, const T* rows, std::int64_t stride, std::int64_t count,
+                                                    std::int64_t dim, T* s) {
   score_loops<T, 32 / sizeof(T), 6>(t, rows, stride, count, dim, s);
 }
 template <class T>
-__attribute__((target("avx2,fma"))) void weighted_avx2(const T *w, const T *rows, std::int64_t stride,
-                                                       std::int64_t count, std::int64_t dim, T *t) {
+__attribute__((target("avx2,fma"))) void weighted_avx2(const T* w, const T* rows, std::int64_t stride,
+                                                       std::int64_t count, std::int64_t dim, T* t) {
   weighted_loops<T, 32 / sizeof(T), 6>(w, rows, stride, count, dim, t);
 }
 template <class T>
-__attribute__((target("avx2,fma"))) void softmax_step_avx2(T *s, std::int64_t count, T *maximum, T *total, T *t,
+__attribute__((target("avx2,fma"))) void softmax_step_avx2(T* s, std::int64_t count, T* maximum, T* total, T* t,
                                                            std::int64_t dim) {
   softmax_step_loops<T, 32 / sizeof(T)>(s, count, maximum, total, t, dim);
 }
 template <class T>
-__attribute__((target("avx2,fma"))) void exp_avx2(T *s, std::int64_t count) {
+__attribute__((target("avx2,fma"))) void exp_avx2(T* s, std::int64_t count) {
   exp_loop<T, 32 / sizeof(T)>(s, count);
 }
 template <class T>
-__attribute__((target("avx512f,avx2,fma"))) void score_avx512(const T *t, const T *rows, std::int64_t stride,
-                                                              std::int64_t count, std::int64_t dim, T *s) {
+__attribute__((target("avx512f,avx2,fma"))) void score_avx512(const T* t, const T* rows, std::int64_t stride,
+                                                              std::int64_t count, std::int64_t dim, T* s) {
   score_loops<T, 64 / sizeof(T), 12>(t, rows, stride, count, dim, s);
 }
 template <class T>
-__attribute__((target("avx512f,avx2,fma"))) void weighted_avx512(const T *w, const T *rows, std::int64_t stride,
-                                                                 std::int64_t count, std::int64_t dim, T *t) {
+__attribute__((target("avx512f,avx2,fma"))) void weighted_avx512(const T* w, const T* rows, std::int64_t stride,
+                                                                 std::int64_t count, std::int64_t dim, T* t) {
   weighted_loops<T, 64 / sizeof(T), 12>(w, rows, stride, count, dim, t);
 }
 template <class T>
-__attribute__((target("avx512f,avx2,fma"))) void softmax_step_avx512(T *s, std::int64_t count, T *maximum, T *total,
-                                                                     T *t, std::int64_t dim) {
+__attribute__((target("avx512f,avx2,fma"))) void softmax_step_avx512(T* s, std::int64_t count, T* maximum, T* total,
+                                                                     T* t, std::int64_t dim) {
   softmax_step_loops<T, 64 / sizeof(T)>(s, count, maximum, total, t, dim);
 }
 template <class T>
-__attribute__((target("avx512f,avx2,fma"))) void exp_avx512(T *s, std::int64_t count) {
+__attribute__((target("avx512f,avx2,fma"))) void exp_avx512(T* s, std::int64_t count) {
   exp_loop<T, 64 / sizeof(T)>(s, count);
 }
 #endif

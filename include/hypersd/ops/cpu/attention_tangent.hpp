@@ -13,17 +13,17 @@ namespace hypersd::ops::backend {
 /// Queries [first, first + lanes) of one head; pointers are at that head's
 /// columns of its sample. `memory` holds 3 dim lanes.
 template <class T>
-void attend_tangent(const AttentionGeometry &g, const AttentionTangentInputs<T> &h, std::int64_t first, T *dy,
-                    T *memory) {
+void attend_tangent(const AttentionGeometry& g, const AttentionTangentInputs<T>& h, std::int64_t first, T* dy,
+                    T* memory) {
   using V = Lanes<T>;
   constexpr int lanes = attention_lanes;
   const AttentionKernel<T> kernel = attention_kernel<T>();
   const std::int64_t stride = g.channels(), size = g.dim * lanes;
   const std::int64_t valid = std::min<std::int64_t>(lanes, g.queries - first);
   const T scale = T(1) / math::sqrt(static_cast<T>(g.dim));
-  T *queries = memory;
-  T *tangents = memory + size;
-  T *results = memory + 2 * size;
+  T* queries = memory;
+  T* tangents = memory + size;
+  T* results = memory + 2 * size;
   load_lanes(h.q + first * stride, stride, valid, g.dim, scale, queries);
   if (h.dq != nullptr) load_lanes(h.dq + first * stride, stride, valid, g.dim, scale, tangents);
   std::fill_n(results, size, T(0));
@@ -64,13 +64,13 @@ void attend_tangent(const AttentionGeometry &g, const AttentionTangentInputs<T> 
 }
 
 template <class T>
-void attention_tangent(const Cpu &, const AttentionGeometry &g, const AttentionTangentInputs<T> &in, T *dy) {
+void attention_tangent(const Cpu&, const AttentionGeometry& g, const AttentionTangentInputs<T>& in, T* dy) {
   constexpr std::int64_t lanes = attention_lanes;
   const std::int64_t pieces = (g.queries + lanes - 1) / lanes, work = 3 * lanes * g.keys * g.dim;
   parallel_for(
       g.batch * g.heads * pieces, std::max<std::int64_t>(1, 65536 / work), [&](std::int64_t begin, std::int64_t end) {
         std::vector<T> memory(static_cast<std::size_t>(3 * g.dim * lanes));
-        const auto at = [](const T *x, std::int64_t offset) { return x != nullptr ? x + offset : nullptr; };
+        const auto at = [](const T* x, std::int64_t offset) { return x != nullptr ? x + offset : nullptr; };
         for (std::int64_t task = begin; task < end; ++task) {
           const std::int64_t head = task / pieces;
           const std::int64_t to_query = g.head_offset(g.queries, head), to_key = g.head_offset(g.keys, head);

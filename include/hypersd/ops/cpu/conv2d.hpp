@@ -17,10 +17,10 @@ namespace hypersd::ops::backend {
 template <class T>
 struct Patches {
   Conv2dGeometry g;
-  const T *x;
+  const T* x;
   Tensor<T, Cpu> zeros;  // a run outside of the image
 
-  Patches(const Conv2dGeometry &geometry, const T *image)
+  Patches(const Conv2dGeometry& geometry, const T* image)
       : g(geometry), x(image), zeros(Tensor<T, Cpu>::zeros(Shape{geometry.kernel_width * geometry.in})) {}
 
   /// An output position, and the top left corner of its patch, which may be
@@ -33,7 +33,7 @@ struct Patches {
     return {line / g.out_height, row, column, row * g.stride - g.pad, column * g.stride - g.pad};
   }
   /// Moves `at` by `count` positions, at most to the start of the next row.
-  void advance(Corner &at, std::int64_t count) const {
+  void advance(Corner& at, std::int64_t count) const {
     at.column += count;
     at.left += count * g.stride;
     if (at.column < g.out_width) return;
@@ -47,7 +47,7 @@ struct Patches {
   }
   /// Element `offset` of a patch's row of the kernel, which is at (y, left) of
   /// the image.
-  [[nodiscard]] const T *run(const Corner &at, std::int64_t y, std::int64_t offset) const {
+  [[nodiscard]] const T* run(const Corner& at, std::int64_t y, std::int64_t offset) const {
     return x + (((at.image * g.height + y) * g.width + at.left) * g.in + offset);
   }
 
@@ -57,17 +57,17 @@ struct Patches {
   [[nodiscard]] GemmOperand<T> over_positions() const { return GemmOperand<T>::computed(this, pack_elements); }
 
  private:
-  static void pack_positions(const void *source, std::int64_t i, std::int64_t p, std::int64_t valid, std::int64_t width,
-                             std::int64_t count, T *to) {
-    static_cast<const Patches *>(source)->pack_rows_of_kernel(i, p, valid, width, count, to);
+  static void pack_positions(const void* source, std::int64_t i, std::int64_t p, std::int64_t valid, std::int64_t width,
+                             std::int64_t count, T* to) {
+    static_cast<const Patches*>(source)->pack_rows_of_kernel(i, p, valid, width, count, to);
   }
-  static void pack_elements(const void *source, std::int64_t i, std::int64_t p, std::int64_t valid, std::int64_t width,
-                            std::int64_t count, T *to) {
-    static_cast<const Patches *>(source)->pack_taps(i, p, valid, width, count, to);
+  static void pack_elements(const void* source, std::int64_t i, std::int64_t p, std::int64_t valid, std::int64_t width,
+                            std::int64_t count, T* to) {
+    static_cast<const Patches*>(source)->pack_taps(i, p, valid, width, count, to);
   }
 
   void pack_rows_of_kernel(std::int64_t first, std::int64_t p, std::int64_t valid, std::int64_t width,
-                           std::int64_t count, T *to) const {
+                           std::int64_t count, T* to) const {
     constexpr int most = GemmKernel<T>::most_columns;
     Corner corners[most];
     Corner next = corner(first);
@@ -79,9 +79,9 @@ struct Patches {
     const std::int64_t length = g.kernel_width * g.in;
     for (const std::int64_t end = p + count; p < end;) {
       const std::int64_t ky = p / length, from = p % length, part = std::min(length - from, end - p);
-      const T *rows[most];
+      const T* rows[most];
       for (std::int64_t i = 0; i < width; ++i) {
-        const Corner &at = corners[i];
+        const Corner& at = corners[i];
         const std::int64_t y = at.top + ky;
         const std::int64_t inside = std::max<std::int64_t>(0, -at.left) * g.in;
         const std::int64_t outside = std::min(g.kernel_width, g.width - at.left) * g.in;
@@ -91,7 +91,7 @@ struct Patches {
         } else if (stop - begin == part) {
           rows[i] = run(at, y, from);
         } else {
-          T *copy = border + i * part;
+          T* copy = border + i * part;
           std::fill_n(copy, part, T(0));
           std::copy_n(run(at, y, begin), stop - begin, copy + (begin - from));
           rows[i] = copy;
@@ -104,7 +104,7 @@ struct Patches {
   }
 
   void pack_taps(std::int64_t first, std::int64_t position, std::int64_t valid, std::int64_t width, std::int64_t count,
-                 T *to) const {
+                 T* to) const {
     if (valid < width) std::fill_n(to, count * width, T(0));
     Corner at = corner(position);
     while (count > 0) {
@@ -118,11 +118,11 @@ struct Patches {
         const bool inside = y >= 0 && y < g.height;
         const std::int64_t begin = inside ? std::min(part, ceil_div(std::max<std::int64_t>(0, -left), g.stride)) : part;
         const std::int64_t end = std::clamp(ceil_div(std::max<std::int64_t>(0, g.width - left), g.stride), begin, part);
-        T *y0 = to + (i - first);
+        T* y0 = to + (i - first);
         for (std::int64_t q = 0; q < begin; ++q) std::fill_n(y0 + q * width, length, T(0));
         for (std::int64_t q = end; q < part; ++q) std::fill_n(y0 + q * width, length, T(0));
         if (begin < end) {
-          const T *from = run(at, y, (kx + begin * g.stride) * g.in + channel);
+          const T* from = run(at, y, (kx + begin * g.stride) * g.in + channel);
           copy_columns(from, g.stride * g.in, length, width, end - begin, y0 + begin * width);
         }
         i += length;
@@ -133,8 +133,8 @@ struct Patches {
     }
   }
 
-  static void copy_columns(const T *from, std::int64_t stride, std::int64_t length, std::int64_t width,
-                           std::int64_t count, T *to) {
+  static void copy_columns(const T* from, std::int64_t stride, std::int64_t length, std::int64_t width,
+                           std::int64_t count, T* to) {
     const auto copy = [&](auto constant) {
       for (std::int64_t q = 0; q < count; ++q)
         __builtin_memcpy(to + q * width, from + q * stride, constant * sizeof(T));
@@ -155,18 +155,18 @@ struct Patches {
 /// its transpose: taps in reverse order.
 template <class T>
 struct FlippedWeights {
-  const T *w;
+  const T* w;
   std::int64_t in, out, taps;
 
   [[nodiscard]] GemmOperand<T> operand() const { return GemmOperand<T>::computed(this, pack); }
 
  private:
-  static void pack(const void *source, std::int64_t i, std::int64_t p, std::int64_t valid, std::int64_t width,
-                   std::int64_t count, T *to) {
-    const auto &me = *static_cast<const FlippedWeights *>(source);
+  static void pack(const void* source, std::int64_t i, std::int64_t p, std::int64_t valid, std::int64_t width,
+                   std::int64_t count, T* to) {
+    const auto& me = *static_cast<const FlippedWeights*>(source);
     for (const std::int64_t end = p + count; p < end;) {
       const std::int64_t tap = p / me.out, o = p % me.out, part = std::min(me.out - o, end - p);
-      const T *from = me.w + (o * me.taps + me.taps - 1 - tap) * me.in + i;
+      const T* from = me.w + (o * me.taps + me.taps - 1 - tap) * me.in + i;
       with_tile_width(width, [&](auto constant) { pack_columns<constant>(from, me.taps * me.in, valid, part, to); });
       to += part * width;
       p += part;
@@ -177,11 +177,11 @@ struct FlippedWeights {
 /// col2im: adds a patch matrix back to the image it came from; the transpose of
 /// gathering them.
 template <class T>
-void scatter_patches(const Conv2dGeometry &g, const T *patches, std::int64_t row, std::int64_t rows, T *x) {
+void scatter_patches(const Conv2dGeometry& g, const T* patches, std::int64_t row, std::int64_t rows, T* x) {
   const std::int64_t run = g.kernel_width * g.in;
   for (std::int64_t r = row; r < row + rows; ++r) {
     const std::int64_t b = r / g.out_height, top = (r % g.out_height) * g.stride - g.pad;
-    T *image = x + b * g.height * g.width * g.in;
+    T* image = x + b * g.height * g.width * g.in;
     for (std::int64_t ox = 0; ox < g.out_width; ++ox) {
       const std::int64_t left = ox * g.stride - g.pad;
       const std::int64_t first = std::max<std::int64_t>(0, -left) * g.in;
@@ -189,7 +189,7 @@ void scatter_patches(const Conv2dGeometry &g, const T *patches, std::int64_t row
       for (std::int64_t ky = 0; ky < g.kernel_height; ++ky, patches += run) {
         const std::int64_t y = top + ky;
         if (y < 0 || y >= g.height) continue;
-        T *to = image + (y * g.width + left) * g.in;
+        T* to = image + (y * g.width + left) * g.in;
         for (std::int64_t i = first; i < last; ++i) to[i] += patches[i];
       }
     }
@@ -199,14 +199,14 @@ void scatter_patches(const Conv2dGeometry &g, const T *patches, std::int64_t row
 /// Output rows whose patches fill about 256 KiB: they stay in the L2 cache
 /// between gathering and matmul.
 template <class T>
-std::int64_t patch_rows(const Conv2dGeometry &g) {
+std::int64_t patch_rows(const Conv2dGeometry& g) {
   const auto bytes = static_cast<std::int64_t>(sizeof(T)) * g.out_width * g.depth();
   return std::clamp<std::int64_t>(262144 / std::max<std::int64_t>(1, bytes), 1,
                                   std::max<std::int64_t>(1, g.batch * g.out_height));
 }
 
 template <class T>
-void conv2d(const Cpu &cpu, const Conv2dGeometry &g, const T *x, const T *w, const T *bias, T *y) {
+void conv2d(const Cpu& cpu, const Conv2dGeometry& g, const T* x, const T* w, const T* bias, T* y) {
   const std::int64_t positions = g.batch * g.positions();
   if (g.pointwise()) return linear(cpu, positions, g.out, g.in, x, w, bias, y);
   if constexpr (std::is_same_v<T, float>)
@@ -218,7 +218,7 @@ void conv2d(const Cpu &cpu, const Conv2dGeometry &g, const T *x, const T *w, con
 }
 
 template <class T>
-void conv2d_input_gradient(const Cpu &cpu, const Conv2dGeometry &g, const T *gy, const T *w, T *gx) {
+void conv2d_input_gradient(const Cpu& cpu, const Conv2dGeometry& g, const T* gy, const T* w, T* gx) {
   if (g.pointwise()) {
     gemm(cpu, GemmShape{g.batch * g.positions(), g.in, g.out}, T(1), gy, g.out, w, g.in, T(0), gx, g.in);
     return;
@@ -233,7 +233,7 @@ void conv2d_input_gradient(const Cpu &cpu, const Conv2dGeometry &g, const T *gy,
     return;
   }
   parallel_for(g.batch, 1, [&](std::int64_t b, std::int64_t) {
-    T *image = gx + b * g.height * g.width * g.in;
+    T* image = gx + b * g.height * g.width * g.in;
     std::fill_n(image, g.height * g.width * g.in, T(0));
     Conv2dGeometry one = g;
     one.batch = 1;
@@ -250,7 +250,7 @@ void conv2d_input_gradient(const Cpu &cpu, const Conv2dGeometry &g, const T *gy,
 }
 
 template <class T>
-void conv2d_weight_gradient(const Cpu &cpu, const Conv2dGeometry &g, const T *gy, const T *x, T *gw) {
+void conv2d_weight_gradient(const Cpu& cpu, const Conv2dGeometry& g, const T* gy, const T* x, T* gw) {
   const std::int64_t positions = g.batch * g.positions();
   if (g.pointwise()) {
     gemm(cpu, GemmShape{g.out, g.in, positions, true, false}, T(1), gy, g.out, x, g.in, T(0), gw, g.in);

@@ -15,7 +15,7 @@
 namespace hypersd::ops {
 
 namespace detail {
-inline std::atomic<bool> &winograd_allowed() {
+inline std::atomic<bool>& winograd_allowed() {
   static std::atomic<bool> allowed{true};
   return allowed;
 }
@@ -76,19 +76,19 @@ struct WinogradLine {
 /// One tile: from[36] point at its pixels; product p of channel c goes to to[p
 /// step + c].
 template <int width>
-__attribute__((always_inline)) inline void winograd_input_loops(const float *const *from, std::int64_t channels,
-                                                                float *to, std::int64_t step) {
+__attribute__((always_inline)) inline void winograd_input_loops(const float* const* from, std::int64_t channels,
+                                                                float* to, std::int64_t step) {
   using L = WinogradLine<width>;
   for (std::int64_t c = 0; c < channels; c += width) {
     typename L::V half[6][6], in[6], out[6];
     for (int j = 0; j < 6; ++j) {
-      for (int i = 0; i < 6; ++i) in[i] = *reinterpret_cast<const typename L::Loose *>(from[i * 6 + j] + c);
+      for (int i = 0; i < 6; ++i) in[i] = *reinterpret_cast<const typename L::Loose*>(from[i * 6 + j] + c);
       L::input(in, out);
       for (int i = 0; i < 6; ++i) half[i][j] = out[i];
     }
     for (int i = 0; i < 6; ++i) {
       L::input(half[i], out);
-      for (int j = 0; j < 6; ++j) *reinterpret_cast<typename L::Loose *>(to + (i * 6 + j) * step + c) = out[j];
+      for (int j = 0; j < 6; ++j) *reinterpret_cast<typename L::Loose*>(to + (i * 6 + j) * step + c) = out[j];
     }
   }
 }
@@ -96,19 +96,19 @@ __attribute__((always_inline)) inline void winograd_input_loops(const float *con
 /// The weights of one output channel, taps at w + t taps_step (from the last on
 /// if it is negative).
 template <int width>
-__attribute__((always_inline)) inline void winograd_weight_loops(const float *w, std::int64_t taps_step,
-                                                                 std::int64_t channels, float *to, std::int64_t step) {
+__attribute__((always_inline)) inline void winograd_weight_loops(const float* w, std::int64_t taps_step,
+                                                                 std::int64_t channels, float* to, std::int64_t step) {
   using L = WinogradLine<width>;
   for (std::int64_t c = 0; c < channels; c += width) {
     typename L::V half[6][3], in[3], out[6];
     for (int j = 0; j < 3; ++j) {
-      for (int i = 0; i < 3; ++i) in[i] = *reinterpret_cast<const typename L::Loose *>(w + (i * 3 + j) * taps_step + c);
+      for (int i = 0; i < 3; ++i) in[i] = *reinterpret_cast<const typename L::Loose*>(w + (i * 3 + j) * taps_step + c);
       L::weight(in, out);
       for (int i = 0; i < 6; ++i) half[i][j] = out[i];
     }
     for (int i = 0; i < 6; ++i) {
       L::weight(half[i], out);
-      for (int j = 0; j < 6; ++j) *reinterpret_cast<typename L::Loose *>(to + (i * 6 + j) * step + c) = out[j];
+      for (int j = 0; j < 6; ++j) *reinterpret_cast<typename L::Loose*>(to + (i * 6 + j) * step + c) = out[j];
     }
   }
 }
@@ -116,72 +116,72 @@ __attribute__((always_inline)) inline void winograd_weight_loops(const float *w,
 /// One tile of results plus `bias` (may be null): to[16] point at its pixels,
 /// null outside of the image.
 template <int width>
-__attribute__((always_inline)) inline void winograd_result_loops(const float *from, std::int64_t step,
-                                                                 std::int64_t channels, const float *bias,
-                                                                 float *const *to) {
+__attribute__((always_inline)) inline void winograd_result_loops(const float* from, std::int64_t step,
+                                                                 std::int64_t channels, const float* bias,
+                                                                 float* const* to) {
   using L = WinogradLine<width>;
   for (std::int64_t c = 0; c < channels; c += width) {
     typename L::V half[4][6], in[6], out[4], shift{};
-    if (bias != nullptr) shift = *reinterpret_cast<const typename L::Loose *>(bias + c);
+    if (bias != nullptr) shift = *reinterpret_cast<const typename L::Loose*>(bias + c);
     for (int j = 0; j < 6; ++j) {
-      for (int i = 0; i < 6; ++i) in[i] = *reinterpret_cast<const typename L::Loose *>(from + (i * 6 + j) * step + c);
+      for (int i = 0; i < 6; ++i) in[i] = *reinterpret_cast<const typename L::Loose*>(from + (i * 6 + j) * step + c);
       L::result(in, out);
       for (int i = 0; i < 4; ++i) half[i][j] = out[i];
     }
     for (int i = 0; i < 4; ++i) {
       L::result(half[i], out);
       for (int j = 0; j < 4; ++j)
-        if (to[i * 4 + j] != nullptr) *reinterpret_cast<typename L::Loose *>(to[i * 4 + j] + c) = out[j] + shift;
+        if (to[i * 4 + j] != nullptr) *reinterpret_cast<typename L::Loose*>(to[i * 4 + j] + c) = out[j] + shift;
     }
   }
 }
 
 /// The transforms of an instruction set; channels are multiples of 16.
 struct WinogradKernel {
-  void (*input)(const float *const *from, std::int64_t channels, float *to, std::int64_t step);
-  void (*weight)(const float *w, std::int64_t taps_step, std::int64_t channels, float *to, std::int64_t step);
-  void (*result)(const float *from, std::int64_t step, std::int64_t channels, const float *bias, float *const *to);
+  void (*input)(const float* const* from, std::int64_t channels, float* to, std::int64_t step);
+  void (*weight)(const float* w, std::int64_t taps_step, std::int64_t channels, float* to, std::int64_t step);
+  void (*result)(const float* from, std::int64_t step, std::int64_t channels, const float* bias, float* const* to);
 };
 
-inline void winograd_input_portable(const float *const *from, std::int64_t channels, float *to, std::int64_t step) {
+inline void winograd_input_portable(const float* const* from, std::int64_t channels, float* to, std::int64_t step) {
   winograd_input_loops<4>(from, channels, to, step);
 }
-inline void winograd_weight_portable(const float *w, std::int64_t taps_step, std::int64_t channels, float *to,
+inline void winograd_weight_portable(const float* w, std::int64_t taps_step, std::int64_t channels, float* to,
                                      std::int64_t step) {
   winograd_weight_loops<4>(w, taps_step, channels, to, step);
 }
-inline void winograd_result_portable(const float *from, std::int64_t step, std::int64_t channels, const float *bias,
-                                     float *const *to) {
+inline void winograd_result_portable(const float* from, std::int64_t step, std::int64_t channels, const float* bias,
+                                     float* const* to) {
   winograd_result_loops<4>(from, step, channels, bias, to);
 }
 #if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) inline void winograd_input_avx2(const float *const *from, std::int64_t channels,
-                                                                    float *to, std::int64_t step) {
+__attribute__((target("avx2,fma"))) inline void winograd_input_avx2(const float* const* from, std::int64_t channels,
+                                                                    float* to, std::int64_t step) {
   winograd_input_loops<8>(from, channels, to, step);
 }
-__attribute__((target("avx2,fma"))) inline void winograd_weight_avx2(const float *w, std::int64_t taps_step,
-                                                                     std::int64_t channels, float *to,
+__attribute__((target("avx2,fma"))) inline void winograd_weight_avx2(const float* w, std::int64_t taps_step,
+                                                                     std::int64_t channels, float* to,
                                                                      std::int64_t step) {
   winograd_weight_loops<8>(w, taps_step, channels, to, step);
 }
-__attribute__((target("avx2,fma"))) inline void winograd_result_avx2(const float *from, std::int64_t step,
-                                                                     std::int64_t channels, const float *bias,
-                                                                     float *const *to) {
+__attribute__((target("avx2,fma"))) inline void winograd_result_avx2(const float* from, std::int64_t step,
+                                                                     std::int64_t channels, const float* bias,
+                                                                     float* const* to) {
   winograd_result_loops<8>(from, step, channels, bias, to);
 }
-__attribute__((target("avx512f,avx2,fma"))) inline void winograd_input_avx512(const float *const *from,
-                                                                              std::int64_t channels, float *to,
+__attribute__((target("avx512f,avx2,fma"))) inline void winograd_input_avx512(const float* const* from,
+                                                                              std::int64_t channels, float* to,
                                                                               std::int64_t step) {
   winograd_input_loops<16>(from, channels, to, step);
 }
-__attribute__((target("avx512f,avx2,fma"))) inline void winograd_weight_avx512(const float *w, std::int64_t taps_step,
-                                                                               std::int64_t channels, float *to,
+__attribute__((target("avx512f,avx2,fma"))) inline void winograd_weight_avx512(const float* w, std::int64_t taps_step,
+                                                                               std::int64_t channels, float* to,
                                                                                std::int64_t step) {
   winograd_weight_loops<16>(w, taps_step, channels, to, step);
 }
-__attribute__((target("avx512f,avx2,fma"))) inline void winograd_result_avx512(const float *from, std::int64_t step,
-                                                                               std::int64_t channels, const float *bias,
-                                                                               float *const *to) {
+__attribute__((target("avx512f,avx2,fma"))) inline void winograd_result_avx512(const float* from, std::int64_t step,
+                                                                               std::int64_t channels, const float* bias,
+                                                                               float* const* to) {
   winograd_result_loops<16>(from, step, channels, bias, to);
 }
 #endif
@@ -200,7 +200,7 @@ inline WinogradKernel winograd_kernel() {
 /// Whether a convolution is faster this way: enough tiles for the transformed
 /// weights to pay, few results outside of the image, whole vectors of channels.
 /// A function of the shape and of `winograd_allowed`.
-inline bool winograd_pays(const Conv2dGeometry &g) {
+inline bool winograd_pays(const Conv2dGeometry& g) {
   const std::int64_t tiles = g.batch * ceil_div(g.out_height, winograd_tile) * ceil_div(g.out_width, winograd_tile);
   return g.kernel_height == 3 && g.kernel_width == 3 && g.stride == 1 && g.in >= 128 && g.out >= 128 &&
          g.in % 16 == 0 && g.out % 16 == 0 && tiles >= 48 && 4 * 16 * tiles <= 5 * g.batch * g.positions() &&
@@ -209,14 +209,14 @@ inline bool winograd_pays(const Conv2dGeometry &g) {
 
 /// y = x * w + bias for weights [g.out, 3, 3, g.in]; or, if `flipped`, for the
 /// transpose of weights [g.in, 3, 3, g.out].
-inline void winograd_conv2d(const Conv2dGeometry &g, const float *x, const float *w, bool flipped, const float *bias,
-                            float *y) {
+inline void winograd_conv2d(const Conv2dGeometry& g, const float* x, const float* w, bool flipped, const float* bias,
+                            float* y) {
   const WinogradKernel kernel = winograd_kernel();
   const std::int64_t rows = flipped ? g.in : g.out, columns = flipped ? g.out : g.in, size = rows * columns;
   const Tensor<float, Cpu> weights(Shape{winograd_products, rows, columns});
   parallel_for(rows, 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
-      const float *taps = w + r * 9 * columns;
+      const float* taps = w + r * 9 * columns;
       kernel.weight(flipped ? taps + 8 * columns : taps, flipped ? -columns : columns, columns,
                     weights.data() + r * columns, size);
     }
@@ -238,7 +238,7 @@ inline void winograd_conv2d(const Conv2dGeometry &g, const float *x, const float
         const std::int64_t row = (first + t) / across, image = row / down;
         const std::int64_t top = row % down * winograd_tile - g.pad,
                            left = (first + t) % across * winograd_tile - g.pad;
-        const float *from[winograd_products];
+        const float* from[winograd_products];
         for (std::int64_t i = 0; i < winograd_side; ++i)
           for (std::int64_t j = 0; j < winograd_side; ++j) {
             const bool inside = top + i >= 0 && top + i < g.height && left + j >= 0 && left + j < g.width;
@@ -255,7 +255,7 @@ inline void winograd_conv2d(const Conv2dGeometry &g, const float *x, const float
       for (std::int64_t t = begin; t < end; ++t) {
         const std::int64_t row = (first + t) / across, image = row / down;
         const std::int64_t top = row % down * winograd_tile, left = (first + t) % across * winograd_tile;
-        float *to[winograd_tile * winograd_tile];
+        float* to[winograd_tile * winograd_tile];
         for (std::int64_t i = 0; i < winograd_tile; ++i)
           for (std::int64_t j = 0; j < winograd_tile; ++j)
             to[i * winograd_tile + j] = top + i < g.out_height && left + j < g.out_width
