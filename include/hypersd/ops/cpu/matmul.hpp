@@ -10,15 +10,9 @@ namespace hypersd::ops::backend {
 template <class T>
 GemmCall<T> gemm_call(GemmShape s, T alpha, const T* a, std::int64_t lda, const T* b, std::int64_t ldb, bool accumulate,
                       T* c, std::int64_t ldc) {
-  return {s.m,
-          s.n,
-          s.k,
-          {a, lda, s.trans_a},
-          {b, ldb, !s.trans_b},
-          alpha,
-          accumulate ? GemmAddend<T>{c, ldc, 1} : GemmAddend<T>::nothing(),
-          c,
-          ldc};
+  const GemmOperand<T> left{a, lda, s.trans_a}, right{b, ldb, !s.trans_b};
+  const auto addend = accumulate ? GemmAddend<T>{c, ldc, 1} : GemmAddend<T>::nothing();
+  return GemmCall<T>{s.m, s.n, s.k, left, right, alpha, addend, c, ldc};
 }
 
 /// C (+)= alpha op(A) op(B) on the calling thread, row-major with row strides lda, ldb, ldc.
