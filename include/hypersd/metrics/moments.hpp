@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#if defined(__CUDACC__) && !defined(EIGEN_NO_CUDA)
+#define EIGEN_NO_CUDA  // Eigen computes on the host only; without this Eigen marks every function for the device
+#endif
 #include <Eigen/Core>
 #include <cmath>
 #include <concepts>
