@@ -12,9 +12,6 @@
 
 namespace fashion {
 
-/// The part of the recipe that trains all weights for one step.
-inline constexpr const char* whole_unet = "one-step-unet";
-
 /// What the results call a part of the recipe.
 inline std::string title_of(const std::string& part) {
   if (part == "tscd") return "TSCD";

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "options.hpp"
+#include <common/program.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
 
 namespace fashion {
 

@@ -2,7 +2,9 @@
 /// The main job on real images: teacher -> TSCD (k = 8, 4, 2, 1) -> one-step enhancement -> a student that samples in 1
 /// to 8 steps.
 
+#include "fashion/command_line.hpp"
 #include "fashion/instances.hpp"
+#include "fashion/job.hpp"
 
 int main(int argc, char** argv) {
   return program::run_resumable("hypersd_fashion", [&] {

@@ -1,12 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "job.hpp"
+#include "recipe.hpp"
 
 /// \file
-/// The heavy functions of the main job are compiled in base.cpp and recipe.cpp, beside hypersd_fashion.cpp: three
-/// compilers work at once. `HOW` is `extern` or nothing.
+/// What several translation units use is compiled in one of them: networks.cpp, base.cpp and recipe.cpp, beside
+/// hypersd_fashion.cpp, so that no code is compiled twice and two compilers work at once. `HOW` is `extern` or nothing.
 
+/// Networks, their operations and their training; in namespace hypersd.
+#define FASHION_NETWORKS(HOW, D)                                                                                    \
+  HOW template Var<float, D> autograd::conv2d(const Var<float, D>&, const Var<float, D>&, const Var<float, D>&,     \
+                                              ops::Conv2dOptions);                                                  \
+  HOW template Var<float, D> autograd::linear(const Var<float, D>&, const Var<float, D>&, const Var<float, D>&);    \
+  HOW template Var<float, D> autograd::group_norm(const Var<float, D>&, const Var<float, D>&, const Var<float, D>&, \
+                                                  std::int64_t, double, ops::Activation);                           \
+  HOW template Var<float, D> autograd::layer_norm(const Var<float, D>&, const Var<float, D>&, const Var<float, D>&, \
+                                                  double);                                                          \
+  HOW template Var<float, D> autograd::attention(const Var<float, D>&, const Var<float, D>&, const Var<float, D>&,  \
+                                                 std::int64_t, bool);                                               \
+  HOW template Var<float, D> autograd::geglu(const Var<float, D>&);                                                 \
+  HOW template Var<float, D> autograd::silu(const Var<float, D>&);                                                  \
+  HOW template Var<float, D> autograd::add(const Var<float, D>&, const Var<float, D>&);                             \
+  HOW template Var<float, D> autograd::concat_channels(const std::vector<Var<float, D>>&);                          \
+  HOW template Var<float, D> autograd::concat_batch(const std::vector<Var<float, D>>&);                             \
+  HOW template Var<float, D> autograd::upsample_nearest(const Var<float, D>&, std::int64_t, std::int64_t);          \
+  HOW template Var<float, D> autograd::cross_entropy(const Var<float, D>&, const Tensor<std::int32_t, D>&, double); \
+  HOW template Var<float, D> nn::low_rank_update(const Var<float, D>&, const Var<float, D>&, const Var<float, D>&,  \
+                                                 float);                                                            \
+  HOW template void autograd::backward(const Var<float, D>&, Tensor<float, D>);                                     \
+  HOW template struct nn::Unet<float, D>;                                                                           \
+  HOW template struct nn::UnetEncoder<float, D>;                                                                    \
+  HOW template struct nn::Autoencoder<float, D>;                                                                    \
+  HOW template struct nn::TextEncoder<float, D>;                                                                    \
+  HOW template struct nn::Classifier<float, D>;                                                                     \
+  HOW template class optim::AdamW<float, D>;                                                                        \
+  HOW template class optim::Ema<float, D>;                                                                          \
+  HOW template class pipeline::Trainer<float, D>;
+
+/// Networks and rewards that exist before any distillation.
 #define FASHION_BASE(HOW, D)                                                                                          \
   HOW template nn::Autoencoder<float, D> train_autoencoder<D>(const Run&, const Dataset&);                            \
   HOW template nn::Classifier<float, D> train_classifier<D>(const Run&, const Dataset&, const std::string&);          \
@@ -20,11 +51,19 @@
   HOW template Rewards<D> train_rewards<D>(const Run&, const Dataset&, const nn::Autoencoder<float, D>&,              \
                                            const Latents<D>&, const Teacher<D>&);
 
+/// The parts of the method.
 #define FASHION_RECIPE(HOW, D)                                                                                         \
   HOW template State<D> run_recipe<D>(const Run&, const Dataset&, const nn::Autoencoder<float, D>&, const Latents<D>&, \
                                       const Teacher<D>&, const Rewards<D>&);                                           \
   HOW template Net<D> distil_tcd<D>(const Run&, const RealBatches<D>&, const Teacher<D>&, std::int64_t);               \
   HOW template Net<D> dmd_from_teacher<D>(const Run&, const Dataset&, const Teacher<D>&, diffusion::Time);
+
+namespace hypersd {
+FASHION_NETWORKS(extern, Cpu)
+#if HYPERSD_HAS_CUDA
+FASHION_NETWORKS(extern, Cuda)
+#endif
+}  // namespace hypersd
 
 namespace fashion {
 FASHION_BASE(extern, Cpu)

@@ -40,6 +40,9 @@ struct SampleOptions {
   Tensor<std::int32_t> negative = {};  ///< captions [N, L] that guidance leads away from; undefined: null captions
 };
 
+/// The part of the recipe that trains all weights for one step.
+inline constexpr const char* whole_unet = "one-step-unet";
+
 /// A network for one step from the time input `time`.
 template <Device D>
 struct OneStepModel {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fashion/options.hpp>
+#include <fashion/command_line.hpp>
 //
 #include <CLI/CLI.hpp>
 
