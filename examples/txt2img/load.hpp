@@ -61,7 +61,7 @@ sd::ImageOptions<float, D> image_options(const Options& o, const sd::Model<float
   }
   for (std::size_t i = 0; i < o.controlnets.size(); ++i) {
     sd::Notes notes;
-    const auto net = sd::load_controlnet_folder<float, D>(o.controlnets[i], {o.control_variant, ""}, &notes);
+    const auto net = sd::load_controlnet<float, D>(o.controlnets[i], {o.control_variant, ""}, &notes);
     for (const std::string& note : notes) remark(note);
     image.controls.push_back({net, control_picture(o.control_images[i], size[1], size[0], o.canny).template to<D>(),
                               o.control_scales[i], o.control_starts[i], o.control_ends[i]});

@@ -121,7 +121,7 @@ inline Options read_options(int argc, char** argv) {
   app.add_flag("--unfused-lora", o.unfused_lora, "apply LoRAs at run time instead of adding them to the weights");
   app.add_flag("--allow-unused-lora", o.allow_unused_lora, "go on when tensors of a LoRA fit no layer");
 
-  app.add_option("--controlnet", o.controlnets, "folder of a ControlNet; may be repeated")
+  app.add_option("--controlnet", o.controlnets, "folder of a ControlNet of diffusers, or single file; may be repeated")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_option("--control-image", o.control_images, "PNG for each --controlnet, in its order")
