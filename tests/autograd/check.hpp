@@ -15,8 +15,9 @@ using namespace hypersd;
 using Inputs = std::vector<Var<double>>;
 
 /// Gradients of sum(fn(inputs) * w) for the inputs with `wanted`; the others are constants.
-template <class Fn>
-std::vector<Tensor<double>> gradients(Fn& fn, const std::vector<Tensor<double>>& inputs, auto wanted) {
+inline std::vector<Tensor<double>> gradients(const testing::GradcheckFunction& fn,
+                                             const std::vector<Tensor<double>>& inputs,
+                                             const std::function<bool(std::size_t)>& wanted) {
   Inputs vars;
   for (std::size_t i = 0; i < inputs.size(); ++i) vars.emplace_back(inputs[i], wanted(i));
   const Var<double> y = fn(vars);
@@ -27,8 +28,8 @@ std::vector<Tensor<double>> gradients(Fn& fn, const std::vector<Tensor<double>>&
 }
 
 /// The gradients of fn agree with central differences, and each is the same if it is the only one required.
-template <class Fn>
-void gradient(Fn fn, const std::vector<Tensor<double>>& inputs, double tolerance = 1e-7) {
+inline void gradient(const testing::GradcheckFunction& fn, const std::vector<Tensor<double>>& inputs,
+                     double tolerance = 1e-7) {
   const auto result = testing::gradcheck(fn, inputs, tolerance);
   CHECK_MESSAGE(result.ok, result.message);
   const auto all = gradients(fn, inputs, [](std::size_t) { return true; });

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <functional>
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/ops/random.hpp>
 #include <string>
@@ -17,12 +18,16 @@ struct GradcheckResult {
   explicit operator bool() const { return ok; }
 };
 
+/// A function of variables, of any shapes, to one variable.
+using GradcheckFunction = std::function<Var<double>(const std::vector<Var<double>>&)>;
+
 namespace detail {
 
 /// The part of `gradcheck` about tangents; `vars` have the gradients of sum(fn * weight).
-template <class Fn, class Compare>
-void check_tangents(Fn& fn, const std::vector<Tensor<double>>& inputs, const std::vector<Var<double>>& vars,
-                    const Tensor<double>& weight, double step, double tolerance, Compare&& compare) {
+inline void check_tangents(const GradcheckFunction& fn, const std::vector<Tensor<double>>& inputs,
+                           const std::vector<Var<double>>& vars, const Tensor<double>& weight, double step,
+                           double tolerance,
+                           const std::function<void(const std::string&, double, double, double)>& compare) {
   const autograd::NoGrad guard;
   std::vector<Tensor<double>> directions;
   double by_gradient = 0, size = 1;
@@ -66,8 +71,8 @@ void check_tangents(Fn& fn, const std::vector<Tensor<double>>& inputs, const std
 /// fn(inputs) along random directions d, with central differences and with the gradient: <w, J d> = <J^T w, d>. `fn`
 /// maps a vector of variables to one variable of any shape. A number agrees when |analytic - numeric| <= tol * (1 +
 /// |numeric|). Where `fn` has an operation without a forward rule, only gradients are compared.
-template <class Fn>
-GradcheckResult gradcheck(Fn fn, const std::vector<Tensor<double>>& inputs, double tol = 1e-6, double step = 1e-5) {
+inline GradcheckResult gradcheck(const GradcheckFunction& fn, const std::vector<Tensor<double>>& inputs,
+                                 double tol = 1e-6, double step = 1e-5) {
   auto variables = [&] {
     std::vector<Var<double>> vars;
     for (const auto& t : inputs) vars.emplace_back(t.clone(), true);
