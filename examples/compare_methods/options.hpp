@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <common/program.hpp>
 #include <fashion/options.hpp>
 
 #include <string>
