@@ -81,7 +81,7 @@ done
 "$program" "${tiny[@]}" --out "$work/killed" --resume >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the resumed run failed'; }
 for file in models/autoencoder.safetensors models/unet.safetensors models/tscd_lora.safetensors \
   models/feedback_lora.safetensors models/one-step_lora.safetensors models/one-step-800_lora.safetensors \
-  models/one-step-unet.safetensors metrics.csv sweep.csv samples.svg logs/teacher.csv; do
+  models/one-step-unet.safetensors metrics.csv sweep.csv samples.svg logs/feedback.csv; do
   cmp -s "$work/whole/$file" "$work/killed/$file" || problem "$file differs after kill and resume"
 done
 # A checkpoint of another architecture fails with its name.

@@ -69,9 +69,10 @@ TEST_CASE("lora names: alpha of peft's configuration by layer, rank-stabilised o
   CHECK(*plain.alpha("b.a.to_v", 4) == 8);
   CHECK_FALSE(scales("{}").alpha("a", 4).has_value());
   CHECK(*scales(R"({"lora_alpha": 8, "use_rslora": true})").alpha("a", 4) / 4 == doctest::Approx(8 / std::sqrt(4.0)));
-  for (const char* text : {
-    R"({"use_dora": true})", R"({"peft_type": "LOHA"})", R"({"lora_bias": true})", R"({"bias": "all"})",
+  for (const char* text :
+       {R"({"use_dora": true})", R"({"peft_type": "LOHA"})", R"({"lora_bias": true})", R"({"bias": "all"})",
         R"({"fan_in_fan_out": true})", R"({"lora_alpha": "8"})", R"({"alpha_pattern": {"to_[qk]" : 2}
-})", R"({"alpha_pattern": {"to_q": "2"}})", "[]"})
+})",
+        R"({"alpha_pattern": {"to_q": "2"}})", "[]"})
     CHECK_THROWS_WITH_AS(scales(text), doctest::Contains("adapter_config.json"), FormatError);
 }
