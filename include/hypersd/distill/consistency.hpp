@@ -47,7 +47,7 @@ Tensor<T, D> draw_noise(const ConsistencyOptions& options, const Shape& shape, R
 /// x' itself, exactly. `Rule` makes it Eq 4, 5 or 12; `TeacherSolver` makes the teacher's step.
 template <EndRule Rule, diffusion::DiffusionProcess Process = diffusion::Discrete<>, class Metric = Mse,
           class TeacherSolver = diffusion::DdimOde>
-struct Consistency : FromSamples<Consistency<Rule, Process, Metric, TeacherSolver>> {
+struct Consistency : FromSides<Consistency<Rule, Process, Metric, TeacherSolver>, Metric> {
   static_assert((diffusion::require_solver<TeacherSolver, Process>(), true));
   static_assert(diffusion::DeterministicSolver<TeacherSolver, Process>,
                 "the teacher of a consistency objective follows an ODE: its solver must not be stochastic");
@@ -73,7 +73,7 @@ struct Consistency : FromSamples<Consistency<Rule, Process, Metric, TeacherSolve
     Tensor<T, D> target;
     Draws draws;
   };
-  /// Draws, noises, steps and jumps. See `FromSamples`.
+  /// Draws, noises, steps and jumps. See `FromSides`.
   template <class Student, class Teacher, class Target, class T, class D, class C>
   Samples<T, D> samples(const Student& student, const Teacher& teacher, const Target& target,
                         const Batch<T, D, C>& batch, Randomness random) const {
@@ -105,7 +105,7 @@ struct Consistency : FromSamples<Consistency<Rule, Process, Metric, TeacherSolve
     const Draws& draws = samples.draws;
     double anchored = 0;
     for (std::size_t b = 0; b < draws.t.size(); ++b) anchored += draws.end[b] == draws.previous[b] ? 1.0 : 0.0;
-    return {distance(samples.student, samples.target, where(batch, draws)),
+    return {distance(samples.student, samples.target, where(batch, samples)),
             {{"anchored", anchored / static_cast<double>(draws.t.size())}}};
   }
   /// The loss for given draws and noise [B, ...].
@@ -115,24 +115,14 @@ struct Consistency : FromSamples<Consistency<Rule, Process, Metric, TeacherSolve
     return loss_from(samples_at(student, teacher, target, batch, draws, noise), student, teacher, target, batch, {});
   }
 
-  /// Trains the distance's critic on both sides.
-  template <class T, class D, class Student, class Teacher, class Target, class C, class Average>
-  requires LearningDistance<Metric, T, D, Where<T, D, C>>
-  void learn_from(const Samples<T, D>& samples, const Student&, const Teacher&, const Target&,
-                  const Batch<T, D, C>& batch, Randomness, const Average& average) const {
-    if (learns()) distance.learn(samples.student.value(), samples.target, where(batch, samples.draws), average);
+  /// Where both sides stand.
+  template <class T, class D, class C>
+  Where<T, D, C> where(const Batch<T, D, C>& batch, const Samples<T, D>& samples) const {
+    return {diffusion::time_tensor<T, D>(process, samples.draws.end), batch.condition.conditional,
+            scale<T, D>(samples.draws)};
   }
-  [[nodiscard]] bool learns() const { return trains(distance); }
-  /// What the distance trains, for checkpoints.
-  template <class F>
-  requires requires(F& f) { std::declval<const Metric&>().visit_state(f, std::string()); }
-  void visit_state(F&& f, const std::string& prefix) const { distance.visit_state(f, prefix); }
 
  private:
-  template <class T, class D, class C>
-  Where<T, D, C> where(const Batch<T, D, C>& batch, const Draws& draws) const {
-    return {diffusion::time_tensor<T, D>(process, draws.end), batch.condition.conditional, scale<T, D>(draws)};
-  }
   /// |d Psi / d prediction|^-jump_exponent of each sample's jump.
   template <class T, class D>
   Numbers<T, D> scale(const Draws& draws) const {

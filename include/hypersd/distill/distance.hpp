@@ -4,6 +4,8 @@
 #include <concepts>
 #include <hypersd/autograd/functions.hpp>
 #include <hypersd/distill/objective.hpp>
+#include <string>
+#include <utility>
 
 namespace hypersd::distill {
 
@@ -45,5 +47,33 @@ Var<T, D> compare(const Var<T, D>& x, const Tensor<T, D>& y, const Where& where,
   const auto w = ops::per_sample(where.scale);
   return metric(autograd::mul(x, w), ops::map(ops::Mul{}, y, w));
 }
+
+/// Base of an objective that compares two sides by a distance: its loss, and one update of what the distance trains.
+/// `Self` has `distance`, `samples(...)` as in `FromSamples`, whose result has `student` and `target`, and
+/// `where(batch, samples)`, which gives a `Where`.
+template <class Self, class Metric>
+struct FromSides : diffusion::FromSamples<Self> {
+  /// Compares both sides.
+  template <class Sides, class Student, class Teacher, class Target, class T, class D, class C>
+  LossResult<T, D> loss_from(const Sides& sides, const Student&, const Teacher&, const Target&,
+                             const Batch<T, D, C>& batch, Randomness) const {
+    return {own().distance(sides.student, sides.target, own().where(batch, sides)), {}};
+  }
+  /// Trains the distance's critic on both sides.
+  template <class Sides, class Student, class Teacher, class Target, class T, class D, class C, class Average>
+  requires LearningDistance<Metric, T, D, Where<T, D, C>>
+  void learn_from(const Sides& sides, const Student&, const Teacher&, const Target&, const Batch<T, D, C>& batch,
+                  Randomness, const Average& average) const {
+    if (learns()) own().distance.learn(sides.student.value(), sides.target, own().where(batch, sides), average);
+  }
+  [[nodiscard]] bool learns() const { return trains(own().distance); }
+  /// What the distance trains, for checkpoints.
+  template <class F>
+  requires requires(F& f) { std::declval<const Metric&>().visit_state(f, std::string()); }
+  void visit_state(F&& f, const std::string& prefix) const { own().distance.visit_state(f, prefix); }
+
+ private:
+  [[nodiscard]] const Self& own() const { return static_cast<const Self&>(*this); }
+};
 
 }  // namespace hypersd::distill

@@ -17,7 +17,7 @@ concept EmbedsGuidance = requires(const N& net, const Var<T, D>& x, const Number
 /// Latent consistency distillation (Luo et al. 2023): Eq 4 with the boundary condition in the parameterisation, on x0,
 /// by the Huber distance; the student and the target see the teacher's guidance scale if they can. [Hyper-SD Eq. 4]
 template <diffusion::DiffusionProcess Process = diffusion::Discrete<>, class Metric = Huber>
-struct Lcm : FromSamples<Lcm<Process, Metric>> {
+struct Lcm : FromSides<Lcm<Process, Metric>, Metric> {
   using Options = ConsistencyOptions;
   Options options{};
   Metric distance{};
@@ -58,35 +58,20 @@ struct Lcm : FromSamples<Lcm<Process, Metric>> {
     return {consistency(student, Var<T, D>(x_t), d.t, condition, d.guidance), goal, d};
   }
 
-  template <class T, class D, class Student, class Teacher, class Target, class C>
-  LossResult<T, D> loss_from(const Samples<T, D>& samples, const Student&, const Teacher&, const Target&,
-                             const Batch<T, D, C>& batch, Randomness) const {
-    return {distance(samples.student, samples.target, where(batch, samples.draws)), {}};
-  }
   /// The loss for given draws and noise [B, ...].
   template <class Student, class Teacher, class Target, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Target& target,
                            const Batch<T, D, C>& batch, const Draws& d, const Tensor<T, D>& noise) const {
-    return loss_from(samples_at(student, teacher, target, batch, d, noise), student, teacher, target, batch, {});
+    return this->loss_from(samples_at(student, teacher, target, batch, d, noise), student, teacher, target, batch, {});
   }
 
-  /// Trains the distance's critic.
-  template <class T, class D, class Student, class Teacher, class Target, class C, class Average>
-  requires LearningDistance<Metric, T, D, Where<T, D, C>>
-  void learn_from(const Samples<T, D>& samples, const Student&, const Teacher&, const Target&,
-                  const Batch<T, D, C>& batch, Randomness, const Average& average) const {
-    if (learns()) distance.learn(samples.student.value(), samples.target, where(batch, samples.draws), average);
+  /// Where both sides stand.
+  template <class T, class D, class C>
+  Where<T, D, C> where(const Batch<T, D, C>& batch, const Samples<T, D>& samples) const {
+    return {diffusion::time_tensor<T, D>(process, samples.draws.end), batch.condition.conditional, {}};
   }
-  [[nodiscard]] bool learns() const { return trains(distance); }
-  template <class F>
-  requires requires(F& f) { std::declval<const Metric&>().visit_state(f, std::string()); }
-  void visit_state(F&& f, const std::string& prefix) const { distance.visit_state(f, prefix); }
 
  private:
-  template <class T, class D, class C>
-  Where<T, D, C> where(const Batch<T, D, C>& batch, const Draws& d) const {
-    return {diffusion::time_tensor<T, D>(process, d.end), batch.condition.conditional, {}};
-  }
   template <class Net, class T, class D, class C>
   Var<T, D> consistency(const Net& net, const Var<T, D>& x, const diffusion::Times& times, const C& condition,
                         const std::vector<double>& guidance) const {

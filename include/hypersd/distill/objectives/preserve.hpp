@@ -27,7 +27,7 @@ struct PreserveDraws {
 /// Beside an objective that trains one step from pure noise (`Dmd`), with the student before it as target, this keeps
 /// one adapter good for 1 to 8 steps. [Hyper-SD Sec. 3.3, the unified LoRA]
 template <EndRule Rule = Anywhere, diffusion::DiffusionProcess Process = diffusion::Discrete<>, class Metric = Mse>
-struct Preserve : FromSamples<Preserve<Rule, Process, Metric>> {
+struct Preserve : FromSides<Preserve<Rule, Process, Metric>, Metric> {
   using Options = PreserveOptions;
   Options options{};
   Metric distance{};
@@ -82,32 +82,14 @@ struct Preserve : FromSamples<Preserve<Rule, Process, Metric>> {
     return {jumped, goal, d};
   }
 
-  template <class T, class D, class Student, class Teacher, class Target, class C>
-  LossResult<T, D> loss_from(const Samples<T, D>& samples, const Student&, const Teacher&, const Target&,
-                             const Batch<T, D, C>& batch, Randomness) const {
-    return {distance(samples.student, samples.target, where(batch, samples)), {}};
-  }
   /// The loss for given draws and noise [B, ...].
   template <class Student, class Target, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Target& target, const Batch<T, D, C>& batch,
                            const PreserveDraws& d, const Tensor<T, D>& noise) const {
-    return loss_from(samples_at(student, target, batch, d, noise), student, target, target, batch, {});
+    return this->loss_from(samples_at(student, target, batch, d, noise), student, target, target, batch, {});
   }
 
-  /// Trains the distance's critic on the jumps.
-  template <class T, class D, class Student, class Teacher, class Target, class C, class Average>
-  requires LearningDistance<Metric, T, D, Where<T, D, C>>
-  void learn_from(const Samples<T, D>& samples, const Student&, const Teacher&, const Target&,
-                  const Batch<T, D, C>& batch, Randomness, const Average& average) const {
-    if (learns()) distance.learn(samples.student.value(), samples.target, where(batch, samples), average);
-  }
-  [[nodiscard]] bool learns() const { return trains(distance); }
-  /// What the distance trains, for checkpoints.
-  template <class F>
-  requires requires(F& f) { std::declval<const Metric&>().visit_state(f, std::string()); }
-  void visit_state(F&& f, const std::string& prefix) const { distance.visit_state(f, prefix); }
-
- private:
+  /// Where both sides stand.
   template <class T, class D, class C>
   Where<T, D, C> where(const Batch<T, D, C>& batch, const Samples<T, D>& samples) const {
     return {diffusion::time_tensor<T, D>(process, samples.draws.end), batch.condition.conditional, {}};
