@@ -4,7 +4,9 @@
 #include <doctest/doctest.h>
 
 #include <cstdint>
+#include <memory>
 #include <utility>
+#include <vector>
 
 using namespace hypersd;
 
@@ -86,4 +88,25 @@ TEST_CASE("A size in bytes beyond 63 bits is refused with the shape, on every wa
   CHECK_THROWS_AS((void)Tensor<double>::from({big, big}, {1.0}), ShapeError);
   CHECK_THROWS_AS((void)Tensor<float>(Shape{4}).reshape({big, big}), ShapeError);
   CHECK_THROWS_AS(Tensor<float>(Shape{0, big, 2}), ShapeError);
+}
+
+TEST_CASE("Adopted memory is used in place and kept alive") {
+  const auto values = std::make_shared<std::vector<float>>(std::vector<float>{1, 2, 3, 4, 5, 6});
+  {
+    const auto a = Tensor<float>::adopt({2, 3}, values, values->data());
+    CHECK(values.use_count() == 2);
+    CHECK(a.data() == values->data());
+    CHECK(a.shape() == Shape{2, 3});
+    a[4] = 9;
+    CHECK((*values)[4] == 9);
+    CHECK_FALSE(a.unique());  // others may read the memory: nothing is computed in place
+    CHECK_FALSE(Tensor<float>::adopt({6}, nullptr, values->data()).unique());
+    CHECK_FALSE(a.slice(1, 2).unique());
+    CHECK(a.slice(1, 2).clone().unique());
+  }
+  CHECK(values.use_count() == 1);
+  CHECK(Tensor<float>::adopt({0, 3}, nullptr, nullptr).defined());
+  CHECK_THROWS_AS(Tensor<float>::adopt({1}, values, nullptr), ShapeError);
+  auto* odd = reinterpret_cast<float*>(reinterpret_cast<char*>(values->data()) + 2);
+  CHECK_THROWS_AS(Tensor<float>::adopt({1}, values, odd), ShapeError);
 }

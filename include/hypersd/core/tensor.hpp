@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <hypersd/core/device.hpp>
 #include <hypersd/core/error.hpp>
 #include <hypersd/core/shape.hpp>
@@ -60,6 +61,22 @@ class Tensor {
     return from(shape, std::span<const T>(values.begin(), values.size()));
   }
 
+  /// A tensor on memory of others, without a copy. `data` points to the elements, contiguous and row-major, and is
+  /// valid as long as `storage` lives; only an empty tensor may have none. It is never `unique()`, since others may
+  /// read the memory. Throws ShapeError if `data` is missing or not aligned for `T`.
+  static Tensor adopt(const Shape& shape, std::shared_ptr<void> storage, T* data) {
+    Tensor out;
+    out.size_ = checked_size(shape);
+    require<ShapeError>(data != nullptr || out.size_ == 0, "Tensor::adopt: no data for shape ", shape);
+    require<ShapeError>(reinterpret_cast<std::uintptr_t>(data) % alignof(T) == 0,
+                        "Tensor::adopt: the address of the data", " is not a multiple of ", alignof(T));
+    out.shape_ = shape;
+    out.storage_ = std::move(storage);
+    out.data_ = data;
+    out.defined_ = out.adopted_ = true;
+    return out;
+  }
+
   [[nodiscard]] bool defined() const { return defined_; }
   [[nodiscard]] const Shape& shape() const { return shape_; }
   [[nodiscard]] int rank() const { return shape_.rank(); }
@@ -86,8 +103,8 @@ class Tensor {
     return out;
   }
 
-  /// True if no other handle shares the storage.
-  [[nodiscard]] bool unique() const { return storage_.use_count() <= 1; }
+  /// True if no other handle shares the storage, and it was not adopted.
+  [[nodiscard]] bool unique() const { return storage_.use_count() <= 1 && !adopted_; }
 
   /// A view with another shape and the same number of elements.
   [[nodiscard]] Tensor reshape(const Shape& shape) const {
@@ -139,6 +156,7 @@ class Tensor {
       out.storage_ = storage_;
       out.data_ = data_;
       out.defined_ = defined_;
+      out.adopted_ = adopted_;
       return out;
     } else {
       Tensor<T, E> out(shape_);
@@ -174,6 +192,7 @@ class Tensor {
   std::shared_ptr<void> storage_;
   T* data_ = nullptr;
   bool defined_ = false;
+  bool adopted_ = false;
 };
 
 /// Numbers [B] that accompany the samples of a tensor of T: times, factors, statistics.
