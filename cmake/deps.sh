@@ -27,6 +27,7 @@ tests libxtensor-dev inc:xtensor/xarray.hpp optional
 tests nlohmann-json3-dev inc:nlohmann/json.hpp optional
 tests libopenmpi-dev cmd:mpicxx optional
 tests openmpi-bin cmd:mpirun optional
+tests python3-numpy py:numpy optional
 tests doxygen cmd:doxygen optional
 tests clang-format cmd:clang-format optional
 tests libbenchmark-dev inc:benchmark/benchmark.h optional

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fake_cuda/cases/check.hpp>
 #include <hypersd/core/tensor.hpp>
+#include <hypersd/interop/dlpack.hpp>
 #include <hypersd/ops/functors.hpp>
 #include <hypersd/ops/map.hpp>
 #include <hypersd/ops/reduce.hpp>
@@ -43,6 +44,26 @@ TEST_CASE("counts are a thread's own") {
   }).join();
   CHECK(theirs.launches == 1);
   CHECK(cuda_counts().launches == before.launches);
+}
+
+TEST_CASE("DLPack: memory of the GPU goes out and comes in with its device, and the GPU is waited for") {
+  const Clean clean;
+  const auto x = Array::from({3}, {1, 2, 3});
+  CudaCounts before = cuda_counts();
+  auto managed = interop::to_dlpack(x);
+  CHECK(cuda_counts().synchronisations - before.synchronisations == 1);
+  CHECK(managed->array.device == interop::dlpack::Device{interop::dlpack::DeviceType::Cuda, 0});
+  CHECK_THROWS_AS((interop::from_dlpack<float, Cpu>(managed.get())), DeviceError);
+  {
+    const auto back = interop::from_dlpack<float, Cuda>(managed.release());
+    CHECK(back.data() == x.data());
+    before = cuda_counts();
+  }
+  CHECK(cuda_counts().synchronisations - before.synchronisations == 1);  // before the owner may reuse the memory
+  CHECK(x.unique());
+  const Tensor<float> host = Tensor<float>::ones({3});
+  managed = interop::to_dlpack(host);
+  CHECK_THROWS_AS((interop::from_dlpack<float, Cuda>(managed.get())), DeviceError);
 }
 
 TEST_CASE("no device: the error says so and what is needed") {
