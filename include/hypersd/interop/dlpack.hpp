@@ -108,6 +108,7 @@ constexpr DataType data_type() {
 template <class D>
 struct DeviceOf;
 
+/// Host memory, pinned or not.
 template <std::derived_from<hypersd::Cpu> D>
 struct DeviceOf<D> {
   static Device here() { return {DeviceType::Cpu, 0}; }
@@ -115,6 +116,7 @@ struct DeviceOf<D> {
   static void settle(const char*) {}
 };
 #if HYPERSD_HAS_CUDA
+/// The calling thread's GPU.
 template <std::derived_from<hypersd::Cuda> D>
 struct DeviceOf<D> {
   static Device here() {
