@@ -11,6 +11,7 @@
 #include <hypersd/diffusion/elementwise.hpp>
 #include <hypersd/diffusion/embedded_guidance.hpp>
 #include <hypersd/diffusion/evaluate.hpp>
+#include <hypersd/diffusion/evaluate_along.hpp>
 #include <hypersd/diffusion/forward_process.hpp>
 #include <hypersd/diffusion/graph_sampler.hpp>
 #include <hypersd/diffusion/guidance.hpp>
@@ -29,6 +30,7 @@
 #include <hypersd/diffusion/predictions/x0.hpp>
 #include <hypersd/diffusion/process.hpp>
 #include <hypersd/diffusion/processes.hpp>
+#include <hypersd/diffusion/rates.hpp>
 #include <hypersd/diffusion/sample_run.hpp>
 #include <hypersd/diffusion/sample_scales.hpp>
 #include <hypersd/diffusion/sample_table.hpp>

@@ -17,12 +17,14 @@
 #include <hypersd/distill/feature_critic.hpp>
 #include <hypersd/distill/grid.hpp>
 #include <hypersd/distill/inject_gradient.hpp>
+#include <hypersd/distill/jump_drift.hpp>
 #include <hypersd/distill/jump_grid.hpp>
 #include <hypersd/distill/jump_walk.hpp>
 #include <hypersd/distill/keep_guidance.hpp>
 #include <hypersd/distill/objective.hpp>
 #include <hypersd/distill/objectives/add.hpp>
 #include <hypersd/distill/objectives/cd.hpp>
+#include <hypersd/distill/objectives/continuous_consistency.hpp>
 #include <hypersd/distill/objectives/ctm.hpp>
 #include <hypersd/distill/objectives/data_terms.hpp>
 #include <hypersd/distill/objectives/dmd.hpp>
@@ -38,4 +40,5 @@
 #include <hypersd/distill/segments.hpp>
 #include <hypersd/distill/stage.hpp>
 #include <hypersd/distill/sum.hpp>
+#include <hypersd/distill/time_proposal.hpp>
 #include <hypersd/distill/trajectory_critic.hpp>

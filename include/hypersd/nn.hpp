@@ -10,6 +10,7 @@
 #include <hypersd/nn/embedding.hpp>
 #include <hypersd/nn/guidance_embedding.hpp>
 #include <hypersd/nn/init.hpp>
+#include <hypersd/nn/interval.hpp>
 #include <hypersd/nn/linear.hpp>
 #include <hypersd/nn/lora.hpp>
 #include <hypersd/nn/lora_state.hpp>

@@ -16,6 +16,7 @@ import sys
 import torch
 
 import golden_checkpoints
+import golden_continuous
 import golden_data
 import golden_distill
 import golden_feedback
@@ -47,6 +48,7 @@ FAMILIES = {
     "adamw": golden_training.adamw,
     "adamw_bf16": golden_training.adamw_bf16,
     "lora": golden_training.lora,
+    "continuous": golden_continuous.continuous,
     "distill": golden_distill.distill,
     "canny": golden_data.canny,
     "checkpoints": golden_checkpoints.checkpoints,

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+#include <hypersd/autograd/functions.hpp>
+#include <hypersd/autograd/grad_copy.hpp>
+#include <hypersd/diffusion/analytic.hpp>
+#include <hypersd/diffusion/evaluate_along.hpp>
+#include <hypersd/diffusion/forward_process.hpp>
+#include <hypersd/diffusion/objective.hpp>
+#include <hypersd/diffusion/processes.hpp>
+#include <hypersd/diffusion/sampler.hpp>
+#include <hypersd/diffusion/solvers/ddim_ode.hpp>
+#include <hypersd/nn/init.hpp>
+#include <hypersd/nn/interval.hpp>
+#include <hypersd/nn/linear.hpp>
+#include <hypersd/optim/adamw.hpp>
+#include <hypersd/optim/clip.hpp>
+#include <hypersd/optim/schedule.hpp>
+
+/// \file
+/// Points of the plane on a rectified flow, for objectives of continuous time.
+
+namespace toy_flow {
+
+using namespace hypersd;
+using diffusion::Flow;
+using diffusion::Unconditional;
+using Data = diffusion::Batch<double, Cpu, Unconditional>;
+
+/// sin and cos of j pi t, j = 1 ... 4, with the tangents of t.
+inline Var<double> waves(const nn::Times<double>& t) {
+  const std::int64_t batch = t.value.size();
+  Tensor<double> out(Shape{batch, 8}), tangent(Shape{batch, 8});
+  for (std::int64_t b = 0; b < batch; ++b)
+    for (std::int64_t j = 0; j < 4; ++j) {
+      const double speed = 3.14159265 * static_cast<double>(j + 1), angle = speed * t.value[b];
+      const double rate = t.tangent.defined() ? speed * t.tangent[b] : 0;
+      out[8 * b + 2 * j] = std::sin(angle), out[8 * b + 2 * j + 1] = std::cos(angle);
+      tangent[8 * b + 2 * j] = rate * std::cos(angle), tangent[8 * b + 2 * j + 1] = -rate * std::sin(angle);
+    }
+  Var<double> v(out);
+  if (t.tangent.defined()) v.set_tangent(tangent);
+  return v;
+}
+
+/// A velocity of points.
+struct Velocity {
+  using value_type = double;
+  using device_type = Cpu;
+  nn::Linear<double> in{2 + 8, 64}, mid{64, 64}, out{64, 2};
+
+  Var<double> operator()(const Var<double>& x, const nn::Times<double>& t, const Unconditional&) const {
+    const auto h = in(autograd::concat_channels(std::vector<Var<double>>{x, waves(t)}));
+    return out(autograd::silu(mid(autograd::silu(h))));
+  }
+  template <class F>
+  void visit(F&& f, const std::string& prefix = "") {
+    nn::visit_members(f, prefix, "in", in, "mid", mid, "out", out);
+  }
+};
+
+inline diffusion::AnalyticDenoiser<Flow> exact() {
+  return {Flow(), diffusion::Mixture({{2, {1.5, 0}, 0.2, 0}, {1, {-1, 1}, 0.4, 0}, {1, {-0.5, -1.5}, 0.3, 0}})};
+}
+
+/// Updates of `net` by the gradient of `loss(step, batch)`.
+template <class Net, class Loss>
+void descend(Net& net, std::int64_t steps, double rate, const Loss& loss) {
+  nn::set_requires_grad(net, true);
+  const auto parameters = optim::parameters_of(net);
+  optim::AdamW<double> optimizer(parameters, {.weight_decay = 0});
+  const optim::Schedule schedule = optim::Cosine{rate, steps};
+  for (std::int64_t i = 0; i < steps; ++i) {
+    const Data batch{exact().data<double>(128, stream(2, "data", static_cast<std::uint64_t>(i))), {}};
+    optimizer.zero_grad();
+    autograd::backward(loss(i, batch));
+    optimizer.step(schedule(i), optim::clip_factor(optim::grad_norm(parameters), 1.0));
+  }
+  optimizer.zero_grad();
+  nn::set_requires_grad(net, false);
+}
+
+/// A network fitted to the exact velocity.
+inline const Velocity& teacher() {
+  static const Velocity net = [] {
+    Velocity n;
+    nn::init_parameters(n, 7, "toy");
+    const auto truth = exact();
+    descend(n, 1200, 5e-3, [&](std::int64_t i, const Data& batch) {
+      const auto sub = static_cast<std::uint64_t>(i);
+      const auto t = diffusion::uniform_times(Flow(), 128, stream(1, "time", sub));
+      const auto x =
+          diffusion::add_noise(Flow(), batch.x0, ops::normal<double>(batch.x0.shape(), stream(1, "z", sub)), t);
+      return autograd::mse(diffusion::evaluate(Flow(), n, Var<double>(x), t, Unconditional{}),
+                           diffusion::predict(Flow(), truth, x, t, Unconditional{}));
+    });
+    return n;
+  }();
+  return net;
+}
+
+/// A copy of `start` trained by `objective` with the exact teacher.
+template <class Objective, class Net>
+Net train(const Objective& objective, const Net& start, std::int64_t steps, double rate = 2e-3) {
+  Net student = nn::deep_copy(start);
+  const auto truth = exact();
+  descend(student, steps, rate, [&](std::int64_t i, const Data& batch) {
+    return diffusion::learn_and_loss(objective, student, truth, student, batch, {2, i}).loss;
+  });
+  return student;
+}
+
+/// Where `net` takes the same noise in `steps` steps of the flow.
+template <class Net>
+Tensor<double> draw(const Net& net, int steps) {
+  const diffusion::Sampler<diffusion::DdimOde, Flow> sampler;
+  return sampler(net, ops::normal<double>(Shape{512, 2}, stream(99, "evaluation")), Unconditional{}, steps);
+}
+/// Mean distance from where the exact flow ends.
+inline double flow_error(const Tensor<double>& got) {
+  static const auto goal = draw(exact(), 200);
+  double sum = 0;
+  for (std::int64_t b = 0; b < goal.dim(0); ++b)
+    sum += std::hypot(got[2 * b] - goal[2 * b], got[2 * b + 1] - goal[2 * b + 1]);
+  return sum / static_cast<double>(goal.dim(0));
+}
+
+}  // namespace toy_flow
