@@ -21,7 +21,7 @@
 /// \file
 /// Points of the plane on a rectified flow, for objectives of continuous time.
 
-namespace toy_flow {
+namespace toy_map {
 
 using namespace hypersd;
 using diffusion::Flow;
@@ -126,4 +126,4 @@ inline double flow_error(const Tensor<double>& got) {
   return sum / static_cast<double>(goal.dim(0));
 }
 
-}  // namespace toy_flow
+}  // namespace toy_map
