@@ -33,4 +33,6 @@
 #include <hypersd/io/checksum.hpp>
 #include <hypersd/io/gzip.hpp>
 #include <hypersd/io/idx.hpp>
+#include <hypersd/io/npz.hpp>
+#include <hypersd/io/zip.hpp>
 #endif

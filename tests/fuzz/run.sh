@@ -12,7 +12,7 @@ Builds the targets in build/fuzz with clang++, writes seeds from the golden file
 Prints one row of a table a target; inputs that fail are left in build/fuzz/<target>.
 
   --seconds N    time for each target (default 60)
-  --target NAME  only this one: clip, coco, config, idx, json, lora, npy, png, safetensors, scheduler or shards
+  --target NAME  only this one: clip, coco, config, idx, json, lora, npy, npz, png, safetensors, scheduler or shards
   --help         this text
 
 exit code: 0 nothing found, 1 an input fails, 2 wrong option or something is missing

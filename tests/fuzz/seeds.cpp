@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // seeds FOLDER GOLDENS: writes the corpora that fuzzing begins with to FOLDER/<target>/.
 #include <hypersd/io/npy.hpp>
+#include <hypersd/io/npz.hpp>
 #include <hypersd/io/png.hpp>
 #include <hypersd/io/safetensors_writer.hpp>
 
@@ -58,6 +59,15 @@ int main(int argc, char** argv) {
   seed("npy", "i4", io::encode_npy(Tensor<std::int32_t>::from({2}, {1, -1})));
   seed("npy", "i8", io::encode_npy(Tensor<std::int64_t>::from({1, 1, 1}, {7})));
   seed("npy", "u1", io::encode_npy(Tensor<std::uint8_t>::from({4}, {0, 1, 2, 255})));
+
+  fs::create_directories(folder + "/npz");
+  for (const auto compress : {io::Compress::No, io::Compress::Yes}) {
+    io::NpzWriter npz(folder + "/npz/" + (compress == io::Compress::No ? "stored" : "deflated"), compress);
+    npz.add("x", Tensor<float>::ones({2, 40}));
+    npz.add("y", Tensor<std::uint8_t>::from({3}, {1, 2, 3}));
+    npz.commit();
+  }
+  seed("npz", "numpy", io::read_file(argv[2] + std::string("/arrays_deflated.npz")));
 
   for (const int channels : {1, 3}) {
     io::Image image(5, 4, channels);

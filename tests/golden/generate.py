@@ -15,6 +15,7 @@ import sys
 
 import torch
 
+import golden_arrays
 import golden_checkpoints
 import golden_continuous
 import golden_data
@@ -38,6 +39,7 @@ import golden_text
 import golden_training
 
 FAMILIES = {
+    "arrays": golden_arrays.arrays,
     "schedules": golden_solvers.schedules,
     "solver_ddim": golden_solvers.ddim,
     "solver_tcd": golden_solvers.tcd,

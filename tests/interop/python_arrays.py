@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """python_arrays.py LIBRARY: arrays of NumPy and PyTorch to tensors and back, through the shared library made of
-dlpack_library.cpp. Exit code 77 if neither is installed."""
+python_library.cpp. Exit code 77 if neither is installed."""
 import ctypes
 import importlib
+import os
 import sys
+import tempfile
 
 api = ctypes.CDLL(sys.argv[1])
 api.lend.restype = ctypes.c_void_p
@@ -15,6 +17,7 @@ api.take.restype = ctypes.c_char_p
 api.take.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int]
 api.set_taken_element.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_double]
 api.drop_taken.argtypes = [ctypes.c_char_p]
+api.write_npz.argtypes = [ctypes.c_char_p, ctypes.c_int]
 
 capsule_new = ctypes.pythonapi.PyCapsule_New
 capsule_new.restype = ctypes.py_object
@@ -103,6 +106,22 @@ def check(module, kinds, versions, exporters):
     print(f"{module.__name__} {module.__version__}: arrays shared both ways")
 
 
+def check_npz(numpy):
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = []
+        for compress in (0, 1):
+            path = os.path.join(folder, f"{compress}.npz")
+            api.write_npz(path.encode(), compress)
+            sizes.append(os.path.getsize(path))
+            with numpy.load(path) as file:
+                same(sorted(file.files), ["half", "n", "x"], "npz")
+                same((str(file["x"].dtype), file["x"].tolist()), ("float32", [[0.5, 1.5, 2.5], [3.5, 4.5, 5.5]]), "npz: x")
+                same((str(file["half"].dtype), set(file["half"].tolist()), file["half"].shape), ("float16", {-2.0}, (2000,)), "npz: half")
+                same((str(file["n"].dtype), file["n"].item(), file["n"].shape), ("int64", 7, ()), "npz: n")
+        same(sizes[1] < sizes[0] / 4, True, "npz: compressed")
+    print(f"numpy {numpy.__version__}: reads .npz files")
+
+
 checked = 0
 for name in ("numpy", "torch"):
     try:
@@ -121,6 +140,8 @@ for name in ("numpy", "torch"):
     if name == "torch":
         kinds.append("bfloat16")
     check(module, kinds, [legacy for legacy, _ in exporters], exporters)
+    if name == "numpy":
+        check_npz(module)
     if name == "numpy" and len(exporters) == 2:
         array = module.zeros(3, dtype=module.float32)
         array.flags.writeable = False

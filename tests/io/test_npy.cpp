@@ -10,6 +10,7 @@
 using namespace hypersd;
 using test::mentions;
 using test::message_of;
+using namespace std::string_literals;
 
 namespace {
 
@@ -27,11 +28,11 @@ std::string refusal(const std::string& bytes) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("round trip", T, float, double, std::int32_t, std::int64_t, std::uint8_t) {
+TEST_CASE_TEMPLATE("round trip", T, float, double, half, std::int32_t, std::int64_t, std::uint8_t) {
   const test::TempFolder folder;
   for (const Shape& shape : {Shape{}, Shape{1}, Shape{5}, Shape{2, 3}, Shape{0, 4}, Shape{1, 2, 1, 2, 1, 2}}) {
     Tensor<T> array(shape);
-    for (std::int64_t i = 0; i < array.size(); ++i) array[i] = static_cast<T>(i + 1);
+    for (std::int64_t i = 0; i < array.size(); ++i) array[i] = T(static_cast<float>(i + 1));
     io::write_npy(folder / "a.npy", array);
     const auto back = io::read_npy<T>(folder / "a.npy");
     CHECK(back.shape() == shape);
@@ -52,6 +53,22 @@ TEST_CASE("the bytes that NumPy writes") {
             .item() == 5);
 }
 
+TEST_CASE("all of NumPy's integers, booleans and float16 are read") {
+  const auto read = [](const std::string& descr, const std::string& data) {
+    return io::decode_npy<float>(image("{'descr': '" + descr + "', 'fortran_order': False, 'shape': (1,), }", data),
+                                 "f")
+        .item();
+  };
+  CHECK(read("|b1", "\1") == 1.0F);
+  CHECK(read("|i1", "\xFE") == -2.0F);
+  CHECK(read("<u2", "\xFE\xFF") == 65534.0F);
+  CHECK(read("<i2", "\xFE\xFF") == -2.0F);
+  CHECK(read("<u4", "\1\0\0\x80"s) == 2147483649.0F);
+  CHECK(read("=u8", "\2\0\0\0\0\0\0\0"s) == 2.0F);
+  CHECK(read("<f2", "\0\xC0"s) == -2.0F);
+  CHECK(mentions(refusal(image("{'descr': '|f4', 'fortran_order': False, 'shape': (1,), }", "1234")), "'|f4'"));
+}
+
 TEST_CASE("conversion is explicit") {
   const test::TempFolder folder;
   io::write_npy(folder / "d.npy", Tensor<double>::from({1}, {0.5}));
@@ -67,7 +84,7 @@ TEST_CASE("what is not read is named") {
   CHECK(mentions(refusal("PK\3\4 numpy zip archive"), "f.npy"));
   CHECK(mentions(refusal(image("{}", "", 4)), "version 4.0"));
   CHECK(mentions(refusal(image("{'descr': '>f4'" + rest, "1234")), "'>f4' is big-endian"));
-  CHECK(mentions(refusal(image("{'descr': '<f2'" + rest, "12")), "'<f2' is not read"));
+  CHECK(mentions(refusal(image("{'descr': '<g16'" + rest, "12")), "'<g16' is not read"));
   CHECK(mentions(refusal(image("{'descr': '<c8'" + rest, "12345678")), "'<c8'"));
   CHECK(mentions(refusal(image("{'descr': ''" + rest, "1")), "''"));
   CHECK(mentions(refusal(image("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 2), }", std::string(16, '0'))),

@@ -16,7 +16,7 @@
 #include <type_traits>
 
 /// \file
-/// NumPy's array files (numpy.lib.format, versions 1 to 3): little-endian f4, f8, i4, i8 and u1 in C order.
+/// NumPy's array files (numpy.lib.format, versions 1 to 3) in C order, little-endian: numbers of 8 to 64 bits.
 
 namespace hypersd::io {
 
@@ -31,19 +31,25 @@ struct NpyInfo {
 
 namespace detail {
 
+/// NumPy's names of types, without the byte order.
+struct NpyType {
+  const char* name;
+  DType type;
+};
+inline constexpr NpyType npy_types[] = {{"b1", DType::Bool}, {"u1", DType::U8},  {"i1", DType::I8},
+                                        {"u2", DType::U16},  {"i2", DType::I16}, {"u4", DType::U32},
+                                        {"i4", DType::I32},  {"u8", DType::U64}, {"i8", DType::I64},
+                                        {"f2", DType::F16},  {"f4", DType::F32}, {"f8", DType::F64}};
+
 /// The type that `descr` names. Throws FormatError that begins with `where`.
 inline DType npy_dtype(const std::string& descr, const std::string& where) {
   const char order = descr.empty() ? '\0' : descr[0];
   require<FormatError>(order != '>', where, "type ", in_quotes(descr), " is big-endian; save it little-endian");
   const std::string type = descr.substr(descr.empty() ? 0 : 1);
-  if (order != '\0' && type == "u1") return DType::U8;
-  if (order == '<' || order == '=') {
-    if (type == "f4") return DType::F32;
-    if (type == "f8") return DType::F64;
-    if (type == "i4") return DType::I32;
-    if (type == "i8") return DType::I64;
-  }
-  fail<FormatError>(where, "type ", in_quotes(descr), " is not read; f4, f8, i4, i8 and u1 are");
+  for (const NpyType& known : npy_types)
+    if (type == known.name && (order == '<' || order == '=' || (order == '|' && known.name[1] == '1')))
+      return known.type;
+  fail<FormatError>(where, "type ", in_quotes(descr), " is not read; b1, f2, f4, f8, i1 to i8 and u1 to u8 are");
 }
 
 /// Parser of the header's Python dictionary, e.g. `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`.
@@ -182,15 +188,13 @@ Tensor<T> read_npy_as(const std::string& path) {
   return decode_npy<T>(read_file(path), path);
 }
 
-/// The bytes of a .npy file, version 1.
+/// The bytes of a .npy file, version 1. bfloat16, which NumPy lacks, does not compile.
 template <Scalar T>
 std::string encode_npy(const Tensor<T>& array) {
-  static_assert(!std::is_same_v<T, half> && !std::is_same_v<T, bfloat16>, "cast 16-bit elements to float first");
-  std::string descr = "|u1";
-  if constexpr (std::is_same_v<T, float>) descr = "<f4";
-  if constexpr (std::is_same_v<T, double>) descr = "<f8";
-  if constexpr (std::is_same_v<T, std::int32_t>) descr = "<i4";
-  if constexpr (std::is_same_v<T, std::int64_t>) descr = "<i8";
+  static_assert(!std::is_same_v<T, bfloat16>, "NumPy has no bfloat16: cast to float first");
+  std::string descr = sizeof(T) == 1 ? "|" : "<";
+  for (const detail::NpyType& known : detail::npy_types)
+    if (known.type == dtype_of<T>()) descr += known.name;
   require<ShapeError>(array.defined(), "npy: the array is undefined");
   std::string shape;
   for (const std::int64_t n : array.shape()) shape += std::to_string(n) + ", ";

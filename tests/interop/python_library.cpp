@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What python_arrays.py calls: tensors to and from Python by DLPack.
+// What python_arrays.py calls: tensors to and from Python by DLPack, and a file for NumPy.
 #include <hypersd/interop/dlpack.hpp>
+#include <hypersd/io/npz.hpp>
 
 #include <memory>
 #include <numeric>
@@ -75,6 +76,14 @@ double taken_element(const char* type, int i) {
 }
 void set_taken_element(const char* type, int i, double x) {
   with(type, [&]<class T>(T) { taken<T>[i] = T(static_cast<float>(x)); });
+}
+/// Writes `x` [2, 3] float32, `half` [2] float16 and `n` (a scalar, int64).
+void write_npz(const char* path, int compress) {
+  io::NpzWriter file(path, compress != 0 ? io::Compress::Yes : io::Compress::No);
+  file.add("x", lent<float>);
+  file.add("half", Tensor<half>::full({2000}, half(-2.0F)));
+  file.add("n", Tensor<std::int64_t>::full({}, 7));
+  file.commit();
 }
 void drop_taken(const char* type) {
   with(type, []<class T>(T) { taken<T> = {}; });
