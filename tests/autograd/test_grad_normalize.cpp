@@ -71,6 +71,14 @@ TEST_CASE("Layer normalization") {
   }
 }
 
+TEST_CASE("Root mean square normalization") {
+  for (const Shape& shape : {Shape{3, 5}, Shape{2, 2, 16}, Shape{2, 37}, Shape{4, 2}}) {
+    const auto x = normal(shape, "x"), gamma = normal({shape[-1]}, "g");
+    check::gradient([](const auto& v) { return autograd::rms_norm(v[0], v[1], 1e-3); }, {x, gamma});
+    check::gradient([](const auto& v) { return autograd::rms_norm(v[0], none, 1e-3); }, {x});
+  }
+}
+
 TEST_CASE("The gradient is orthogonal to the mean and the scale that a normalization removes") {
   const Var<double> x(normal({2, 9, 8}, "x"), true);
   autograd::backward(autograd::group_norm(x, none, none, 2, 0), normal({2, 9, 8}, "gy"));

@@ -37,6 +37,7 @@ import golden_single_files
 import golden_solvers
 import golden_text
 import golden_training
+import golden_transformers
 
 FAMILIES = {
     "arrays": golden_arrays.arrays,
@@ -45,6 +46,7 @@ FAMILIES = {
     "solver_tcd": golden_solvers.tcd,
     "more_solvers": golden_more_solvers.more_solvers,
     "networks": golden_networks.networks,
+    "transformers": golden_transformers.transformers,
     "ops": golden_ops.ops,
     "ops_bf16": golden_narrow.narrow,
     "adamw": golden_training.adamw,

@@ -102,7 +102,10 @@ TEST_CASE_TEMPLATE("16-bit elements: normalisation and its gradients, statistics
             const auto x = in({20, cols}, "x"), gy = in({20, cols}, "gy"), a = in({cols}, "a"), b = in({cols}, "b");
             const auto n = ops::layer_norm(x, a, b, 0.1);
             const auto g = ops::layer_norm_gradient(gy, x, a, n.mean, n.rstd, true);
-            return Results{result(n.y), result(g.x), result(g.gamma), result(g.beta)};
+            const auto m = ops::rms_norm(x, a, 0.1);
+            const auto h = ops::rms_norm_gradient(gy, x, a, m.mean, m.rstd, true);
+            return Results{result(n.y), result(g.x), result(g.gamma), result(g.beta),
+                           result(m.y), result(h.x), result(h.gamma)};
           }) < once);
   }
 }

@@ -48,7 +48,7 @@ TEST_CASE("A kernel's cross-entropy is NaN for a label outside") {
   CHECK(loss != loss);
 }
 
-TEST_CASE("Layer normalisation by kernels, with and without parameters") {
+TEST_CASE("Layer and RMS normalisation by kernels, with and without parameters") {
   for (const std::int64_t cols : {1, 7, 64, 65, 300}) {
     for (const std::int64_t rows : {1, 3, 700}) {
       INFO(rows << " x " << cols);
@@ -61,6 +61,13 @@ TEST_CASE("Layer normalisation by kernels, with and without parameters") {
               const auto gb = ops::layer_norm_gradient(gy, x, Tensor<float, D>{}, b.mean, b.rstd, false);
               return Some{host(a.y),  host(a.mean), host(a.rstd),   host(b.y),
                           host(ga.x), host(gb.x),   host(ga.gamma), host(ga.beta)};
+            }) < 1e-4);
+      CHECK(distance_to_cpu([&]<class D>(D) {
+              const auto x = on<D>({rows, cols}, "x"), gy = on<D>({rows, cols}, "gy"), gamma = on<D>({cols}, "gamma");
+              const auto a = ops::rms_norm(x, gamma, 0.1), b = ops::rms_norm(x, Tensor<float, D>{}, 0.1);
+              const auto ga = ops::rms_norm_gradient(gy, x, gamma, a.mean, a.rstd, true);
+              const auto gb = ops::rms_norm_gradient(gy, x, Tensor<float, D>{}, b.mean, b.rstd, false);
+              return Some{host(a.y), host(a.rstd), host(b.y), host(ga.x), host(gb.x), host(ga.gamma)};
             }) < 1e-4);
     }
   }

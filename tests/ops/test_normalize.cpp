@@ -97,6 +97,27 @@ TEST_CASE("Layer normalisation is a group normalisation of each row") {
   }
 }
 
+TEST_CASE("Root mean square normalisation equals its definition") {
+  for (const std::int64_t cols : {1, 5, 16, 37, 200}) {
+    const auto x = normal({6, cols}, "x"), gamma = normal({cols}, "g");
+    const auto y = ops::rms_norm(x, gamma, 1e-3);
+    Tensor<double> want(x.shape());
+    for (std::int64_t r = 0; r < 6; ++r) {
+      double square = 0;
+      for (std::int64_t c = 0; c < cols; ++c) square += x[r * cols + c] * x[r * cols + c] / static_cast<double>(cols);
+      for (std::int64_t c = 0; c < cols; ++c)
+        want[r * cols + c] = gamma[c] * x[r * cols + c] / std::sqrt(square + 1e-3);
+    }
+    CHECK(numbers::distance(y.y, want) < 1e-13);
+    CHECK(numbers::distance(ops::rms_norm(x.cast<float>(), gamma.cast<float>(), 1e-3).y, want) < 1e-5);
+    CHECK(numbers::distance(ops::rms_norm(x, Tensor<double>{}, 1e-3).y,
+                            ops::rms_norm(x, Tensor<double>::ones({cols}), 1e-3).y) == 0);
+    CHECK(y.rstd.shape() == Shape{6});
+  }
+  CHECK_THROWS_WITH_AS(ops::rms_norm(normal({2, 6}, "x"), normal({4}, "g")), "rms_norm: input [2, 6] and gamma [4]",
+                       ShapeError);
+}
+
 TEST_CASE("Normalisations are the same bits for any number of threads") {
   const auto gamma = normal<float>({32}, "g"), beta = normal<float>({32}, "b");
   for (const Shape& shape : {Shape{70, 4, 4, 32}, Shape{1, 60, 60, 32}}) {
@@ -112,6 +133,10 @@ TEST_CASE("Normalisations are the same bits for any number of threads") {
     auto layer = [&] { return ops::layer_norm_gradient(gy, x, gamma, l.mean, l.rstd, true); };
     CHECK(numbers::same_for_any_threads([&] { return layer().x; }));
     CHECK(numbers::same_for_any_threads([&] { return layer().beta; }));
+    const auto m = ops::rms_norm(x, gamma);
+    CHECK(numbers::same_for_any_threads([&] { return ops::rms_norm(x, gamma).y; }));
+    CHECK(numbers::same_for_any_threads(
+        [&] { return ops::rms_norm_gradient(gy, x, gamma, m.mean, m.rstd, true).gamma; }));
   }
 }
 

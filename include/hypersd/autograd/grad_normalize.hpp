@@ -84,4 +84,25 @@ Var<T, D> layer_norm(const Var<T, D>& x, const Var<T, D>& gamma, const Var<T, D>
       });
 }
 
+/// Differentiable `ops::rms_norm` over the last axis: x [..., C], gamma [C] or undefined.
+template <class T, class D>
+Var<T, D> rms_norm(const Var<T, D>& x, const Var<T, D>& gamma, double eps = 1e-6) {
+  const Tensor<T, D> scale = gamma.defined() ? gamma.value() : Tensor<T, D>{};
+  auto out = ops::rms_norm(x.value(), scale, eps);
+  return make_result<T, D>(
+      std::move(out.y), {x, gamma},
+      [x, gamma, scale, mean = out.mean, rstd = out.rstd](const Tensor<T, D>& g) {
+        auto grad = ops::rms_norm_gradient(g, x.value(), scale, mean, rstd, gamma.requires_grad());
+        if (x.requires_grad()) x.accumulate(std::move(grad.x));
+        if (gamma.requires_grad()) gamma.accumulate(std::move(grad.gamma));
+      },
+      [&] {
+        Tensor<T, D> tangent;
+        if (x.has_tangent())
+          tangent = ops::rms_norm_gradient(x.tangent(), x.value(), Tensor<T, D>{}, out.mean, out.rstd, false).x;
+        return detail::scaled_tangent(std::move(tangent), x.shape(), gamma, Var<T, D>{},
+                                      [&] { return ops::rms_norm(x.value(), Tensor<T, D>{}, eps).y; });
+      });
+}
+
 }  // namespace hypersd::autograd

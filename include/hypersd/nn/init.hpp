@@ -21,6 +21,11 @@ void init_parameter(Parameter<T, D>& p, std::uint64_t seed, const std::string& n
       ops::map_into(value, ops::Affine<A>{scale, A(0)}, value);
       return p.assign(ops::cast<T>(value));
     }
+    case Initializer::Kind::table: {
+      std::vector<T> values;
+      for (const double v : how.table(p.shape(), how.scale)) values.push_back(converted<T>(v));
+      return p.assign(Tensor<T, D>::from(p.shape(), values));
+    }
   }
 }
 

@@ -56,4 +56,24 @@ struct LayerNorm {
   }
 };
 
+/// Root mean square normalization over the last axis, with a gain.
+template <Scalar T, Device D = Cpu>
+struct RmsNorm {
+  using value_type = T;
+  using device_type = D;
+
+  Parameter<T, D> weight;
+  double eps = 1e-6;
+
+  RmsNorm() = default;
+  explicit RmsNorm(std::int64_t channels, double eps_ = 1e-6)
+      : weight(Shape{channels}, Initializer::ones()), eps(eps_) {}
+  /// x [..., C].
+  Var<T, D> operator()(const Var<T, D>& x) const { return autograd::rms_norm(x, weight.get(), eps); }
+  template <class F>
+  void visit(F&& f, const std::string& prefix = "") {
+    visit_members(f, prefix, "weight", weight);
+  }
+};
+
 }  // namespace hypersd::nn

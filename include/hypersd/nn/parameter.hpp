@@ -4,14 +4,16 @@
 #include <cmath>
 #include <hypersd/autograd/variable.hpp>
 #include <string>
+#include <vector>
 
 namespace hypersd::nn {
 
 /// The distribution of a parameter's initial values.
 struct Initializer {
-  enum class Kind { constant, uniform, normal };
+  enum class Kind { constant, uniform, normal, table };
   Kind kind = Kind::constant;
   double scale = 0;  ///< the constant, the bound of a symmetric uniform, or the standard deviation of a normal
+  std::vector<double> (*table)(const Shape& shape, double scale) = nullptr;  ///< all values, of a `table`
 
   /// All 0.
   static Initializer zeros() { return {Kind::constant, 0}; }
@@ -21,6 +23,15 @@ struct Initializer {
   static Initializer fan_in(std::int64_t n) { return {Kind::uniform, 1 / std::sqrt(static_cast<double>(n))}; }
   /// N(0, deviation^2).
   static Initializer normal(double deviation) { return {Kind::normal, deviation}; }
+  /// Xavier uniform: bound sqrt(6 / (fan_in + fan_out)).
+  static Initializer xavier(std::int64_t in, std::int64_t out) {
+    return {Kind::uniform, std::sqrt(6 / static_cast<double>(in + out))};
+  }
+  /// The values f(shape, scale), in row-major order. Such a parameter is a constant that files contain (a buffer of
+  /// PyTorch): it is never trainable.
+  static Initializer values(std::vector<double> (*f)(const Shape&, double), double scale) {
+    return {Kind::table, scale, f};
+  }
 };
 
 /// A variable of a network, declared by its shape. The constructor of a network allocates no values; `init_parameters`
@@ -32,7 +43,8 @@ class Parameter : public Var<T, D> {
   /// An absent parameter (the bias of a layer without bias); visitors skip it.
   Parameter() = default;
   /// A parameter of that shape, without values yet.
-  Parameter(const Shape& shape, Initializer initializer) : shape_(shape), initializer_(initializer), declared_(true) {}
+  Parameter(const Shape& shape, Initializer initializer)
+      : shape_(shape), initializer_(initializer), declared_(true), trainable_(!constant()) {}
 
   /// False for an absent parameter.
   [[nodiscard]] bool declared() const { return declared_; }
@@ -46,15 +58,17 @@ class Parameter : public Var<T, D> {
   [[nodiscard]] std::int64_t size() const { return declared_ ? shape_.numel() : 0; }
   /// The distribution of the initial values.
   [[nodiscard]] const Initializer& initializer() const { return initializer_; }
+  /// Whether the values are given by a formula and never trained.
+  [[nodiscard]] bool constant() const { return initializer_.kind == Initializer::Kind::table; }
   /// Marks the parameter as part of an adapter, which `state_dict` and `load_state_dict` skip.
   void set_adapter(bool on) { adapter_ = on; }
   /// Whether the parameter is part of an adapter.
   [[nodiscard]] bool adapter() const { return adapter_; }
 
-  /// Makes the parameter trainable or not; may be called before there are values.
+  /// Makes the parameter trainable or not; may be called before there are values. Constants are never trainable.
   void set_requires_grad(bool on) {
-    trainable_ = on;
-    if (this->defined()) Var<T, D>::set_requires_grad(on);
+    trainable_ = on && !constant();
+    if (this->defined()) Var<T, D>::set_requires_grad(trainable_);
   }
   /// Whether the parameter is trainable.
   [[nodiscard]] bool requires_grad() const { return this->defined() ? Var<T, D>::requires_grad() : trainable_; }

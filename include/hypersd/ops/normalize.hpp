@@ -12,7 +12,8 @@
 #endif
 
 /// \file
-/// Group normalisation (Wu and He, 2018) and layer normalisation (Ba et al., 2016), channels last. The SiLU that
+/// Group normalisation (Wu and He, 2018), layer normalisation (Ba et al., 2016) and root mean square normalisation,
+/// channels last. The SiLU that
 /// follows a group normalisation in a diffusion UNet can be fused.
 
 namespace hypersd::ops {
@@ -107,21 +108,58 @@ NormalizeGradient<T, D> group_norm_gradient(const Tensor<T, D>& gy, const Tensor
   }
 }
 
+namespace detail {
+
+/// Layer normalisation, or root mean square normalisation if not `centered`.
+template <class T, class D>
+Normalized<T, D> normalize_rows(bool centered, const Tensor<T, D>& x, const Tensor<T, D>& gamma,
+                                const Tensor<T, D>& beta, double eps) {
+  const std::int64_t cols = x.dim(-1), rows = x.size() / std::max<std::int64_t>(1, cols);
+  if constexpr (in_float<T, D>) {
+    return narrowed<T>(normalize_rows(centered, wide(x), wide(gamma), wide(beta), eps));
+  } else {
+    const Tensor<Accumulator<T>, D> mean(Shape{rows}), rstd(Shape{rows});
+    const Tensor<T, D> y(x.shape());
+    backend::layer_norm(D{}, rows, cols, centered, x.data(), gamma.data(), beta.data(), eps, y.data(), mean.data(),
+                        rstd.data());
+    return {y, mean, rstd};
+  }
+}
+
+template <class T, class D>
+NormalizeGradient<T, D> normalize_rows_gradient(bool centered, const Tensor<T, D>& gy, const Tensor<T, D>& x,
+                                                const Tensor<T, D>& gamma, const Tensor<Accumulator<T>, D>& mean,
+                                                const Tensor<Accumulator<T>, D>& rstd, bool parameters) {
+  const std::int64_t cols = x.dim(-1), rows = x.size() / std::max<std::int64_t>(1, cols);
+  if constexpr (in_float<T, D>) {
+    return narrowed<T>(normalize_rows_gradient(centered, wide(gy), wide(x), wide(gamma), mean, rstd, parameters));
+  } else {
+    NormalizeGradient<T, D> out{Tensor<T, D>(x.shape()), {}, {}};
+    Tensor<Accumulator<T>, D> gamma_parts, beta_parts;
+    const std::int64_t slabs = layer_norm_slabs(rows);
+    if (parameters) {
+      gamma_parts = Tensor<Accumulator<T>, D>(Shape{slabs, cols});
+      beta_parts = Tensor<Accumulator<T>, D>(Shape{slabs, cols});
+    }
+    backend::layer_norm_gradient(D{}, rows, cols, slabs, centered, gy.data(), x.data(), gamma.data(), mean.data(),
+                                 rstd.data(), out.x.data(), gamma_parts.data(), beta_parts.data());
+    if (parameters) {
+      out.gamma = cast<T>(sum_to_channels(gamma_parts));
+      out.beta = cast<T>(sum_to_channels(beta_parts));
+    }
+    return out;
+  }
+}
+
+}  // namespace detail
+
 /// y = gamma (x - mean) / sqrt(var + eps) + beta over the last axis of x [..., C]; gamma and beta [C] (undefined: 1
 /// and 0). `mean` and `rstd` of the result have one element a row. Throws ShapeError.
 template <class T, class D>
 Normalized<T, D> layer_norm(const Tensor<T, D>& x, const Tensor<T, D>& gamma, const Tensor<T, D>& beta,
                             double eps = 1e-5) {
   detail::require_channels("layer_norm", x.shape(), gamma, beta);
-  const std::int64_t cols = x.dim(-1), rows = x.size() / std::max<std::int64_t>(1, cols);
-  if constexpr (detail::in_float<T, D>) {
-    return detail::narrowed<T>(layer_norm(detail::wide(x), detail::wide(gamma), detail::wide(beta), eps));
-  } else {
-    const Tensor<Accumulator<T>, D> mean(Shape{rows}), rstd(Shape{rows});
-    const Tensor<T, D> y(x.shape());
-    backend::layer_norm(D{}, rows, cols, x.data(), gamma.data(), beta.data(), eps, y.data(), mean.data(), rstd.data());
-    return {y, mean, rstd};
-  }
+  return detail::normalize_rows(true, x, gamma, beta, eps);
 }
 
 /// Backward pass of `layer_norm` for the gradient `gy` of its result; `parameters` requests the gradients of gamma and
@@ -131,26 +169,27 @@ NormalizeGradient<T, D> layer_norm_gradient(const Tensor<T, D>& gy, const Tensor
                                             const Tensor<Accumulator<T>, D>& mean,
                                             const Tensor<Accumulator<T>, D>& rstd, bool parameters) {
   require_same_shape("layer_norm_gradient", gy.shape(), x.shape());
-  const std::int64_t cols = x.dim(-1), rows = x.size() / std::max<std::int64_t>(1, cols);
-  if constexpr (detail::in_float<T, D>) {
-    return detail::narrowed<T>(
-        layer_norm_gradient(detail::wide(gy), detail::wide(x), detail::wide(gamma), mean, rstd, parameters));
-  } else {
-    NormalizeGradient<T, D> out{Tensor<T, D>(x.shape()), {}, {}};
-    Tensor<Accumulator<T>, D> gamma_parts, beta_parts;
-    const std::int64_t slabs = layer_norm_slabs(rows);
-    if (parameters) {
-      gamma_parts = Tensor<Accumulator<T>, D>(Shape{slabs, cols});
-      beta_parts = Tensor<Accumulator<T>, D>(Shape{slabs, cols});
-    }
-    backend::layer_norm_gradient(D{}, rows, cols, slabs, gy.data(), x.data(), gamma.data(), mean.data(), rstd.data(),
-                                 out.x.data(), gamma_parts.data(), beta_parts.data());
-    if (parameters) {
-      out.gamma = cast<T>(sum_to_channels(gamma_parts));
-      out.beta = cast<T>(sum_to_channels(beta_parts));
-    }
-    return out;
-  }
+  return detail::normalize_rows_gradient(true, gy, x, gamma, mean, rstd, parameters);
+}
+
+/// Root mean square normalisation (Zhang and Sennrich, 2019): y = gamma x / sqrt(mean(x^2) + eps) over the last axis of
+/// x [..., C]; gamma [C] (undefined: 1). `mean` of the result is 0. Throws ShapeError.
+template <class T, class D>
+Normalized<T, D> rms_norm(const Tensor<T, D>& x, const Tensor<T, D>& gamma, double eps = 1e-6) {
+  detail::require_channels("rms_norm", x.shape(), gamma, Tensor<T, D>{});
+  return detail::normalize_rows(false, x, gamma, Tensor<T, D>{}, eps);
+}
+
+/// Backward pass of `rms_norm` for the gradient `gy` of its result `forward`; `parameters` requests the gradient of
+/// gamma. Throws ShapeError.
+template <class T, class D>
+NormalizeGradient<T, D> rms_norm_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& x, const Tensor<T, D>& gamma,
+                                          const Tensor<Accumulator<T>, D>& mean, const Tensor<Accumulator<T>, D>& rstd,
+                                          bool parameters) {
+  require_same_shape("rms_norm_gradient", gy.shape(), x.shape());
+  auto out = detail::normalize_rows_gradient(false, gy, x, gamma, mean, rstd, parameters);
+  out.beta = {};
+  return out;
 }
 
 }  // namespace hypersd::ops

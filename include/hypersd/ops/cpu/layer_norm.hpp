@@ -26,9 +26,10 @@ T sum_row(std::int64_t cols, F&& f, Tail&& tail) {
   return out;
 }
 
+/// Without `centered` the mean counts as 0: root mean square normalization.
 template <class T>
-void layer_norm(const Cpu&, std::int64_t rows, std::int64_t cols, const T* x, const T* gamma, const T* beta, double eps,
-                T* y, T* mean, T* rstd) {
+void layer_norm(const Cpu&, std::int64_t rows, std::int64_t cols, bool centered, const T* x, const T* gamma,
+                const T* beta, double eps, T* y, T* mean, T* rstd) {
   using V = Lanes<T>;
   std::vector<T> scale(static_cast<std::size_t>(cols), T(1)), shift(static_cast<std::size_t>(cols), T(0));
   if (gamma) std::copy(gamma, gamma + cols, scale.begin());
@@ -41,10 +42,11 @@ void layer_norm(const Cpu&, std::int64_t rows, std::int64_t cols, const T* x, co
                  for (std::int64_t r = begin; r < end; ++r) {
                    const T* in = x + r * cols;
                    T* out = y + r * cols;
-                   const T center = sum_row<T>(
-                                        cols, [=](std::int64_t c) { return V::load(in + c); },
-                                        [=](std::int64_t c) { return in[c]; }) *
-                                    one_over;
+                   const T center = centered ? sum_row<T>(
+                                                   cols, [=](std::int64_t c) { return V::load(in + c); },
+                                                   [=](std::int64_t c) { return in[c]; }) *
+                                                   one_over
+                                             : T(0);
                    const V middle = V::splat(center);
                    const T variance = sum_row<T>(
                                           cols,
@@ -86,14 +88,16 @@ void add_layer_norm_parameters(std::int64_t rows, std::int64_t stride, const T* 
 
 /// Gradient of one row with respect to its input.
 template <class T>
-void layer_norm_row_gradient(std::int64_t cols, const T* g, const T* in, const T* a, T center, T inverse, T* out) {
+void layer_norm_row_gradient(std::int64_t cols, bool centered, const T* g, const T* in, const T* a, T center, T inverse,
+                             T* out) {
   using V = Lanes<T>;
   const T one_over = T(1) / static_cast<T>(cols);
   const V middle = V::splat(center);
-  const T s = sum_row<T>(
-                  cols, [=](std::int64_t c) { return V::load(a + c) * V::load(g + c); },
-                  [=](std::int64_t c) { return a[c] * g[c]; }) *
-              one_over;
+  const T s = centered ? sum_row<T>(
+                             cols, [=](std::int64_t c) { return V::load(a + c) * V::load(g + c); },
+                             [=](std::int64_t c) { return a[c] * g[c]; }) *
+                             one_over
+                       : T(0);
   const T p = sum_row<T>(
                   cols, [=](std::int64_t c) { return V::load(a + c) * V::load(g + c) * (V::load(in + c) - middle); },
                   [=](std::int64_t c) { return a[c] * g[c] * (in[c] - center); }) *
@@ -107,8 +111,9 @@ void layer_norm_row_gradient(std::int64_t cols, const T* g, const T* in, const T
 
 /// `gamma_parts` and `beta_parts` ([slabs, cols], or null) receive the partial sums of each slab.
 template <class T>
-void layer_norm_gradient(const Cpu&, std::int64_t rows, std::int64_t cols, std::int64_t slabs, const T* gy, const T* x,
-                         const T* gamma, const T* mean, const T* rstd, T* gx, T* gamma_parts, T* beta_parts) {
+void layer_norm_gradient(const Cpu&, std::int64_t rows, std::int64_t cols, std::int64_t slabs, bool centered,
+                         const T* gy, const T* x, const T* gamma, const T* mean, const T* rstd, T* gx, T* gamma_parts,
+                         T* beta_parts) {
   std::vector<T> scale(static_cast<std::size_t>(cols), T(1));
   if (gamma) std::copy(gamma, gamma + cols, scale.begin());
   const std::int64_t per = (rows + slabs - 1) / slabs;
@@ -123,7 +128,8 @@ void layer_norm_gradient(const Cpu&, std::int64_t rows, std::int64_t cols, std::
     for (std::int64_t begin = slab * per; begin < last; begin += block) {
       const std::int64_t end = std::min(last, begin + block);
       for (std::int64_t r = begin; r < end; ++r)
-        layer_norm_row_gradient(cols, gy + r * cols, x + r * cols, scale.data(), mean[r], rstd[r], gx + r * cols);
+        layer_norm_row_gradient(cols, centered, gy + r * cols, x + r * cols, scale.data(), mean[r], rstd[r],
+                                gx + r * cols);
       if (!gamma_parts) continue;
       T* ggamma = gamma_parts + slab * cols;
       T* gbeta = beta_parts + slab * cols;

@@ -6,6 +6,7 @@
 
 /// \file
 /// Layer normalisation: a thread block a row; the gradients of gamma and beta: a thread a column of a slab of rows.
+/// Without `centered` the mean counts as 0: root mean square normalisation.
 
 namespace hypersd::ops::launch {
 
@@ -15,6 +16,7 @@ struct LayerNormKernel : RowKernel<count> {
   using A = Accumulator<T>;
   const T *in, *gamma, *beta;
   A eps;
+  bool centered;
   T* out;
   A *mean, *rstd;
   template <class Block>
@@ -23,7 +25,8 @@ struct LayerNormKernel : RowKernel<count> {
     const T* x = in + r * width;
     T* y = out + r * width;
     const A one_over = A(1) / static_cast<A>(width);
-    const A center = row_sum<count, A>(block, width, [&](std::int64_t c) { return widened(x[c]); }) * one_over;
+    const A center =
+        centered ? row_sum<count, A>(block, width, [&](std::int64_t c) { return widened(x[c]); }) * one_over : A(0);
     const A variance =
         row_sum<count, A>(block, width, [&](std::int64_t c) { return (x[c] - center) * (x[c] - center); }) * one_over;
     const A inverse = A(1) / math::sqrt(variance + eps);
@@ -45,6 +48,7 @@ struct LayerNormGradientKernel : RowKernel<count> {
   using A = Accumulator<T>;
   const T *gy, *in, *gamma;
   const A *mean, *rstd;
+  bool centered;
   T* gx;
   template <class Block>
   HYPERSD_HD void operator()(Block& block, std::int64_t r, NoShared&) const {
@@ -54,7 +58,7 @@ struct LayerNormGradientKernel : RowKernel<count> {
     T* out = gx + r * width;
     const A center = mean[r], inverse = rstd[r], one_over = A(1) / static_cast<A>(width);
     const auto slope = [&](std::int64_t c) { return gamma ? A(gamma[c]) * g[c] : A(g[c]); };
-    const A s = row_sum<count, A>(block, width, slope) * one_over;
+    const A s = centered ? row_sum<count, A>(block, width, slope) * one_over : A(0);
     const A p = row_sum<count, A>(block, width, [&](std::int64_t c) { return slope(c) * (x[c] - center); }) * one_over *
                 inverse * inverse;
     each_column<count>(block, width,
@@ -91,23 +95,23 @@ struct LayerNormParameterElements {
 namespace hypersd::ops::backend {
 
 template <launch::KernelDevice D, class T>
-void layer_norm(const D& device, std::int64_t rows, std::int64_t cols, const T* x, const T* gamma, const T* beta,
-                double eps, T* y, Accumulator<T>* mean, Accumulator<T>* rstd) {
+void layer_norm(const D& device, std::int64_t rows, std::int64_t cols, bool centered, const T* x, const T* gamma,
+                const T* beta, double eps, T* y, Accumulator<T>* mean, Accumulator<T>* rstd) {
   launch::with_row_threads(cols, [&]<int n>(std::integral_constant<int, n>) {
-    run_blocks(
-        device, "layer_norm",
-        launch::LayerNormKernel<T, n>{{rows, cols}, x, gamma, beta, static_cast<Accumulator<T>>(eps), y, mean, rstd});
+    run_blocks(device, "layer_norm",
+               launch::LayerNormKernel<T, n>{
+                   {rows, cols}, x, gamma, beta, static_cast<Accumulator<T>>(eps), centered, y, mean, rstd});
   });
 }
 
 /// `gamma_parts` and `beta_parts` [slabs, cols] are null where the parameters need no gradient.
 template <launch::KernelDevice D, class T>
-void layer_norm_gradient(const D& device, std::int64_t rows, std::int64_t cols, std::int64_t slabs, const T* gy,
-                         const T* x, const T* gamma, const Accumulator<T>* mean, const Accumulator<T>* rstd, T* gx,
-                         Accumulator<T>* gamma_parts, Accumulator<T>* beta_parts) {
+void layer_norm_gradient(const D& device, std::int64_t rows, std::int64_t cols, std::int64_t slabs, bool centered,
+                         const T* gy, const T* x, const T* gamma, const Accumulator<T>* mean,
+                         const Accumulator<T>* rstd, T* gx, Accumulator<T>* gamma_parts, Accumulator<T>* beta_parts) {
   launch::with_row_threads(cols, [&]<int n>(std::integral_constant<int, n>) {
     run_blocks(device, "layer_norm_gradient",
-               launch::LayerNormGradientKernel<T, n>{{rows, cols}, gy, x, gamma, mean, rstd, gx});
+               launch::LayerNormGradientKernel<T, n>{{rows, cols}, gy, x, gamma, mean, rstd, centered, gx});
   });
   if (gamma_parts)
     run_elements(device, "layer_norm_gradient",

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <transformer_runs.hpp>
+//
+#include <gpu.hpp>
+
+using namespace hypersd;
+using namespace network_runs;
+
+TEST_CASE("CUDA: diffusion transformers") {
+  if (!gpu::have_device()) return;
+  for (const bool rms : {false, true}) CHECK(difference(dit<Cuda>(rms), dit<Cpu>(rms)) < 1e-4);
+}

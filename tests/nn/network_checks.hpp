@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <hypersd/autograd/jvp.hpp>
+#include <hypersd/nn/init.hpp>
+#include <hypersd/nn/lora.hpp>
+
+#include <numbers.hpp>
+#include <set>
+
+/// \file
+/// Properties of whole denoisers, for networks `net(x, t, condition)` of any kind.
+
+namespace network_checks {
+
+using namespace hypersd;
+
+/// Values for all parameters, none of them zero: fresh transformers predict 0.
+template <class Net>
+Net filled(Net net, std::uint64_t seed = 3, double scale = 0.2) {
+  using T = typename Net::value_type;
+  nn::init_parameters(net, seed);
+  for (auto& p : nn::parameters(net)) {
+    if (!p.var.requires_grad()) continue;
+    auto add = ops::normal<Accumulator<T>>(p.var.shape(), stream(seed, "filled." + p.name));
+    ops::map_into(add, ops::Affine<Accumulator<T>>{static_cast<Accumulator<T>>(scale), 0}, add);
+    p.var.set_value(ops::map(ops::Add{}, p.var.value(), ops::cast<T>(add)));
+  }
+  return net;
+}
+
+/// jvp along sample and time, an adapter included, is the central difference, and <w, J dx> = <J^T w, dx>.
+template <class Net, class Condition>
+void jvp_fits(Net net, const Shape& shape, const Condition& condition) {
+  nn::add_lora(net, {.rank = 2});
+  for (auto& p : nn::lora_parameters(net))
+    p.var.set_value(ops::map(ops::Affine<double>{0.1, 0}, ops::normal<double>(p.var.shape(), stream(4, p.name))));
+  const auto of = [](const Shape& s, const char* name) { return ops::normal<double>(s, stream(5, name)); };
+  const auto x = of(shape, "x"), dx = of(shape, "dx");
+  const auto t = Tensor<double>::from({2}, {600.5, 3}), dt = Tensor<double>::from({2}, {0.7, -0.2});
+  const auto predict = [&](const Var<double>& at, const Var<double>& time) { return net(at, time, condition); };
+  const auto moved = [&](double h) {
+    const autograd::NoGrad guard;
+    const auto go = [h](const Tensor<double>& from, const Tensor<double>& d) {
+      return Var<double>(ops::map(ops::LinearCombination<double>{1, h}, from, d));
+    };
+    return predict(go(x, dx), go(t, dt)).value();
+  };
+  const auto out = autograd::jvp(predict, autograd::Dual{x, dx}, autograd::Dual{t, dt});
+  const double h = 1e-5;
+  const auto ahead = moved(h), behind = moved(-h);
+  double largest = 0;
+  for (std::int64_t i = 0; i < ahead.size(); ++i) {
+    CHECK(std::abs(out.tangent[i] - (ahead[i] - behind[i]) / (2 * h)) < 1e-7 * (1 + std::abs(out.tangent[i])));
+    largest = std::max(largest, std::abs(out.tangent[i]));
+  }
+  CHECK(largest > 1e-2);
+
+  const auto along_x =
+      autograd::jvp([&](const Var<double>& at) { return net(at, t, condition); }, autograd::Dual{x, dx}).tangent;
+  const Var<double> leaf(x, true);
+  const auto w = of(x.shape(), "w");
+  autograd::backward(net(leaf, t, condition), w.clone());
+  double forward = 0, reverse = 0;
+  for (std::int64_t i = 0; i < x.size(); ++i) forward += w[i] * along_x[i], reverse += leaf.grad()[i] * dx[i];
+  CHECK(forward == doctest::Approx(reverse).epsilon(1e-11));
+}
+
+/// Prediction and gradients by `checkpoint(true)` and `checkpoint(false)`, which switch gradient checkpointing of
+/// `net`: the same to the bit, and up to the order of sums.
+template <class Net, class Condition, class Switch>
+void checkpoint_changes_nothing(Net& net, const Shape& shape, const Condition& condition, Switch&& checkpoint) {
+  const Var<float> x(ops::normal<float>(shape, stream(6, "x")), true);
+  const auto t = Tensor<float>::full({shape[0]}, 500);
+  const auto gradients = [&](bool on) {
+    checkpoint(on);
+    x.node()->grad = {};
+    for (auto& p : nn::parameters(net)) p.var.zero_grad();
+    const auto y = net(x, t, condition);
+    autograd::backward(y, ops::normal<float>(y.shape(), stream(6, "w")));
+    std::vector<std::vector<float>> all{y.value().to_vector(), x.grad().to_vector()};
+    for (auto& p : nn::parameters(net))
+      all.push_back(p.var.grad().defined() ? p.var.grad().to_vector() : std::vector<float>{});
+    return all;
+  };
+  const auto with = gradients(true), without = gradients(false);
+  REQUIRE(with.size() == without.size());
+  CHECK(with[0] == without[0]);
+  double worst = 0, largest = 0;
+  for (std::size_t k = 1; k < with.size(); ++k) {
+    REQUIRE(with[k].size() == without[k].size());
+    for (std::size_t i = 0; i < with[k].size(); ++i) {
+      worst = std::max(worst, std::abs(static_cast<double>(with[k][i]) - static_cast<double>(without[k][i])));
+      largest = std::max(largest, std::abs(static_cast<double>(without[k][i])));
+    }
+  }
+  CHECK(worst < 1e-6 * largest);
+}
+
+/// The layers that an adapter with these targets adapts.
+template <class Net>
+std::set<std::string> adapted_layers(Net net, const std::vector<std::string>& targets) {
+  nn::add_lora(net, {.rank = 2, .targets = targets});
+  std::set<std::string> out;
+  const std::string ending = ".lora_A.default.weight";
+  for (const auto& p : nn::lora_parameters(net))
+    if (p.name.ends_with(ending)) out.insert(p.name.substr(0, p.name.size() - ending.size()));
+  return out;
+}
+
+}  // namespace network_checks
