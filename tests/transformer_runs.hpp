@@ -3,6 +3,8 @@
 
 #include <hypersd/autograd/jvp.hpp>
 #include <hypersd/nn/models/dit.hpp>
+#include <hypersd/nn/models/mmdit.hpp>
+#include <hypersd/nn/models/pixart.hpp>
 
 #include <network_runs.hpp>
 
@@ -38,6 +40,35 @@ std::vector<Tensor<float>> dit(bool rms) {
   c.layers = 2;
   c.qk_norm = c.rms_norm = rms;
   return transformer<nn::Dit<float, D>>(c, Tensor<std::int32_t>::from({2}, {3, 10}).template to<D>());
+}
+
+/// Of the one with cross-attention.
+template <class D>
+std::vector<Tensor<float>> pixart() {
+  nn::PixArtConfig c;
+  c.heads = 2;
+  c.head_dim = 12;
+  c.layers = 1;
+  c.text_channels = 12;
+  c.size_conditions = true;
+  const auto sizes = Tensor<float>::from({2, 3}, {512, 768, 0.66F, 1024, 256, 4}).to<D>();
+  return transformer<nn::PixArt<float, D>>(
+      c, nn::UnetCondition<float, D>{Var<float, D>(normal<D>({2, 3, 12}, "tokens")),
+                                     Var<float, D>(nn::size_features<float, D>(sizes))});
+}
+
+/// Of the one with joint attention.
+template <class D>
+std::vector<Tensor<float>> mmdit() {
+  nn::MmDitConfig c;
+  c.heads = 2;
+  c.head_dim = 8;
+  c.layers = 2;
+  c.text_channels = c.pooled_channels = 12;
+  c.qk_norm = true;
+  c.dual_attention_layers = {0};
+  return transformer<nn::MmDit<float, D>>(c, nn::UnetCondition<float, D>{Var<float, D>(normal<D>({2, 3, 12}, "tokens")),
+                                                                         Var<float, D>(normal<D>({2, 12}, "pooled"))});
 }
 
 }  // namespace network_runs

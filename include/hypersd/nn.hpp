@@ -11,6 +11,7 @@
 #include <hypersd/nn/guidance_embedding.hpp>
 #include <hypersd/nn/init.hpp>
 #include <hypersd/nn/interval.hpp>
+#include <hypersd/nn/joint_attention.hpp>
 #include <hypersd/nn/linear.hpp>
 #include <hypersd/nn/lora.hpp>
 #include <hypersd/nn/lora_state.hpp>
@@ -24,6 +25,10 @@
 #include <hypersd/nn/models/dit.hpp>
 #include <hypersd/nn/models/dit_config.hpp>
 #include <hypersd/nn/models/image_encoder.hpp>
+#include <hypersd/nn/models/mmdit.hpp>
+#include <hypersd/nn/models/mmdit_config.hpp>
+#include <hypersd/nn/models/pixart.hpp>
+#include <hypersd/nn/models/pixart_config.hpp>
 #include <hypersd/nn/models/reward_model.hpp>
 #include <hypersd/nn/models/segmenter.hpp>
 #include <hypersd/nn/models/text_encoder.hpp>

@@ -12,6 +12,7 @@
 #include <hypersd/stable_diffusion/hyper_sd.hpp>
 #include <hypersd/stable_diffusion/images.hpp>
 #include <hypersd/stable_diffusion/load.hpp>
+#include <hypersd/stable_diffusion/load_transformer.hpp>
 #include <hypersd/stable_diffusion/lora.hpp>
 #include <hypersd/stable_diffusion/model.hpp>
 #include <hypersd/stable_diffusion/save_lora.hpp>
@@ -19,6 +20,7 @@
 #include <hypersd/stable_diffusion/scheduler_config.hpp>
 #include <hypersd/stable_diffusion/single_file.hpp>
 #include <hypersd/stable_diffusion/tiny_decoder.hpp>
+#include <hypersd/stable_diffusion/transformer_config.hpp>
 
 #if __has_include(<utf8proc.h>) && __has_include(<zlib.h>)
 #include <hypersd/stable_diffusion/conditions.hpp>

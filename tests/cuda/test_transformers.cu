@@ -8,5 +8,8 @@ using namespace network_runs;
 
 TEST_CASE("CUDA: diffusion transformers") {
   if (!gpu::have_device()) return;
-  for (const bool rms : {false, true}) CHECK(difference(dit<Cuda>(rms), dit<Cpu>(rms)) < 1e-4);
+  // The gradients of the keys' biases are zero but for cancellation.
+  for (const bool rms : {false, true}) CHECK(difference(dit<Cuda>(rms), dit<Cpu>(rms)) < 1e-3);
+  CHECK(difference(pixart<Cuda>(), pixart<Cpu>()) < 1e-3);
+  CHECK(difference(mmdit<Cuda>(), mmdit<Cpu>()) < 1e-3);
 }
