@@ -8,6 +8,7 @@
 #include <hypersd/nn/modulation.hpp>
 #include <hypersd/nn/patch_embedding.hpp>
 #include <hypersd/nn/timestep_embedding.hpp>
+#include <tuple>
 
 namespace hypersd::nn {
 
