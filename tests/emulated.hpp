@@ -321,3 +321,22 @@ double distance_to_cpu(F&& f) {
 }
 
 }  // namespace emulated
+
+// Attention is compiled in emulated_attention.cpp alone: every network needs it, and its kernels are the largest.
+namespace hypersd::ops::backend {
+
+extern template void attention(const emulated::Kernels&, const AttentionGeometry&, const float*, const float*,
+                               const float*, float*, float*);
+extern template void attention_gradient(const emulated::Kernels&, const AttentionGeometry&, const float*, const float*,
+                                        const float*, const float*, const float*, const float*, float*, float*, float*);
+extern template void attention(const emulated::Kernels&, const AttentionGeometry&, const half*, const half*,
+                               const half*, half*, float*);
+extern template void attention_gradient(const emulated::Kernels&, const AttentionGeometry&, const half*, const half*,
+                                        const half*, const half*, const half*, const float*, half*, half*, half*);
+extern template void attention(const emulated::Kernels&, const AttentionGeometry&, const bfloat16*, const bfloat16*,
+                               const bfloat16*, bfloat16*, float*);
+extern template void attention_gradient(const emulated::Kernels&, const AttentionGeometry&, const bfloat16*,
+                                        const bfloat16*, const bfloat16*, const bfloat16*, const bfloat16*,
+                                        const float*, bfloat16*, bfloat16*, bfloat16*);
+
+}  // namespace hypersd::ops::backend

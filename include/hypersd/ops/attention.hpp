@@ -100,7 +100,7 @@ Tensor<T, D> attention_tangent(const AttentionTangents<T, D>& tangents, const Te
   check("tangent of values", tangents.v, v);
   if (g.keys == 1)  // constant weights: y = v
     return tangents.v.defined() ? attention(q, k, tangents.v, heads, causal).y : Tensor<T, D>::zeros(q.shape());
-  if constexpr (detail::in_float<T, D>) {
+  if constexpr (Narrow<T>) {  // products of a weight and a tangent leave the range of half
     return cast<T>(attention_tangent<float, D>(
         {detail::wide(tangents.q), detail::wide(tangents.k), detail::wide(tangents.v)}, detail::wide(q),
         detail::wide(k), detail::wide(v), {detail::wide(forward.y), forward.log_sum}, heads, causal));

@@ -100,9 +100,7 @@ void attention_gradient(const D& device, const AttentionGeometry& g, const T* gy
 
 template <launch::KernelDevice D, class T>
 void attention_tangent(const D& device, const AttentionGeometry& g, const AttentionTangentInputs<T>& in, T* dy) {
-  with_head_width<128>(g.dim, [&](auto width) {
-    run_blocks(device, "attention_tangent", launch::AttentionTangent<T, decltype(width)::value>{g, in, dy});
-  });
+  run_blocks(device, "attention_tangent", launch::AttentionTangent<T>{g, in, dy});
 }
 
 }  // namespace hypersd::ops::backend

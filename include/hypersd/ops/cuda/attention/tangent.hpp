@@ -9,14 +9,12 @@
 
 namespace hypersd::ops::launch {
 
-/// Tangent of the result for a tile of queries of a head. Sums are in `Accumulator<T>`, for 16-bit tensors too:
-/// products of a weight and a tangent leave the range of half.
-template <class T, int width>
+/// Tangent of the result for a tile of queries of a head, `width` columns of it in each thread block.
+template <class T>
 struct AttentionTangent {
-  using A = Accumulator<T>;
-  using Tile = AttentionTile<A>;
+  using Tile = AttentionTile<T>;
   using Shared = typename Tile::Shared;
-  static constexpr int threads = Tile::threads, tile = Tile::tile, line = tile + 1;
+  static constexpr int threads = Tile::threads, tile = Tile::tile, line = tile + 1, width = 64;
   AttentionGeometry g;
   AttentionTangentInputs<T> in;
   T* dy;
@@ -25,15 +23,15 @@ struct AttentionTangent {
   template <class Block>
   HYPERSD_HD void operator()(Block& block, std::int64_t i, Shared& shared) const {
     const AttentionBlock at = Tile::block_of(g, g.queries, width, i);
-    const A scale = A(1) / math::sqrt(static_cast<A>(g.dim));
+    const T scale = T(1) / math::sqrt(static_cast<T>(g.dim));
     const auto queries = head_rows(g, in.q, g.queries, at.head, scale);
     const auto keys = head_rows(g, in.k, g.keys, at.head), values = head_rows(g, in.v, g.keys, at.head);
     const std::int64_t offset = g.head_offset(g.queries, at.head);
     typename Block::template Private<typename Tile::Scores> p, ds, other;
     typename Block::template Private<typename Tile::template Accumulators<width>> out;
     block.each([&](int t) {
-      for (A& x : out[t].v) x = A(0);
-      if (t < tile) shared.total[t] = A(0);
+      for (T& x : out[t].v) x = T(0);
+      if (t < tile) shared.total[t] = T(0);
     });
     const std::int64_t key_end = visible_keys(g, at.first + tile);
     for (std::int64_t key = 0; key < key_end; key += tile) {
@@ -42,8 +40,8 @@ struct AttentionTangent {
         Tile::for_scores(t, [&]<int n>(int r, int c) {
           const std::int64_t query = at.first + r;
           const bool visible = query < g.queries && key + c < g.keys && (!g.causal || key + c <= query);
-          p[t].v[n] = visible ? math::exp(p[t].v[n] - in.log_sum[at.head * g.queries + query]) : A(0);
-          ds[t].v[n] = A(0);
+          p[t].v[n] = visible ? math::exp(p[t].v[n] - in.log_sum[at.head * g.queries + query]) : T(0);
+          ds[t].v[n] = T(0);
         });
       });
       if (in.dv != nullptr) {
@@ -61,10 +59,10 @@ struct AttentionTangent {
       Tile::template add_weighted<width>(block, shared, values, key, at.column, out);
     }
     block.each([&](int t) {
-      Tile::template for_accumulators<width>(t, at.column, g.dim, out[t], [&](int r, std::int64_t c, A sum) {
+      Tile::template for_accumulators<width>(t, at.column, g.dim, out[t], [&](int r, std::int64_t c, T sum) {
         if (at.first + r >= g.queries) return;
         const std::int64_t n = offset + (at.first + r) * g.channels() + c;
-        dy[n] = converted<T>(sum - shared.total[r] * converted<A>(in.y[n]));
+        dy[n] = sum - shared.total[r] * in.y[n];
       });
     });
   }
@@ -82,8 +80,8 @@ struct AttentionTangent {
   HYPERSD_HD static void add_row_sums(Block& block, Shared& shared) {
     constexpr int per_row = Tile::per_row, span = Tile::span;
     block.each([&](int t) {
-      const A* x = shared.weights + t / per_row * line + t % per_row * span;
-      A sum = 0;
+      const T* x = shared.weights + t / per_row * line + t % per_row * span;
+      T sum = 0;
       for (int j = 0; j < span; ++j) sum += x[j];
       shared.sum[t] = sum;
     });
