@@ -65,7 +65,7 @@ void execute(const Options& o) {
   const std::int64_t size = o.size > 0 ? o.size : factor * (whole != nullptr ? *whole : usual);
   require<OptionError>(size % factor == 0, "--size ", size, " is not a multiple of ", factor,
                        ", the autoencoder's factor");
-  check_memory(o, memory_need(o, unet, size / factor, nn::parameter_count(shapes)));
+  check_memory(o, memory_need(o, unet, size / factor, nn::parameter_count(shapes), weight_bytes(o)));
   if (o.dry_run) return;
 
   pipeline::RunDirectory directory(o.out, kept(o), o.resume ? pipeline::Existing::resume : pipeline::Existing::refuse);

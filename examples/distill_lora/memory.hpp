@@ -4,6 +4,7 @@
 #include "options.hpp"
 
 #include <hypersd/io/file.hpp>
+#include <hypersd/io/formats/weight_files.hpp>
 #include <hypersd/nn/lora.hpp>
 #include <hypersd/nn/models/unet.hpp>
 
@@ -14,7 +15,7 @@ namespace distill_lora {
 
 using namespace hypersd;
 
-/// Bytes of a run in float32, by what they are for.
+/// Bytes of a run that computes in float32, by what they are for.
 struct MemoryNeed {
   std::vector<std::pair<std::string, double>> parts;
   [[nodiscard]] double total() const {
@@ -48,9 +49,16 @@ inline double activations(const nn::UnetConfig& c, std::int64_t side, bool check
   return kept + (checkpoint ? 3 : 1) * largest;
 }
 
+/// Bytes of an element of the UNet's weights: on the CPU 16-bit ones stay as they are stored.
+inline double weight_bytes(const Options& o) {
+  const std::string stem = "diffusion_pytorch_model";
+  const auto table = io::formats::open_weights(io::formats::find_weights(o.model + "/unet", stem, o.variant));
+  return o.device == "cpu" && io::dtype_bits(table.dtype(table.names().front())) == 16 ? 2 : 4;
+}
+
 /// The need of a run of `o` with a UNet of `config` on latents of `side` x `side`.
 inline MemoryNeed memory_need(const Options& o, const nn::UnetConfig& config, std::int64_t side,
-                              std::int64_t autoencoder_parameters) {
+                              std::int64_t autoencoder_parameters, double stored) {
   nn::Unet<float> net(config);
   const auto weights = static_cast<double>(nn::parameter_count(net));
   double factors = 0;
@@ -59,9 +67,9 @@ inline MemoryNeed memory_need(const Options& o, const nn::UnetConfig& config, st
   });
   constexpr double bytes = 4;
   MemoryNeed need;
-  need.parts = {{"teacher, shared by student and target", bytes * weights},
+  need.parts = {{"teacher, shared by student and target", stored * weights},
                 {"program and buffers", 1e8},
-                {"autoencoder", bytes * static_cast<double>(autoencoder_parameters)},
+                {"autoencoder", stored * static_cast<double>(autoencoder_parameters)},
                 // Student and target, gradients, two moments; feedback has an adapter of its own.
                 {"LoRA, its target, gradients and moments", bytes * factors * (o.feedback_steps > 0 ? 7 : 5)},
                 {"activations", bytes * static_cast<double>(o.batch) * activations(config, side, !o.keep_activations)},
@@ -85,7 +93,7 @@ inline double available_memory() {
 
 /// Prints the need, and throws OptionError where the CPU's memory does not suffice, unless `--force`.
 inline void check_memory(const Options& o, const MemoryNeed& need) {
-  std::printf("memory that the run needs (float32):\n");
+  std::printf("memory that the run needs (computing in float32):\n");
   for (const auto& [what, size] : need.parts) std::printf("  %9.2f GB  %s\n", size / 1e9, what.c_str());
   const double free = o.device == "cpu" ? available_memory() : 0;
   std::printf("  %9.2f GB  in all", need.total() / 1e9);

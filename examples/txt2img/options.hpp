@@ -200,7 +200,7 @@ inline Options read_options(int argc, char** argv) {
   app.add_option("--tiny-decoder", o.tiny_decoder, "TAESD's file or folder instead of the autoencoder's decoder");
 
   program::add_device(app, o.device);
-  app.add_option("--dtype", o.dtype, "of computations; weights of 16 bits in the files are converted")
+  app.add_option("--dtype", o.dtype, "of computations; weights of 16 bits in the files stay as they are stored")
       ->check(CLI::IsMember({"f32", "bf16", "f16"}))
       ->capture_default_str();
   app.add_option("--threads", o.threads, "threads of the CPU; 0: all processors")

@@ -19,4 +19,5 @@
 #include <hypersd/autograd/grad_resample.hpp>
 #include <hypersd/autograd/grad_softmax.hpp>
 #include <hypersd/autograd/jvp.hpp>
+#include <hypersd/autograd/layer_weight.hpp>
 #include <hypersd/autograd/variable.hpp>

@@ -11,6 +11,7 @@
 #include <hypersd/core/half.hpp>
 #include <hypersd/core/instruction_set.hpp>
 #include <hypersd/core/math.hpp>
+#include <hypersd/core/narrow_tensor.hpp>
 #include <hypersd/core/normal_blocks.hpp>
 #include <hypersd/core/normal_blocks_generic.hpp>
 #include <hypersd/core/normal_blocks_x86.hpp>

@@ -27,3 +27,4 @@
 #include <hypersd/ops/softmax.hpp>
 #include <hypersd/ops/sort.hpp>
 #include <hypersd/ops/tf32.hpp>
+#include <hypersd/ops/weight.hpp>

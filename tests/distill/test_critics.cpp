@@ -183,3 +183,19 @@ TEST_CASE("a feature critic uses its form for the student's loss too") {
   const auto distance = Adversarial<decltype(critic)>{&critic}(x, images(0.2, 2), where);
   CHECK(distance.item() == non_saturating(critic(x, times, none)).item());
 }
+
+TEST_CASE("auxiliary network: weights held in 16 bits are widened, all of them are trained") {
+  nn::Linear<float> layer(3, 2);
+  layer.weight.keep(NarrowTensor(Tensor<half>::from({2, 3}, {half(1), half(2), half(3), half(4), half(5), half(6)})));
+  layer.bias.assign(Tensor<float>::zeros({2}));
+  distill::AuxiliaryNetwork<nn::Linear<float>> net(layer, {.weight_decay = 0}, 0.5);
+  std::vector<std::string> names;
+  net.visit_state([&](const std::string& name, const auto&) { names.push_back(name); }, "");
+  CHECK(std::count(names.begin(), names.end(), "weight") == 1);
+  CHECK(std::count(names.begin(), names.end(), "bias") == 1);
+  net.update([&] { return autograd::sum(net.network()(Var<float>(Tensor<float>::ones({1, 3})))); });
+  // The first step of Adam moves each number by the learning rate against the sign of its gradient, 1 here.
+  for (std::int64_t i = 0; i < 6; ++i)
+    CHECK(net.network().weight.value()[i] == doctest::Approx(static_cast<double>(i) + 0.5));
+  CHECK(layer.weight.kept().defined());
+}

@@ -136,3 +136,57 @@ TEST_CASE("diffusers names: older and newer spellings") {
   CHECK(*formats::text_encoder_name("text_projection.weight") == "text_projection.weight");
   CHECK_FALSE(formats::text_encoder_name("text_model.embeddings.position_ids").has_value());
 }
+
+TEST_CASE("tensor table: tensors of 16 bits as they are stored, in the mapped file where that is possible") {
+  const test::TempFolder folder;
+  const auto rows =
+      Tensor<half>::from({4, 2}, {half(1), half(-2), half(3), half(4), half(5), half(6), half(7), half(8)});
+  io::SafetensorsWriter writer;
+  writer.add("a", rows);
+  writer.add("b", Tensor<bfloat16>::from({3}, {bfloat16(1), bfloat16(2), bfloat16(3)}));
+  writer.add("c", Tensor<float>::ones({2}));
+  writer.write(folder / "m.safetensors");
+  const auto values = [](const NarrowTensor& t) {
+    std::vector<float> out;
+    for (std::int64_t i = 0; i < t.size(); ++i) {
+      half h;
+      bfloat16 b;
+      h.bits = b.bits = t.bits()[i];
+      out.push_back(t.is_half() ? h : b);
+    }
+    return out;
+  };
+  NarrowTensor a;
+  {
+    const formats::TensorTable table(folder / "m.safetensors", io::Access::Map);
+    a = table.narrow("a");
+    CHECK(a.bits() == table.narrow("a").bits());
+    CHECK(a.bits() != table.narrow("a", true).bits());
+    CHECK(values(table.narrow("a", true)) == values(a));
+    CHECK(values(table.narrow("b")) == std::vector<float>{1, 2, 3});
+    CHECK_FALSE(table.narrow("b").is_half());
+    CHECK_FALSE(table.narrow("c").defined());
+    CHECK(table.get<float>("a").to_vector() == values(a));
+    const auto parts = table.mapped({"lower", "turned"}, [](const std::string& name) {
+      return std::optional(name == "lower" ? formats::StoredTensor{"a", 1, 2, false}
+                                           : formats::StoredTensor{"a", 0, 1, true});
+    });
+    CHECK(parts.narrow("lower").bits() == a.bits() + 4);
+    CHECK(parts.narrow("lower").shape() == Shape{2, 2});
+    CHECK(values(parts.narrow("lower", true)) == std::vector<float>{5, 6, 7, 8});
+    CHECK(values(parts.narrow("turned")) == std::vector<float>{1, 3, 5, 7, -2, 4, 6, 8});
+    CHECK_FALSE(formats::TensorTable(folder / "m.safetensors").narrow("a").defined());
+  }
+  CHECK(values(a) == std::vector<float>{1, -2, 3, 4, 5, 6, 7, 8});  // the tensor keeps the file
+
+  // A header of odd length: nothing is aligned.
+  std::string header = R"({"a":{"dtype":"F16","shape":[4,2],"data_offsets":[0,16]}})";
+  if (header.size() % 2 == 0) header += ' ';
+  std::string bytes(8, '\0');
+  bytes[0] = static_cast<char>(header.size());
+  bytes += header + std::string(reinterpret_cast<const char*>(rows.data()), 16);
+  io::atomic_write(folder / "odd.safetensors", bytes);
+  const formats::TensorTable odd(folder / "odd.safetensors", io::Access::Map);
+  CHECK(values(odd.narrow("a")) == values(a));
+  CHECK(odd.narrow("a").bits() != odd.narrow("a").bits());
+}

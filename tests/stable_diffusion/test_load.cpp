@@ -2,8 +2,12 @@
 #include <hypersd/stable_diffusion/load.hpp>
 
 #include <hypersd/io/safetensors_writer.hpp>
+#include <hypersd/nn/models/autoencoder_strips.hpp>
 
 #include "checkpoints.hpp"
+
+#include <each_instruction_set.hpp>
+#include <numbers.hpp>
 
 using namespace hypersd;
 namespace sd = hypersd::stable_diffusion;
@@ -50,6 +54,34 @@ TEST_CASE("load: a folder like SDXL's, variant fp16 in shards, computes what dif
   CHECK(model.text_encoders[1].text_projection->weight.shape() == Shape{10, 12});
   CHECK(model.notes == sd::Notes{});
   check_networks(model, "sdxl");
+}
+
+TEST_CASE("load: weights of 16 bits stay as stored, and compute what their float32 copies do to the last bit") {
+  const auto kept = load(checkpoints::folder("sdxl"), "fp16");
+  const auto wide = sd::load_model<float>(checkpoints::folder("sdxl"), {.variant = "fp16", .widen = true});
+  std::int64_t bytes = 0;
+  auto count = [&](const std::string&, auto& p) { bytes += (p.rank() > 1 ? 2 : 4) * p.size(); };
+  auto handles = kept;
+  nn::visit_parameters(handles, count);
+  CHECK(nn::parameter_bytes(kept) == bytes);
+  CHECK(nn::parameter_bytes(wide) == 4 * nn::parameter_count(wide));
+  CHECK(nn::parameter_bytes(load(checkpoints::folder("sd15"))) ==
+        4 * nn::parameter_count(load(checkpoints::folder("sd15"))));
+
+  const checkpoints::Values v("sdxl");
+  const autograd::NoGrad guard;
+  const auto latent = autograd::slice_batch(v.image("x"), 0, 1);
+  const auto condition = checkpoints::condition(v, kept.unet.config());
+  const auto check = [&](const auto& call) {
+    CHECK(call(kept).to_vector() == call(wide).to_vector());
+    CHECK(numbers::same_for_any_threads([&] { return call(kept); }));
+  };
+  for_each_instruction_set([&](InstructionSet) {
+    check([&](const auto& model) { return model.unet(v.image("x"), v.get("t"), condition).value(); });
+    check([&](const auto& model) { return model.text_encoders[1](v.ids()).value(); });
+    check([&](const auto& model) { return model.vae.decode(latent).value(); });
+    check([&](const auto& model) { return nn::decode_in_strips(model.vae, latent.value(), 4096); });
+  });
 }
 
 TEST_CASE("load: a variant that is not there is replaced by the one that is, with a note") {

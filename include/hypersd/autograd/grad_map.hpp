@@ -105,20 +105,6 @@ void map_forward(const F& f, Tensor<T, D>& sum, const Shape& shape, const std::t
   if constexpr (I + 1 < static_cast<int>(sizeof...(X))) map_forward<I + 1>(f, sum, shape, operands);
 }
 
-/// The tangent of a layer y(x, w, bias) that is linear in x and in (w, bias).
-template <class T, class D, class Layer>
-Tensor<T, D> bilinear_tangent(const Var<T, D>& x, const Var<T, D>& w, const Var<T, D>& bias, const Layer& layer) {
-  Tensor<T, D> sum;
-  if (x.has_tangent()) sum = layer(x.tangent(), w.value(), Tensor<T, D>{});
-  if (w.has_tangent()) {
-    add_tangent(sum, layer(x.value(), w.tangent(), bias.has_tangent() ? bias.tangent() : Tensor<T, D>{}));
-  } else if (bias.has_tangent()) {
-    // A layer of zero weights adds the tangent of the bias at each position.
-    add_tangent(sum, layer(x.value(), Tensor<T, D>::zeros(w.shape()), bias.tangent()));
-  }
-  return sum;
-}
-
 template <class T, class D, class X>
 void collect(std::vector<Var<T, D>>& out, const X& x) {
   if constexpr (MapOperand<X>::variable) out.push_back(MapOperand<X>::var(x));

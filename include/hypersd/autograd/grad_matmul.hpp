@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/autograd/grad_map.hpp>
+#include <hypersd/autograd/layer_weight.hpp>
 #include <hypersd/ops/linear.hpp>
 #include <hypersd/ops/matmul.hpp>
 #include <hypersd/ops/reduce.hpp>
@@ -30,20 +30,22 @@ Var<T, D> matmul(const Var<T, D>& a, const Var<T, D>& b, bool trans_a = false, b
 }
 
 /// y = x W^T + b: x [..., in], w [out, in], b [out] or an undefined Var -> [..., out]. Throws ShapeError.
-template <class T, class D>
-Var<T, D> linear(const Var<T, D>& x, const Var<T, D>& w, const Var<T, D>& bias = {}) {
-  auto y = ops::linear(x.value(), w.value(), bias.defined() ? bias.value() : Tensor<T, D>{});
+template <class T, class D, LayerWeight<T, D> W>
+Var<T, D> linear(const Var<T, D>& x, const W& w, const std::type_identity_t<Var<T, D>>& bias = {}) {
+  auto y = ops::linear(x.value(), detail::layer_value(w), bias.defined() ? bias.value() : Tensor<T, D>{});
   return make_result<T, D>(
-      std::move(y), {x, w, bias},
+      std::move(y), detail::layer_inputs(x, w, bias),
       [x, w, bias](const Tensor<T, D>& g) {
         const std::int64_t rows = x.size() / w.dim(1);
         const auto flat = g.reshape({rows, w.dim(0)});
         if (bias.requires_grad()) bias.accumulate(ops::sum_to_channels(g));
-        if (w.requires_grad()) w.accumulate(ops::matmul(flat, x.value().reshape({rows, w.dim(1)}), true, false));
-        if (x.requires_grad()) x.accumulate(ops::matmul(flat, w.value()).reshape(x.shape()));
+        if constexpr (std::same_as<W, Var<T, D>>)
+          if (w.requires_grad()) w.accumulate(ops::matmul(flat, x.value().reshape({rows, w.dim(1)}), true, false));
+        if (x.requires_grad())
+          x.accumulate(ops::linear_input_gradient(flat, detail::layer_value(w)).reshape(x.shape()));
       },
       [&] {
-        return detail::bilinear_tangent(x, w, bias, [](const auto&... operands) { return ops::linear(operands...); });
+        return detail::layer_tangent(x, w, bias, [](const auto&... operands) { return ops::linear(operands...); });
       });
 }
 

@@ -22,7 +22,7 @@ class AuxiliaryNetwork {
  public:
   /// Gradients longer than `max_norm` are clipped; 0 clips none.
   AuxiliaryNetwork(Network network, const optim::AdamWOptions& options, double learning_rate, double max_norm = 0)
-      : network_(std::move(network)),
+      : network_(trainable(std::move(network))),
         parameters_(optim::parameters_of(network_, "", false)),
         optimizer_(parameters_, options),
         learning_rate_(learning_rate),
@@ -53,6 +53,12 @@ class AuxiliaryNetwork {
   }
 
  private:
+  /// Weights held in 16 bits are widened.
+  static Network trainable(Network network) {
+    nn::set_requires_grad(network, true);
+    return network;
+  }
+
   /// The weights require a gradient while it lives, however the update ends.
   struct Trained {
     AuxiliaryNetwork& of;

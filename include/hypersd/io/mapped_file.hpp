@@ -17,8 +17,9 @@ class MappedFile {
  public:
   MappedFile() = default;
   /// Throws IoError naming `path`. An empty file gives an empty span.
-  explicit MappedFile(const std::string& path) {
-    const FileHandle file = open_for_reading(path);
+  explicit MappedFile(const std::string& path) : MappedFile(open_for_reading(path), path) {}
+  /// The same for an open file.
+  MappedFile(const FileHandle& file, const std::string& path) {
     size_ = static_cast<std::size_t>(file_size(file, path));
     if (size_ == 0) return;
     void* at = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);

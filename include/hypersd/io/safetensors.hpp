@@ -21,7 +21,7 @@ static_assert(std::endian::native == std::endian::little, "array files are read 
 /// How tensors are read from a file.
 enum class Access {
   Read,  ///< read() on demand; safe if the file changes meanwhile
-  Map    ///< memory-mapped: `bytes()` is available, pages are read on first use
+  Map    ///< also memory-mapped: `bytes()` is available, its pages are read on first use
 };
 
 /// Names and shapes that a file must have, see `SafetensorsFile::require_exactly`.
@@ -33,14 +33,12 @@ class SafetensorsFile {
  public:
   /// Throws IoError (unreadable) or FormatError (not a valid file), both naming `path`.
   explicit SafetensorsFile(std::string path, Access access = Access::Read) : path_(std::move(path)) {
+    file_ = open_for_reading(path_);
+    size_ = file_size(file_, path_);
     if (access == Access::Map) {
-      map_ = MappedFile(path_);
+      map_ = MappedFile(file_, path_);
       memory_ = map_.bytes();
-      in_memory_ = true;
       size_ = memory_.size();
-    } else {
-      file_ = open_for_reading(path_);
-      size_ = file_size(file_, path_);
     }
     parse();
   }
@@ -120,9 +118,11 @@ class SafetensorsFile {
     require<FormatError>(stored == out.shape(), where(name), ": shape ", out.shape(), " was expected");
     fetch(name, out);
   }
+  /// Whether `bytes()` is available.
+  [[nodiscard]] bool in_memory() const { return !file_.open() || map_.bytes().data() != nullptr; }
   /// The stored bytes, valid as long as this object. Needs `Access::Map` or `from_bytes`.
   [[nodiscard]] std::span<const std::uint8_t> bytes(const std::string& name) const {
-    require<OptionError>(in_memory_, "SafetensorsFile::bytes needs a file opened with Access::Map");
+    require<OptionError>(in_memory(), "SafetensorsFile::bytes needs a file opened with Access::Map");
     const TensorInfo& t = info(name);
     return memory_.subspan(static_cast<std::size_t>(data_start_ + t.begin), static_cast<std::size_t>(t.end - t.begin));
   }
@@ -173,7 +173,7 @@ class SafetensorsFile {
 
  private:
   SafetensorsFile(std::string bytes, std::string label, int /*tag*/)
-      : path_(std::move(label)), owned_(bytes.begin(), bytes.end()), in_memory_(true) {
+      : path_(std::move(label)), owned_(bytes.begin(), bytes.end()) {
     memory_ = owned_;
     size_ = memory_.size();
     parse();
@@ -191,7 +191,7 @@ class SafetensorsFile {
     index_ = parse_safetensors_header(header, size_ - data_start_, path_);
   }
   void load(void* into, std::size_t count, std::uint64_t offset) const {
-    if (in_memory_) {
+    if (!file_.open()) {
       if (count > 0) std::memcpy(into, memory_.data() + offset, count);
       return;
     }
@@ -234,7 +234,6 @@ class SafetensorsFile {
   MappedFile map_;
   std::vector<std::uint8_t> owned_;
   std::span<const std::uint8_t> memory_;
-  bool in_memory_ = false;
   std::uint64_t size_ = 0, data_start_ = 0;
   SafetensorsIndex index_;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <hypersd/nn/module.hpp>
 #include <hypersd/ops/matmul.hpp>
 
@@ -11,11 +12,12 @@ namespace hypersd::nn {
 template <Floating T, Device D>
 Var<T, D> low_rank_update(const Var<T, D>& w, const Var<T, D>& up, const Var<T, D>& down, Accumulator<T> scale) {
   const Shape matrix{w.dim(0), w.shape().numel_from(1)}, factor{down.dim(0), down.shape().numel_from(1)};
+  const Var<T, D> trained = w.requires_grad() ? w : Var<T, D>();  // a constant need not outlive this call
   auto value = w.value().clone();
   ops::gemm(value.reshape(matrix), up.value(), false, down.value().reshape(factor), false, scale, Accumulator<T>(1));
   return autograd::make_result<T, D>(
       std::move(value), {w, up, down},
-      [w, up, down, scale, matrix, factor](const Tensor<T, D>& g) {
+      [trained, up, down, scale, matrix, factor](const Tensor<T, D>& g) {
         const auto flat = g.reshape(matrix);
         if (up.requires_grad()) {
           Tensor<T, D> g_up(up.shape());
@@ -27,7 +29,7 @@ Var<T, D> low_rank_update(const Var<T, D>& w, const Var<T, D>& up, const Var<T, 
           ops::gemm(g_down, up.value(), true, flat, false, scale);
           down.accumulate(g_down.reshape(down.shape()));
         }
-        w.accumulate(g);
+        trained.accumulate(g);
       },
       [&] {
         auto tangent = w.has_tangent() ? w.tangent().clone() : Tensor<T, D>::zeros(w.shape());
@@ -74,8 +76,21 @@ struct AdaptedLayer {
   Parameter<T, D> weight, bias;
   std::vector<LoraFactors<T, D>> adapters;
 
+  /// Whether an adapter changes the weight.
+  [[nodiscard]] bool adapted() const {
+    return std::any_of(adapters.begin(), adapters.end(), [](const auto& a) { return a.weight != 0; });
+  }
+  /// f(w) for the weight with all adapters added: a `NarrowTensor` if the weight is held in 16 bits and nothing is
+  /// added to it, else a variable.
+  template <class F>
+  auto with_weight(F&& f) const {
+    if constexpr (Parameter<T, D>::can_keep)
+      if (weight.kept().defined() && !adapted()) return f(weight.kept());
+    return f(effective_weight());
+  }
   /// The weight with all adapters added. One matmul with the sum is cheaper than a second branch for each adapter
-  /// if the layer is applied to more positions than it has input channels.
+  /// if the layer is applied to more positions than it has input channels. A weight of 16 bits is widened for the sum,
+  /// which is in memory as long as the result is.
   [[nodiscard]] Var<T, D> effective_weight() const {
     Var<T, D> w = weight.get();
     for (const auto& a : adapters)

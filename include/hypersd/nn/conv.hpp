@@ -21,7 +21,7 @@ struct Conv2d : AdaptedLayer<T, D> {
   }
   /// x [B, H, W, in] -> [B, H', W', out].
   Var<T, D> operator()(const Var<T, D>& x) const {
-    return autograd::conv2d(x, this->effective_weight(), this->bias.get(), options);
+    return this->with_weight([&](const auto& w) { return autograd::conv2d(x, w, this->bias.get(), options); });
   }
 };
 

@@ -18,7 +18,11 @@ struct Embedding {
   Embedding(std::int64_t entries, std::int64_t channels, double deviation = 1)
       : weight(Shape{entries, channels}, Initializer::normal(deviation)) {}
   /// ids [B, L] in [0, entries) -> [B, L, C].
-  Var<T, D> operator()(const Tensor<std::int32_t, D>& ids) const { return autograd::embedding(weight.get(), ids); }
+  Var<T, D> operator()(const Tensor<std::int32_t, D>& ids) const {
+    if constexpr (Parameter<T, D>::can_keep)
+      if (weight.kept().defined()) return autograd::embedding(weight.kept(), ids);
+    return autograd::embedding(weight.get(), ids);
+  }
   template <class F>
   void visit(F&& f, const std::string& prefix = "") {
     visit_members(f, prefix, "weight", weight);

@@ -16,7 +16,7 @@ struct Linear : AdaptedLayer<T, D> {
   }
   /// x [..., in] -> [..., out].
   Var<T, D> operator()(const Var<T, D>& x) const {
-    return autograd::linear(x, this->effective_weight(), this->bias.get());
+    return this->with_weight([&](const auto& w) { return autograd::linear(x, w, this->bias.get()); });
   }
 };
 

@@ -94,7 +94,7 @@ std::int64_t add_lora(M& net, const LoraOptions& options = {}, std::uint64_t see
   for_each_layer(net, [&](const std::string& path, AdaptedLayer<T, D>& layer) {
     if (!is_lora_target(path, options.targets)) return;
     LoraFactors<T, D> factors(options.name, layer.weight.shape(), options.rank, alpha);
-    if (layer.weight.defined()) {
+    if (layer.weight.has_values()) {
       init_parameter(factors.down, seed, join(path, "lora_A." + options.name + ".weight"));
       init_parameter(factors.up, seed, join(path, "lora_B." + options.name + ".weight"));
     }
@@ -149,7 +149,8 @@ void set_lora_weights(M& net, const std::map<std::string, double>& weights) {
 }
 
 /// A copy with the adapters merged into the weights; merged weights are not trainable. Weights without an adapter,
-/// biases and norms are shared with `net`. `weights` overrides the strength of adapters by name.
+/// biases and norms are shared with `net`. A merged weight is float32, also of one that `net` holds in 16 bits; `net`
+/// keeps its own to the last bit. `weights` overrides the strength of adapters by name.
 template <Module M>
 M merge_lora(const M& net, const std::map<std::string, double>& weights = {}) {
   using T = typename M::value_type;
@@ -159,9 +160,10 @@ M merge_lora(const M& net, const std::map<std::string, double>& weights = {}) {
   if (!weights.empty()) set_lora_weights(out, weights);
   for_each_layer(out, [](const std::string&, AdaptedLayer<T, D>& layer) {
     if (layer.adapters.empty()) return;
-    const auto merged = layer.effective_weight().value();
-    const bool own = merged.data() != layer.weight.value().data();
-    layer.weight.bind(Var<T, D>(own ? merged : merged.clone()));
+    if (layer.adapted())
+      layer.weight.bind(Var<T, D>(layer.effective_weight().value()));
+    else if (layer.weight.defined())
+      layer.weight.bind(Var<T, D>(layer.weight.value().clone()));
     layer.adapters.clear();
   });
   return out;

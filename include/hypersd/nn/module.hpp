@@ -147,7 +147,7 @@ struct NamedVar {
   Var<T, D> var;     ///< a handle: changes reach the module
 };
 
-/// All parameters that have values, in the order of visit.
+/// All parameters that are variables, in the order of visit: those held in 16 bits are constants and not among them.
 template <Module M>
 auto parameters(M& net, const std::string& prefix = "") {
   std::vector<NamedVar<typename M::value_type, typename M::device_type>> list;
@@ -198,8 +198,18 @@ std::int64_t parameter_count(const M& net) {
   return count_parameters(net).elements;
 }
 
-/// A copy that shares no parameter with `net`; gradients are not copied. A teacher, a student and a target are deep
-/// copies of one network.
+/// Bytes of all values as they are held, adapters included.
+template <Module M>
+std::int64_t parameter_bytes(const M& net) {
+  std::int64_t bytes = 0;
+  M handles = net;
+  auto add = [&](const std::string&, auto& p) { bytes += p.bytes(); };
+  visit_parameters(handles, add);
+  return bytes;
+}
+
+/// A copy that shares no variable with `net`; gradients are not copied, constants held in 16 bits are shared. A
+/// teacher, a student and a target are deep copies of one network.
 template <Module M>
 M deep_copy(const M& net) {
   using V = Var<typename M::value_type, typename M::device_type>;
@@ -216,13 +226,18 @@ M deep_copy(const M& net) {
 template <Module From, Module To>
 void copy_parameters(const From& from, To& to) {
   using E = typename To::device_type;
+  using Source = Parameter<typename From::value_type, typename From::device_type>;
   From handles = from;
-  const auto source = parameters(handles);
+  std::vector<std::pair<std::string, Source>> source;
+  auto collect = [&](const std::string& name, auto& p) {
+    if (p.has_values()) source.emplace_back(name, p);
+  };
+  visit_parameters(handles, collect);
   std::size_t i = 0;
   auto copy = [&](const std::string& name, auto& p) {
-    require<FormatError>(i < source.size() && source[i].name == name, "copy_parameters: the source has no '", name,
+    require<FormatError>(i < source.size() && source[i].first == name, "copy_parameters: the source has no '", name,
                          "'");
-    const auto& value = source[i++].var.value();
+    const auto value = source[i++].second.get().value();
     if constexpr (std::same_as<typename From::value_type, typename To::value_type>) {
       auto copied = value.template to<E>();
       if constexpr (std::same_as<E, typename From::device_type>) copied = copied.clone();
@@ -233,7 +248,7 @@ void copy_parameters(const From& from, To& to) {
   };
   visit_parameters(to, copy);
   require<FormatError>(i == source.size(), "copy_parameters: the target has no '",
-                       i < source.size() ? source[i].name : std::string(), "'");
+                       i < source.size() ? source[i].first : std::string(), "'");
 }
 
 }  // namespace hypersd::nn

@@ -3,6 +3,8 @@
 
 #include <cmath>
 #include <hypersd/autograd/variable.hpp>
+#include <hypersd/ops/cast.hpp>
+#include <hypersd/ops/weight.hpp>
 #include <string>
 #include <vector>
 
@@ -37,9 +39,16 @@ struct Initializer {
 /// A variable of a network, declared by its shape. The constructor of a network allocates no values; `init_parameters`
 /// or `load_state_dict` does. So the parameters of SDXL can be counted, or its checkpoint loaded, without an
 /// initialization. Copies share the values, as copies of a `Var` do.
+///
+/// A parameter of float on the CPU can also hold 16-bit values as a checkpoint stores them (`keep`). They are constants
+/// that copies share: `defined()` is false, there is no variable. Layers compute from them with the same bits as from
+/// float copies. `set_requires_grad(true)`, `widen` and `assign` make it a variable again.
 template <Scalar T, Device D = Cpu>
 class Parameter : public Var<T, D> {
  public:
+  /// Whether the parameter can hold 16-bit values.
+  static constexpr bool can_keep = ops::takes_narrow<T, D>;
+
   /// An absent parameter (the bias of a layer without bias); visitors skip it.
   Parameter() = default;
   /// A parameter of that shape, without values yet.
@@ -65,9 +74,11 @@ class Parameter : public Var<T, D> {
   /// Whether the parameter is part of an adapter.
   [[nodiscard]] bool adapter() const { return adapter_; }
 
-  /// Makes the parameter trainable or not; may be called before there are values. Constants are never trainable.
+  /// Makes the parameter trainable or not; may be called before there are values. Widens 16-bit values that shall be
+  /// trained. Constants are never trainable.
   void set_requires_grad(bool on) {
     trainable_ = on && !constant();
+    if (trainable_) widen();
     if (this->defined()) Var<T, D>::set_requires_grad(trainable_);
   }
   /// Whether the parameter is trainable.
@@ -77,25 +88,62 @@ class Parameter : public Var<T, D> {
   /// ShapeError unless `value` has the declared shape.
   void assign(Tensor<T, D> value) {
     require_same_shape("Parameter::assign", shape_, value.shape());
+    kept_ = {};
     if (this->defined())
       this->set_value(std::move(value));
     else
       bind(Var<T, D>(std::move(value), trainable_));
   }
   /// Refers to another variable from now on; copies of this parameter keep the old one.
-  void bind(Var<T, D> var) { static_cast<Var<T, D>&>(*this) = std::move(var); }
+  void bind(Var<T, D> var) {
+    kept_ = {};
+    static_cast<Var<T, D>&>(*this) = std::move(var);
+  }
 
-  /// The variable, for a computation; undefined if the parameter is absent. Throws Error if a declared parameter has no
-  /// values yet.
-  [[nodiscard]] const Var<T, D>& get() const {
-    require<Error>(this->defined() || !declared_, "a parameter of shape ", shape_,
+  /// Holds 16-bit values from now on, as constants; copies of this parameter keep the old ones. Throws ShapeError
+  /// unless `value` has the declared shape.
+  void keep(NarrowTensor value) requires can_keep {
+    require_same_shape("Parameter::keep", shape_, value.shape());
+    bind({});
+    trainable_ = false;
+    kept_ = std::move(value);
+  }
+  /// The 16-bit values; undefined if there are none.
+  [[nodiscard]] const NarrowTensor& kept() const { return kept_; }
+  /// Makes 16-bit values a variable of float copies; copies of this parameter keep the old ones.
+  void widen() {
+    if constexpr (can_keep)
+      if (kept_.defined()) bind(get());
+  }
+  /// Whether there are values, as a variable or in 16 bits.
+  [[nodiscard]] bool has_values() const { return this->defined() || kept_.defined(); }
+  /// Bytes of the values.
+  [[nodiscard]] std::int64_t bytes() const {
+    const auto item = static_cast<std::int64_t>(kept_.defined() ? sizeof(std::uint16_t) : sizeof(T));
+    return has_values() ? size() * item : 0;
+  }
+
+  /// The tensor of the variable. Throws Error if there is none: `get` also reads 16-bit values.
+  [[nodiscard]] const Tensor<T, D>& value() const {
+    require<Error>(this->defined(), "a parameter of shape ", shape_,
+                   kept_.defined() ? " holds 16-bit values: read them by get(), or call widen() first"
+                                   : " has no values yet: call init_parameters or load_state_dict first");
+    return Var<T, D>::value();
+  }
+  /// The variable, for a computation; a constant of float copies if there are 16-bit values; undefined if the parameter
+  /// is absent. Throws Error if a declared parameter has no values yet.
+  [[nodiscard]] Var<T, D> get() const {
+    require<Error>(has_values() || !declared_, "a parameter of shape ", shape_,
                    " has no values yet: call init_parameters or load_state_dict first");
+    if constexpr (can_keep)
+      if (kept_.defined()) return Var<T, D>(ops::widen(kept_).template to<D>());
     return *this;
   }
 
  private:
   Shape shape_{0};
   Initializer initializer_;
+  NarrowTensor kept_;
   bool declared_ = false, adapter_ = false, trainable_ = true;
 };
 

@@ -24,6 +24,13 @@ concept TensorSource = requires(const S& s, const std::string& name) {
   { s.template get<T>(name) } -> std::convertible_to<Tensor<T, Cpu>>;
 };
 
+/// A source that also gives tensors of 16 bits as they are stored: `narrow(name, copy)` is undefined for others; with
+/// `copy` the result has memory of its own, else it may be the file's.
+template <class S>
+concept NarrowSource = requires(const S& s, const std::string& name) {
+  { s.narrow(name, true) } -> std::same_as<NarrowTensor>;
+};
+
 /// A `StateDict` of any element type as a `TensorSource`.
 template <Scalar U>
 struct StateDictSource {
@@ -59,6 +66,22 @@ Tensor<T, Cpu> from_file_layout(const Tensor<T, Cpu>& value, const Shape& shape)
   if (shape.rank() != 4 || (shape[1] == 1 && shape[2] == 1)) return value.reshape(shape);
   return ops::permute(value, {0, 2, 3, 1});
 }
+/// The same for 16-bit values, whose memory is shared where the layouts agree.
+inline NarrowTensor from_file_layout(const NarrowTensor& value, const Shape& shape) {
+  if (shape.rank() != 4 || (shape[1] == 1 && shape[2] == 1)) return value.reshape(shape);
+  const std::int64_t taps = shape[1] * shape[2], in = shape[3];
+  const auto permuted = [&]<class T>(T) {
+    const Tensor<T, Cpu> out(shape);
+    auto* to = reinterpret_cast<std::uint16_t*>(out.data());
+    parallel_for(shape[0], 16, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t o = begin; o < end; ++o)
+        for (std::int64_t t = 0; t < taps; ++t)
+          for (std::int64_t c = 0; c < in; ++c) to[(o * taps + t) * in + c] = value.bits()[(o * in + c) * taps + t];
+    });
+    return NarrowTensor(out);
+  };
+  return value.is_half() ? permuted(half()) : permuted(bfloat16());
+}
 /// Whether a tensor of a file fits a parameter of shape `shape`: shapes are compared up to trailing extents of 1.
 inline bool fits_file_shape(const Shape& in_file, const Shape& shape) {
   Shape a = in_file, b = file_shape(shape);
@@ -70,15 +93,16 @@ inline bool fits_file_shape(const Shape& in_file, const Shape& shape) {
   return a == b || strip(a) == strip(b);
 }
 
-/// Copies of all values except adapters (`lora_state` copies those), in file layout.
+/// Copies of all values except adapters (`lora_state` copies those), in file layout; those held in 16 bits are widened.
 template <Module M>
 StateDict<typename M::value_type> state_dict(const M& net, const std::string& prefix = "") {
   using T = typename M::value_type;
   StateDict<T> state;
   auto collect = [&](const std::string& name, auto& p) {
-    if (p.adapter() || !p.defined()) return;
-    auto value = to_file_layout(p.value().template to<Cpu>());
-    const bool shared = static_cast<const void*>(value.data()) == static_cast<const void*>(p.value().data());
+    if (p.adapter() || !p.has_values()) return;
+    const auto held = p.get().value();
+    auto value = to_file_layout(held.template to<Cpu>());
+    const bool shared = static_cast<const void*>(value.data()) == static_cast<const void*>(held.data());
     state.emplace(name, shared ? value.clone() : value);
   };
   M handles = net;
@@ -100,6 +124,9 @@ inline std::string first_names(const std::vector<std::string>& names) {
 /// Loads all parameters except adapters from `source`, converted to the element type of the module. Throws FormatError
 /// naming missing and unexpected tensors (a checkpoint of another architecture), ShapeError naming the first tensor of
 /// another shape; the module is unchanged then. Without `strict`, unexpected tensors are ignored.
+///
+/// From a `NarrowSource`, matrices and kernels of convolutions of 16 bits stay as they are stored where the module can
+/// hold them (`Parameter::can_keep`); such a module is for inference and adapters.
 template <Module M, class Source>
 requires TensorSource<Source, typename M::value_type>
 void load_state_dict(M& net, const Source& source, const std::string& prefix = "", bool strict = true) {
@@ -128,7 +155,15 @@ void load_state_dict(M& net, const Source& source, const std::string& prefix = "
     fail<ShapeError>("checkpoint of another architecture: '", misfits[0].first, "' ", misfits[0].second, " (",
                      misfits.size(), " tensors do not fit)");
   auto assign = [&](const std::string& name, auto& p) {
-    if (!p.adapter()) p.assign(from_file_layout<T>(source.template get<T>(name), p.shape()).template to<D>());
+    if (p.adapter()) return;
+    if constexpr (Parameter<T, D>::can_keep && NarrowSource<Source>) {
+      // Kernels of several taps change their layout: in a copy, so that the file's pages are not touched.
+      const Shape& shape = p.shape();
+      const bool copy = shape.rank() == 4 && shape[1] * shape[2] > 1;
+      const NarrowTensor stored = shape.rank() > 1 ? source.narrow(name, copy) : NarrowTensor();
+      if (stored.defined()) return p.keep(from_file_layout(stored, shape));
+    }
+    p.assign(from_file_layout<T>(source.template get<T>(name), p.shape()).template to<D>());
   };
   visit_parameters(net, assign, prefix);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/ops/cpu/elements.hpp>
 #include <hypersd/ops/functors.hpp>
 #include <hypersd/ops/map.hpp>
 
@@ -17,6 +18,16 @@ Tensor<U, D> cast(const Tensor<T, D>& t) {
     map_into(out, Identity{}, t);
     return out;
   }
+}
+
+/// The elements as float, exactly.
+inline Tensor<float, Cpu> widen(const NarrowTensor& t) {
+  Tensor<float, Cpu> out(t.shape());
+  const backend::Elements<float> elements(t);
+  parallel_for(t.size(), 65536, [&](std::int64_t begin, std::int64_t end) {
+    elements.from(begin).copy(end - begin, out.data() + begin);
+  });
+  return out;
 }
 
 }  // namespace hypersd::ops

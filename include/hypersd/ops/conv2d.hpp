@@ -3,6 +3,8 @@
 
 #include <hypersd/ops/cpu/conv2d.hpp>
 #include <hypersd/ops/cpu/in_float.hpp>
+#include <hypersd/ops/weight.hpp>
+#include <type_traits>
 #if HYPERSD_HAS_CUDA
 #include <hypersd/ops/cuda/conv2d.hpp>
 #include <hypersd/ops/cuda/kernels.cuh>
@@ -44,9 +46,10 @@ inline Shape conv2d_result_shape(const Conv2dGeometry& g) { return {g.batch, g.o
 }  // namespace detail
 
 /// Cross-correlation of x [B, H, W, C] with w [O, kh, kw, C] plus bias [O] (may be undefined): [B, H', W', O] with
-/// H' = (H + pad + pad_end - kh) / stride + 1. Throws ShapeError, or OptionError for the options.
-template <class T, class D>
-Tensor<T, D> conv2d(const Tensor<T, D>& x, const Tensor<T, D>& w, const Tensor<T, D>& bias,
+/// H' = (H + pad + pad_end - kh) / stride + 1. A weight of 16 bits gives the same bits as its float copy. Throws
+/// ShapeError, or OptionError for the options.
+template <class T, class D, WeightFor<T, D> W>
+Tensor<T, D> conv2d(const Tensor<T, D>& x, const W& w, const std::type_identity_t<Tensor<T, D>>& bias,
                     Conv2dOptions options = {}) {
   const Conv2dGeometry g = detail::conv2d_geometry(x.shape(), w.shape(), options);
   require<ShapeError>(!bias.defined() || (bias.rank() == 1 && bias.dim(0) == g.out), "conv2d: bias ", bias.shape(),
@@ -56,15 +59,15 @@ Tensor<T, D> conv2d(const Tensor<T, D>& x, const Tensor<T, D>& w, const Tensor<T
   } else {
     Tensor<T, D> y(detail::conv2d_result_shape(g));
     using backend::conv2d;  // or that of the device's namespace
-    conv2d(D{}, g, x.data(), w.data(), bias.data(), y.data());
+    conv2d(D{}, g, x.data(), detail::elements(w), bias.data(), y.data());
     return y;
   }
 }
 
 /// Gradient of `conv2d` with respect to its input of shape `x_shape`, for the gradient `gy` of its result. Throws
 /// ShapeError.
-template <class T, class D>
-Tensor<T, D> conv2d_input_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& w, const Shape& x_shape,
+template <class T, class D, WeightFor<T, D> W>
+Tensor<T, D> conv2d_input_gradient(const Tensor<T, D>& gy, const W& w, const Shape& x_shape,
                                    Conv2dOptions options = {}) {
   const Conv2dGeometry g = detail::conv2d_geometry(x_shape, w.shape(), options);
   require_same_shape("conv2d_input_gradient", gy.shape(), detail::conv2d_result_shape(g));
@@ -73,7 +76,7 @@ Tensor<T, D> conv2d_input_gradient(const Tensor<T, D>& gy, const Tensor<T, D>& w
   } else {
     Tensor<T, D> gx(x_shape);
     using backend::conv2d_input_gradient;
-    conv2d_input_gradient(D{}, g, gy.data(), w.data(), gx.data());
+    conv2d_input_gradient(D{}, g, gy.data(), detail::elements(w), gx.data());
     return gx;
   }
 }

@@ -3,6 +3,7 @@
 
 #include <hypersd/ops/cpu/gather.hpp>
 #include <hypersd/ops/cpu/in_float.hpp>
+#include <hypersd/ops/weight.hpp>
 #if HYPERSD_HAS_CUDA
 #include <hypersd/ops/cuda/gather.hpp>
 #include <hypersd/ops/cuda/kernels.cuh>
@@ -10,18 +11,32 @@
 
 namespace hypersd::ops {
 
-/// Rows of `table` [V, C] by index: ids [...] -> [..., C]. An id out of range [0, V) throws OptionError on the CPU and
-/// gives a row of zeros on a GPU. Throws ShapeError.
-template <class T, class D>
-Tensor<T, D> embedding(const Tensor<T, D>& table, const Tensor<std::int32_t, D>& ids) {
+namespace detail {
+
+template <class T, class W, class D>
+Tensor<T, D> embedding(const W& table, const Tensor<std::int32_t, D>& ids) {
   require<ShapeError>(table.rank() == 2 && ids.rank() < Shape::max_rank, "embedding: table ", table.shape(), ", ids ",
                       ids.shape());
   Shape shape = ids.shape();
   shape.push_back(table.dim(1));
   Tensor<T, D> out(shape);
   if (out.size() > 0)
-    backend::embedding(D{}, table.data(), table.dim(0), table.dim(1), ids.data(), ids.size(), out.data());
+    backend::embedding(D{}, elements(table), table.dim(0), table.dim(1), ids.data(), ids.size(), out.data());
   return out;
+}
+
+}  // namespace detail
+
+/// Rows of `table` [V, C] by index: ids [...] -> [..., C]. An id out of range [0, V) throws OptionError on the CPU and
+/// gives a row of zeros on a GPU. Throws ShapeError.
+template <class T, class D>
+Tensor<T, D> embedding(const Tensor<T, D>& table, const Tensor<std::int32_t, D>& ids) {
+  return detail::embedding<T>(table, ids);
+}
+/// The same from a table of 16 bits, as float.
+template <std::derived_from<Cpu> D>
+Tensor<float, D> embedding(const NarrowTensor& table, const Tensor<std::int32_t, D>& ids) {
+  return detail::embedding<float>(table, ids);
 }
 
 /// Gradient of `embedding` with respect to its table [rows, C]: row v is the sum of the rows of `g` [..., C] whose id

@@ -16,15 +16,28 @@ namespace hypersd::stable_diffusion {
 struct LoadOptions {
   std::string variant = "";        ///< preferred variant of the weights, such as `fp16`; another one is a fallback
   std::string config_folder = "";  ///< folder with configurations, tokenizer and scheduler for a single file
+  bool widen = false;              ///< 16-bit weights become float32; else the CPU keeps them as they are stored
 };
 
 namespace detail {
 
-/// Loads all parameters from `table`; errors begin with `label`.
+/// How the files of a network are opened: mapped if it holds weights as they are stored.
+template <Scalar T, Device D>
+io::Access weight_access(const LoadOptions& options) {
+  return nn::Parameter<T, D>::can_keep && !options.widen ? io::Access::Map : io::Access::Read;
+}
+
+/// Loads all parameters from `table`; errors begin with `label`. A network with weights held in 16 bits is frozen.
 template <nn::Module M>
 void load_weights(M& net, const io::formats::TensorTable& table, const std::string& label) {
   try {
     nn::load_state_dict(net, table);
+    bool kept = false;
+    auto look = [&](const std::string&, auto& p) { kept = kept || p.kept().defined(); };
+    nn::visit_parameters(net, look);
+    if (!kept) return;
+    nn::set_requires_grad(net, false);
+    Memory<Cpu>::release_pool();  // of tensors whose layout has changed
   } catch (const FormatError& error) {
     fail<FormatError>(io::in_quotes(label), ": ", error.what());
   } catch (const ShapeError& error) {
@@ -34,12 +47,12 @@ void load_weights(M& net, const io::formats::TensorTable& table, const std::stri
 
 /// Finds and opens the weights of a component; a replacement for the wanted variant goes to `notes`.
 inline io::formats::TensorTable component_weights(const std::string& folder, const std::string& stem,
-                                                  const std::string& variant, Notes& notes) {
+                                                  const std::string& variant, io::Access access, Notes& notes) {
   const auto file = io::formats::find_weights(folder, stem, variant);
   if (file.variant != variant)
     notes.push_back(io::in_quotes(folder) + ": no variant " + io::in_quotes(variant) + ", " + io::in_quotes(file.path) +
                     " is used");
-  return io::formats::open_weights(file);
+  return io::formats::open_weights(file, access);
 }
 
 /// A component's configuration: `config.json` in its folder.
@@ -62,10 +75,11 @@ inline std::int64_t read_sample_size(const ComponentConfig& config, std::int64_t
 }
 
 template <Scalar T, Device D>
-nn::TextEncoder<T, D> load_text_encoder(const std::string& folder, const std::string& variant, Notes& notes) {
+nn::TextEncoder<T, D> load_text_encoder(const std::string& folder, const LoadOptions& options, Notes& notes) {
   const auto config = ComponentConfig::read(folder);
   auto sizes = text_encoder_config(config.json, config.file, notes);
-  const auto table = component_weights(folder, "model", variant, notes).renamed(io::formats::text_encoder_name);
+  const auto table = component_weights(folder, "model", options.variant, weight_access<T, D>(options), notes)
+                         .renamed(io::formats::text_encoder_name);
   // A configuration without `architectures` does not say whether there is a projection.
   if (sizes.projection_dim == 0 && table.contains("text_projection.weight")) {
     const Shape projection = table.shape("text_projection.weight");
@@ -78,11 +92,12 @@ nn::TextEncoder<T, D> load_text_encoder(const std::string& folder, const std::st
 
 /// Loads the VAE of a model folder.
 template <Scalar T, Device D>
-void load_vae(Model<T, D>& model, const std::string& path, const std::string& variant) {
+void load_vae(Model<T, D>& model, const std::string& path, const LoadOptions& options) {
   const auto config = ComponentConfig::read(path + "/vae");
   model.vae = nn::Autoencoder<T, D>(autoencoder_config(config.json, config.file, model.notes));
   model.force_upcast = io::JsonFields(config.json, config.file).flag("force_upcast", true);
-  const auto table = component_weights(path + "/vae", "diffusion_pytorch_model", variant, model.notes);
+  const auto table = component_weights(path + "/vae", "diffusion_pytorch_model", options.variant,
+                                       weight_access<T, D>(options), model.notes);
   load_weights(model.vae, table.renamed(io::formats::autoencoder_name), path + "/vae");
 }
 
@@ -96,9 +111,12 @@ inline bool has_component(const io::Json& index, const std::string& name) {
 }  // namespace detail
 
 /// Loads a model folder of diffusers (`model_index.json` and one folder for each component), written by old or new
-/// versions: one weight file or shards, any variant, old and new parameter names. Weights are converted to `T` while
-/// they are read; no second copy is held. Throws IoError for what is missing, FormatError for configurations that are
-/// not supported and for weights of another architecture, naming file and field or tensor.
+/// versions: one weight file or shards, any variant, old and new parameter names. Networks of float on the CPU hold
+/// 16-bit matrices and kernels as they are stored, in the mapped file where its layout allows, and are frozen then:
+/// `LoadOptions::widen` or nn::set_requires_grad makes them float32. The files must not change while the model is in
+/// use. All other weights are converted to `T` while they are read; no second copy is held. Throws IoError for what is
+/// missing, FormatError for configurations that are not supported and for weights of another architecture, naming file
+/// and field or tensor.
 template <Scalar T, Device D = Cpu>
 Model<T, D> load_folder(const std::string& path, const LoadOptions& options = {}) {
   const std::string index_file = path + "/model_index.json";
@@ -114,15 +132,15 @@ Model<T, D> load_folder(const std::string& path, const LoadOptions& options = {}
     model.unet = nn::Unet<T, D>(unet_config(config.json, config.file, model.notes));
     model.family = family_of(model.unet.config());
     model.sample_size = detail::read_sample_size(config, model.family == Family::sdxl ? 128 : 64);
-    const auto table =
-        detail::component_weights(path + "/unet", "diffusion_pytorch_model", options.variant, model.notes);
+    const auto table = detail::component_weights(path + "/unet", "diffusion_pytorch_model", options.variant,
+                                                 detail::weight_access<T, D>(options), model.notes);
     detail::load_weights(model.unet, table, path + "/unet");
   }
-  detail::load_vae(model, path, options.variant);
+  detail::load_vae(model, path, options);
   for (const std::string& number : {std::string(), std::string("_2")}) {
     if (!detail::has_component(index, "text_encoder" + number)) continue;
     model.text_encoders.push_back(
-        detail::load_text_encoder<T, D>(path + "/text_encoder" + number, options.variant, model.notes));
+        detail::load_text_encoder<T, D>(path + "/text_encoder" + number, options, model.notes));
     const std::string tokenizer = path + "/tokenizer" + number;
     model.tokenizers.push_back(std::filesystem::is_directory(tokenizer) ? tokenizer : "");
   }
@@ -144,7 +162,8 @@ nn::ControlNet<T, D> load_controlnet_folder(const std::string& path, const LoadO
   Notes& to = notes != nullptr ? *notes : own;
   const auto config = detail::ComponentConfig::read(path);
   nn::ControlNet<T, D> net(controlnet_config(config.json, config.file, to));
-  const auto table = detail::component_weights(path, "diffusion_pytorch_model", options.variant, to);
+  const auto table = detail::component_weights(path, "diffusion_pytorch_model", options.variant,
+                                               detail::weight_access<T, D>(options), to);
   detail::load_weights(net, table, path);
   return net;
 }

@@ -203,7 +203,7 @@ inline void note_leftovers(const io::formats::TensorTable& all, const std::vecto
 /// does.
 template <Scalar T, Device D = Cpu>
 Model<T, D> load_single_file(const std::string& path, const LoadOptions& options = {}) {
-  const io::formats::TensorTable all(path);
+  const io::formats::TensorTable all(path, detail::weight_access<T, D>(options));
   const std::string& folder = options.config_folder;
   const auto prefix = detail::unet_prefix(all);
   require<FormatError>(prefix.has_value(), io::in_quotes(path), ": no UNet of Stable Diffusion in its ", all.size(),
@@ -238,7 +238,7 @@ Model<T, D> load_single_file(const std::string& path, const LoadOptions& options
     used.emplace_back("first_stage_model.");
   } else {
     missing("VAE");
-    detail::load_vae(model, folder, options.variant);
+    detail::load_vae(model, folder, options);
   }
   const std::size_t encoders = family == Family::sdxl ? 2 : 1;
   for (std::size_t i = 0; i < encoders; ++i) {
@@ -250,8 +250,7 @@ Model<T, D> load_single_file(const std::string& path, const LoadOptions& options
     model.tokenizers.push_back(!folder.empty() && std::filesystem::is_directory(tokenizer) ? tokenizer : "");
     if (clip.size() + open_clip.size() == 0) {
       missing(component);
-      model.text_encoders.push_back(
-          detail::load_text_encoder<T, D>(folder + "/" + component, options.variant, model.notes));
+      model.text_encoders.push_back(detail::load_text_encoder<T, D>(folder + "/" + component, options, model.notes));
       continue;
     }
     const auto config =
@@ -275,7 +274,7 @@ template <Scalar T, Device D = Cpu>
 nn::ControlNet<T, D> load_controlnet_file(const std::string& path, const LoadOptions& options = {},
                                           Notes* notes = nullptr) {
   Notes own;
-  const io::formats::TensorTable all(path);
+  const io::formats::TensorTable all(path, detail::weight_access<T, D>(options));
   const auto inner = all.with_prefix("control_model.");
   const io::formats::TensorTable& table = inner.size() > 0 ? inner : all;
   const bool ldm = table.contains("input_hint_block.0.weight");

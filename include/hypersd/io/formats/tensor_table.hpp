@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/core/narrow_tensor.hpp>
 #include <hypersd/io/safetensors.hpp>
 #include <map>
 #include <memory>
@@ -81,6 +82,16 @@ class TensorTable {
       for (std::int64_t j = 0; j < s[1]; ++j) out[i * s[1] + j] = value[j * s[0] + i];
     return out;
   }
+  /// The tensor as it is stored, if its elements have 16 bits and its file is mapped (`Access::Map`); else undefined.
+  /// It is in the file's memory if it is aligned and in order there, and `copy` does not forbid it. The result keeps
+  /// the file open.
+  [[nodiscard]] NarrowTensor narrow(const std::string& name, bool copy = false) const {
+    const DType type = dtype(name);
+    if (!entry(name).file->in_memory()) return {};
+    if (type == DType::F16) return narrow_of<half>(name, copy);
+    if (type == DType::BF16) return narrow_of<bfloat16>(name, copy);
+    return {};
+  }
   /// File and stored name, type and shape of a tensor, for messages.
   [[nodiscard]] std::string origin(const std::string& name) const {
     const Entry& e = entry(name);
@@ -138,6 +149,16 @@ class TensorTable {
     std::shared_ptr<const SafetensorsFile> file;
     StoredTensor stored;
   };
+  template <Narrow T>
+  [[nodiscard]] NarrowTensor narrow_of(const std::string& name, bool copy) const {
+    const Entry& e = entry(name);
+    const Shape s = shape(name);
+    const std::span<const std::uint8_t> bytes = e.file->bytes(e.stored.name);
+    const auto* data = reinterpret_cast<const T*>(bytes.data()) + e.stored.part * s.numel();
+    const bool aligned = reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(T) == 0;
+    if (copy || e.stored.transposed || !aligned) return NarrowTensor(get<T>(name));
+    return NarrowTensor(s, e.file, data);
+  }
   [[nodiscard]] const Entry& entry(const std::string& name) const {
     const auto at = entries_.find(name);
     require<FormatError>(at != entries_.end(), "no tensor ", in_quotes(name));

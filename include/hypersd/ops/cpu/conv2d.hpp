@@ -155,7 +155,7 @@ struct Patches {
 /// its transpose: taps in reverse order.
 template <class T>
 struct FlippedWeights {
-  const T* w;
+  Elements<T> w;
   std::int64_t in, out, taps;
 
   [[nodiscard]] GemmOperand<T> operand() const { return GemmOperand<T>::computed(this, pack); }
@@ -166,7 +166,7 @@ struct FlippedWeights {
     const auto& me = *static_cast<const FlippedWeights*>(source);
     for (const std::int64_t end = p + count; p < end;) {
       const std::int64_t tap = p / me.out, o = p % me.out, part = std::min(me.out - o, end - p);
-      const T* from = me.w + (o * me.taps + me.taps - 1 - tap) * me.in + i;
+      const Elements<T> from = me.w.from((o * me.taps + me.taps - 1 - tap) * me.in + i);
       with_tile_width(width, [&](auto constant) { pack_columns<constant>(from, me.taps * me.in, valid, part, to); });
       to += part * width;
       p += part;
@@ -206,7 +206,8 @@ std::int64_t patch_rows(const Conv2dGeometry& g) {
 }
 
 template <class T>
-void conv2d(const Cpu& cpu, const Conv2dGeometry& g, const T* x, const T* w, const T* bias, T* y) {
+void conv2d(const Cpu& cpu, const Conv2dGeometry& g, const T* x, const std::type_identity_t<Elements<T>>& w,
+            const T* bias, T* y) {
   const std::int64_t positions = g.batch * g.positions();
   if (g.pointwise()) return linear(cpu, positions, g.out, g.in, x, w, bias, y);
   if constexpr (std::is_same_v<T, float>)
@@ -218,7 +219,8 @@ void conv2d(const Cpu& cpu, const Conv2dGeometry& g, const T* x, const T* w, con
 }
 
 template <class T>
-void conv2d_input_gradient(const Cpu& cpu, const Conv2dGeometry& g, const T* gy, const T* w, T* gx) {
+void conv2d_input_gradient(const Cpu& cpu, const Conv2dGeometry& g, const T* gy,
+                           const std::type_identity_t<Elements<T>>& w, T* gx) {
   if (g.pointwise()) {
     gemm(cpu, GemmShape{g.batch * g.positions(), g.in, g.out}, T(1), gy, g.out, w, g.in, T(0), gx, g.in);
     return;

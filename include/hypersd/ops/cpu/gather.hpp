@@ -3,18 +3,20 @@
 
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/tensor.hpp>
+#include <hypersd/ops/cpu/elements.hpp>
+#include <type_traits>
 
 namespace hypersd::ops::backend {
 
 template <class T>
-void embedding(const Cpu&, const T* table, std::int64_t rows, std::int64_t cols, const std::int32_t* ids,
-               std::int64_t count, T* out) {
+void embedding(const Cpu&, const std::type_identity_t<Elements<T>>& table, std::int64_t rows, std::int64_t cols,
+               const std::int32_t* ids, std::int64_t count, T* out) {
   parallel_for(count, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, cols)),
                [&](std::int64_t begin, std::int64_t end) {
                  for (std::int64_t i = begin; i < end; ++i) {
                    require<OptionError>(ids[i] >= 0 && ids[i] < rows, "embedding: id ", ids[i], " not in [0, ", rows,
                                         ")");
-                   std::copy_n(table + ids[i] * cols, cols, out + i * cols);
+                   table.from(ids[i] * cols).copy(cols, out + i * cols);
                  }
                });
 }

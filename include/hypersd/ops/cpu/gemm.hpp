@@ -4,6 +4,7 @@
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/tensor.hpp>
 #include <hypersd/ops/cpu/gemm_kernel.hpp>
+#include <utility>
 
 /// \file
 /// Matmul by blocks: a block of A is packed once and stays in the L2 cache, strips of B are packed into the L1 cache as
@@ -13,41 +14,42 @@
 namespace hypersd::ops::backend {
 
 /// A matrix of rows i and summed columns p: element (i, p) is data[i stride + p], or data[p stride + i] if
-/// `transposed`. Or one that is never in memory as a whole: `pack_part` then packs the parts that are needed.
+/// `transposed`; elements of 16 bits are widened while they are packed. Or one that is never in memory as a whole:
+/// `pack_part` then packs the parts that are needed.
 template <class T>
 struct GemmOperand {
   /// Packs columns [p, p + count) of rows [i, i + valid) as [count, width]; what rows from `valid` on get is not used.
   using Pack = void (*)(const void* source, std::int64_t i, std::int64_t p, std::int64_t valid, std::int64_t width,
                         std::int64_t count, T* to);
 
-  const T* data = nullptr;
+  Elements<T> data;
   std::int64_t stride = 0;
   bool transposed = false;
   const void* source = nullptr;
   Pack pack_part = nullptr;
   std::int64_t row = 0, column = 0;  // where the part of `source` starts
 
-  static GemmOperand computed(const void* source, Pack pack) { return {nullptr, 0, false, source, pack}; }
+  static GemmOperand computed(const void* source, Pack pack) { return {{}, 0, false, source, pack}; }
 
   /// The part from row i and column p on.
   [[nodiscard]] GemmOperand at(std::int64_t i, std::int64_t p) const {
     GemmOperand part = *this;
     part.row += i;
     part.column += p;
-    if (data != nullptr) part.data += transposed ? p * stride + i : i * stride + p;
+    part.data = data.from(transposed ? p * stride + i : i * stride + p);
     return part;
   }
-  /// Whether rows (columns, if `transposed`) can be read in place.
+  /// Whether there is a matrix in memory.
   [[nodiscard]] bool in_memory() const { return pack_part == nullptr; }
+  /// Whether columns can be read in place.
+  [[nodiscard]] bool columns_in_place() const { return transposed && !data.widened(); }
 
   /// Packs the first `valid` <= `width` rows of `count` columns as [count, width].
   void pack(std::int64_t valid, std::int64_t width, std::int64_t count, T* to) const {
     if (pack_part != nullptr) return pack_part(source, row, column, valid, width, count, to);
     with_tile_width(width, [&](auto constant) {
       if (transposed) return pack_columns<constant>(data, stride, valid, count, to);
-      const T* rows[constant];  // missing ones repeat the last: their results are not stored
-      for (std::int64_t i = 0; i < constant; ++i) rows[i] = data + std::min(i, valid - 1) * stride;
-      pack_rows<constant>(rows, count, to);
+      pack_matrix_rows<constant>(data, stride, valid, count, to);
     });
   }
 };
@@ -124,16 +126,27 @@ bool few_dots(const GemmCall<T>& g) {
 /// A matmul of few rows or columns by dot products, on the calling thread.
 template <class T>
 void gemm_dots(const GemmKernel<T>& kernel, const GemmCall<T>& g) {
+  // Rows of 16-bit elements are widened once: all of A, those of B as they are needed.
+  const std::int64_t size_a = g.a.data.widened() ? g.m * g.k : 0, size_b = g.b.data.widened() ? dot_rows * g.k : 0;
+  const Tensor<T, Cpu> memory(Shape{size_a + size_b});
+  const auto widen_rows = [&](const GemmOperand<T>& x, std::int64_t first, std::int64_t count, T* to) {
+    for (std::int64_t i = 0; i < count; ++i) x.at(first + i, 0).data.copy(g.k, to + i * g.k);
+    return std::pair<const T*, std::int64_t>(to, g.k);
+  };
+  const auto [a, next_a] =
+      size_a > 0 ? widen_rows(g.a, 0, g.m, memory.data()) : std::pair(g.a.data.in_place, g.a.stride);
   for (std::int64_t j = 0; j < g.n; j += dot_rows) {
     const std::int64_t width = std::min<std::int64_t>(dot_rows, g.n - j);
+    const auto [b, next_b] = size_b > 0 ? widen_rows(g.b, j, width, memory.data() + size_a)
+                                        : std::pair(g.b.at(j, 0).data.in_place, g.b.stride);
     for (std::int64_t i = 0; i < g.m; ++i) {
       T sums[dot_rows];
       if (width == dot_rows)
-        kernel.dots(g.k, g.a.at(i, 0).data, g.b.at(j, 0).data, g.b.stride, sums);
+        kernel.dots(g.k, a + i * next_a, b, next_b, sums);
       else
         for (std::int64_t r = 0; r < width; ++r) {
           T same[dot_rows];
-          kernel.dots(g.k, g.a.at(i, 0).data, g.b.at(j + r, 0).data, 0, same);
+          kernel.dots(g.k, a + i * next_a, b + r * next_b, 0, same);
           sums[r] = same[0];
         }
       const GemmAddend<T> x = g.addend.at(i, j);
@@ -150,7 +163,8 @@ void gemm_block(const GemmCall<T>& g) {
   if (few_dots(g)) return gemm_dots(kernel, g);
   const std::int64_t rows = kernel.rows, columns = kernel.columns;
   const std::int64_t tiles = ceil_div(g.m, rows), strips = ceil_div(g.n, columns);
-  const bool direct_a = g.a.transposed && strips <= direct_uses, direct_b = g.b.transposed && tiles <= direct_uses;
+  const bool direct_a = g.a.columns_in_place() && strips <= direct_uses;
+  const bool direct_b = g.b.columns_in_place() && tiles <= direct_uses;
   const std::int64_t step = std::max<std::int64_t>(1, gemm_depth(g.k));
   const std::int64_t size = (tiles * rows + columns) * step;
   constexpr std::int64_t small = 16384 / sizeof(T);
@@ -170,13 +184,13 @@ void gemm_block(const GemmCall<T>& g) {
       const bool direct = direct_b && width == columns;
       TileOperands<T> in{depth, nullptr, strip, rows, columns};
       if (direct)
-        in = {depth, nullptr, g.b.at(j, p).data, rows, g.b.stride};
+        in = {depth, nullptr, g.b.at(j, p).data.in_place, rows, g.b.stride};
       else
         g.b.at(j, p).pack(width, columns, depth, strip);
       for (std::int64_t t = 0; t < tiles; ++t) {
         const std::int64_t height = std::min(rows, g.m - t * rows);
         const bool from_memory = direct_a && height == rows;
-        in.a = from_memory ? g.a.at(t * rows, p).data : packed + t * rows * depth;
+        in.a = from_memory ? g.a.at(t * rows, p).data.in_place : packed + t * rows * depth;
         in.a_step = from_memory ? g.a.stride : rows;
         gemm_tile(kernel, height, width, in, g.alpha, addend.at(t * rows, j), g.c + t * rows * g.row + j * g.column,
                   g.row, g.column);
@@ -238,8 +252,8 @@ void gemm_parallel(const GemmCall<T>& g, std::int64_t batch = 1, std::int64_t ne
                      one.column = 1;
                    } else {
                      if (outer > 0) {
-                       one.a.data += outer * next_a;
-                       one.b.data += outer * next_b;
+                       one.a.data = g.a.data.from(outer * next_a);
+                       one.b.data = g.b.data.from(outer * next_b);
                      }
                      if (g.addend.data == g.c) one.addend.data += outer * next_c;
                      one.c += outer * next_c;

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <hypersd/core/instruction_set.hpp>
+#include <hypersd/ops/cpu/elements.hpp>
 #include <utility>
 
 /// \file
@@ -186,14 +186,33 @@ void pack_rows(const T* const* rows, std::int64_t count, T* to) {
 
 /// Packs `valid` <= `width` columns of `count` rows with row stride `stride` as [count, width]; missing ones are 0.
 template <int width, class T>
-void pack_columns(const T* from, std::int64_t stride, std::int64_t valid, std::int64_t count, T* to) {
-  for (std::int64_t p = 0; p < count; ++p, from += stride, to += width) {
-    if (valid == width) {
-      __builtin_memcpy(to, from, width * sizeof(T));
+void pack_columns(const Elements<T>& from, std::int64_t stride, std::int64_t valid, std::int64_t count, T* to) {
+  for (std::int64_t p = 0; p < count; ++p, to += width) {
+    if (valid == width && !from.widened()) {
+      __builtin_memcpy(to, from.in_place + p * stride, width * sizeof(T));
     } else {
-      std::copy_n(from, valid, to);
+      from.from(p * stride).copy(valid, to);
       std::fill(to + valid, to + width, T(0));
     }
+  }
+}
+
+/// `pack_rows` of the first `valid` <= `width` rows of `count` elements with row stride `stride`; missing ones repeat
+/// the last: their results are not stored.
+template <int width, class T>
+void pack_matrix_rows(const Elements<T>& from, std::int64_t stride, std::int64_t valid, std::int64_t count, T* to) {
+  const T* rows[width];
+  if (!from.widened()) {
+    for (std::int64_t i = 0; i < width; ++i) rows[i] = from.in_place + std::min(i, valid - 1) * stride;
+    return pack_rows<width>(rows, count, to);
+  }
+  constexpr std::int64_t most = 64;  // elements of a row that are widened at once
+  T widened[width * most];
+  for (std::int64_t i = 0; i < width; ++i) rows[i] = widened + std::min(i, valid - 1) * most;
+  for (std::int64_t p = 0; p < count; p += most, to += width * most) {
+    const std::int64_t part = std::min(most, count - p);
+    for (std::int64_t i = 0; i < valid; ++i) from.from(i * stride + p).copy(part, widened + i * most);
+    pack_rows<width>(rows, part, to);
   }
 }
 

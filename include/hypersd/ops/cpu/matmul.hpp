@@ -3,13 +3,14 @@
 
 #include <hypersd/ops/cpu/gemm.hpp>
 #include <hypersd/ops/geometry.hpp>
+#include <type_traits>
 
 namespace hypersd::ops::backend {
 
 /// The matmul of `s` in the kernels' terms; beta is 0 or 1.
 template <class T>
-GemmCall<T> gemm_call(GemmShape s, T alpha, const T* a, std::int64_t lda, const T* b, std::int64_t ldb, bool accumulate,
-                      T* c, std::int64_t ldc) {
+GemmCall<T> gemm_call(GemmShape s, T alpha, const T* a, std::int64_t lda, const Elements<T>& b, std::int64_t ldb,
+                      bool accumulate, T* c, std::int64_t ldc) {
   const GemmOperand<T> left{a, lda, s.trans_a}, right{b, ldb, !s.trans_b};
   const auto addend = accumulate ? GemmAddend<T>{c, ldc, 1} : GemmAddend<T>::nothing();
   return GemmCall<T>{s.m, s.n, s.k, left, right, alpha, addend, c, ldc};
@@ -17,20 +18,21 @@ GemmCall<T> gemm_call(GemmShape s, T alpha, const T* a, std::int64_t lda, const 
 
 /// C (+)= alpha op(A) op(B) on the calling thread, row-major with row strides lda, ldb, ldc.
 template <class T>
-void gemm_serial(GemmShape s, T alpha, const T* a, std::int64_t lda, const T* b, std::int64_t ldb, bool accumulate,
-                 T* c, std::int64_t ldc) {
+void gemm_serial(GemmShape s, T alpha, const T* a, std::int64_t lda, const Elements<T>& b, std::int64_t ldb,
+                 bool accumulate, T* c, std::int64_t ldc) {
   gemm_block(gemm_call(s, alpha, a, lda, b, ldb, accumulate, c, ldc));
 }
 
 template <Real T>
-void gemm(const Cpu&, GemmShape s, T alpha, const T* a, std::int64_t lda, const T* b, std::int64_t ldb, T beta, T* c,
-          std::int64_t ldc) {
+void gemm(const Cpu&, GemmShape s, T alpha, const T* a, std::int64_t lda, const std::type_identity_t<Elements<T>>& b,
+          std::int64_t ldb, T beta, T* c, std::int64_t ldc) {
   gemm_parallel(gemm_call(s, alpha, a, lda, b, ldb, beta != T(0), c, ldc));
 }
 
 /// C[m, n] = bias (or 0) + A[m, k] W[n, k]^T.
 template <Real T>
-void linear(const Cpu&, std::int64_t m, std::int64_t n, std::int64_t k, const T* a, const T* w, const T* bias, T* c) {
+void linear(const Cpu&, std::int64_t m, std::int64_t n, std::int64_t k, const T* a,
+            const std::type_identity_t<Elements<T>>& w, const T* bias, T* c) {
   const auto addend = bias ? GemmAddend<T>{bias, 0, 1} : GemmAddend<T>::nothing();
   gemm_parallel(GemmCall<T>{m, n, k, {a, k, false}, {w, k, false}, T(1), addend, c, n});
 }
@@ -38,7 +40,8 @@ void linear(const Cpu&, std::int64_t m, std::int64_t n, std::int64_t k, const T*
 template <Real T>
 void batched_gemm(const Cpu&, std::int64_t batch, GemmShape s, T alpha, const T* a, std::int64_t lda, const T* b,
                   std::int64_t ldb, T beta, T* c, std::int64_t ldc) {
-  gemm_parallel(gemm_call(s, alpha, a, lda, b, ldb, beta != T(0), c, ldc), batch, s.m * s.k, s.n * s.k, s.m * s.n);
+  gemm_parallel(gemm_call(s, alpha, a, lda, Elements<T>(b), ldb, beta != T(0), c, ldc), batch, s.m * s.k, s.n * s.k,
+                s.m * s.n);
 }
 
 /// Float copies of `batch` matrices of 16-bit elements with row stride `stride`, as [batch, rows, cols].

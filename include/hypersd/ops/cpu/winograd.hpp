@@ -209,14 +209,15 @@ inline bool winograd_pays(const Conv2dGeometry& g) {
 
 /// y = x * w + bias for weights [g.out, 3, 3, g.in]; or, if `flipped`, for the
 /// transpose of weights [g.in, 3, 3, g.out].
-inline void winograd_conv2d(const Conv2dGeometry& g, const float* x, const float* w, bool flipped, const float* bias,
-                            float* y) {
+inline void winograd_conv2d(const Conv2dGeometry& g, const float* x, const Elements<float>& w, bool flipped,
+                            const float* bias, float* y) {
   const WinogradKernel kernel = winograd_kernel();
   const std::int64_t rows = flipped ? g.in : g.out, columns = flipped ? g.out : g.in, size = rows * columns;
   const Tensor<float, Cpu> weights(Shape{winograd_products, rows, columns});
   parallel_for(rows, 8, [&](std::int64_t begin, std::int64_t end) {
+    const Tensor<float, Cpu> widened(Shape{w.widened() ? 9 * columns : 0});
     for (std::int64_t r = begin; r < end; ++r) {
-      const float* taps = w + r * 9 * columns;
+      const float* taps = w.from(r * 9 * columns).read(9 * columns, widened.data());
       kernel.weight(flipped ? taps + 8 * columns : taps, flipped ? -columns : columns, columns,
                     weights.data() + r * columns, size);
     }

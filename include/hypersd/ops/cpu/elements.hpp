@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <hypersd/core/instruction_set.hpp>
+#include <hypersd/core/narrow_tensor.hpp>
+
+/// \file
+/// Weights that kernels read element by element: in place, or widened from 16 bits.
+
+namespace hypersd::ops::backend {
+
+/// Eight elements of 16 bits as float, exactly and without a branch: shifted into place; a `half` gets another exponent
+/// bias, its subnormal numbers are converted as integers.
+template <bool is_half>
+__attribute__((always_inline)) inline void widen_loops(const std::uint16_t* from, std::int64_t count, float* to) {
+  constexpr int width = 8;
+  typedef std::uint16_t Loaded __attribute__((vector_size(2 * width)));  // NOLINT(modernize-use-using)
+  typedef std::uint32_t Bits __attribute__((vector_size(4 * width)));    // NOLINT(modernize-use-using)
+  typedef std::int32_t Ints __attribute__((vector_size(4 * width)));     // NOLINT(modernize-use-using)
+  typedef float Floats __attribute__((vector_size(4 * width)));          // NOLINT(modernize-use-using)
+  const auto eight = [](const std::uint16_t* x, float* y) __attribute__((always_inline)) {
+    Loaded loaded;
+    __builtin_memcpy(&loaded, x, sizeof loaded);
+    const Bits bits = __builtin_convertvector(loaded, Bits);
+    Bits out;
+    if constexpr (is_half) {
+      const Bits magnitude = bits & 0x7fffU, exponent = magnitude & 0x7c00U;
+      const Bits rebias = exponent == 0x7c00U ? Bits{} + (224U << 23U) : Bits{} + (112U << 23U);
+      const Floats small = __builtin_convertvector(reinterpret_cast<const Ints&>(magnitude), Floats) * 0x1p-24F;
+      const Bits normal = (magnitude << 13U) + rebias;
+      out = (exponent == 0U ? reinterpret_cast<const Bits&>(small) : normal) | ((bits & 0x8000U) << 16U);
+    } else {
+      out = bits << 16U;
+    }
+    __builtin_memcpy(y, &out, sizeof out);
+  };
+  std::int64_t i = 0;
+  for (; i + width <= count; i += width) eight(from + i, to + i);
+  if (i == count) return;
+  std::uint16_t last[width] = {};
+  float widened[width];
+  std::copy(from + i, from + count, last);
+  eight(last, widened);
+  std::copy_n(widened, count - i, to + i);
+}
+
+/// Writes `count` elements of 16 bits as float.
+using Widen = void (*)(const std::uint16_t* from, std::int64_t count, float* to);
+
+template <bool is_half>
+void widen_portable(const std::uint16_t* from, std::int64_t count, float* to) {
+  widen_loops<is_half>(from, count, to);
+}
+#if defined(__x86_64__)
+template <bool is_half>
+__attribute__((target("avx2,fma"))) void widen_avx2(const std::uint16_t* from, std::int64_t count, float* to) {
+  widen_loops<is_half>(from, count, to);
+}
+#endif
+
+/// The function of the selected instruction set.
+template <bool is_half>
+Widen widen_kernel() {
+#if defined(__x86_64__)
+  if (instruction_set() != InstructionSet::portable) return widen_avx2<is_half>;
+#endif
+  return widen_portable<is_half>;
+}
+
+/// Elements in memory: of type T, or of 16 bits that are widened when they are read (T is float then).
+template <class T>
+struct Elements {
+  const T* in_place = nullptr;
+  const std::uint16_t* narrow = nullptr;
+  Widen widen = nullptr;
+
+  Elements() = default;
+  Elements(const T* data) : in_place(data) {}  // NOLINT(google-explicit-constructor)
+  explicit Elements(const NarrowTensor& t)
+      : narrow(t.bits()), widen(t.is_half() ? widen_kernel<true>() : widen_kernel<false>()) {
+    static_assert(std::same_as<T, float>);
+  }
+
+  [[nodiscard]] bool widened() const { return widen != nullptr; }
+  /// Those from element `first` on.
+  [[nodiscard]] Elements from(std::int64_t first) const {
+    Elements out = *this;
+    if (widened())
+      out.narrow += first;
+    else if (in_place != nullptr)
+      out.in_place += first;
+    return out;
+  }
+  /// Copies the first `count`.
+  void copy(std::int64_t count, T* to) const {
+    if constexpr (std::same_as<T, float>)
+      if (widened()) return widen(narrow, count, to);
+    std::copy_n(in_place, count, to);
+  }
+  /// The first `count`: in place, or widened into `buffer`.
+  [[nodiscard]] const T* read(std::int64_t count, T* buffer) const {
+    if (!widened()) return in_place;
+    copy(count, buffer);
+    return buffer;
+  }
+};
+
+}  // namespace hypersd::ops::backend

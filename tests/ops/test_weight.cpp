@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <hypersd/ops/cast.hpp>
+#include <hypersd/ops/conv2d.hpp>
+#include <hypersd/ops/gather.hpp>
+#include <hypersd/ops/linear.hpp>
+
+#include <doctest/doctest.h>
+
+#include <bit>
+#include <each_instruction_set.hpp>
+#include <numbers.hpp>
+
+using namespace hypersd;
+using numbers::normal;
+
+namespace {
+
+/// Whether f(weight) has the same bits for a weight of 16 bits and its float copy, on every instruction set and for any
+/// number of threads. The copy is converted element by element by T's own operator.
+template <class T, class F>
+bool same_bits(const Shape& shape, F&& f) {
+  const auto stored = ops::cast<T>(normal<float>(shape, "w"));
+  const Tensor<float> wide = stored.template cast<float>();
+  const NarrowTensor narrow(stored);
+  bool same = true;
+  for_each_instruction_set([&](InstructionSet) {
+    same = same && f(narrow).to_vector() == f(wide).to_vector() &&
+           numbers::same_for_any_threads([&] { return f(narrow); });
+  });
+  return same;
+}
+template <class F>
+void check_same_bits(const Shape& shape, F&& f) {
+  CAPTURE(shape.str());
+  CHECK(same_bits<half>(shape, f));
+  CHECK(same_bits<bfloat16>(shape, f));
+}
+
+}  // namespace
+
+TEST_CASE("weights of 16 bits: widening is that of the element types, for every pattern of bits and any length") {
+  for_each_instruction_set([&](InstructionSet) {
+    const auto check = [](auto type) {
+      using T = decltype(type);
+      Tensor<T> all(Shape{65536});
+      for (std::int64_t i = 0; i < 65536; ++i) all[i].bits = static_cast<std::uint16_t>(i);
+      const Tensor<float> got = ops::widen(NarrowTensor(all));
+      std::int64_t different = 0;
+      for (std::int64_t i = 0; i < 65536; ++i)
+        different +=
+            std::bit_cast<std::uint32_t>(got[i]) == std::bit_cast<std::uint32_t>(static_cast<float>(all[i])) ? 0 : 1;
+      CHECK(different == 0);
+      for (const std::int64_t n : {0, 1, 7, 9, 19})
+        CHECK(ops::widen(NarrowTensor(all.slice(1000, 1000 + n))).to_vector() ==
+              all.slice(1000, 1000 + n).template cast<float>().to_vector());
+    };
+    check(half());
+    check(bfloat16());
+  });
+}
+
+TEST_CASE("weights of 16 bits: linear has the bits of float copies, in few and many rows and columns") {
+  struct Size {
+    std::int64_t rows, in, out;
+  };
+  // Dot products of few rows, split sums, one tile, incomplete tiles, many blocks of rows, few columns as rows.
+  for (const Size& s : {Size{1, 320, 1280},
+                        {3, 1500, 70},
+                        {40, 4100, 130},
+                        {6, 8, 16},
+                        {77, 97, 53},
+                        {500, 640, 132},
+                        {300, 33, 3},
+                        {300, 64, 6},
+                        {5, 7, 1},
+                        {9, 1, 9}}) {
+    const auto x = normal<float>({s.rows, s.in}, "x"), bias = normal<float>({s.out}, "b"),
+               gy = normal<float>({s.rows, s.out}, "gy");
+    check_same_bits({s.out, s.in}, [&](const auto& w) { return ops::linear(x, w, bias); });
+    check_same_bits({s.out, s.in}, [&](const auto& w) { return ops::linear_input_gradient(gy, w); });
+  }
+  const auto w = ops::cast<half>(normal<float>({5, 4}, "w"));
+  CHECK_THROWS_WITH_AS(ops::linear(normal<float>({2, 3}, "x"), NarrowTensor(w), Tensor<float>{}),
+                       "linear: input [2, 3] and weight [5, 4]", ShapeError);
+  CHECK_THROWS_WITH_AS(ops::linear_input_gradient(normal<float>({2, 3}, "x"), NarrowTensor(w)),
+                       "linear_input_gradient: gradient [2, 3] and weight [5, 4]", ShapeError);
+}
+
+TEST_CASE("weights of 16 bits: convolutions have the bits of float copies, direct and by Winograd") {
+  struct Size {
+    Shape x, w;
+    ops::Conv2dOptions options;
+  };
+  // 1x1, 3x3 of stride 1 and 2, a kernel of another size, few channels; then shapes that Winograd's method takes.
+  for (const Size& s :
+       {Size{{2, 9, 7, 40}, {48, 1, 1, 40}, {1, 0}}, Size{{2, 9, 7, 20}, {24, 3, 3, 20}, {1, 1}},
+        Size{{1, 12, 12, 24}, {20, 3, 3, 24}, {2, 1}}, Size{{1, 8, 8, 4}, {33, 4, 4, 4}, {2, 0}},
+        Size{{1, 16, 16, 32}, {3, 3, 3, 32}, {1, 1}}, Size{{1, 30, 27, 128}, {144, 3, 3, 128}, {1, 1}}}) {
+    const auto x = normal<float>(s.x, "x"), bias = normal<float>({s.w[0]}, "b");
+    check_same_bits(s.w, [&](const auto& w) { return ops::conv2d(x, w, bias, s.options); });
+    const auto gy = normal<float>(ops::conv2d(x, normal<float>(s.w, "w"), Tensor<float>{}, s.options).shape(), "gy");
+    check_same_bits(s.w, [&](const auto& w) { return ops::conv2d_input_gradient(gy, w, s.x, s.options); });
+  }
+}
+
+TEST_CASE("weights of 16 bits: rows of a table are those of its float copy") {
+  const auto ids = Tensor<std::int32_t>::from({2, 3}, {4, 0, 12, 12, 7, 1});
+  check_same_bits({13, 11}, [&](const auto& table) { return ops::embedding(table, ids); });
+  const NarrowTensor table(ops::cast<half>(normal<float>({13, 11}, "w")));
+  CHECK_THROWS_AS(ops::embedding(table, Tensor<std::int32_t>::from({1}, {13})), OptionError);
+}
