@@ -15,12 +15,12 @@ namespace {
 
 std::string single(const std::string& name) { return checkpoints::folder(name + "_single") + ".safetensors"; }
 template <nn::Module M>
-void check_same(M a, M b) {
-  const auto left = nn::parameters(a), right = nn::parameters(b);
+void check_same(const M& a, const M& b) {
+  const auto left = nn::state_dict(a), right = nn::state_dict(b);
   REQUIRE(left.size() == right.size());
-  for (std::size_t i = 0; i < left.size(); ++i) {
-    CHECK(left[i].name == right[i].name);
-    CHECK_MESSAGE(left[i].var.value().to_vector() == right[i].var.value().to_vector(), left[i].name);
+  for (const auto& [name, value] : left) {
+    REQUIRE_MESSAGE(right.count(name) == 1, name);
+    CHECK_MESSAGE(value.to_vector() == right.at(name).to_vector(), name);
   }
 }
 /// A copy of a single file in which `change` may rename or drop (by an empty name) each tensor; `extra` ones are added.
