@@ -59,3 +59,4 @@
 #include <hypersd/diffusion/solvers/unipc.hpp>
 #include <hypersd/diffusion/step.hpp>
 #include <hypersd/diffusion/timesteps.hpp>
+#include <hypersd/diffusion/two_times.hpp>

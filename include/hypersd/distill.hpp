@@ -28,13 +28,16 @@
 #include <hypersd/distill/objectives/ctm.hpp>
 #include <hypersd/distill/objectives/data_terms.hpp>
 #include <hypersd/distill/objectives/dmd.hpp>
+#include <hypersd/distill/objectives/flow_map.hpp>
 #include <hypersd/distill/objectives/lcm.hpp>
 #include <hypersd/distill/objectives/lightning.hpp>
+#include <hypersd/distill/objectives/mean_flow.hpp>
 #include <hypersd/distill/objectives/pcm.hpp>
 #include <hypersd/distill/objectives/pd.hpp>
 #include <hypersd/distill/objectives/perflow.hpp>
 #include <hypersd/distill/objectives/preserve.hpp>
 #include <hypersd/distill/objectives/sds.hpp>
+#include <hypersd/distill/objectives/shortcut.hpp>
 #include <hypersd/distill/objectives/tscd.hpp>
 #include <hypersd/distill/one_step.hpp>
 #include <hypersd/distill/segments.hpp>
@@ -42,3 +45,4 @@
 #include <hypersd/distill/sum.hpp>
 #include <hypersd/distill/time_proposal.hpp>
 #include <hypersd/distill/trajectory_critic.hpp>
+#include <hypersd/distill/two_jumps.hpp>

@@ -4,6 +4,7 @@
 #include <hypersd/autograd/grad_copy.hpp>
 #include <hypersd/autograd/grad_matmul.hpp>
 #include <hypersd/diffusion/elementwise.hpp>
+#include <hypersd/diffusion/objective.hpp>
 #include <hypersd/diffusion/processes.hpp>
 #include <hypersd/io/safetensors.hpp>
 #include <hypersd/nn/interval.hpp>
@@ -156,21 +157,31 @@ struct Gaussian {
     const Jet k = sqrt(variance(s) / variance(t));
     return {(k - jump_x) / jump_f / t.input, (s.alpha * m - k * t.alpha * m) / jump_f};
   }
+  /// The process's own prediction, which the exact student makes where end = t.
+  template <class Process>
+  [[nodiscard]] std::pair<Jet, Jet> own(const Process& process, double n) const {
+    const double t = process.process_time(n);
+    const diffusion::Level l = process.level(t);
+    const diffusion::Target w = process.target(t);
+    const double variance = l.alpha * l.alpha * c * c + l.sigma * l.sigma;
+    const double slope = (w.x0 * l.alpha * c * c + w.eps * l.sigma) / variance;
+    return {slope / process.input_scale(t), w.x0 * m - slope * l.alpha * m};
+  }
+  [[nodiscard]] std::pair<Jet, Jet> between(const diffusion::Flow&, Jet t, Jet s) const {
+    return solve({Jet(1) - t, t}, {Jet(1) - s, s}, 1, s - t);
+  }
+  [[nodiscard]] std::pair<Jet, Jet> between(const diffusion::Trig&, Jet t, Jet s) const {
+    return solve({cos(t), sin(t) * sd, 1 / sd}, {cos(s), sin(s) * sd, 1 / sd}, cos(t - s), Jet(0) - sin(t - s) * sd);
+  }
+  [[nodiscard]] std::pair<Jet, Jet> between(const diffusion::Edm&, Jet n, Jet end) const {
+    const Jet t = exp(n * 4), s = exp(end * 4), length = sqrt(t * t + sd * sd), share = s / t;
+    const Jet skip = Jet(sd * sd) / (length * length), out = t * sd / length;
+    return solve({1, t, Jet(1) / length}, {1, s}, share + (Jet(1) - share) * skip, (Jet(1) - share) * out);
+  }
   /// slope and offset of the exact student in the network's input and times.
-  [[nodiscard]] std::function<std::pair<Jet, Jet>(Jet, Jet)> exact(const diffusion::Flow&) const {
-    return [*this](Jet t, Jet s) { return solve({Jet(1) - t, t}, {Jet(1) - s, s}, 1, s - t); };
-  }
-  [[nodiscard]] std::function<std::pair<Jet, Jet>(Jet, Jet)> exact(const diffusion::Trig&) const {
-    return [*this](Jet t, Jet s) {
-      return solve({cos(t), sin(t) * sd, 1 / sd}, {cos(s), sin(s) * sd, 1 / sd}, cos(t - s), Jet(0) - sin(t - s) * sd);
-    };
-  }
-  [[nodiscard]] std::function<std::pair<Jet, Jet>(Jet, Jet)> exact(const diffusion::Edm&) const {
-    return [*this](Jet n, Jet end) {
-      const Jet t = exp(n * 4), s = exp(end * 4), length = sqrt(t * t + sd * sd), share = s / t;
-      const Jet skip = Jet(sd * sd) / (length * length), out = t * sd / length;
-      return solve({1, t, Jet(1) / length}, {1, s}, share + (Jet(1) - share) * skip, (Jet(1) - share) * out);
-    };
+  template <class Process>
+  [[nodiscard]] std::function<std::pair<Jet, Jet>(Jet, Jet)> exact(const Process& process) const {
+    return [*this, process](Jet t, Jet s) { return t.v == s.v ? own(process, t.v) : between(process, t, s); };
   }
   template <class Process>
   [[nodiscard]] diffusion::IndependentDenoiser<Process> teacher(const Process& process) const {

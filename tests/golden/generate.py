@@ -21,6 +21,7 @@ import golden_continuous
 import golden_data
 import golden_distill
 import golden_feedback
+import golden_flow_maps
 import golden_image_encoder
 import golden_instance
 import golden_loras
@@ -54,6 +55,7 @@ FAMILIES = {
     "lora": golden_training.lora,
     "continuous": golden_continuous.continuous,
     "distill": golden_distill.distill,
+    "flow_maps": golden_flow_maps.flow_maps,
     "canny": golden_data.canny,
     "checkpoints": golden_checkpoints.checkpoints,
     "resize": golden_data.resize,

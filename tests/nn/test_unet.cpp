@@ -4,6 +4,7 @@
 #include <hypersd/autograd/jvp.hpp>
 #include <hypersd/nn/init.hpp>
 #include <hypersd/nn/lora.hpp>
+#include <hypersd/nn/models/two_time_unet.hpp>
 
 #include "golden.hpp"
 
@@ -187,6 +188,47 @@ TEST_CASE("unet: jvp along sample and time, adapters included, is the central di
   double forward = 0, reverse = 0;
   for (std::int64_t i = 0; i < x.size(); ++i) forward += w[i] * along_x[i], reverse += leaf.grad()[i] * dx[i];
   CHECK(forward == doctest::Approx(reverse).epsilon(1e-11));
+}
+
+TEST_CASE(
+    "unet: a student with a second time starts as the network, whatever the end, and can be derived by both times") {
+  nn::Unet<double> net(tiny());
+  nn::init_parameters(net, 3);
+  const auto student = nn::TwoTimeUnet<double>::student_of(net, 4);
+  const auto of = [](const Shape& shape, const char* name) { return ops::normal<double>(shape, stream(5, name)); };
+  const nn::UnetCondition<double> c{Var<double>(of({2, 3, net.config().cross_attention_dim}, "tokens")), {}};
+  const auto x = of({2, 8, 6, net.config().in_channels}, "x");
+  const auto t = Tensor<double>::from({2}, {600.5, 30}), end = Tensor<double>::from({2}, {200, 3});
+  const nn::Interval<double> interval{t, end};
+  const auto expected = net(Var<double>(x), t, c).value(), got = student(Var<double>(x), interval, c).value();
+  for (std::int64_t i = 0; i < got.size(); ++i) CHECK(got[i] == expected[i]);
+  CHECK(nn::parameter_count(student) == nn::parameter_count(net) + nn::parameter_count(student.end_embedding));
+
+  // Once the new layer is trained, the end counts, and end = t is the network with one time.
+  auto trained = nn::deep_copy(student);
+  trained.end_embedding.linear_2.weight.assign(of({32, 32}, "weight"));
+  const auto moved = trained(Var<double>(x), interval, c).value();
+  double change = 0;
+  for (std::int64_t i = 0; i < got.size(); ++i) change = std::max(change, std::abs(moved[i] - got[i]));
+  CHECK(change > 1e-3);
+  const auto same = trained(Var<double>(x), nn::Interval<double>{t, t}, c).value();
+  const auto own = trained(Var<double>(x), nn::Times<double>(t), c).value();
+  for (std::int64_t i = 0; i < got.size(); ++i) CHECK(same[i] == own[i]);
+
+  const auto dt = Tensor<double>::from({2}, {0.7, -0.2}), de = Tensor<double>::from({2}, {-0.3, 0.4});
+  const auto predict = [&](const Var<double>& a, const Var<double>& b) {
+    return trained(Var<double>(x), nn::Interval<double>{a, b}, c);
+  };
+  const auto out = autograd::jvp(predict, autograd::Dual{t, dt}, autograd::Dual{end, de}).tangent;
+  const double h = 1e-4;
+  const auto at = [&](double s) {
+    const autograd::NoGrad guard;
+    const ops::LinearCombination<double> go{1, s};
+    return predict(Var<double>(ops::map(go, t, dt)), Var<double>(ops::map(go, end, de))).value();
+  };
+  const auto ahead = at(h), behind = at(-h);
+  for (std::int64_t i = 0; i < out.size(); ++i)
+    CHECK(std::abs(out[i] - (ahead[i] - behind[i]) / (2 * h)) < 1e-7 * (1 + std::abs(out[i])));
 }
 
 TEST_CASE("unet: gradient checkpointing changes only the order of sums") {

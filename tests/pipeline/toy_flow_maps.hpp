@@ -16,6 +16,7 @@
 #include <hypersd/nn/linear.hpp>
 #include <hypersd/optim/adamw.hpp>
 #include <hypersd/optim/clip.hpp>
+#include <hypersd/optim/ema.hpp>
 #include <hypersd/optim/schedule.hpp>
 
 /// \file
@@ -27,6 +28,7 @@ using namespace hypersd;
 using diffusion::Flow;
 using diffusion::Unconditional;
 using Data = diffusion::Batch<double, Cpu, Unconditional>;
+inline constexpr std::int64_t batch_size = 64;
 
 /// sin and cos of j pi t, j = 1 ... 4, with the tangents of t.
 inline Var<double> waves(const nn::Times<double>& t) {
@@ -60,6 +62,28 @@ struct Velocity {
   }
 };
 
+/// The same with a second time, which begins as the velocity.
+struct Map : Velocity {
+  nn::Linear<double> end{8, 64, false};
+
+  Map() = default;
+  /// A student of `v`.
+  explicit Map(const Velocity& v) : Velocity(nn::deep_copy(v)) {
+    end.weight = {Shape{64, 8}, nn::Initializer::zeros()};
+    nn::init_parameters(end, 1, "end");
+  }
+  Var<double> operator()(const Var<double>& x, const nn::Interval<double>& t, const Unconditional&) const {
+    const auto h = in(autograd::concat_channels(std::vector<Var<double>>{x, waves(t.t)}));
+    const auto both = autograd::add(h, end(waves(t.length())));
+    return out(autograd::silu(mid(autograd::silu(both))));
+  }
+  template <class F>
+  void visit(F&& f, const std::string& prefix = "") {
+    Velocity::visit(f, prefix);
+    nn::visit_members(f, prefix, "end", end);
+  }
+};
+
 inline diffusion::AnalyticDenoiser<Flow> exact() {
   return {Flow(), diffusion::Mixture({{2, {1.5, 0}, 0.2, 0}, {1, {-1, 1}, 0.4, 0}, {1, {-0.5, -1.5}, 0.3, 0}})};
 }
@@ -72,7 +96,7 @@ void descend(Net& net, std::int64_t steps, double rate, const Loss& loss) {
   optim::AdamW<double> optimizer(parameters, {.weight_decay = 0});
   const optim::Schedule schedule = optim::Cosine{rate, steps};
   for (std::int64_t i = 0; i < steps; ++i) {
-    const Data batch{exact().data<double>(128, stream(2, "data", static_cast<std::uint64_t>(i))), {}};
+    const Data batch{exact().data<double>(batch_size, stream(2, "data", static_cast<std::uint64_t>(i))), {}};
     optimizer.zero_grad();
     autograd::backward(loss(i, batch));
     optimizer.step(schedule(i), optim::clip_factor(optim::grad_norm(parameters), 1.0));
@@ -87,9 +111,9 @@ inline const Velocity& teacher() {
     Velocity n;
     nn::init_parameters(n, 7, "toy");
     const auto truth = exact();
-    descend(n, 1200, 5e-3, [&](std::int64_t i, const Data& batch) {
+    descend(n, 1000, 5e-3, [&](std::int64_t i, const Data& batch) {
       const auto sub = static_cast<std::uint64_t>(i);
-      const auto t = diffusion::uniform_times(Flow(), 128, stream(1, "time", sub));
+      const auto t = diffusion::uniform_times(Flow(), batch_size, stream(1, "time", sub));
       const auto x =
           diffusion::add_noise(Flow(), batch.x0, ops::normal<double>(batch.x0.shape(), stream(1, "z", sub)), t);
       return autograd::mse(diffusion::evaluate(Flow(), n, Var<double>(x), t, Unconditional{}),
@@ -100,13 +124,16 @@ inline const Velocity& teacher() {
   return net;
 }
 
-/// A copy of `start` trained by `objective` with the exact teacher.
+/// A copy of `start` trained by `objective` with the exact teacher, and the student's moving average as the target.
 template <class Objective, class Net>
 Net train(const Objective& objective, const Net& start, std::int64_t steps, double rate = 2e-3) {
-  Net student = nn::deep_copy(start);
+  Net student = nn::deep_copy(start), target = nn::deep_copy(start);
+  nn::set_requires_grad(target, false);
+  const auto averages = optim::parameters_of(target, "", false), now = optim::parameters_of(student, "", false);
   const auto truth = exact();
   descend(student, steps, rate, [&](std::int64_t i, const Data& batch) {
-    return diffusion::learn_and_loss(objective, student, truth, student, batch, {2, i}).loss;
+    if (i > 0) optim::ema_update(averages, now, 0.95);
+    return diffusion::learn_and_loss(objective, student, truth, target, batch, {2, i}).loss;
   });
   return student;
 }
@@ -115,11 +142,11 @@ Net train(const Objective& objective, const Net& start, std::int64_t steps, doub
 template <class Net>
 Tensor<double> draw(const Net& net, int steps) {
   const diffusion::Sampler<diffusion::DdimOde, Flow> sampler;
-  return sampler(net, ops::normal<double>(Shape{512, 2}, stream(99, "evaluation")), Unconditional{}, steps);
+  return sampler(net, ops::normal<double>(Shape{256, 2}, stream(99, "evaluation")), Unconditional{}, steps);
 }
 /// Mean distance from where the exact flow ends.
 inline double flow_error(const Tensor<double>& got) {
-  static const auto goal = draw(exact(), 200);
+  static const auto goal = draw(exact(), 100);
   double sum = 0;
   for (std::int64_t b = 0; b < goal.dim(0); ++b)
     sum += std::hypot(got[2 * b] - goal[2 * b], got[2 * b + 1] - goal[2 * b + 1]);

@@ -4,24 +4,16 @@
 #include <hypersd/autograd/jvp.hpp>
 #include <hypersd/diffusion/evaluate.hpp>
 #include <hypersd/diffusion/rates.hpp>
-#include <hypersd/nn/interval.hpp>
+#include <hypersd/diffusion/two_times.hpp>
 
 /// \file
-/// Networks of continuous time: asked for a prediction together with its derivative along a direction of (x, t), and
-/// networks with a second time, the end of the jump that their prediction is for.
+/// Networks of continuous time, asked for a prediction together with its derivative along a direction of (x, t, end).
 
 namespace hypersd::diffusion {
 
 /// A network that can be differentiated by its time: it takes times as `nn::Times`.
 template <class N, class T, class D, class Condition>
 concept TimeDifferentiable = requires(const N& net, const Var<T, D>& x, const nn::Times<T, D>& t, const Condition& c) {
-  { net(x, t, c) } -> std::convertible_to<Var<T, D>>;
-};
-
-/// A network with a second time: it takes an `nn::Interval` in the place of its time, and its prediction is the one
-/// whose jump from `t` ends right at `end`. For end = t that is the process's own prediction.
-template <class N, class T, class D, class Condition>
-concept TwoTimeDenoiser = requires(const N& net, const Var<T, D>& x, const nn::Interval<T, D>& t, const Condition& c) {
   { net(x, t, c) } -> std::convertible_to<Var<T, D>>;
 };
 
@@ -33,13 +25,6 @@ constexpr void require_time_differentiable() {
                 "this objective differentiates the student by its time: the network must take network(x, t, condition) "
                 "const with t an nn::Times");
 }
-template <class N, class T, class D, class Condition>
-constexpr void require_two_times() {
-  static_assert(TwoTimeDenoiser<N, T, D, Condition>,
-                "this objective learns a flow map between two times: the network must take network(x, t, condition) "
-                "const with t an nn::Interval");
-}
-
 }  // namespace detail
 
 /// A prediction and its derivative along a direction.
@@ -62,6 +47,12 @@ template <class Process, class T, class D>
 autograd::Dual<T, D> dual_input(const Process& process, const autograd::Dual<T, D>& x, const MovingTimes& t) {
   if constexpr (Process::scales_input) {
     const Rates rates(process);
+    if (!x.tangent.defined()) {
+      std::vector<double> moves;
+      for (std::size_t b = 0; b < t.at.size(); ++b) moves.push_back(rates.input_scale(t.at[b]) * t.rate[b]);
+      return {network_input(process, x.value, t.at),
+              ops::map(ops::Mul{}, x.value, ops::per_sample(sample_scales<T, D>(moves)))};
+    }
     const auto tangent =
         combine(sample_forms<T, D>(x.value.dim(0),
                                    [&](std::size_t b) {
@@ -84,20 +75,6 @@ autograd::Dual<Accumulator<T>, D> dual_times(const Process& process, const Movin
 }
 
 }  // namespace detail
-
-/// The prediction of `net` for the jump from x [B, ...] at times t to times `end`, with gradient: a network with one
-/// time is not told `end`.
-template <DiffusionProcess Process, class Net, class T, class D, class C>
-Var<T, D> evaluate_between(const Process& process, const Net& net, const Var<T, D>& x, const Times& t, const Times& end,
-                           const C& condition) {
-  if constexpr (TwoTimeDenoiser<Net, T, D, C>) {
-    detail::require_same_process(process, "student", net);
-    const nn::Interval<T, D> times{time_tensor<T, D>(process, t), time_tensor<T, D>(process, end)};
-    return net(network_input(process, x, t), times, condition);
-  } else {
-    return evaluate(process, net, x, t, condition);
-  }
-}
 
 /// The prediction of `net` for the jump from x [B, ...] at times t to times `end`, with gradient, and its derivative
 /// along the direction of x's tangent and the rates of t and `end`, without: one `autograd::jvp`. Scaling of the input

@@ -44,6 +44,11 @@ class Rates {
     return {rate([&](Time u) { return process_->jump(u, end).x; }, t),
             rate([&](Time u) { return process_->jump(u, end).prediction; }, t)};
   }
+  /// d/d end of the same; t stays.
+  [[nodiscard]] Form jump_end(Time t, Time end) const {
+    return {rate([&](Time u) { return process_->jump(t, u).x; }, end),
+            rate([&](Time u) { return process_->jump(t, u).prediction; }, end)};
+  }
   /// d/dt of `process.input_scale(t)`.
   [[nodiscard]] double input_scale(Time t) const {
     if constexpr (Process::scales_input)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <hypersd/diffusion/guidance.hpp>
 #include <hypersd/diffusion/sample_table.hpp>
@@ -29,7 +30,7 @@ class SampleRun {
 
   /// Tensors [B] of one evaluation; those that it has no use for are undefined.
   struct Operands {
-    Numbers<T, D> time;
+    Numbers<T, D> time, end;                   ///< what the network is given; `end` those with a second time alone
     Numbers<T, D> x, prediction;               ///< of the update; the latter without guidance
     Numbers<T, D> conditional, unconditional;  ///< the update's shares of the branches of guidance
     Numbers<T, D> noise;                       ///< of the update
@@ -60,6 +61,7 @@ class SampleRun {
       for (const Evaluation& e : step.evaluations) {
         Rows r;
         r[time] = scales_.add(process.network_time(e.time));
+        r[end] = scales_.add(process.network_time(std::max(e.jump_end.value_or(e.time), process.first())));
         if constexpr (Process::scales_input) r[input] = scales_.add(process.input_scale(e.time));
         r[x] = scales_.add(e.update.x);
         r[prediction] = scales_.add(e.update.prediction);
@@ -102,8 +104,8 @@ class SampleRun {
   [[nodiscard]] Operands operands(std::size_t n) const {
     const Rows& r = rows_[n];
     const auto row = [&](int which) { return r[which] < 0 ? Numbers<T, D>{} : scales_.row(r[which]); };
-    Operands out{row(time),  row(x),    row(prediction), row(conditional), row(unconditional), row(noise), {},
-                 row(input), row(x0_x), row(x0_f),       row(back_x),      row(back_f),        {}};
+    Operands out{row(time), row(end),   row(x),    row(prediction), row(conditional), row(unconditional), row(noise),
+                 {},        row(input), row(x0_x), row(x0_f),       row(back_x),      row(back_f),        {}};
     for (std::size_t i = 0; i < kMemories; ++i) {
       out.memory[i] = row(memory + static_cast<int>(i));
       const int first = remember + static_cast<int>(i * (2 + kMemories));
@@ -124,6 +126,7 @@ class SampleRun {
  private:
   enum Row {
     time,
+    end,
     input,
     x,
     prediction,

@@ -9,6 +9,7 @@
 #include <hypersd/diffusion/sample_run.hpp>
 #include <hypersd/diffusion/solver.hpp>
 #include <hypersd/diffusion/timesteps.hpp>
+#include <hypersd/diffusion/two_times.hpp>
 #include <hypersd/ops/functors.hpp>
 #include <utility>
 #include <vector>
@@ -166,7 +167,7 @@ class Sampler {
             advance(state, Branches<T, D>{}, evaluations[k], at, run, options, from(i, k, n), f);
         } else {
           const auto input = Process::scales_input ? ops::map(ops::Mul{}, state.x, ops::per_sample(at.input)) : state.x;
-          advance(state, evaluate(net, input, at.time, given_condition, run), evaluations[k], at, run, options,
+          advance(state, evaluate(net, input, at, given_condition, run), evaluations[k], at, run, options,
                   from(i, k, n));
         }
       }
@@ -219,9 +220,12 @@ class Sampler {
   }
 
   template <class Net, class T, class D, class Condition>
-  static Branches<T, D> evaluate(const Net& net, const Tensor<T, D>& x, const Numbers<T, D>& t,
+  static Branches<T, D> evaluate(const Net& net, const Tensor<T, D>& x, const typename SampleRun<T, D>::Operands& at,
                                  const Condition& condition, const SampleRun<T, D>& run) {
-    if constexpr (G::guided) {
+    const Numbers<T, D>& t = at.time;
+    if constexpr (detail::HasSecondTime<Net, T, D, Condition>) {
+      return evaluate(AtEnd<Net, T, D>(net, at.end), x, at, condition, run);
+    } else if constexpr (G::guided) {
       return predict_branches(net, x, t, condition, run.both_branches());
     } else if constexpr (detail::EmbedsGuidance<G>) {
       constexpr bool embeds = Predictor<GuidedStudent<Net, T, D>, T, D, Condition>;

@@ -45,7 +45,9 @@ template <class S, class Process = Discrete<>>
 concept MemorySolver = detail::SolverPolicy<S> && detail::HasEvaluations<S, Process>;
 
 /// A solver: a small value with nested `Options` that turns noise levels into scalars and never sees a tensor.
-/// `stochastic` says whether any of its settings injects noise.
+/// `stochastic` says whether any of its settings injects noise. One whose step is the jump Psi, with or without noise
+/// added after it, has `jump_end(process, times)`, the time at which the jump lands: flow maps with a second time are
+/// asked for that jump.
 template <class S, class Process = Discrete<>>
 concept Solver = AffineSolver<S, Process> || MemorySolver<S, Process>;
 
@@ -68,8 +70,10 @@ consteval void require_solver() {
 template <DiffusionProcess Process, Solver<Process> S>
 std::vector<Evaluation> evaluations_of(const S& solver, const Process& process, StepTimes times,
                                        std::span<const StepTimes> before = {}) {
-  if constexpr (AffineSolver<S, Process>)
-    return {{times.from, solver.step(process, times), {}}};
+  if constexpr (AffineSolver<S, Process> && requires { solver.jump_end(process, times); })
+    return {{times.from, solver.step(process, times), {}, solver.jump_end(process, times)}};
+  else if constexpr (AffineSolver<S, Process>)
+    return {{times.from, solver.step(process, times), {}, {}}};
   else
     return solver.evaluations(process, times, before);
 }

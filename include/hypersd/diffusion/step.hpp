@@ -3,6 +3,7 @@
 
 #include <array>
 #include <hypersd/diffusion/process.hpp>
+#include <optional>
 #include <vector>
 
 namespace hypersd::diffusion {
@@ -24,11 +25,13 @@ struct StepTimes {
 };
 
 /// One call of the network at `time` and the update made with its answer. `remember` are the new memories, m_0 first,
-/// each a combination of x_t, f and the old memories, all from before the update; they replace the old ones.
+/// each a combination of x_t, f and the old memories, all from before the update; they replace the old ones. A network
+/// with a second time is told `jump_end`; without one, `time`, where it makes the process's own prediction.
 struct Evaluation {
   Time time = 0;
   StepCoefficients update{};
   std::vector<StepCoefficients> remember{};
+  std::optional<Time> jump_end{};
 };
 
 /// An update in x and the prediction alone.

@@ -14,6 +14,19 @@
 
 namespace hypersd::distill {
 
+/// Whose velocity a student follows: the guided teacher's, or that of the data and noise of each sample.
+enum class FlowSource { teacher, data };
+
+/// v at x_t [B, ...], which `noise` has made of the batch's data at times t. `guidance` are the teacher's scales.
+template <diffusion::DiffusionProcess Process, class Teacher, class T, class D, class C>
+Tensor<T, D> flow_velocity(FlowSource source, const Process& process, const Teacher& teacher,
+                           const Batch<T, D, C>& batch, const Tensor<T, D>& x_t, const Tensor<T, D>& noise,
+                           const diffusion::Times& t, const std::vector<double>& guidance) {
+  if (source == FlowSource::data) return diffusion::pair_velocity(process, batch.x0, noise, t);
+  return diffusion::velocity_of(process, x_t,
+                                diffusion::predict_guided(process, teacher, x_t, t, batch.condition, guidance), t);
+}
+
 /// The student's prediction f with its tape, and the tangent g, which points to where f should move.
 template <class T, class D>
 struct JumpDrift {
@@ -32,6 +45,14 @@ double data_unit(const Prediction& p) {
     return 1;
 }
 
+/// k = c A_v / V of `jump_drift`: A_v is A of a velocity's jump, V is d velocity / d prediction.
+template <class Process>
+double drift_gain(const Process& process, diffusion::Time t, diffusion::Time end) {
+  const diffusion::Level from = process.level(t), to = process.level(end);
+  const double flow = (to.alpha * from.sigma_rate - to.sigma * from.alpha_rate) / from.wronskian();
+  return data_unit(process.prediction()) * flow / process.velocity(t).prediction;
+}
+
 /// Coefficients of the tangent of one sample:
 /// g = velocity v + x x_t + prediction f + share d f / d (direction (v, 1)).
 struct DriftCoefficients {
@@ -41,10 +62,7 @@ struct DriftCoefficients {
   DriftCoefficients(const Process& process, diffusion::Time t, diffusion::Time end, double share) {
     using diffusion::Form;
     const Form j = process.jump(t, end), rate = diffusion::Rates(process).jump(t, end), v = process.velocity(t);
-    const diffusion::Level from = process.level(t), to = process.level(end);
-    // A of a velocity's jump; dJ/dt is V (f_teacher - f) of the prediction's own V where the jump has no length.
-    const double flow = (to.alpha * from.sigma_rate - to.sigma * from.alpha_rate) / from.wronskian();
-    const double k = data_unit(process.prediction()) * flow / v.prediction;
+    const double k = drift_gain(process, t, end);
     direction = k * j.prediction;
     velocity = k * j.x;
     x = k * (share * rate.x - (1 - share) * j.x * v.x);
@@ -61,24 +79,25 @@ struct DriftCoefficients {
 /// where r = `share` in [0, 1] fades in all but the difference of velocities, V is d velocity / d prediction, A_v is A
 /// of a velocity's jump, and c is the prediction's `sigma_data`, or 1. On TrigFlow k = cos(t - s) and g is that of sCM
 /// (Lu and Song, Eq 8 and Algorithm 1); on a rectified flow k = 1 and g = v - f - r (t - s) df/dt. EDM has the loss of
-/// the TrigFlow to which it is equivalent. A student with a second time is told `end`. `velocity` is v, [B, ...].
+/// the TrigFlow to which it is equivalent. A student with a second time is told `end`. `velocity` is v, and df/dt is
+/// taken along (`direction`, 1), which is v too unless an objective says otherwise, [B, ...] each.
 template <diffusion::DiffusionProcess Process, class Student, class T, class D, class C>
 JumpDrift<T, D> jump_drift(const Process& process, const Student& student, const Tensor<T, D>& x_t,
-                           const Tensor<T, D>& velocity, const diffusion::Times& t, const diffusion::Times& end,
-                           const C& condition, double share = 1) {
+                           const Tensor<T, D>& velocity, const Tensor<T, D>& direction, const diffusion::Times& t,
+                           const diffusion::Times& end, const C& condition, double share = 1) {
   const std::size_t batch = t.size();
-  std::vector<double> direction, on_velocity, on_x, on_prediction;
+  std::vector<double> steps, on_velocity, on_x, on_prediction;
   for (std::size_t b = 0; b < batch; ++b) {
     const detail::DriftCoefficients c(process, t[b], end[b], share);
-    direction.push_back(c.direction);
+    steps.push_back(c.direction);
     on_velocity.push_back(c.velocity);
     on_x.push_back(c.x);
     on_prediction.push_back(c.prediction);
   }
   const auto scales = [](const std::vector<double>& v) { return diffusion::sample_scales<T, D>(v); };
   // The factor of df/dt is in the direction: at the ends of a process the derivative alone may be large.
-  const auto dx = ops::map(ops::Mul{}, velocity, ops::per_sample(scales(direction)));
-  auto along = diffusion::evaluate_along(process, student, autograd::Dual<T, D>{x_t, dx}, {t, direction},
+  const auto dx = ops::map(ops::Mul{}, direction, ops::per_sample(scales(steps)));
+  auto along = diffusion::evaluate_along(process, student, autograd::Dual<T, D>{x_t, dx}, {t, steps},
                                          {end, std::vector<double>(batch, 0.0)}, condition);
   const Tensor<T, D>& f = along.prediction.value();
   require_same_shape("prediction", x_t.shape(), f.shape());
@@ -86,6 +105,14 @@ JumpDrift<T, D> jump_drift(const Process& process, const Student& student, const
   const auto own =
       diffusion::combine({scales(on_prediction), scales(std::vector<double>(batch, share))}, f, along.derivative);
   return {std::move(along.prediction), ops::map(ops::Add{}, known, own)};
+}
+
+/// The same along the flow itself, (v, 1).
+template <diffusion::DiffusionProcess Process, class Student, class T, class D, class C>
+JumpDrift<T, D> jump_drift(const Process& process, const Student& student, const Tensor<T, D>& x_t,
+                           const Tensor<T, D>& velocity, const diffusion::Times& t, const diffusion::Times& end,
+                           const C& condition, double share = 1) {
+  return jump_drift(process, student, x_t, velocity, velocity, t, end, condition, share);
 }
 
 /// |g|^2 of each sample. Throws NumericError naming iteration, sample and times where one is not finite.

@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <hypersd/core/math.hpp>
+#include <hypersd/diffusion/objective.hpp>
 #include <hypersd/diffusion/process.hpp>
+#include <hypersd/distill/draw.hpp>
+#include <string>
 
 namespace hypersd::distill {
 
@@ -29,5 +32,31 @@ struct TimeProposal {
     return std::clamp(process.time_at(lambda), process.first(), process.last());
   }
 };
+
+/// One iteration's draws of an objective of continuous time: each sample's time, where its jump ends, the teacher's
+/// scale.
+struct ContinuousDraws {
+  diffusion::Times t, end;
+  std::vector<double> guidance;
+};
+
+/// Pairs of times of the proposal, sorted, for flow maps. A share `same` of the samples has end = t; which ones depends
+/// on their place in the whole batch alone. `name` is that of the streams.
+template <diffusion::DiffusionProcess Process>
+ContinuousDraws draw_pairs(const TimeProposal& proposal, const Process& process, double same, double guidance_min,
+                           double guidance_max, std::int64_t batch, const diffusion::Randomness& random,
+                           const std::string& name) {
+  const Stream times = random.stream(name + ".time"), rest = random.stream(name + ".draw");
+  ContinuousDraws out;
+  for (std::int64_t b = random.first_sample; b < random.first_sample + batch; ++b) {
+    const auto at = static_cast<std::uint64_t>(b);
+    const diffusion::Time one = proposal.draw(process, times, 2 * at), two = proposal.draw(process, times, 2 * at + 1);
+    const bool joined = std::floor(static_cast<double>(b + 1) * same) > std::floor(static_cast<double>(b) * same);
+    out.t.push_back(std::max(one, two));
+    out.end.push_back(joined ? out.t.back() : std::min(one, two));
+    out.guidance.push_back(uniform_between(guidance_min, guidance_max, rest, at));
+  }
+  return out;
+}
 
 }  // namespace hypersd::distill

@@ -17,6 +17,10 @@ struct DdimOde {
   [[nodiscard]] StepCoefficients step(const Process& process, StepTimes t) const {
     return step_of(process.jump(t.from, t.to));
   }
+  template <DiffusionProcess Process>
+  [[nodiscard]] Time jump_end(const Process&, StepTimes t) const {
+    return t.to;
+  }
 };
 static_assert(DeterministicSolver<DdimOde>);
 

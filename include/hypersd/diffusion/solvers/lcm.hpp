@@ -42,6 +42,10 @@ struct Lcm {
     const Level to = process.level(t.to);
     return {to.alpha * d.x, to.alpha * d.prediction, to.sigma};
   }
+  template <DiffusionProcess Process>
+  [[nodiscard]] Time jump_end(const Process& process, StepTimes) const {
+    return process.clean();
+  }
 };
 static_assert(AffineSolver<Lcm>);
 

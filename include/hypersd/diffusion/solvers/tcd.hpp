@@ -26,11 +26,16 @@ struct Tcd {
 
   template <DiffusionProcess Process>
   [[nodiscard]] StepCoefficients step(const Process& process, StepTimes t) const {
-    const Time below = landing(process, t.to);  // also where it is not used: eta is checked in every step
-    const Time s = t.last || t.to == process.clean() ? t.to : below;
+    const Time s = jump_end(process, t);
     const Form f = process.jump(t.from, s);
     const Renoise up = process.renoise(s, t.to);
     return {up.x * f.x, up.x * f.prediction, up.noise};
+  }
+  /// s, or the next time where no noise is added.
+  template <DiffusionProcess Process>
+  [[nodiscard]] Time jump_end(const Process& process, StepTimes t) const {
+    const Time below = landing(process, t.to);  // also where it is not used: eta is checked in every step
+    return t.last || t.to == process.clean() ? t.to : below;
   }
 };
 static_assert(Solver<Tcd>);

@@ -8,9 +8,6 @@
 
 namespace hypersd::distill {
 
-/// Whose velocity the tangent follows: the guided teacher's, or that of the data and noise of each sample.
-enum class FlowSource { teacher, data };
-
 /// What keeps the tangents of a batch in bounds.
 enum class TangentBound {
   none,
@@ -26,12 +23,6 @@ struct ContinuousConsistencyOptions {
   TangentBound bound = TangentBound::normalize;
   double normalizer = 0.1, clip = 1;  ///< above 0
   std::int64_t warm_up = 0;           ///< r = min(1, step / warm_up); published: 10000. 0: r = 1
-};
-
-/// One iteration's draws: each sample's time, where its jump ends, the teacher's scale.
-struct ContinuousDraws {
-  diffusion::Times t, end;
-  std::vector<double> guidance;
 };
 
 /// Consistency distillation in continuous time (Lu and Song, "Simplifying, stabilizing and scaling continuous-time
@@ -93,12 +84,7 @@ struct ContinuousConsistency {
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const ContinuousDraws& d, const Tensor<T, D>& noise, Randomness random = {}) const {
     const auto x_t = diffusion::add_noise(process, batch.x0, noise, d.t);
-    const auto velocity =
-        options.source == FlowSource::data
-            ? diffusion::pair_velocity(process, batch.x0, noise, d.t)
-            : diffusion::velocity_of(process, x_t,
-                                     diffusion::predict_guided(process, teacher, x_t, d.t, batch.condition, d.guidance),
-                                     d.t);
+    const auto velocity = flow_velocity(options.source, process, teacher, batch, x_t, noise, d.t, d.guidance);
     const auto drift = jump_drift(process, student, x_t, velocity, d.t, d.end, batch.condition.conditional,
                                   warm_up_share(random.step));
     const auto squares = tangent_squares(drift.tangent, d.t, d.end, random);

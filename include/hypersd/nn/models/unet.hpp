@@ -57,7 +57,13 @@ struct Unet {
   /// with freshly initialized parameters, this input has no effect.
   Var<T, D> operator()(const Var<T, D>& x, const Times<T, D>& t, const Condition& condition, const Numbers<T, D>& w,
                        const ControlResiduals<T, D>* control = nullptr) const {
-    auto e = encoder(x, t, condition, {}, w);
+    return predict(x, t, condition, w, {}, control);
+  }
+  /// The same with `extra` [B, embedding_dim], if defined, added to the embedding of the time: for networks that are
+  /// told more.
+  Var<T, D> predict(const Var<T, D>& x, const Times<T, D>& t, const Condition& condition, const Numbers<T, D>& w,
+                    const Var<T, D>& extra, const ControlResiduals<T, D>* control = nullptr) const {
+    auto e = encoder(x, t, condition, {}, w, extra);
     if (control) add_control(e, *control);
     return decode(std::move(e), condition);
   }

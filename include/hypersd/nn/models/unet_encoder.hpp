@@ -107,12 +107,15 @@ struct UnetEncoder {
 
   /// x [B, H, W, in_channels], t [B] training times (fractions allowed). `residual`, if defined, is added to the output
   /// of the first convolution. `w` [B], if defined, are guidance weights for a network with `time_cond_proj_dim` > 0;
-  /// their features are added to those of the time. Throws ShapeError for inputs that do not match the configuration,
-  /// OptionError for weights if `time_cond_proj_dim` is 0.
+  /// their features are added to those of the time. `extra` [B, embedding_dim], if defined, is added to the embedding.
+  /// Throws ShapeError for inputs that do not match the configuration, OptionError for weights if `time_cond_proj_dim`
+  /// is 0.
   UnetEncoding<T, D> operator()(const Var<T, D>& x, const Times<T, D>& t, const UnetCondition<T, D>& condition,
-                                const Var<T, D>& residual = {}, const Numbers<T, D>& w = {}) const {
+                                const Var<T, D>& residual = {}, const Numbers<T, D>& w = {},
+                                const Var<T, D>& extra = {}) const {
     check(x, t, condition);
     auto e = time_embedding(time_features(t), guidance_features(x, w));
+    if (extra.defined()) e = autograd::add(e, extra);
     if (add_embedding) e = autograd::add(e, (*add_embedding)(condition.added));
     UnetEncoding<T, D> out;
     out.embedding = autograd::silu(e);
