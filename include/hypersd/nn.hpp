@@ -42,6 +42,7 @@
 #include <hypersd/nn/modulation.hpp>
 #include <hypersd/nn/module.hpp>
 #include <hypersd/nn/norm.hpp>
+#include <hypersd/nn/one_of.hpp>
 #include <hypersd/nn/parameter.hpp>
 #include <hypersd/nn/patch_embedding.hpp>
 #include <hypersd/nn/resample.hpp>
