@@ -24,6 +24,24 @@ case $way in
     cmake -S "$consumer" -B "$work/$way" -DCMAKE_PREFIX_PATH="$prefix" -DWAY=find_package >/dev/null
     cmake --build "$work/$way"
     "$work/$way/consumer"
+    [ ! -x "$work/$way/consumer_files" ] || "$work/$way/consumer_files" "$work/$way"
+    ;;
+  components)
+    # refused MESSAGE COMPONENT [OPTION]: find_package fails and says why.
+    refused() {
+      rm -rf "$work/$way"
+      if cmake -S "$consumer" -B "$work/$way" -DCMAKE_PREFIX_PATH="$prefix" -DWAY=find_package -DCOMPONENTS="$2" ${3:+"$3"} \
+        >"$work/$way.log" 2>&1; then
+        echo "component $2 was found"
+        exit 1
+      fi
+      tr -s '\n ' ' ' <"$work/$way.log" | grep -qF -- "$1" || { cat "$work/$way.log"; echo "does not say: $1"; exit 1; }
+    }
+    refused 'component io needs zlib (Debian: zlib1g-dev), not found' io -DCMAKE_DISABLE_FIND_PACKAGE_ZLIB=ON
+    refused 'component png needs libpng and zlib' 'core;png' -DCMAKE_DISABLE_FIND_PACKAGE_PNG=ON
+    refused 'component mpi needs MPI (Debian: libopenmpi-dev), not found' mpi -DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON
+    refused "component cuda needs NVIDIA's CUDA toolkit" cuda -DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON
+    refused 'component nonsense does not exist; core, io, png, text, mpi and cuda do' nonsense
     ;;
   add_subdirectory)
     cmake -S "$consumer" -B "$work/$way" -DWAY=add_subdirectory -DHYPERSD_SOURCE="$source" >/dev/null
