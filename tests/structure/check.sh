@@ -143,10 +143,12 @@ if [ -e cmake/deps.sh ]; then
     grep -vxE 'hypersd|sys|cub')
 fi
 
-# --- 7. CITATION.cff has the version of the library.
+# --- 7. CITATION.cff and the vcpkg port have the version of the library.
 if [ -e CITATION.cff ]; then
   version=$(sed -nE 's/.* version_(major|minor|patch) = ([0-9]+);/\2/p' include/hypersd/core/version.hpp | paste -sd.)
   grep -qx "version: $version" CITATION.cff || fault "CITATION.cff: the version is not $version"
+  port=packaging/vcpkg/hypersd/vcpkg.json
+  [ ! -e $port ] || grep -q "^  \"version\": \"$version\"" $port || fault "$port: the version is not $version"
 fi
 
 if [ "$faults" -gt 0 ]; then
