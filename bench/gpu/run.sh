@@ -97,7 +97,7 @@ note() { printf '%s\t%s\n' "$1" "$2" >>"$logs/notes.tsv"; }
 
 # Headers given by --headers are in the folder itself or in one folder per library, as headers or as an installed tree.
 arguments=(-G Ninja -DCMAKE_BUILD_TYPE=Release -DHYPERSD_CUDA=ON "-DHYPERSD_CUDA_ARCHITECTURES=$architecture"
-  -DHYPERSD_BUILD_TESTS=ON -DHYPERSD_MERGE_TESTS=OFF
+  -DHYPERSD_BUILD_TESTS=ON -DHYPERSD_GPU_TESTS=ON -DHYPERSD_MERGE_TESTS=OFF
   -DHYPERSD_BUILD_BENCH=ON -DHYPERSD_BUILD_EXAMPLES=ON -DHYPERSD_CUDA_EXAMPLES=ON -DHYPERSD_INSTALL=OFF)
 if [ -n "$headers" ]; then
   paths=$headers
