@@ -34,6 +34,7 @@
 #include <hypersd/nn/models/text_encoder.hpp>
 #include <hypersd/nn/models/tiny_autoencoder.hpp>
 #include <hypersd/nn/models/transformer_config.hpp>
+#include <hypersd/nn/models/two_time_transformer.hpp>
 #include <hypersd/nn/models/two_time_unet.hpp>
 #include <hypersd/nn/models/unet.hpp>
 #include <hypersd/nn/models/unet_blocks.hpp>

@@ -99,15 +99,21 @@ struct Dit {
   /// left out (`with_variance`). Throws ShapeError, and OptionError for a label out of range (on a GPU its embedding
   /// is zero).
   Var<T, D> operator()(const Var<T, D>& x, const Times<T, D>& t, const Condition& labels) const {
-    const auto y = with_variance(x, t, labels);
+    return predict(x, t, labels, {});
+  }
+  /// The same with `added` [B, C] added to the embeddings of time and class, if it is defined.
+  [[nodiscard]] Var<T, D> predict(const Var<T, D>& x, const Times<T, D>& t, const Condition& labels,
+                                  const Var<T, D>& added) const {
+    const auto y = with_variance(x, t, labels, added);
     return config.out_channels == config.in_channels ? y : autograd::slice_channels(y, 0, config.in_channels);
   }
   /// All output channels [B, H, W, out_channels]: the prediction, then what parameterizes the variance.
-  [[nodiscard]] Var<T, D> with_variance(const Var<T, D>& x, const Times<T, D>& t, const Condition& labels) const {
+  [[nodiscard]] Var<T, D> with_variance(const Var<T, D>& x, const Times<T, D>& t, const Condition& labels,
+                                        const Var<T, D>& added = {}) const {
     const auto at = embedded(x, t, labels);
     auto h = pos_embed(x);
-    for (const auto& block : transformer_blocks) h = run(block, h, at, labels);
-    const auto v = chunks(proj_out_1(autograd::silu(transformer_blocks[0].emb(at, labels))), 2);
+    for (const auto& block : transformer_blocks) h = run(block, h, at, labels, added);
+    const auto v = chunks(proj_out_1(embedding(transformer_blocks[0], at, labels, added)), 2);
     h = proj_out_2(modulate(PlainNorm{1e-6, config.rms_norm}(h), v[0], v[1]));
     return pos_embed.image(h, x.dim(1), x.dim(2));
   }
@@ -119,7 +125,7 @@ struct Dit {
     std::vector<Var<T, D>> out;
     std::size_t done = 0;
     for (const std::int64_t tap : config.taps()) {
-      while (done <= static_cast<std::size_t>(tap)) h = run(transformer_blocks[done++], h, at, labels);
+      while (done <= static_cast<std::size_t>(tap)) h = run(transformer_blocks[done++], h, at, labels, {});
       out.push_back(pos_embed.map(h, x));
     }
     return out;
@@ -146,8 +152,14 @@ struct Dit {
                         " for samples ", x.shape());
     return time_features(t);
   }
-  Var<T, D> run(const DitBlock<T, D>& block, const Var<T, D>& h, const Var<T, D>& at, const Condition& labels) const {
-    const auto m = block.modulation(autograd::silu(block.emb(at, labels)));
+  static Var<T, D> embedding(const DitBlock<T, D>& block, const Var<T, D>& at, const Condition& labels,
+                             const Var<T, D>& added) {
+    const auto e = block.emb(at, labels);
+    return autograd::silu(added.defined() ? autograd::add(e, added) : e);
+  }
+  Var<T, D> run(const DitBlock<T, D>& block, const Var<T, D>& h, const Var<T, D>& at, const Condition& labels,
+                const Var<T, D>& added) const {
+    const auto m = block.modulation(embedding(block, at, labels, added));
     return config.checkpoint_layers ? autograd::checkpoint(block, h, m) : block(h, m);
   }
 };

@@ -98,7 +98,12 @@ struct MmDit {
   /// Prediction [B, H, W, in_channels] for samples x [B, H, W, in_channels] at training times t [B] (fractions
   /// allowed). H and W are divisible by the patch size, and at most pos_embed_max_size patches. Throws ShapeError.
   Var<T, D> operator()(const Var<T, D>& x, const Times<T, D>& t, const Condition& condition) const {
-    auto s = start(x, t, condition);
+    return predict(x, t, condition, {});
+  }
+  /// The same with `added` [B, C] added to the embedding of the time, if it is defined.
+  [[nodiscard]] Var<T, D> predict(const Var<T, D>& x, const Times<T, D>& t, const Condition& condition,
+                                  const Var<T, D>& added) const {
+    auto s = start(x, t, condition, added);
     for (const auto& block : transformer_blocks) run(block, s);
     const auto v = chunks(norm_out(s.embedding), 2);  // scale, shift
     return pos_embed.image(proj_out(modulate(PlainNorm{}(s.image), v[1], v[0])), x.dim(1), x.dim(2));
@@ -106,7 +111,7 @@ struct MmDit {
   /// Image tokens after the blocks `config.taps()` as maps [B, H / p, W / p, C]: the features for a discriminator.
   [[nodiscard]] std::vector<Var<T, D>> features(const Var<T, D>& x, const Times<T, D>& t,
                                                 const Condition& condition) const {
-    auto s = start(x, t, condition);
+    auto s = start(x, t, condition, {});
     std::vector<Var<T, D>> out;
     std::size_t done = 0;
     for (const std::int64_t tap : config.taps()) {
@@ -131,7 +136,7 @@ struct MmDit {
     Var<T, D> image, text;  ///< tokens [B, N, C], [B, L, C]
     Var<T, D> embedding;    ///< silu(embedding of time and pooled text) [B, C]
   };
-  State start(const Var<T, D>& x, const Times<T, D>& t, const Condition& c) const {
+  State start(const Var<T, D>& x, const Times<T, D>& t, const Condition& c, const Var<T, D>& added) const {
     require<ShapeError>(x.rank() == 4 && t.value.rank() == 1 && t.value.dim(0) == x.dim(0), "MM-DiT: times ",
                         t.value.shape(), " for samples ", x.shape());
     require<ShapeError>(c.tokens.defined() && c.added.defined(),
@@ -141,7 +146,8 @@ struct MmDit {
                         config.text_channels);
     require<ShapeError>(c.added.shape() == Shape({x.dim(0), config.pooled_channels}), "MM-DiT: pooled text ",
                         c.added.shape(), ", [", x.dim(0), ", ", config.pooled_channels, "] needed");
-    const auto time = timestep_embedder(time_features(t));
+    auto time = timestep_embedder(time_features(t));
+    if (added.defined()) time = autograd::add(time, added);
     return {pos_embed(x), context_embedder(c.tokens), autograd::silu(autograd::add(time, text_embedder(c.added)))};
   }
   void run(const MmDitBlock<T, D>& block, State& s) const {

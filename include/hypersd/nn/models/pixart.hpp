@@ -117,12 +117,18 @@ struct PixArt {
   /// allowed). H and W are divisible by the patch size and need not be those of the training. A predicted variance is
   /// left out (`with_variance`). Throws ShapeError.
   Var<T, D> operator()(const Var<T, D>& x, const Times<T, D>& t, const Condition& condition) const {
-    const auto y = with_variance(x, t, condition);
+    return predict(x, t, condition, {});
+  }
+  /// The same with `added` [B, C] added to the embedding of the time, if it is defined.
+  [[nodiscard]] Var<T, D> predict(const Var<T, D>& x, const Times<T, D>& t, const Condition& condition,
+                                  const Var<T, D>& added) const {
+    const auto y = with_variance(x, t, condition, added);
     return config.out_channels == config.in_channels ? y : autograd::slice_channels(y, 0, config.in_channels);
   }
   /// All output channels [B, H, W, out_channels]: the prediction, then what parameterizes the variance.
-  [[nodiscard]] Var<T, D> with_variance(const Var<T, D>& x, const Times<T, D>& t, const Condition& condition) const {
-    const auto in = embedded(x, t, condition);
+  [[nodiscard]] Var<T, D> with_variance(const Var<T, D>& x, const Times<T, D>& t, const Condition& condition,
+                                        const Var<T, D>& added = {}) const {
+    const auto in = embedded(x, t, condition, added);
     auto h = pos_embed(x);
     for (const auto& block : transformer_blocks) h = run(block, h, in);
     const auto table = autograd::reshape(scale_shift_table.get(), Shape{2 * config.channels()});
@@ -133,7 +139,7 @@ struct PixArt {
   /// Tokens after the blocks `config.taps()` as maps [B, H / p, W / p, C]: the features for a discriminator.
   [[nodiscard]] std::vector<Var<T, D>> features(const Var<T, D>& x, const Times<T, D>& t,
                                                 const Condition& condition) const {
-    const auto in = embedded(x, t, condition);
+    const auto in = embedded(x, t, condition, {});
     auto h = pos_embed(x);
     std::vector<Var<T, D>> out;
     std::size_t done = 0;
@@ -161,11 +167,12 @@ struct PixArt {
     Var<T, D> modulation;  ///< the six vectors before the blocks' tables, [B, 6 C]
     Var<T, D> text;        ///< [B, L, C]
   };
-  Embedded embedded(const Var<T, D>& x, const Times<T, D>& t, const Condition& c) const {
+  Embedded embedded(const Var<T, D>& x, const Times<T, D>& t, const Condition& c, const Var<T, D>& added) const {
     check(x, t, c);
     Embedded out;
     out.time = timestep_embedder(time_features(t));
     if (resolution_embedder) out.time = autograd::add(out.time, sizes(c.added));
+    if (added.defined()) out.time = autograd::add(out.time, added);
     out.modulation = modulation(autograd::silu(out.time));
     out.text = caption_projection ? (*caption_projection)(c.tokens) : c.tokens;
     return out;
