@@ -3,23 +3,12 @@
 //
 #include <doctest/doctest.h>
 
-#include <hypersd/ops/random.hpp>
+#include <gaussian_features.hpp>
 
 using namespace hypersd;
+using gaussian_features::gaussian;
 
 namespace {
-
-/// n draws of N(mean, diag(scale^2)).
-Tensor<double> gaussian(std::int64_t n, const std::vector<double>& mean, const std::vector<double>& scale,
-                        std::string_view name) {
-  const auto features = static_cast<std::int64_t>(mean.size());
-  auto x = ops::normal<double>(Shape{n, features}, stream(3, name));
-  for (std::int64_t i = 0; i < x.size(); ++i) {
-    const auto f = static_cast<std::size_t>(i % features);
-    x[i] = mean[f] + scale[f] * x[i];
-  }
-  return x;
-}
 
 Eigen::MatrixXd random_covariance(int n, std::string_view name) {
   const auto a = ops::normal<double>(Shape{n, n}, stream(4, name));
