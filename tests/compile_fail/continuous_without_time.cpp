@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// EXPECT: this objective differentiates the student by its time: the network must take network\(x, t, condition\) const with t an nn::Times
+// EXPECT: the network must take network\(x, t, condition\) const with t an nn::Times
 #include <hypersd/diffusion/processes.hpp>
 #include <hypersd/distill/objectives/continuous_consistency.hpp>
 using namespace hypersd;

@@ -112,9 +112,50 @@ while IFS=: read -r page name; do
   grep -qE -- "/${name//./\\.}$" <<<"$files" || fault "$page: $name does not exist"
 done < <(grep -oE '`[a-z_0-9/.-]+\.(hpp|cpp|cuh|cu|sh|py|json|md)`' "${pages[@]}" /dev/null | tr -d '`' |
   grep -vE '[:/]x(_cpu|_cuda)?\.' | sort -u)  # x.hpp stands for any
-while IFS=: read -r page name; do
-  [ -e "$(dirname "$page")/$name" ] || fault "$page: link to $name, which does not exist"
-done < <(grep -oE '\]\([^)#: ]+\)' "${pages[@]}" /dev/null | sed 's/](//; s/)$//' | sort -u)
+# Links outside of code: the file exists, and so does the heading of an anchor, by GitHub's rule (lower case, hyphens for
+# spaces, without other punctuation).
+while IFS= read -r line; do
+  fault "$line"
+done < <(awk '
+  function slug(text) {
+    gsub(/[^A-Za-z0-9 _-]/, "", text)
+    gsub(/ /, "-", text)
+    return tolower(text)
+  }
+  function headings(path,    line, code, name) {
+    if (path in read) return read[path]
+    read[path] = 0
+    while ((getline line < path) > 0) {
+      read[path] = 1
+      if (line ~ /^ *```/) code = !code
+      if (code || line !~ /^#+ /) continue
+      sub(/^#+ */, "", line)
+      name = slug(line)
+      if ((path, name) in times) name = name "-" times[path, name]++
+      else times[path, name] = 1
+      anchors[path, name] = 1
+    }
+    close(path)
+    return read[path]
+  }
+  FNR == 1 { code = 0 }
+  /^ *```/ { code = !code }
+  code { next }
+  {
+    gsub(/`[^`]*`/, "")
+    while (match($0, /\]\([^)]*\)/)) {
+      target = substr($0, RSTART + 2, RLENGTH - 3)
+      $0 = substr($0, RSTART + RLENGTH)
+      if (target ~ /^[a-z]+:/) continue
+      folder = FILENAME
+      if (!sub(/\/[^\/]*$/, "/", folder)) folder = ""
+      anchor = target ~ /#/ ? substr(target, index(target, "#") + 1) : ""
+      sub(/#.*/, "", target)
+      path = target == "" ? FILENAME : folder target
+      if (system("test -e \"" path "\"") != 0) print FILENAME ": link to " target ", which does not exist"
+      else if (anchor != "" && !(headings(path) && (path, anchor) in anchors)) print FILENAME ": no heading #" anchor " in " path
+    }
+  }' "${pages[@]}" /dev/null)
 # Names that the pages put in backquotes with a namespace, such as `nn::Unet`, occur in the headers.
 while IFS=: read -r page name; do
   fault "$page: $name is in no header"

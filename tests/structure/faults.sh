@@ -39,6 +39,7 @@ expect 'launch or wait outside' "printf '// cudaDeviceSynchronize();\n' >>ops/cu
 expect 'left behind' "printf '// TO''DO\n' >>core/shape.hpp"
 expect 'gone.hpp does not exist' "printf 'see \`gone.hpp\`\n' >../../README.md"
 expect 'link to nowhere.md' "printf '[x](nowhere.md)\n' >../../README.md"
+expect 'no heading #nothing in README.md' "printf '# Some thing\n[x](#some-thing) [y](#nothing)\n' >../../README.md"
 expect 'Unheard_of is in no header' "printf 'see \`nn::Unheard_of\`\n' >../../README.md"
 expect 'lost.md: no link' "mkdir ../../docs && printf 'x\n' >../../docs/lost.md"
 exit $failed
