@@ -9,15 +9,19 @@
 #include <hypersd/distill/fake_score.hpp>
 #include <hypersd/distill/objectives/add.hpp>
 #include <hypersd/distill/objectives/cd.hpp>
+#include <hypersd/distill/objectives/continuous_consistency.hpp>
 #include <hypersd/distill/objectives/ctm.hpp>
 #include <hypersd/distill/objectives/data_terms.hpp>
 #include <hypersd/distill/objectives/dmd.hpp>
+#include <hypersd/distill/objectives/flow_map.hpp>
 #include <hypersd/distill/objectives/lcm.hpp>
 #include <hypersd/distill/objectives/lightning.hpp>
+#include <hypersd/distill/objectives/mean_flow.hpp>
 #include <hypersd/distill/objectives/pcm.hpp>
 #include <hypersd/distill/objectives/pd.hpp>
 #include <hypersd/distill/objectives/perflow.hpp>
 #include <hypersd/distill/objectives/sds.hpp>
+#include <hypersd/distill/objectives/shortcut.hpp>
 #include <hypersd/distill/objectives/tscd.hpp>
 #include <hypersd/distill/sum.hpp>
 
@@ -93,6 +97,34 @@ std::function<Students<D>(const World<D, Pr>&)> plain(Objective o) {
   return [=](const World<D, Pr>& w) { return Students<D>{{1, w.distil(o)}}; };
 }
 
+/// An objective of students with a second time.
+template <Device D, diffusion::DiffusionProcess Pr, class Objective>
+std::function<Students<D>(const World<D, Pr>&)> flow_map(Objective o) {
+  return [=](const World<D, Pr>& w) {
+    return Students<D>{{1, w.distil(o, flow_map_of(w.teacher), w.teacher, w.steps)}};
+  };
+}
+/// The methods of continuous time.
+template <Device D, diffusion::DiffusionProcess Pr>
+std::vector<Method<D, Pr>> continuous_methods(const Pr& p, const Draw<D>& ode) {
+  using namespace distill;
+  const TimeProposal times{.kind = TimeProposal::Kind::uniform};
+  const ContinuousConsistencyOptions consistency{.times = times, .warm_up = 200};
+  // Weights by the residual are biased in two dimensions.
+  const MeanFlowOptions mean{.times = times, .same_share = 0.5, .power = 0};
+  const FlowMapOptions map{.same_share = 0.25, .source = FlowSource::teacher};
+  return {
+      {"scd", "sCD", plain<D, Pr>(Scd<Pr>(p, consistency)), ode},
+      {"scd4", "sCD, 4 segments", plain<D, Pr>(SegmentedScd<4, Pr>(p, consistency)), ode},
+      {"ayf", "TSCD's limit, told the end", flow_map<D, Pr>(ContinuousTscd<1, Pr>(p, consistency)), ode},
+      {"meanflow", "Mean flow", flow_map<D, Pr>(MeanFlow<Pr>(p, mean)), ode},
+      {"imf", "Improved mean flow", flow_map<D, Pr>(ImprovedMeanFlow<Pr>(p, mean)), ode},
+      {"lmd", "Lagrangian map", flow_map<D, Pr>(LagrangianFlowMap<Pr>(p, map)), ode},
+      {"psd", "Progressive map", flow_map<D, Pr>(ProgressiveFlowMap<Pr>(p, map)), ode},
+      {"shortcut", "Shortcut", flow_map<D, Pr>(Shortcut<Pr>(p, {.levels = 5, .shortcut_share = 0.5})), ode},
+  };
+}
+
 }  // namespace
 
 template <Device D, diffusion::DiffusionProcess Pr>
@@ -120,6 +152,8 @@ std::vector<Method<D, Pr>> all_methods() {
   // It straightens the windows of a table.
   if constexpr (Pr::discrete)
     all.insert(all.begin() + 8, {"perflow", "Rectified flow, 4", plain<D, Pr>(distill::PerFlow<Pr>(p)), ode});
+  else
+    for (auto& method : continuous_methods<D, Pr>(p, ode)) all.push_back(std::move(method));
   return all;
 }
 

@@ -150,9 +150,11 @@ void execute(const Options& o) {
     }
     distances.rows.push_back(distance);
     gaps.rows.push_back(gap);
-    if (method.name == "teacher" || method.name == "tcd" || method.name == "tscd" || method.name == "pd")
-      followed.emplace_back(method.name, students);
-    if (method.name == "teacher" || method.name == "cd" || method.name == "tcd" || method.name == "tscd")
+    const auto one_of = [&](std::initializer_list<const char*> names) {
+      return std::find(names.begin(), names.end(), method.name) != names.end();
+    };
+    if (one_of({"teacher", "tcd", "tscd", "pd", "lmd", "scd4"})) followed.emplace_back(method.name, students);
+    if (one_of({"teacher", "cd", "tcd", "tscd", "scd"}))
       curves.push_back(error_along_t(w, method.name == "teacher" ? "score-based (teacher)" : method.name,
                                      student_for(students, 1), fine));
   }
@@ -202,6 +204,8 @@ int main(int argc, char** argv) {
   return program::run("hypersd_playground", [&] {
     std::vector<std::string> names;
     for (const auto& m : all_methods<Cpu, diffusion::StableDiffusion>()) names.push_back(m.name);
+    for (const auto& m : all_methods<Cpu, diffusion::Flow>())
+      if (std::find(names.begin(), names.end(), m.name) == names.end()) names.push_back(m.name);
     const Options o = parse(argc, argv, names);
     program::on_device(o.device, [&]<Device D>(D) {
       if (o.process == "flow")

@@ -11,6 +11,7 @@
 #include <hypersd/distill/objective.hpp>
 #include <hypersd/distill/trajectory_critic.hpp>
 #include <hypersd/nn/init.hpp>
+#include <hypersd/nn/interval.hpp>
 #include <hypersd/nn/linear.hpp>
 #include <hypersd/nn/state.hpp>
 #include <hypersd/optim/adamw.hpp>
@@ -20,6 +21,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -64,34 +66,62 @@ inline diffusion::Mixture density(const std::string& name) {
 }
 
 /// A denoiser of points: three linear layers on x and waves of t, fast ones too, since some methods learn
-/// functions that jump in t.
+/// functions that jump in t. With `end` it is a flow map with a second time, which begins as the denoiser.
 template <Device D>
 struct Net {
   using value_type = float;
   using device_type = D;
   static constexpr std::int64_t waves = 16, width = 96;
   nn::Linear<float, D> in{2 + waves, width}, mid{width, width}, last{width, width}, out{width, 2};
+  std::optional<nn::Linear<float, D>> end{};
 
-  Var<float, D> operator()(const Var<float, D>& x, const Tensor<float, D>& times, const Unconditional&) const {
-    const auto t = times.template to<Cpu>();
-    Tensor<float> features(Shape{x.dim(0), waves});
-    for (std::int64_t b = 0; b < x.dim(0); ++b)
-      for (std::int64_t j = 0; j < waves / 2; ++j) {
-        const double angle =
-            std::numbers::pi * std::exp2(static_cast<double>(j) * 0.5) * (static_cast<double>(t[b]) + 1) / 1000;
-        features[waves * b + 2 * j] = static_cast<float>(std::sin(angle));
-        features[waves * b + 2 * j + 1] = static_cast<float>(std::cos(angle));
-      }
-    const Var<float, D> when(features.to<D>());
-    auto h = autograd::silu(in(autograd::concat_channels(std::vector<Var<float, D>>{x, when})));
-    h = autograd::silu(mid(h));
+  /// Without `end` the second time has no effect.
+  Var<float, D> operator()(const Var<float, D>& x, const nn::Interval<float, D>& t, const Unconditional&) const {
+    auto h = in(autograd::concat_channels(std::vector<Var<float, D>>{x, features(t.t)}));
+    if (end) h = autograd::add(h, (*end)(features(t.length())));
+    h = autograd::silu(mid(autograd::silu(h)));
     return out(autograd::silu(last(h)));
+  }
+  Var<float, D> operator()(const Var<float, D>& x, const nn::Times<float, D>& t, const Unconditional& c) const {
+    return (*this)(x, nn::Interval<float, D>{t, t}, c);
   }
   template <class F>
   void visit(F&& f, const std::string& prefix = "") {
-    nn::visit_members(f, prefix, "in", in, "mid", mid, "last", last, "out", out);
+    nn::visit_members(f, prefix, "in", in, "mid", mid, "last", last, "out", out, "end", end);
+  }
+
+ private:
+  /// Waves of t + 1 with their tangents.
+  static Var<float, D> features(const nn::Times<float, D>& times) {
+    const auto t = times.value.template to<Cpu>();
+    Tensor<float> rates;
+    if (times.tangent.defined()) rates = times.tangent.template to<Cpu>();
+    Tensor<float> values(Shape{t.size(), waves}), tangents(values.shape());
+    for (std::int64_t b = 0; b < t.size(); ++b)
+      for (std::int64_t j = 0; j < waves / 2; ++j) {
+        const double speed = std::numbers::pi * std::exp2(static_cast<double>(j) * 0.5) / 1000;
+        const double angle = speed * (static_cast<double>(t[b]) + 1);
+        const double rate = rates.defined() ? speed * static_cast<double>(rates[b]) : 0;
+        values[waves * b + 2 * j] = static_cast<float>(std::sin(angle));
+        values[waves * b + 2 * j + 1] = static_cast<float>(std::cos(angle));
+        tangents[waves * b + 2 * j] = static_cast<float>(rate * std::cos(angle));
+        tangents[waves * b + 2 * j + 1] = static_cast<float>(-rate * std::sin(angle));
+      }
+    Var<float, D> v(values.to<D>());
+    if (rates.defined()) v.set_tangent(tangents.to<D>());
+    return v;
   }
 };
+
+/// A copy of `net` with a second time.
+template <Device D>
+Net<D> flow_map_of(const Net<D>& net) {
+  Net<D> map = nn::deep_copy(net);
+  map.end.emplace(Net<D>::waves, Net<D>::width, false);
+  map.end->weight = {Shape{Net<D>::width, Net<D>::waves}, nn::Initializer::zeros()};
+  nn::init_parameters(*map.end, 0, "end");
+  return map;
+}
 
 /// A critic of points, alone or with the point where a jump began, that learns from what it is shown.
 template <Device D>
