@@ -36,6 +36,7 @@
 #include <hypersd/diffusion/sample_table.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/schedule.hpp>
+#include <hypersd/diffusion/schedules/continuous_table.hpp>
 #include <hypersd/diffusion/schedules/cosine.hpp>
 #include <hypersd/diffusion/schedules/linear.hpp>
 #include <hypersd/diffusion/schedules/rectified_flow.hpp>

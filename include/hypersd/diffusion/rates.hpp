@@ -27,7 +27,7 @@ template <class Process>
 constexpr void require_continuous() {
   static_assert(!Process::discrete,
                 "an objective of continuous time needs a process with derivatives by time: a table of noise levels has "
-                "none; use a rectified flow, TrigFlow or a variance-exploding process");
+                "none; use ContinuousTable, a rectified flow, TrigFlow or a variance-exploding process");
 }
 
 }  // namespace detail
