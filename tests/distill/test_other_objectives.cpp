@@ -13,6 +13,7 @@
 #include <hypersd/diffusion/schedules/scaled_linear.hpp>
 #include <hypersd/distill/objectives/ctm.hpp>
 #include <hypersd/distill/sum.hpp>
+#include <limits>
 
 #include "golden.hpp"
 
@@ -441,6 +442,14 @@ TEST_CASE("Options that cannot work are refused by name") {
   CHECK_THROWS_AS((Lightning<NoCritic>(table(), nullptr, {.adversarial_weight = 1})), OptionError);
   CHECK_THROWS_AS((Lightning<NoCritic>(table(), nullptr, {.steps = 0})), OptionError);
   CHECK_THROWS_AS((Lightning<NoCritic>(table(), nullptr, {.steps = 8, .teacher_steps = 126})), OptionError);
+  const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+  for (const double wrong : {nan, infinity, -1.0}) {
+    CHECK_THROWS_AS(Dmd<toy::Mlp>(table(), &none, {.regression_weight = wrong}), OptionError);
+    CHECK_THROWS_AS((Lightning<NoCritic>(table(), nullptr, {.mse_weight = wrong, .adversarial_weight = 0})),
+                    OptionError);
+  }
+  CHECK_THROWS_WITH_AS(Dmd<toy::Mlp>(table(), &none, {.regression_weight = nan}),
+                       "Dmd: regression_weight = nan, not a finite number from 0 on", OptionError);
   CHECK_THROWS_AS(PerFlow<>(table(), {.windows = 0}), OptionError);
   CHECK_THROWS_AS(Dmd<toy::Mlp>(table(), &none, {.start = {1000}}), OptionError);
   CHECK_THROWS_AS(Add<toy::Mlp>(table(), nullptr), OptionError);

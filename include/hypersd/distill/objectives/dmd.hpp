@@ -3,6 +3,7 @@
 
 #include <hypersd/distill/distances/adversarial.hpp>
 #include <hypersd/distill/inject_gradient.hpp>
+#include <hypersd/distill/objective.hpp>
 #include <hypersd/distill/one_step.hpp>
 
 namespace hypersd::distill {
@@ -60,6 +61,8 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
     if (options.start.empty()) options.start = {process.last()};
     process.require_signal(highest(process, options.start));
     require<OptionError>(options.learn_per_update >= 1, "Dmd: learn_per_update = ", options.learn_per_update);
+    require_weight("Dmd", "regression_weight", options.regression_weight);
+    require_weight("Dmd", "adversarial_weight", options.adversarial_weight);
     require<OptionError>(options.adversarial_weight == 0 || critic != nullptr, "Dmd: an adversarial weight of ",
                          options.adversarial_weight, " without a critic");
   }

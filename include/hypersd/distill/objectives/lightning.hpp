@@ -3,6 +3,7 @@
 
 #include <hypersd/distill/draw.hpp>
 #include <hypersd/distill/jump_walk.hpp>
+#include <hypersd/distill/objective.hpp>
 #include <hypersd/distill/one_step.hpp>
 #include <hypersd/distill/trajectory_critic.hpp>
 
@@ -51,6 +52,8 @@ struct Lightning : FromSamples<Lightning<Critic, Process, Mode, TeacherPredictio
     (void)grid();
     process.require_signal();
     teacher_process().require_signal();
+    require_weight("Lightning", "mse_weight", o.mse_weight);
+    require_weight("Lightning", "adversarial_weight", o.adversarial_weight);
     require<OptionError>(o.adversarial_weight == 0 || critic != nullptr, "Lightning: an adversarial weight of ",
                          o.adversarial_weight, " without a critic");
     require<OptionError>(o.mse_weight > 0 || o.adversarial_weight > 0, "Lightning: both weights are 0");
