@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 
-api = ctypes.PyDLL(sys.argv[1])  # deleters of NumPy 1 need the interpreter lock
+api = ctypes.PyDLL(sys.argv[1])  # deleters of old NumPy versions need the interpreter lock
 api.lend.restype = ctypes.c_void_p
 api.lend.argtypes = [ctypes.c_char_p, ctypes.c_int]
 api.is_lent.argtypes = [ctypes.c_char_p]
