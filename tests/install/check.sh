@@ -41,6 +41,8 @@ case $way in
     refused 'component png needs libpng and zlib' 'core;png' -DCMAKE_DISABLE_FIND_PACKAGE_PNG=ON
     refused 'component mpi needs MPI (Debian: libopenmpi-dev), not found' mpi -DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON
     refused "component cuda needs NVIDIA's CUDA toolkit" cuda -DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON
+    refused 'requested version "0.2"' core -DWANTED=0.2
+    refused 'requested version "0.0"' core -DWANTED=0.0
     refused 'component nonsense does not exist; core, io, png, text, mpi and cuda do' nonsense
     ;;
   add_subdirectory)
