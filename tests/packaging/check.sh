@@ -41,8 +41,11 @@ class Eigen(ConanFile):
         self.cpp_info.set_property("cmake_target_name", "Eigen3::Eigen")
 PYTHON
     conan create "$work/eigen" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
-    conan create "$source/packaging/conan" -s compiler.cppstd=20 -o '&:io=False' -o '&:png=False' >"$work/log" 2>&1 ||
+    mkdir "$work/tree"  # a copy: Conan builds the test package beside its recipe
+    cp -r "$source/CMakeLists.txt" "$source/LICENSE" "$source/cmake" "$source/include" "$source/packaging" "$work/tree"
+    conan create "$work/tree/packaging/conan" -s compiler.cppstd=20 -o '&:io=False' -o '&:png=False' >"$work/log" 2>&1 ||
       { cat "$work/log"; exit 1; }
+    if [ -e "$source/packaging/conan/test_package/build" ]; then echo 'the tree was written to'; exit 1; fi
     version=$(sed -nE 's/.* version_(major|minor|patch) = ([0-9]+);/\2/p' "$source/include/hypersd/core/version.hpp" | paste -sd.)
     grep -x "hypersd $version" "$work/log" || { cat "$work/log"; echo "the program did not print its version"; exit 1; }
     ;;

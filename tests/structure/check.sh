@@ -173,8 +173,11 @@ words='\b(TO''DO|FIX''ME|XX''X)\b'
 places='(^|[^A-Za-z0-9_.~/])/(home|root|work)/'
 while IFS= read -r line; do
   fault "left behind: $line"
-done < <(grep -rnIE "$words|$places" include examples bench cmake tests docs README.md CHANGELOG.md CONTRIBUTING.md \
-  CMakeLists.txt --exclude-dir=data --exclude-dir=results 2>/dev/null)
+done < <(grep -rnIE "$words|$places" include examples bench cmake tests docs packaging README.md CHANGELOG.md \
+  CONTRIBUTING.md CMakeLists.txt --exclude-dir=data --exclude-dir=results --exclude-dir=build 2>/dev/null)
+while IFS= read -r line; do
+  fault "output of a build is under version control: $line"
+done < <(git ls-files 2>/dev/null | grep -E '/build/|/CMakeFiles/|\.o$')
 
 # --- 6. The scripts install every library whose headers are included from its own folder.
 if [ -e cmake/deps.sh ]; then
