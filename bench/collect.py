@@ -26,7 +26,7 @@ def parse():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--large", action="store_true", help="only operations at Stable Diffusion's sizes")
+    parser.add_argument("--large", action="store_true", help="only operations and networks of Stable Diffusion's sizes")
     options = parser.parse_args()
     if options.quick:
         options.rounds = 1
@@ -129,15 +129,17 @@ def solver_figures(ours, theirs):
 
 
 def large_figures(options, runner, common):
-    """Rows of bench_large beside those of PyTorch: GFLOP/s, so the ratio is value / peer_value. The best of all rounds
+    """Rows of bench_large and bench_networks beside those of PyTorch: GFLOP/s, so the ratio is value / peer_value. The best of all rounds
     counts for each shape. By CPU time, one thread: other programs on the machine disturb that least."""
-    programs = {"ours": [options.build / "bench/bench_large"]}
-    if options.peers:
-        programs["torch"] = [options.peers / "bin/python", "bench/peers/large.py"]
+    programs = []
+    for name in ("large", "networks"):
+        programs.append((name, "ours", [options.build / f"bench/bench_{name}"]))
+        if options.peers:
+            programs.append((name, "torch", [options.peers / "bin/python", f"bench/peers/{name}.py"]))
     best = {}
     for round_ in range(options.rounds):
-        for who, command in programs.items():
-            label = f"large, {who}, round {round_ + 1}"
+        for program, who, command in programs:
+            label = f"{program}, {who}, round {round_ + 1}"
             runner.run(label, [*command, *common])
             for row in runner.best.get(label, {}).get("rows", []):
                 key = "cpu_ms" if options.threads == 1 else "ms"
