@@ -10,6 +10,7 @@
 #include <hypersd/core/graph.hpp>
 #include <hypersd/core/half.hpp>
 #include <hypersd/core/instruction_set.hpp>
+#include <hypersd/core/large_blocks.hpp>
 #include <hypersd/core/math.hpp>
 #include <hypersd/core/narrow_tensor.hpp>
 #include <hypersd/core/normal_blocks.hpp>

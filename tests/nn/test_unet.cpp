@@ -271,6 +271,27 @@ TEST_CASE("unet: gradient checkpointing changes only the order of sums") {
   }
 }
 
+TEST_CASE("unet: the second call allocates nothing") {
+  nn::Unet<float> net(nn::UnetConfig::fashion());
+  nn::init_parameters(net, 1);
+  const auto call = [&] {
+    const autograd::NoGrad guard;
+    const Var<float> x(ops::normal<float>({2, 64, 64, 4}, stream(1, "x")));
+    (void)net(x, Tensor<float>::full({2}, 10), condition(2, net.config()));
+  };
+  const int before = num_threads();
+  set_num_threads(1);  // with more, which tasks run at once is a matter of chance
+  Memory<Cpu>::release_pool();
+  detail::CpuPool& pool = detail::CpuPool::instance();
+  const std::size_t start = pool.misses();
+  call();
+  const std::size_t first = pool.misses();
+  CHECK(first > start);
+  call();
+  CHECK(pool.misses() == first);
+  set_num_threads(before);
+}
+
 TEST_CASE("unet: wrong shapes throw and name both shapes") {
   nn::Unet<float> net(tiny_xl());
   const Var<float> x(Tensor<float>::zeros({2, 8, 8, 4}));

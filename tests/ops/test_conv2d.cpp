@@ -146,11 +146,11 @@ TEST_CASE("Winograd's convolution and its input gradient are within 1e-4 of doub
     for (const double v : t.span()) sum += v * v;
     return std::sqrt(sum / static_cast<double>(t.size()));
   };
-  // Tiles cut at both sides, several images, more padding than the kernel needs, and a shape of Stable Diffusion's
-  // UNet.
+  // Tiles cut at both sides, several images, more padding than the kernel needs, a shape of Stable Diffusion's UNet,
+  // and weights that are transformed in two parts.
   for (const Size& s :
        {Size{{1, 30, 27, 128}, {144, 3, 3, 128}, {1, 1}}, Size{{2, 26, 30, 128}, {128, 3, 3, 128}, {1, 2}},
-        Size{{1, 32, 32, 320}, {320, 3, 3, 320}, {1, 1}}}) {
+        Size{{1, 32, 32, 320}, {320, 3, 3, 320}, {1, 1}}, Size{{1, 28, 28, 688}, {704, 3, 3, 688}, {1, 1}}}) {
     const auto x = normal<float>(s.x, "x"), w = normal<float>(s.w, "w"), bias = normal<float>({s.w[0]}, "b"),
                gy = normal<float>(out_shape(s), "gy");
     const auto y = ops::conv2d(x.cast<double>(), w.cast<double>(), bias.cast<double>(), s.options);

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <hypersd/core/device.hpp>
 #include <hypersd/core/error.hpp>
+#include <hypersd/core/large_blocks.hpp>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -15,7 +17,7 @@ namespace hypersd {
 
 namespace detail {
 
-/// Caches freed blocks by size class: page faults of fresh memory cost more than most kernels. Thread-safe.
+/// Caches freed blocks, small ones by size class: page faults of fresh memory cost more than most kernels. Thread-safe.
 class CpuPool {
  public:
   static CpuPool& instance() {
@@ -23,14 +25,23 @@ class CpuPool {
     return *pool;
   }
 
-  /// Four classes for each power of two, so at most 25 % are wasted.
+  /// Blocks from this size on are parts of segments; none where a sanitizer watches the ends of each block.
+#if defined(__SANITIZE_ADDRESS__)
+  static constexpr std::size_t large = SIZE_MAX;
+#else
+  static constexpr std::size_t large = LargeBlocks::least;
+#endif
+
+  /// Four classes for each power of two, so at most 25 % are wasted; large blocks have none.
   static std::size_t rounded(std::size_t bytes) {
     if (bytes <= 256) return 256;
+    if (bytes >= large) return bytes;
     const std::size_t step = std::bit_floor(bytes - 1) / 4;
     return (bytes + step - 1) / step * step;
   }
 
   void* take(std::size_t size) {
+    if (size >= large) return large_.take(size);
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       for (Bin& bin : bins_) {
@@ -49,9 +60,11 @@ class CpuPool {
       p = std::aligned_alloc(64, aligned);
     }
     if (p == nullptr) fail<DeviceError>("out of memory: ", size, " bytes requested from the CPU");
+    misses_.fetch_add(1, std::memory_order_relaxed);
     return p;
   }
   void give(void* p, std::size_t size) noexcept {
+    if (size >= large) return large_.give(p);
     try {
       const std::lock_guard<std::mutex> lock(mutex_);
       for (Bin& bin : bins_) {
@@ -73,11 +86,15 @@ class CpuPool {
       for (void* p : bin.blocks) std::free(p);
     bins_.clear();
     pooled_ = 0;
+    large_.release();
   }
+  /// Bytes of small blocks that nothing uses.
   [[nodiscard]] std::size_t pooled() {
     const std::lock_guard<std::mutex> lock(mutex_);
     return pooled_;
   }
+  /// How often memory came from the system so far.
+  [[nodiscard]] std::size_t misses() { return misses_.load(std::memory_order_relaxed) + large_.segments(); }
 
  private:
   struct Bin {
@@ -87,6 +104,8 @@ class CpuPool {
   std::mutex mutex_;
   std::vector<Bin> bins_;
   std::size_t pooled_ = 0;
+  std::atomic<std::size_t> misses_ = 0;
+  LargeBlocks large_;
 };
 
 }  // namespace detail

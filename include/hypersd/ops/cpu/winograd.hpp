@@ -207,33 +207,34 @@ inline bool winograd_pays(const Conv2dGeometry& g) {
          winograd_allowed();
 }
 
-/// y = x * w + bias for weights [g.out, 3, 3, g.in]; or, if `flipped`, for the
+/// A convolution y = x * w + bias by Winograd's method, for weights [g.out, 3, 3, g.in]; or, if `flipped`, for the
 /// transpose of weights [g.in, 3, 3, g.out].
-inline void winograd_conv2d(const Conv2dGeometry& g, const float* x, const Elements<float>& w, bool flipped,
-                            const float* bias, float* y) {
-  const WinogradKernel kernel = winograd_kernel();
-  const std::int64_t rows = flipped ? g.in : g.out, columns = flipped ? g.out : g.in, size = rows * columns;
-  const Tensor<float, Cpu> weights(Shape{winograd_products, rows, columns});
-  parallel_for(rows, 8, [&](std::int64_t begin, std::int64_t end) {
-    const Tensor<float, Cpu> widened(Shape{w.widened() ? 9 * columns : 0});
-    for (std::int64_t r = begin; r < end; ++r) {
-      const float* taps = w.from(r * 9 * columns).read(9 * columns, widened.data());
-      kernel.weight(flipped ? taps + 8 * columns : taps, flipped ? -columns : columns, columns,
-                    weights.data() + r * columns, size);
-    }
-  });
-  const std::int64_t down = ceil_div(g.out_height, winograd_tile), across = ceil_div(g.out_width, winograd_tile);
-  const std::int64_t tiles = g.batch * down * across;
-  // Groups of tiles whose products stay in the cache, as equal as possible.
-  constexpr std::int64_t cache = 16 << 20;
-  const std::int64_t most = std::max<std::int64_t>(
-      48, cache / (winograd_products * static_cast<std::int64_t>(sizeof(float)) * (g.in + g.out)));
-  const std::int64_t group = ceil_div(tiles, ceil_div(tiles, most));
-  const Tensor<float, Cpu> inputs(Shape{winograd_products, group, g.in}),
-      products(Shape{winograd_products, group, g.out});
-  const Tensor<float, Cpu> zeros = Tensor<float, Cpu>::zeros(Shape{g.in});
-  for (std::int64_t first = 0; first < tiles; first += group) {
-    const std::int64_t count = std::min(group, tiles - first);
+struct WinogradConvolution {
+  const Conv2dGeometry& g;
+  const float* x;
+  const Elements<float>& w;
+  bool flipped;
+  const float* bias;
+  float* y;
+  WinogradKernel kernel = winograd_kernel();
+  std::int64_t down = ceil_div(g.out_height, winograd_tile), across = ceil_div(g.out_width, winograd_tile);
+
+  /// Transforms the weights of output channels [first, first + count): [36, count, g.in], or [36, g.in, count].
+  void weights(std::int64_t first, std::int64_t count, float* to) const {
+    const std::int64_t rows = flipped ? g.in : count, stored = flipped ? g.out : g.in, columns = flipped ? count : g.in;
+    const std::int64_t row = flipped ? 0 : first, column = flipped ? first : 0;
+    parallel_for(rows, 8, [&](std::int64_t begin, std::int64_t end) {
+      const Tensor<float, Cpu> widened(Shape{w.widened() ? 9 * stored : 0});
+      for (std::int64_t r = begin; r < end; ++r) {
+        const float* taps = w.from((row + r) * 9 * stored).read(9 * stored, widened.data()) + column;
+        kernel.weight(flipped ? taps + 8 * stored : taps, flipped ? -stored : stored, columns, to + r * columns,
+                      rows * columns);
+      }
+    });
+  }
+  /// Transforms the inputs of tiles [first, first + count): [36, step, g.in].
+  void inputs(std::int64_t first, std::int64_t count, std::int64_t step, float* to) const {
+    const Tensor<float, Cpu> zeros = Tensor<float, Cpu>::zeros(Shape{g.in});
     parallel_for(count, 4, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t t = begin; t < end; ++t) {
         const std::int64_t row = (first + t) / across, image = row / down;
@@ -246,12 +247,14 @@ inline void winograd_conv2d(const Conv2dGeometry& g, const float* x, const Eleme
             from[i * winograd_side + j] =
                 inside ? x + ((image * g.height + top + i) * g.width + left + j) * g.in : zeros.data();
           }
-        kernel.input(from, g.in, inputs.data() + t * g.in, group * g.in);
+        kernel.input(from, g.in, to + t * g.in, step * g.in);
       }
     });
-    const GemmOperand<float> a{inputs.data(), g.in, false}, b{weights.data(), columns, flipped};
-    gemm_parallel(GemmCall<float>{count, g.out, g.in, a, b, 1.0F, GemmAddend<float>::nothing(), products.data(), g.out},
-                  winograd_products, group * g.in, size, group * g.out);
+  }
+  /// Writes output channels [channel, channel + channels) of tiles [first, first + count) from products
+  /// [36, step, channels].
+  void results(std::int64_t first, std::int64_t count, std::int64_t step, std::int64_t channel, std::int64_t channels,
+               const float* products) const {
     parallel_for(count, 4, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t t = begin; t < end; ++t) {
         const std::int64_t row = (first + t) / across, image = row / down;
@@ -259,13 +262,45 @@ inline void winograd_conv2d(const Conv2dGeometry& g, const float* x, const Eleme
         float* to[winograd_tile * winograd_tile];
         for (std::int64_t i = 0; i < winograd_tile; ++i)
           for (std::int64_t j = 0; j < winograd_tile; ++j)
-            to[i * winograd_tile + j] = top + i < g.out_height && left + j < g.out_width
-                                            ? y + ((image * g.out_height + top + i) * g.out_width + left + j) * g.out
-                                            : nullptr;
-        kernel.result(products.data() + t * g.out, group * g.out, g.out, bias, to);
+            to[i * winograd_tile + j] =
+                top + i < g.out_height && left + j < g.out_width
+                    ? y + ((image * g.out_height + top + i) * g.out_width + left + j) * g.out + channel
+                    : nullptr;
+        kernel.result(products + t * channels, step * channels, channels, bias == nullptr ? nullptr : bias + channel,
+                      to);
       }
     });
   }
+  void run() const {
+    constexpr std::int64_t cache = 16 << 20, scratch = 64 << 20,
+                           bytes = winograd_products * std::int64_t{sizeof(float)};
+    const std::int64_t tiles = g.batch * down * across;
+    // Groups of tiles whose products stay in the cache, as equal as possible.
+    const std::int64_t most = std::max<std::int64_t>(48, cache / (bytes * (g.in + g.out)));
+    const std::int64_t group = ceil_div(tiles, ceil_div(tiles, most));
+    // Output channels whose weights fit into the scratch memory.
+    const std::int64_t parts = ceil_div(bytes * g.in * g.out, scratch);
+    const std::int64_t channels = ceil_div(ceil_div(g.out, parts), 16) * 16;
+    const Tensor<float, Cpu> transformed(Shape{winograd_products, channels, g.in});
+    const Tensor<float, Cpu> in(Shape{winograd_products, group, g.in}), out(Shape{winograd_products, group, channels});
+    for (std::int64_t channel = 0; channel < g.out; channel += channels) {
+      const std::int64_t now = std::min(channels, g.out - channel);
+      weights(channel, now, transformed.data());
+      for (std::int64_t first = 0; first < tiles; first += group) {
+        const std::int64_t count = std::min(group, tiles - first);
+        if (channel == 0 || group < tiles) inputs(first, count, group, in.data());
+        const GemmOperand<float> a{in.data(), g.in, false}, b{transformed.data(), flipped ? now : g.in, flipped};
+        gemm_parallel(GemmCall<float>{count, now, g.in, a, b, 1.0F, GemmAddend<float>::nothing(), out.data(), now},
+                      winograd_products, group * g.in, g.in * now, group * now);
+        results(first, count, group, channel, now, out.data());
+      }
+    }
+  }
+};
+
+inline void winograd_conv2d(const Conv2dGeometry& g, const float* x, const Elements<float>& w, bool flipped,
+                            const float* bias, float* y) {
+  WinogradConvolution{g, x, w, flipped, bias, y}.run();
 }
 
 }  // namespace backend
