@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hypersd/autograd/functions.hpp>
+#include <hypersd/diffusion/denoising.hpp>
 #include <hypersd/diffusion/graph_sampler.hpp>
 #include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
@@ -9,7 +10,6 @@
 #include <hypersd/nn/models/unet.hpp>
 #include <hypersd/ops/cast.hpp>
 #include <hypersd/optim/adamw.hpp>
-#include <hypersd/pipeline/denoising.hpp>
 
 #include <numbers.hpp>
 #include <vector>
@@ -95,7 +95,7 @@ std::vector<Tensor<float>> trained(int steps) {
   std::vector<Tensor<float>> out;
   for (int i = 0; i < steps; ++i) {
     optimizer.zero_grad();
-    const auto loss = pipeline::denoising_loss(net, process, x0, tokens<D>(4), 3, i);
+    const auto loss = diffusion::denoising_loss(net, process, x0, tokens<D>(4), 3, i);
     autograd::backward(loss);
     optimizer.step(1e-3);
     out.push_back(loss.value().template to<Cpu>());

@@ -109,40 +109,30 @@ inline void parse(CLI::App& app, int argc, char** argv) {
   }
 }
 
-/// Runs a program: `body` parses and works. A usage error or another exception becomes a message under the program's
-/// name and exit code 2; help that was asked for is exit code 0.
-template <class Body>
-int run(const char* name, Body&& body) {
+/// The end of a program by an exception: `int main(...) try { ... } catch (...) { return program::failed("name"); }`.
+/// Prints it under the program's name and returns exit code 2; help that was asked for is exit code 0.
+inline int failed(const char* name) {
   try {
-    body();
-    return 0;
+    throw;
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return 0;
     std::fprintf(stderr, "%s: %s\nTry --help.\n", name, e.what());
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "%s: out of memory\n", name);
+  } catch (const hypersd::pipeline::Stopped& e) {
+    std::fprintf(stderr, "%s: %s.\nTo go on, repeat the command with --resume.\n", name, e.what());
+    return 128 + hypersd::pipeline::StopOnSignal::signal();
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s: %s\n", name, e.what());
   }
   return 2;
 }
 
-/// `run` for a program that takes `--resume`: the first SIGINT or SIGTERM ends it after a step of training and a
-/// checkpoint, with exit code 128 + the signal; a second one ends it at once.
-template <class Body>
-int run_resumable(const char* name, Body&& body) {
-  using hypersd::pipeline::StopOnSignal;
-  const StopOnSignal guard(std::string(name) + ": stops after this step of training; a second signal stops at once\n");
-  int stopped = 0;
-  const int code = run(name, [&] {
-    try {
-      body();
-    } catch (const hypersd::pipeline::Stopped& e) {
-      std::fprintf(stderr, "%s: %s.\nTo go on, repeat the command with --resume.\n", name, e.what());
-      stopped = 128 + StopOnSignal::signal();
-    }
-  });
-  return stopped != 0 ? stopped : code;
+/// For a program that takes `--resume`, to live in `main`: the first SIGINT or SIGTERM ends it after a step of training
+/// and a checkpoint, with exit code 128 + the signal; a second one ends it at once.
+inline hypersd::pipeline::StopOnSignal stop_on_signal(const char* name) {
+  return hypersd::pipeline::StopOnSignal(std::string(name) +
+                                         ": stops after this step of training; a second signal stops at once\n");
 }
 
 /// The option of where a program computes.
@@ -152,20 +142,24 @@ inline void add_device(CLI::App& app, std::string& device) {
       ->capture_default_str();
 }
 
-/// Calls body(D{}) with the device that `--device` names. Throws OptionError for cuda where the program was built
-/// without nvcc, DeviceError where no GPU can be used.
-template <class Body>
-void on_device(const std::string& name, Body&& body) {
-  using namespace hypersd;
-  if (name == "cpu") return body(Cpu{});
 #if HYPERSD_HAS_CUDA
-  detail::CudaContext::current();  // before anything is written
-  body(Cuda{});
+using Gpu = hypersd::Cuda;
 #else
-  fail<OptionError>("--device ", name,
-                    ": this program was built without CUDA; build it with nvcc, as `bash examples/run.sh ",
-                    "--device cuda` or `cmake --preset examples-cuda && cmake --build --preset examples-cuda` do");
+using Gpu = hypersd::Cpu;  ///< never used: `on_gpu` throws
 #endif
+
+/// Whether `--device` names the GPU: the program then computes on `Gpu`. Throws OptionError for cuda where it was built
+/// without nvcc, DeviceError where no GPU can be used.
+inline bool on_gpu(const std::string& name) {
+  if (name == "cpu") return false;
+#if HYPERSD_HAS_CUDA
+  hypersd::detail::CudaContext::current();  // before anything is written
+#else
+  hypersd::fail<hypersd::OptionError>(
+      "--device ", name, ": this program was built without CUDA; build it with nvcc, as `bash examples/run.sh ",
+      "--device cuda` or `cmake --preset examples-cuda && cmake --build --preset examples-cuda` do");
+#endif
+  return true;
 }
 
 }  // namespace program

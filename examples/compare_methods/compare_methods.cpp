@@ -35,16 +35,18 @@ void execute(const StudyOptions& o) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  return program::run_resumable("hypersd_compare_methods", [&] {
-    std::vector<std::string> names;
-    std::string text = "Methods:";
-    for (const auto& m : all_methods<Cpu>()) {
-      names.push_back(m.name);
-      text += " " + m.name;
-    }
-    const StudyOptions o = parse_options(argc, argv, names, text);
-    if (o.base.threads > 0) set_num_threads(o.base.threads);
-    program::on_device(o.base.device, [&]<Device D>(D) { execute<D>(o); });
-  });
+int main(int argc, char** argv) try {
+  const auto guard = program::stop_on_signal("hypersd_compare_methods");
+  std::vector<std::string> names;
+  std::string text = "Methods:";
+  for (const auto& m : all_methods<Cpu>()) {
+    names.push_back(m.name);
+    text += " " + m.name;
+  }
+  const StudyOptions o = parse_options(argc, argv, names, text);
+  if (o.base.threads > 0) set_num_threads(o.base.threads);
+  program::on_gpu(o.base.device) ? execute<program::Gpu>(o) : execute<Cpu>(o);
+  return 0;
+} catch (...) {
+  return program::failed("hypersd_compare_methods");
 }

@@ -101,8 +101,8 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
   base.seed = seed;
   base.out = seed_folder(options, seed);
   base.student_steps = options.steps;
-  pipeline::RunDirectory directory(base.out.string(), settings_of(options, base),
-                                   base.resume ? pipeline::Existing::resume : pipeline::Existing::refuse);
+  records::RunDirectory directory(base.out.string(), settings_of(options, base),
+                                  base.resume ? records::Existing::resume : records::Existing::refuse);
   io::ensure_writable_folder(directory.file("results"));
   const auto file = [&](const Method<D>& m) { return directory.file("results/" + m.name + ".csv"); };
   std::vector<Row> rows;

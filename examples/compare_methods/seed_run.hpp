@@ -13,7 +13,7 @@
 namespace compare {
 
 /// The settings that decide a seed's results. Methods and steps are not among them: they may be added later.
-inline pipeline::RunOptions settings_of(const StudyOptions& o, const fashion::Options& seed) {
+inline records::RunOptions settings_of(const StudyOptions& o, const fashion::Options& seed) {
   auto list = fashion::shared_settings(seed);
   list.emplace_back("budget", io::number(o.budget));
   list.emplace_back("pairs", std::to_string(o.pairs));

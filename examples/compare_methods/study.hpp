@@ -101,11 +101,11 @@ Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& p
   }
   State<D> state{teacher, teacher};
   const auto part = pipeline::staged(name, plan.stages, batches, options, objective_of);
-  for (std::size_t i = 0; i < part.phases.size(); ++i) {
-    pipeline::run_phase(s.run.session(), part.phases[i], state);
-    out.last = nn::merge_lora(state.student).net;
-    out.stages.insert_or_assign(plan.stages[i], out.last);
-  }
+  auto k = plan.stages.begin();
+  pipeline::run_part(s.run.session(), part, state, [&](const std::string&, const State<D>& now) {
+    out.last = nn::merge_lora(now.student).net;
+    out.stages.insert_or_assign(*k++, out.last);
+  });
   out.spent = teacher.count->cost();
   out.planned += plan.before;
   return out;

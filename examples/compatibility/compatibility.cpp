@@ -37,7 +37,7 @@ Settings settings_from(int argc, char** argv) {
   return o;
 }
 
-pipeline::RunOptions kept(const Settings& o) {
+records::RunOptions kept(const Settings& o) {
   return {{"run", o.run.string()},
           {"control-steps", std::to_string(o.control_steps)},
           {"style-steps", std::to_string(o.style_steps)},
@@ -188,8 +188,8 @@ void execute(const Settings& o) {
   const FinishedRun<D> base = load_run<D>(o.run);
   fashion::Options settings = base.options;
   settings.classifier_steps = o.classifier_steps;
-  pipeline::RunDirectory directory(o.out.string(), kept(o),
-                                   o.resume ? pipeline::Existing::resume : pipeline::Existing::refuse);
+  records::RunDirectory directory(o.out.string(), kept(o),
+                                  o.resume ? records::Existing::resume : records::Existing::refuse);
   report::TerminalProgress terminal;
   const Run run{settings, directory, [&](const ProgressEvent& e) { terminal(e); }};
   const Dataset data(settings.data.string());
@@ -226,10 +226,12 @@ void execute(const Settings& o) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  return program::run_resumable("hypersd_compatibility", [&] {
-    const Settings o = settings_from(argc, argv);
-    if (o.threads > 0) set_num_threads(o.threads);
-    program::on_device(o.device, [&]<Device D>(D) { execute<D>(o); });
-  });
+int main(int argc, char** argv) try {
+  const auto guard = program::stop_on_signal("hypersd_compatibility");
+  const Settings o = settings_from(argc, argv);
+  if (o.threads > 0) set_num_threads(o.threads);
+  program::on_gpu(o.device) ? execute<program::Gpu>(o) : execute<Cpu>(o);
+  return 0;
+} catch (...) {
+  return program::failed("hypersd_compatibility");
 }

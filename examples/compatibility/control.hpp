@@ -3,8 +3,8 @@
 
 #include <fashion/finished_run.hpp>
 #include <hypersd/data/canny.hpp>
+#include <hypersd/diffusion/denoising.hpp>
 #include <hypersd/nn/models/controlnet.hpp>
-#include <hypersd/pipeline/denoising.hpp>
 
 /// \file
 /// A ControlNet on edge maps, trained on the teacher and used with any student. [Hyper-SD Sec. 4.3]
@@ -59,8 +59,8 @@ Control<D> train_control(const Run& run, const Dataset& data, const Latents<D>& 
     const auto captions = diffusion::drop_condition(full, data::Captions::null(full.dim(1)), o.condition_dropout,
                                                     stream(o.seed, "control.drop", static_cast<std::uint64_t>(step)));
     const Controlled<D> controlled{teacher.unet, net, data::canny(data.images.train.images(ids)).template to<D>()};
-    return pipeline::denoising_loss(controlled, Process{}, take(latents.values, ids),
-                                    Condition<D>{teacher.text(captions.template to<D>()), {}}, o.seed, step);
+    return diffusion::denoising_loss(controlled, Process{}, take(latents.values, ids),
+                                     Condition<D>{teacher.text(captions.template to<D>()), {}}, o.seed, step);
   });
   nn::set_requires_grad(net, false);
   return net;

@@ -68,7 +68,7 @@ struct Batches {
 
 /// Encodes images and captions, or reads them from the run's folder.
 template <Device D>
-Cache make_cache(pipeline::RunDirectory& directory, const Progress& progress, const Options& o,
+Cache make_cache(records::RunDirectory& directory, const Progress& progress, const Options& o,
                  const sd::Model<float, D>& model, const sd::PromptEncoder<float, D>& encoder, std::int64_t size) {
   const std::string path = directory.file("state/cache.safetensors"), phase = "latents and embeddings";
   Cache out;

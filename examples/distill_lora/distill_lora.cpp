@@ -68,7 +68,7 @@ void execute(const Options& o) {
   check_memory(o, memory_need(o, unet, size / factor, nn::parameter_count(shapes), weight_bytes(o)));
   if (o.dry_run) return;
 
-  pipeline::RunDirectory directory(o.out, kept(o), o.resume ? pipeline::Existing::resume : pipeline::Existing::refuse);
+  records::RunDirectory directory(o.out, kept(o), o.resume ? records::Existing::resume : records::Existing::refuse);
   report::TerminalProgress terminal;
   const Progress progress = [&](const ProgressEvent& e) { terminal(e); };
   auto model = sd::load_model<float, D>(o.model, {.variant = o.variant});
@@ -110,10 +110,11 @@ void execute(const Options& o) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  return program::run("hypersd_distill_lora", [&] {
-    const Options o = parse_options(argc, argv);
-    if (o.threads > 0) set_num_threads(o.threads);
-    program::on_device(o.device, [&]<Device D>(D) { execute<D>(o); });
-  });
+int main(int argc, char** argv) try {
+  const Options o = parse_options(argc, argv);
+  if (o.threads > 0) set_num_threads(o.threads);
+  program::on_gpu(o.device) ? execute<program::Gpu>(o) : execute<Cpu>(o);
+  return 0;
+} catch (...) {
+  return program::failed("hypersd_distill_lora");
 }

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <functional>
-#include <hypersd/pipeline/run_state.hpp>
+#include <hypersd/records/directory.hpp>
 #include <string>
 #include <vector>
 
@@ -99,7 +99,7 @@ inline Options parse_options(int argc, char** argv) {
 }
 
 /// The options that decide the results, for the run folder.
-inline hypersd::pipeline::RunOptions kept(const Options& o) {
+inline hypersd::records::RunOptions kept(const Options& o) {
   const auto list = [](const auto& values) {
     std::string out;
     for (const auto v : values) out += (out.empty() ? "" : ",") + std::to_string(v);

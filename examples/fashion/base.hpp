@@ -6,14 +6,14 @@
 
 #include <hypersd/autograd/grad_softmax.hpp>
 #include <hypersd/diffusion/condition_dropout.hpp>
+#include <hypersd/diffusion/denoising.hpp>
 #include <hypersd/diffusion/processes.hpp>
+#include <hypersd/nn/autoencoder_loss.hpp>
 #include <hypersd/nn/init.hpp>
 #include <hypersd/nn/models/autoencoder.hpp>
 #include <hypersd/nn/models/classifier.hpp>
 #include <hypersd/nn/models/text_encoder.hpp>
 #include <hypersd/nn/models/unet.hpp>
-#include <hypersd/pipeline/autoencoder_loss.hpp>
-#include <hypersd/pipeline/denoising.hpp>
 
 /// \file
 /// The networks that exist before any distillation: autoencoder, evaluation classifier, text encoder and teacher.
@@ -82,7 +82,7 @@ nn::Autoencoder<float, D> train_autoencoder(const Run& run, const Dataset& datas
     const auto sub = static_cast<std::uint64_t>(step);
     const auto x =
         data::augment(images.images(batches(step)), stream(o.seed, "autoencoder.augment", sub), {.shift = 0});
-    return pipeline::autoencoder_loss(net, x.template to<D>(), stream(o.seed, "autoencoder.noise", sub));
+    return nn::autoencoder_loss(net, x.template to<D>(), stream(o.seed, "autoencoder.noise", sub));
   });
   nn::set_requires_grad(net, false);
   return net;
@@ -176,8 +176,8 @@ Teacher<D> train_denoiser(const Run& run, const Dataset& dataset, const Latents<
   };
   // Capturable: on a GPU the step becomes one graph.
   run.train(t, trainable(net),
-            pipeline::denoising_task<float, D>(Process{}, latents.values.shape().with(0, o.teacher_batch), o.seed, load,
-                                               predict));
+            diffusion::denoising_task<float, D>(Process{}, latents.values.shape().with(0, o.teacher_batch), o.seed,
+                                                load, predict));
   nn::set_requires_grad(net, false);
   return net;
 }

@@ -6,10 +6,12 @@
 #include "fashion/instances.hpp"
 #include "fashion/job.hpp"
 
-int main(int argc, char** argv) {
-  return program::run_resumable("hypersd_fashion", [&] {
-    const fashion::Options o = fashion::parse_options(argc, argv);
-    if (o.threads > 0) hypersd::set_num_threads(o.threads);
-    program::on_device(o.device, [&]<hypersd::Device D>(D) { fashion::execute<D>(o); });
-  });
+int main(int argc, char** argv) try {
+  const auto guard = program::stop_on_signal("hypersd_fashion");
+  const fashion::Options o = fashion::parse_options(argc, argv);
+  if (o.threads > 0) hypersd::set_num_threads(o.threads);
+  program::on_gpu(o.device) ? fashion::execute<program::Gpu>(o) : fashion::execute<hypersd::Cpu>(o);
+  return 0;
+} catch (...) {
+  return program::failed("hypersd_fashion");
 }

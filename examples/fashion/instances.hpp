@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "recipe.hpp"
+#include "job.hpp"
 
 /// \file
-/// What several translation units use is compiled in one of them: networks.cpp, base.cpp and recipe.cpp, beside
-/// hypersd_fashion.cpp, so that no code is compiled twice and two compilers work at once. `HOW` is `extern` or nothing.
+/// What several translation units use is compiled in one of them: networks.cpp, base.cpp, recipe.cpp and results.cpp, so
+/// that no code is compiled twice and two compilers work at once. `HOW` is `extern` or nothing.
 
 /// Networks, their operations and their training; in namespace hypersd.
 #define FASHION_NETWORKS(HOW, D)                                                                                    \
@@ -51,12 +51,16 @@
   HOW template Rewards<D> train_rewards<D>(const Run&, const Dataset&, const nn::Autoencoder<float, D>&,              \
                                            const Latents<D>&, const Teacher<D>&);
 
-/// The parts of the method.
-#define FASHION_RECIPE(HOW, D)                                                                                         \
-  HOW template State<D> run_recipe<D>(const Run&, const Dataset&, const nn::Autoencoder<float, D>&, const Latents<D>&, \
-                                      const Teacher<D>&, const Rewards<D>&);                                           \
-  HOW template Net<D> distil_tcd<D>(const Run&, const RealBatches<D>&, const Teacher<D>&, std::int64_t);               \
+/// The job and the parts of the method.
+#define FASHION_RECIPE(HOW, D)                                                                           \
+  HOW template void execute<D>(const Options&);                                                          \
+  HOW template Net<D> distil_tcd<D>(const Run&, const RealBatches<D>&, const Teacher<D>&, std::int64_t); \
   HOW template Net<D> dmd_from_teacher<D>(const Run&, const Dataset&, const Teacher<D>&, diffusion::Time);
+
+/// Measures, pictures and the report.
+#define FASHION_RESULTS(HOW, D)                                                   \
+  HOW template void show_results<D>(const Run&, const Dataset&, const Models<D>&, \
+                                    std::chrono::steady_clock::time_point);
 
 namespace hypersd {
 FASHION_NETWORKS(extern, Cpu)
@@ -68,8 +72,10 @@ FASHION_NETWORKS(extern, Cuda)
 namespace fashion {
 FASHION_BASE(extern, Cpu)
 FASHION_RECIPE(extern, Cpu)
+FASHION_RESULTS(extern, Cpu)
 #if HYPERSD_HAS_CUDA
 FASHION_BASE(extern, Cuda)
 FASHION_RECIPE(extern, Cuda)
+FASHION_RESULTS(extern, Cuda)
 #endif
 }  // namespace fashion

@@ -13,7 +13,7 @@ using namespace hypersd;
 /// What every phase of a run needs: options, folder, progress.
 struct Run {
   const Options& options;
-  pipeline::RunDirectory& directory;
+  records::RunDirectory& directory;
   Progress progress;
 
   [[nodiscard]] pipeline::Session session() const {
@@ -21,13 +21,8 @@ struct Run {
   }
   /// Trains `parameters` as phase `o.phase`; a finished phase only loads its result.
   template <Device D, class StepFn>
-  void train(pipeline::TrainOptions o, const optim::ParameterList<float, D>& parameters, StepFn&& step) const {
-    session().train(std::move(o), parameters, step);
-  }
-  /// The same for a trainer whose state the caller has extended.
-  template <Device D, class StepFn>
-  void run_trainer(pipeline::Trainer<float, D>& trainer, StepFn&& step) const {
-    session().finish(trainer, step);
+  void train(const pipeline::TrainOptions& o, const optim::ParameterList<float, D>& parameters, StepFn&& step) const {
+    session().train(o, parameters, step);
   }
 };
 

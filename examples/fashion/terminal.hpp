@@ -11,7 +11,7 @@ namespace fashion {
 
 /// The options that decide the networks before distillation, how a student is trained on them, and what is measured:
 /// those that the study of methods shares.
-inline pipeline::RunOptions shared_settings(const Options& o) {
+inline records::RunOptions shared_settings(const Options& o) {
   return {{"preset", o.preset},
           {"seed", std::to_string(o.seed)},
           {"data", o.data.string()},
@@ -35,32 +35,32 @@ inline pipeline::RunOptions shared_settings(const Options& o) {
 }
 
 /// The options that decide a run's results, as they are kept in its folder.
-inline pipeline::RunOptions settings_of(const Options& o) {
+inline records::RunOptions settings_of(const Options& o) {
   auto list = [](const auto& values) {
     std::string out;
     for (const auto v : values) out += (out.empty() ? "" : ",") + std::to_string(v);
     return out;
   };
-  pipeline::RunOptions out = shared_settings(o);
-  const pipeline::RunOptions recipe{{"baseline", o.baseline ? "true" : "false"},
-                                    {"stages", list(o.stage_segments)},
-                                    {"stage-steps", list(o.stage_steps)},
-                                    {"distance", o.distance},
-                                    {"teacher-policy", o.teacher_policy},
-                                    {"rated", std::to_string(o.rated)},
-                                    {"reward-steps", std::to_string(o.reward_steps)},
-                                    {"feedback-steps", std::to_string(o.feedback_steps)},
-                                    {"feedback-lr", io::number(o.feedback_lr)},
-                                    {"instance-weight", io::number(o.instance_weight)},
-                                    {"stay-close", io::number(o.stay_close_weight)},
-                                    {"pairs", std::to_string(o.pairs)},
-                                    {"one-step-steps", std::to_string(o.one_step_steps)},
-                                    {"one-step-lr", io::number(o.one_step_lr)},
-                                    {"one-step-time", std::to_string(o.one_step_time)},
-                                    {"regression-weight", io::number(o.regression_weight)},
-                                    {"preserve-weight", io::number(o.preserve_weight)},
-                                    {"steps", list(o.student_steps)},
-                                    {"eta", io::number(o.eta)}};
+  records::RunOptions out = shared_settings(o);
+  const records::RunOptions recipe{{"baseline", o.baseline ? "true" : "false"},
+                                   {"stages", list(o.stage_segments)},
+                                   {"stage-steps", list(o.stage_steps)},
+                                   {"distance", o.distance},
+                                   {"teacher-policy", o.teacher_policy},
+                                   {"rated", std::to_string(o.rated)},
+                                   {"reward-steps", std::to_string(o.reward_steps)},
+                                   {"feedback-steps", std::to_string(o.feedback_steps)},
+                                   {"feedback-lr", io::number(o.feedback_lr)},
+                                   {"instance-weight", io::number(o.instance_weight)},
+                                   {"stay-close", io::number(o.stay_close_weight)},
+                                   {"pairs", std::to_string(o.pairs)},
+                                   {"one-step-steps", std::to_string(o.one_step_steps)},
+                                   {"one-step-lr", io::number(o.one_step_lr)},
+                                   {"one-step-time", std::to_string(o.one_step_time)},
+                                   {"regression-weight", io::number(o.regression_weight)},
+                                   {"preserve-weight", io::number(o.preserve_weight)},
+                                   {"steps", list(o.student_steps)},
+                                   {"eta", io::number(o.eta)}};
   out.insert(out.end(), recipe.begin(), recipe.end());
   return out;
 }

@@ -41,7 +41,7 @@ Settings settings_from(int argc, char** argv) {
   return o;
 }
 
-pipeline::RunOptions kept(const Settings& o) {
+records::RunOptions kept(const Settings& o) {
   return {{"run", o.run.string()},
           {"stage-steps", std::to_string(o.stage_steps)},
           {"batch", std::to_string(o.batch)},
@@ -185,8 +185,8 @@ void execute(const Settings& o) {
   fashion::Options settings = base.options;
   settings.classifier_steps = o.classifier_steps;
   settings.eval_samples = o.samples;
-  pipeline::RunDirectory directory(o.out.string(), kept(o),
-                                   o.resume ? pipeline::Existing::resume : pipeline::Existing::refuse);
+  records::RunDirectory directory(o.out.string(), kept(o),
+                                  o.resume ? records::Existing::resume : records::Existing::refuse);
   report::TerminalProgress terminal;
   const Run run{settings, directory, [&](const ProgressEvent& e) { terminal(e); }};
   const Dataset data(settings.data.string());
@@ -220,10 +220,12 @@ void execute(const Settings& o) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  return program::run_resumable("hypersd_guidance", [&] {
-    const Settings o = settings_from(argc, argv);
-    if (o.threads > 0) set_num_threads(o.threads);
-    program::on_device(o.device, [&]<Device D>(D) { execute<D>(o); });
-  });
+int main(int argc, char** argv) try {
+  const auto guard = program::stop_on_signal("hypersd_guidance");
+  const Settings o = settings_from(argc, argv);
+  if (o.threads > 0) set_num_threads(o.threads);
+  program::on_gpu(o.device) ? execute<program::Gpu>(o) : execute<Cpu>(o);
+  return 0;
+} catch (...) {
+  return program::failed("hypersd_guidance");
 }

@@ -198,20 +198,24 @@ void execute(const Options& o) {
   std::printf("report: %s\n", file("report.html").c_str());
 }
 
+template <Device D>
+void execute_process(const Options& o) {
+  if (o.process == "flow")
+    execute<D, diffusion::Flow>(o);
+  else
+    execute<D, diffusion::StableDiffusion>(o);
+}
+
 }  // namespace
 
-int main(int argc, char** argv) {
-  return program::run("hypersd_playground", [&] {
-    std::vector<std::string> names;
-    for (const auto& m : all_methods<Cpu, diffusion::StableDiffusion>()) names.push_back(m.name);
-    for (const auto& m : all_methods<Cpu, diffusion::Flow>())
-      if (std::find(names.begin(), names.end(), m.name) == names.end()) names.push_back(m.name);
-    const Options o = parse(argc, argv, names);
-    program::on_device(o.device, [&]<Device D>(D) {
-      if (o.process == "flow")
-        execute<D, diffusion::Flow>(o);
-      else
-        execute<D, diffusion::StableDiffusion>(o);
-    });
-  });
+int main(int argc, char** argv) try {
+  std::vector<std::string> names;
+  for (const auto& m : all_methods<Cpu, diffusion::StableDiffusion>()) names.push_back(m.name);
+  for (const auto& m : all_methods<Cpu, diffusion::Flow>())
+    if (std::find(names.begin(), names.end(), m.name) == names.end()) names.push_back(m.name);
+  const Options o = parse(argc, argv, names);
+  program::on_gpu(o.device) ? execute_process<program::Gpu>(o) : execute_process<Cpu>(o);
+  return 0;
+} catch (...) {
+  return program::failed("hypersd_playground");
 }

@@ -110,9 +110,10 @@ void execute(const Options& o) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  return program::run("hypersd_terrain", [&] {
-    const Options o = options_from(argc, argv);
-    program::on_device(o.device, [&]<Device D>(D) { execute<D>(o); });
-  });
+int main(int argc, char** argv) try {
+  const Options o = options_from(argc, argv);
+  program::on_gpu(o.device) ? execute<program::Gpu>(o) : execute<Cpu>(o);
+  return 0;
+} catch (...) {
+  return program::failed("hypersd_terrain");
 }

@@ -87,10 +87,11 @@ void work(const Options& o) {
 }  // namespace
 }  // namespace txt2img
 
-int main(int argc, char** argv) {
-  return program::run("hypersd_txt2img", [&] {
-    const txt2img::Options options = txt2img::read_options(argc, argv);
-    if (options.threads > 0) hypersd::set_num_threads(options.threads);
-    program::on_device(options.device, [&]<class D>(D) { txt2img::work<D>(options); });
-  });
+int main(int argc, char** argv) try {
+  const txt2img::Options options = txt2img::read_options(argc, argv);
+  if (options.threads > 0) hypersd::set_num_threads(options.threads);
+  program::on_gpu(options.device) ? txt2img::work<program::Gpu>(options) : txt2img::work<hypersd::Cpu>(options);
+  return 0;
+} catch (...) {
+  return program::failed("hypersd_txt2img");
 }

@@ -8,6 +8,7 @@
 #include <hypersd/diffusion/apply_step.hpp>
 #include <hypersd/diffusion/condition_dropout.hpp>
 #include <hypersd/diffusion/denoiser.hpp>
+#include <hypersd/diffusion/denoising.hpp>
 #include <hypersd/diffusion/elementwise.hpp>
 #include <hypersd/diffusion/embedded_guidance.hpp>
 #include <hypersd/diffusion/evaluate.hpp>

@@ -18,6 +18,7 @@
 #include <hypersd/ops.hpp>
 #include <hypersd/optim.hpp>
 #include <hypersd/pipeline.hpp>
+#include <hypersd/records.hpp>
 #include <hypersd/report.hpp>
 #include <hypersd/stable_diffusion.hpp>
 #include <hypersd/text.hpp>

@@ -6,6 +6,7 @@
 
 #include <hypersd/nn/adapter.hpp>
 #include <hypersd/nn/attention.hpp>
+#include <hypersd/nn/autoencoder_loss.hpp>
 #include <hypersd/nn/conv.hpp>
 #include <hypersd/nn/embedding.hpp>
 #include <hypersd/nn/guidance_embedding.hpp>

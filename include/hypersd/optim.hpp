@@ -7,6 +7,7 @@
 #include <hypersd/optim/adamw.hpp>
 #include <hypersd/optim/adamw_update.hpp>
 #include <hypersd/optim/clip.hpp>
+#include <hypersd/optim/counted_steps.hpp>
 #include <hypersd/optim/ema.hpp>
 #include <hypersd/optim/enqueued_steps.hpp>
 #include <hypersd/optim/multi_tensor.hpp>

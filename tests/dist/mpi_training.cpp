@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
     return difference < 1e-5 ? 0 : 1;
   }
   if (what == "checkpoint" && argc == 3) {
-    const auto info = pipeline::CheckpointInfo::of(io::SafetensorsFile(argv[2]));
+    const auto info = records::CheckpointInfo::of(io::SafetensorsFile(argv[2]));
     std::printf("%s %lld\n", info.phase.c_str(), static_cast<long long>(info.step));
     return 0;
   }

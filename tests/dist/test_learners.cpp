@@ -82,7 +82,7 @@ Outcome matched(dist::Group group, bool together = true, std::int64_t fail_at = 
   trainer.state().add("", dmd);  // the fake score: all ranks begin with rank 0's
   Outcome out;
   pipeline::Hooks hooks;
-  hooks.log = [&](const pipeline::LogRow& row) { out.losses.push_back(row.loss); };
+  hooks.log = [&](const records::LogRow& row) { out.losses.push_back(row.loss); };
   trainer.run(Matching{group, together, fail_at, fails, student, dmd}, {}, hooks);
   fake.visit_state(
       [&](const std::string&, const auto& tensor) {

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <fstream>
 #include <functional>
+#include <hypersd/diffusion/denoising.hpp>
 #include <hypersd/distill/objectives/tscd.hpp>
-#include <hypersd/pipeline/denoising.hpp>
 #include <hypersd/pipeline/recipe.hpp>
 #include <pipeline/toy_denoiser.hpp>
 #include <sstream>
@@ -29,7 +29,7 @@ struct ToyRun {
       return truth.data<double>(batch, stream(5, name, static_cast<std::uint64_t>(step)))
           .slice(mine.first, mine.first + mine.count);
     };
-    pipeline::RunDirectory directory(folder, {{"batch", std::to_string(batch)}}, pipeline::Existing::resume, group);
+    records::RunDirectory directory(folder, {{"batch", std::to_string(batch)}}, records::Existing::resume, group);
     const pipeline::Session session{directory, 5, {}, 5, group};
 
     toy::Denoiser net;
@@ -40,8 +40,8 @@ struct ToyRun {
     options.ema = optim::EmaOptions{.decay = 0.8};
     session.train(options, optim::parameters_of(net), [&](std::int64_t step) {
       before_step(step);
-      return pipeline::denoising_loss(net, process, data("teacher", step), diffusion::Unconditional{}, session.seed,
-                                      step, mine.first);
+      return diffusion::denoising_loss(net, process, data("teacher", step), diffusion::Unconditional{}, session.seed,
+                                       step, mine.first);
     });
     nn::set_requires_grad(net, false);
 

@@ -3,6 +3,7 @@
 //
 #include <doctest/doctest.h>
 
+#include <hypersd/diffusion/denoising.hpp>
 #include <hypersd/distill/objectives/ctm.hpp>
 #include <hypersd/distill/objectives/data_terms.hpp>
 #include <hypersd/distill/objectives/dmd.hpp>
@@ -14,7 +15,6 @@
 #include <hypersd/distill/objectives/sds.hpp>
 #include <hypersd/distill/objectives/tscd.hpp>
 #include <hypersd/feedback/stay_close.hpp>
-#include <hypersd/pipeline/denoising.hpp>
 #include <pipeline/toy_denoiser.hpp>
 
 using namespace hypersd;
@@ -78,7 +78,7 @@ TEST_CASE("a batch in parts is drawn as in one piece: the mean of the parts' los
   check_objective("stay close", feedback::StayClose<>(table, walk));
   check_parts("pretraining",
               [&](const auto& student, const auto&, const auto&, const Points& batch, diffusion::Randomness random) {
-                return pipeline::denoising_loss(student, table, batch.x0, diffusion::Unconditional{}, random.seed,
-                                                random.step, random.first_sample);
+                return diffusion::denoising_loss(student, table, batch.x0, diffusion::Unconditional{}, random.seed,
+                                                 random.step, random.first_sample);
               });
 }

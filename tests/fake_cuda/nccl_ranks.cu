@@ -147,7 +147,7 @@ std::string train(const dist::Group& group, std::vector<Seen>& seen, int rank = 
   return message_of([&] {
     if (as_task) {
       const Tensor<float, Cuda> condition(Shape{mine.count, 1});
-      auto task = pipeline::denoising_task<float, Cuda>(
+      auto task = diffusion::denoising_task<float, Cuda>(
           process, Shape{mine.count, 4}, 5,
           [&](std::int64_t i, const Tensor<float, Cuda>& to) {
             begin(i);
@@ -159,8 +159,8 @@ std::string train(const dist::Group& group, std::vector<Seen>& seen, int rank = 
     } else {
       (void)pipeline::train(options, net.parameters(), [&](std::int64_t step) {
         begin(step);
-        return pipeline::denoising_loss(net, process, part(step, "x0", 4), part(step, "condition", 1), 5, step,
-                                        mine.first);
+        return diffusion::denoising_loss(net, process, part(step, "x0", 4), part(step, "condition", 1), 5, step,
+                                         mine.first);
       });
     }
   });
@@ -214,7 +214,7 @@ std::vector<float> trained(const dist::Group& group, std::int64_t bad, std::stri
     (void)pipeline::train(options, net.parameters(), [&](std::int64_t step) {
       const auto x0 = part(step, "x0", 4);
       if (step == bad && group.rank() == group.size() - 1) x0.fill(std::numeric_limits<float>::infinity());
-      return pipeline::denoising_loss(net, process, x0, part(step, "condition", 1), 5, step, mine.first);
+      return diffusion::denoising_loss(net, process, x0, part(step, "condition", 1), 5, step, mine.first);
     });
   });
   std::vector<float> out;

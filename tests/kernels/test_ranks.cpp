@@ -30,8 +30,8 @@ struct Fault {
 
 struct Outcome {
   std::vector<float> parameters;  ///< and their averages
-  std::vector<pipeline::LogRow> rows;
-  std::vector<std::int64_t> updates, after;  ///< of the optimiser's parameters; steps that after_step saw
+  std::vector<records::LogRow> rows;
+  std::vector<std::int64_t> updates, after;  ///< of the optimiser's parameters; steps that gave a loss
   int host_calls = 0, device_calls = 0;
 };
 
@@ -61,8 +61,7 @@ void train(Outcome& out, dist::Group group, std::int64_t log_every = 4, const Fa
   pipeline::Trainer<T, D> trainer(options, parameters);
   (void)trainer.resume();
   pipeline::Hooks hooks;
-  hooks.log = [&](const pipeline::LogRow& row) { out.rows.push_back(row); };
-  hooks.after_step = [&](std::int64_t step) { out.after.push_back(step); };
+  hooks.log = [&](const records::LogRow& row) { out.rows.push_back(row); };
   if (may_stop) hooks.stop = [](std::int64_t) { return false; };
   const auto part = [&](std::int64_t step, const char* name, std::int64_t width) {
     return denoising_runs::data<T, D>(step, Shape{12, width}, name).slice(mine.first, mine.first + mine.count);
@@ -84,8 +83,8 @@ void train(Outcome& out, dist::Group group, std::int64_t log_every = 4, const Fa
           if (here && (how == "throw" || how == "two") && step == fault.step)
             fail<IoError>("the data of this rank are gone");
           if (here && how == "both" && step == fault.step + 2) fail<IoError>("the data of this rank are gone");
-          auto loss = pipeline::denoising_loss(net, process, part(step, "x0", 4), part(step, "condition", 1), 5, step,
-                                               mine.first);
+          auto loss = diffusion::denoising_loss(net, process, part(step, "x0", 4), part(step, "condition", 1), 5, step,
+                                                mine.first);
           if (group.rank() == group.size() - 1)
             loss = autograd::add(loss, scaled(lonely, 0.15F * static_cast<float>(group.size())));
           if (step % 3 == 1) loss = autograd::add(loss, scaled(seldom, 0.2F));
@@ -95,6 +94,7 @@ void train(Outcome& out, dist::Group group, std::int64_t log_every = 4, const Fa
             auto w = lonely;
             w.set_grad(Tensor<T, D>::full(w.shape(), converted<T>(std::numeric_limits<float>::infinity())));
           }
+          out.after.push_back(step + 1);
           return loss;
         },
         {}, hooks);
@@ -151,8 +151,7 @@ double distance(const std::vector<float>& a, const std::vector<float>& b) {
   return worst;
 }
 
-void check_rows(const std::vector<pipeline::LogRow>& got, const std::vector<pipeline::LogRow>& expected,
-                double epsilon) {
+void check_rows(const std::vector<records::LogRow>& got, const std::vector<records::LogRow>& expected, double epsilon) {
   REQUIRE(got.size() == expected.size());
   for (std::size_t i = 0; i < got.size(); ++i) {
     CHECK(got[i].step == expected[i].step);

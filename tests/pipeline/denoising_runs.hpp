@@ -3,9 +3,9 @@
 
 #include <hypersd/autograd/grad_copy.hpp>
 #include <hypersd/autograd/grad_matmul.hpp>
+#include <hypersd/diffusion/denoising.hpp>
 #include <hypersd/diffusion/processes.hpp>
 #include <hypersd/ops/cast.hpp>
-#include <hypersd/pipeline/denoising.hpp>
 #include <hypersd/pipeline/train_loop.hpp>
 
 #include <limits>
@@ -56,7 +56,7 @@ inline pipeline::TrainOptions options(std::int64_t steps) {
 
 struct Outcome {
   std::vector<float> parameters;
-  std::vector<pipeline::LogRow> rows;
+  std::vector<records::LogRow> rows;
   pipeline::TrainReport report;
 };
 
@@ -68,7 +68,7 @@ Outcome train(bool as_task, std::int64_t steps = 11, std::int64_t bad = -1) {
   const Shape shape{6, 4};
   Outcome out;
   pipeline::Hooks hooks;
-  hooks.log = [&](const pipeline::LogRow& row) { out.rows.push_back(row); };
+  hooks.log = [&](const records::LogRow& row) { out.rows.push_back(row); };
   const auto x0 = [&](std::int64_t step) {
     auto x = data<T, Cpu>(step, shape, "x0");
     if (step == bad) x[3] = converted<T>(std::numeric_limits<float>::infinity());
@@ -81,11 +81,11 @@ Outcome train(bool as_task, std::int64_t steps = 11, std::int64_t bad = -1) {
       condition.copy_from(data<T, D>(step, condition.shape(), "condition"));
     };
     const auto predict = [&](const Var<T, D>& x, const auto& t) { return net(x, t, condition); };
-    auto task = pipeline::denoising_task<T, D>(process, shape, 5, load, predict);
+    auto task = diffusion::denoising_task<T, D>(process, shape, 5, load, predict);
     out.report = pipeline::train(options(steps), net.parameters(), task, {}, hooks);
   } else {
     const auto step = [&](std::int64_t i) {
-      return pipeline::denoising_loss(net, process, x0(i), data<T, D>(i, {6, 1}, "condition"), 5, i);
+      return diffusion::denoising_loss(net, process, x0(i), data<T, D>(i, {6, 1}, "condition"), 5, i);
     };
     out.report = pipeline::train(options(steps), net.parameters(), step, {}, hooks);
   }

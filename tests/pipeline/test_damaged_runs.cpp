@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // State that must not be taken for this run's: files without run.json, impossible counters, parameters that overflowed.
-#include <hypersd/pipeline/run_state.hpp>
 #include <hypersd/pipeline/train_loop.hpp>
+#include <hypersd/records/directory.hpp>
 //
 #include <doctest/doctest.h>
 
@@ -12,6 +12,7 @@
 
 using namespace hypersd;
 using namespace hypersd::pipeline;
+using namespace hypersd::records;
 
 TEST_CASE("state without run.json is refused, and replaced on request") {
   const Folder folder("orphaned");

@@ -16,6 +16,7 @@
 
 using namespace hypersd;
 using namespace hypersd::pipeline;
+using namespace hypersd::records;
 
 namespace {
 

@@ -12,6 +12,7 @@
 
 using namespace hypersd;
 using namespace hypersd::pipeline;
+using namespace hypersd::records;
 
 namespace {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <hypersd/pipeline/loss_log.hpp>
 #include <hypersd/pipeline/train_loop.hpp>
+#include <hypersd/records/loss_log.hpp>
 //
 #include <doctest/doctest.h>
 #include <sys/resource.h>
@@ -28,7 +28,8 @@ struct Run {
   TrainOptions options;
   pipeline::Trainer<float> trainer;
   std::string log_path;
-  std::int64_t now = 0;  ///< the step
+  std::int64_t now = 0;                                ///< the step
+  std::function<void(std::int64_t)> before_step = {};  ///< may kill the process
 
   explicit Run(const Folder& folder, const std::string& name, std::uint64_t seed = 3)
       : options{.phase = "toy",
@@ -46,7 +47,10 @@ struct Run {
     trainer.state().add("critic.", critic_optimizer);
   }
 
-  void prepare(std::int64_t step) { now = step; }
+  void prepare(std::int64_t step) {
+    now = step;
+    if (before_step) before_step(step);
+  }
   [[nodiscard]] Var<float> output() const {
     const Var<float> x(
         ops::normal<float>(Shape{64, 8}, stream(options.seed, "batch", static_cast<std::uint64_t>(now))));
@@ -65,13 +69,13 @@ struct Run {
     return {autograd::mse(autograd::mul(h, ops::per_channel(critic.detach())), target),
             {{"critic", static_cast<double>(critic.value()[0])}}};
   }
-  /// Continues from the checkpoint if there is one; `after_step` may kill the process.
-  void go(const std::function<void(std::int64_t)>& after_step = {}) {
+  /// Continues from the checkpoint if there is one.
+  void go(const std::function<void(std::int64_t)>& before = {}) {
+    before_step = before;
     trainer.resume();
-    pipeline::LossLog log(log_path, trainer.step());
+    records::LossLog log(log_path, trainer.step());
     pipeline::Hooks hooks;
-    hooks.after_step = after_step;
-    hooks.log = [&](const pipeline::LogRow& row) { log.add(row); };
+    hooks.log = [&](const records::LogRow& row) { log.add(row); };
     trainer.run(*this, {}, hooks);
   }
 };
@@ -200,7 +204,7 @@ TEST_CASE("a disk that fills up is an error, and the checkpoint before stays who
   });
   REQUIRE(WIFEXITED(status));
   CHECK(WEXITSTATUS(status) == 7);
-  CHECK(pipeline::CheckpointInfo::of(io::SafetensorsFile(folder.file("a.safetensors"))).step == 9);
+  CHECK(records::CheckpointInfo::of(io::SafetensorsFile(folder.file("a.safetensors"))).step == 9);
   Run whole(folder, "whole"), resumed(folder, "a");
   whole.go();
   resumed.go();

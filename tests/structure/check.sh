@@ -24,7 +24,8 @@ declare -A may=(
   [distill]="core ops autograd nn optim diffusion"
   [feedback]="core ops autograd nn optim diffusion data"
   [dist]="core ops autograd optim"
-  [pipeline]="core ops autograd nn optim io data metrics diffusion distill feedback dist"
+  [records]="core ops autograd optim io dist"
+  [pipeline]="core ops autograd nn optim io data metrics diffusion distill feedback dist records"
   [report]="core ops io"
   [stable_diffusion]="core ops autograd io text nn diffusion"
   [interop]="core ops autograd io"
@@ -159,7 +160,7 @@ done < <(awk '
 # Names that the pages put in backquotes with a namespace, such as `nn::Unet`, occur in the headers.
 while IFS=: read -r page name; do
   fault "$page: $name is in no header"
-done < <(grep -oE '`(hypersd::)?(autograd|data|diffusion|dist|distill|feedback|interop|io|metrics|nn|ops|optim|pipeline|report|stable_diffusion|testing|text)::[A-Za-z_:0-9]+' \
+done < <(grep -oE '`(hypersd::)?(autograd|data|diffusion|dist|distill|feedback|interop|io|metrics|nn|ops|optim|pipeline|report|records|stable_diffusion|testing|text)::[A-Za-z_:0-9]+' \
   "${pages[@]}" /dev/null | sed -E 's/`(.*::)?([A-Za-z_0-9]+)$/\2/' | sort -u |
   awk -F: 'NR == FNR { there[$1] = 1; next } !there[$2]' <(grep -rohE '[A-Za-z_][A-Za-z_0-9]*' include/hypersd | sort -u) -)
 # Every page is linked from README.md or docs/index.md.

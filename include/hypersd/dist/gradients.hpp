@@ -80,12 +80,16 @@ class GradientMean {
   Tensor<A, D> flat_;
 };
 
-/// Averages gradients in the middle of a step, which other ranks may have left by an exception. The ranks vote first.
-/// Throws StepFailedElsewhere if one has left; a rank that leaves must vote `true` by `Group::any`.
+/// Votes in the middle of a step that this rank goes on with it. Throws StepFailedElsewhere if another has left it by
+/// an exception; a rank that leaves must vote `true` by `Group::any`.
+inline void go_on(const Group& group) {
+  if (group.any(false)) fail<StepFailedElsewhere>("rank ", group.rank(), ": the step failed on another rank");
+}
+/// Averages gradients in the middle of a step. The ranks vote first (`go_on`).
 template <Floating T, Device D>
 void average_within_step(const Group& group, const optim::ParameterList<T, D>& parameters) {
   if (group.size() == 1) return;
-  if (group.any(false)) fail<StepFailedElsewhere>("rank ", group.rank(), ": the step failed on another rank");
+  go_on(group);
   (void)GradientMean<T, D>(parameters)(group, 0);
 }
 

@@ -8,6 +8,7 @@
 #include <hypersd/pipeline/session.hpp>
 #include <hypersd/pipeline/tuning.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,7 @@ template <nn::Module Net>
 struct RecipeState {
   Net teacher;                                      ///< frozen
   Net student;                                      ///< the teacher with what has been trained so far
+  std::set<std::string> skip{};                     ///< parts that are not run
   std::vector<std::pair<std::string, Net>> made{};  ///< what each part left behind, by its name
   std::optional<Net> target{};                      ///< the average of the student, from the phase before
 
@@ -152,30 +154,35 @@ struct PhaseTask {
   const Phase<Objective, Batches>& phase;
   const Net &student, &teacher, &target;
   const Parameters &averages, &trained;  ///< of the target (none where it is frozen) and of the student
-  std::int64_t iteration = 0;
+  static constexpr bool learns = diffusion::LearningObjective<Objective, Net, Net, Net, Batch>;
+  static constexpr bool shares = learns && diffusion::SamplingObjective<Objective, Net, Net, Net, Batch>;
+  using Samples =
+      decltype(diffusion::student_samples(phase.objective, student, teacher, target, std::declval<const Batch&>(), {}));
+
+  diffusion::Randomness random{};
   std::optional<Batch> batch{};
-  /// Of the student, from `learn` to `loss`.
-  using Samples = decltype(diffusion::student_samples(phase.objective, student, teacher, target, *batch, {}));
-  std::optional<Samples> samples{};
+  std::optional<Samples> samples{};  ///< of the student, from `learn` to `loss`
 
   void prepare(std::int64_t step) {
-    iteration = phase.options.first_iteration + step;
+    const std::int64_t iteration = phase.options.first_iteration + step;
     // The target follows the student that the previous update left behind.
     if (!averages.empty() && iteration > 0) optim::ema_update(averages, trained, *phase.options.target_decay);
     batch = phase.batches(iteration);
+    random = session.randomness(iteration, *batch);
   }
-  static constexpr bool learns = diffusion::LearningObjective<Objective, Net, Net, Net, Batch>;
   template <class Average>
   requires learns void learn(const Average& average) {
-    const auto random = session.randomness(iteration, *batch);
-    samples = diffusion::student_samples(phase.objective, student, teacher, target, *batch, random);
-    diffusion::learn_from(phase.objective, *samples, student, teacher, target, *batch, random, average);
+    if constexpr (shares) {
+      samples.emplace(phase.objective.samples(student, teacher, target, *batch, random));
+      phase.objective.learn_from(*samples, student, teacher, target, *batch, random, average);
+    } else {
+      phase.objective.learn(student, teacher, target, *batch, random, average);
+    }
   }
   auto loss() {
-    const auto random = session.randomness(iteration, *batch);
-    if constexpr (learns) {
-      const auto made = *std::exchange(samples, std::nullopt);
-      return diffusion::loss_from(phase.objective, made, student, teacher, target, *batch, random);
+    if constexpr (shares) {
+      const Samples made = *std::exchange(samples, std::nullopt);
+      return phase.objective.loss_from(made, student, teacher, target, *batch, random);
     } else {
       return phase.objective.loss(student, teacher, target, *batch, random);
     }
@@ -184,42 +191,49 @@ struct PhaseTask {
 
 }  // namespace detail
 
-/// Runs one phase on what the phases before left behind: resumes its checkpoint, or only loads it if it is finished.
-template <nn::Module Net, class Objective, class Batches>
-void run_phase(const Session& session, const Phase<Objective, Batches>& phase, RecipeState<Net>& state) {
-  const PhaseOptions& o = phase.options;
-  const Net before = state.student;
-  const Net teacher = o.follow_previous ? nn::merge_lora(before) : state.teacher;
-  Net student = prepare(phase.tuning, before, session.seed);
-  auto parameters = trained_parameters(phase.tuning, student);
-  const bool averages_target = o.target_decay.has_value();
-  // The target has what is trained, so that their parameters correspond: of its own, on the average so far.
-  Net target = averages_target ? prepare(phase.tuning, state.target.value_or(before), session.seed) : before;
-  nn::set_requires_grad(target, false);
-  auto averages = averages_target ? trained_parameters(phase.tuning, target) : decltype(parameters){};
+/// Stands for nothing to do after a phase.
+struct NoCallback {
+  template <class State>
+  void operator()(const std::string&, const State&) const {}
+};
 
-  Trainer<typename Net::value_type, typename Net::device_type> trainer(session.placed(o.train(phase.name)), parameters);
-  if (averages_target) trainer.state().add("target.", averages);
-  if constexpr (requires { phase.objective.visit_state([](const std::string&, const auto&) {}, std::string()); })
-    trainer.state().add("", phase.objective);
-  trainer.resume();
-
-  detail::PhaseTask<Net, Objective, Batches> task{session, phase, student, teacher, target, averages, parameters};
-  session.finish(trainer, task);
-
-  nn::set_requires_grad(student, false);
-  state.target = averages_target ? std::optional<Net>(std::move(target)) : std::nullopt;
-  state.student = std::move(student);
-}
-
-/// Runs the phases of a part. [Hyper-SD Algorithm 1]
-template <nn::Module Net, class Objective, class Batches>
-void run_part(const Session& session, const Part<Objective, Batches>& part, RecipeState<Net>& state) {
-  const Net before = state.student;
+/// Runs the phases of a part unless it is skipped, each on what those before left behind: resumes its checkpoint, or
+/// only loads it if it is finished. `done(phase, state)` is called after each. [Hyper-SD Algorithm 1]
+template <nn::Module Net, class Objective, class Batches, class Done = NoCallback>
+void run_part(const Session& session, const Part<Objective, Batches>& part, RecipeState<Net>& state, Done&& done = {}) {
+  if (state.skip.contains(part.name)) return;
+  const Net start = state.student;
   state.target.reset();
-  for (const auto& phase : part.phases) run_phase(session, phase, state);
+  for (const auto& phase : part.phases) {
+    const PhaseOptions& o = phase.options;
+    const Net before = state.student;
+    const Net teacher = o.follow_previous ? nn::merge_lora(before) : state.teacher;
+    Net student = prepare(phase.tuning, before, session.seed);
+    const auto parameters = trained_parameters(phase.tuning, student);
+    const bool averages_target = o.target_decay.has_value();
+    // The target has what is trained, so that their parameters correspond: of its own, on the average so far.
+    Net target = averages_target ? prepare(phase.tuning, state.target.value_or(before), session.seed) : before;
+    nn::set_requires_grad(target, false);
+    const auto averages = averages_target ? trained_parameters(phase.tuning, target) : decltype(parameters){};
+
+    Trainer<typename Net::value_type, typename Net::device_type> trainer(session.placed(o.train(phase.name)),
+                                                                         parameters);
+    if (averages_target) trainer.state().add("target.", averages);
+    if constexpr (requires { phase.objective.visit_state([](const std::string&, const auto&) {}, std::string()); })
+      trainer.state().add("", phase.objective);
+    trainer.resume();
+    detail::PhaseTask<Net, Objective, Batches> task{session, phase, student, teacher, target, averages, parameters};
+    if (!trainer.finished())
+      session.done(phase.name, trainer.run(task, session.progress, session.hooks(phase.name, trainer.step())));
+    trainer.release();
+
+    nn::set_requires_grad(student, false);
+    state.target = averages_target ? std::optional<Net>(std::move(target)) : std::nullopt;
+    state.student = std::move(student);
+    done(phase.name, state);
+  }
   state.made.emplace_back(part.name, state.student);
-  if (part.branch) state.student = before;
+  if (part.branch) state.student = start;
 }
 
 }  // namespace hypersd::pipeline

@@ -27,8 +27,8 @@ class Recipe {
       require<OptionError>(!part.name.empty() && names.insert(part.name).second, "recipe: two parts called '",
                            part.name, "'");
       for (const auto& phase : part.phases)
-        require<OptionError>(files.insert(RunDirectory::file_name(phase.name)).second, "recipe: two phases called '",
-                             phase.name, "'");
+        require<OptionError>(files.insert(records::RunDirectory::file_name(phase.name)).second,
+                             "recipe: two phases called '", phase.name, "'");
     });
   }
 
@@ -44,28 +44,21 @@ class Recipe {
     return out;
   }
 
-  /// Runs all parts but those named in `skip`. `done(name, state)`, if given, is called after each. Throws OptionError
-  /// for a name that no part has, and where the folder holds the run of another recipe, naming the first part that
-  /// differs.
-  template <nn::Module Net, class Done>
-  RecipeState<Net> run(const Session& session, const Net& teacher, const std::set<std::string>& skip,
-                       Done&& done) const {
+  /// Runs all parts but those named in `skip`. `done(phase, state)`, if given, is called after each phase. Throws
+  /// OptionError for a name that no part has, and where the folder holds the run of another recipe, naming the first
+  /// part that differs.
+  template <nn::Module Net, class Done = NoCallback>
+  RecipeState<Net> run(const Session& session, const Net& teacher, const std::set<std::string>& skip = {},
+                       Done&& done = {}) const {
     const auto known = names();
     for (const auto& name : skip)
       require<OptionError>(std::find(known.begin(), known.end(), name) != known.end(), "recipe: no part called '", name,
                            "' to skip");
     keep_description(session, skip);
-    RecipeState<Net> state{teacher, teacher};
-    for_each([&](const auto& part) {
-      if (skip.contains(part.name)) return;
-      run_part(session, part, state);
-      done(part.name, state);
-    });
+    RecipeState<Net> state{teacher, teacher, skip};
+    [&]<std::size_t... i>(std::index_sequence<i...>) { (run_part(session, std::get<i>(parts_), state, done), ...); }
+    (std::index_sequence_for<Parts...>{});
     return state;
-  }
-  template <nn::Module Net>
-  RecipeState<Net> run(const Session& session, const Net& teacher, const std::set<std::string>& skip = {}) const {
-    return run(session, teacher, skip, [](const std::string&, const RecipeState<Net>&) {});
   }
 
  private:

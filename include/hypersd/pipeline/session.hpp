@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <functional>
-#include <hypersd/diffusion/objective.hpp>
-#include <hypersd/pipeline/loss_log.hpp>
-#include <hypersd/pipeline/run_state.hpp>
 #include <hypersd/pipeline/stop.hpp>
 #include <hypersd/pipeline/train_loop.hpp>
+#include <hypersd/records/directory.hpp>
+#include <memory>
 #include <utility>
 
 namespace hypersd::pipeline {
@@ -14,7 +12,7 @@ namespace hypersd::pipeline {
 /// A run's folder, seed and progress: what every phase of it needs to be resumed. With several processes all of them
 /// make the same calls; the folder is rank 0's.
 struct Session {
-  RunDirectory& directory;
+  records::RunDirectory& directory;
   std::uint64_t seed = 0;
   Progress progress{};
   std::int64_t checkpoint_every = 200;
@@ -26,7 +24,6 @@ struct Session {
   [[nodiscard]] diffusion::Randomness randomness(std::int64_t step, const Batch& batch) const {
     return {seed, step, group.rank() * batch.x0.dim(0)};
   }
-
   /// `o` with the seed and the phase's place in the folder.
   [[nodiscard]] TrainOptions placed(TrainOptions o) const {
     o.seed = seed;
@@ -35,33 +32,27 @@ struct Session {
     o.checkpoint_every = checkpoint_every;
     return o;
   }
+  /// The loss curve of a phase that goes on from `step`.
+  [[nodiscard]] Hooks hooks(const std::string& phase, std::int64_t step) const {
+    std::shared_ptr<records::LossLog> log;
+    group.on_root([&] { log = std::make_shared<records::LossLog>(directory.loss_log(phase), step); });
+    return {.log = [log](const records::LogRow& row) { log->add(row); }, .stop = stop};
+  }
+  /// Remembers a phase as finished. Throws Stopped if `stop` has ended it before.
+  void done(const std::string& phase, const TrainReport& report) const {
+    require<Stopped>(!report.stopped, "stopped in phase '", phase, "' after step ", report.step, "; its checkpoint is ",
+                     io::in_quotes(directory.checkpoint(phase)), ", from which a resumed run goes on");
+    directory.mark_done(phase, {{"seconds", std::to_string(report.seconds)}, {"loss", std::to_string(report.loss)}});
+  }
+
   /// Trains `parameters` as phase `o.phase`: loss curve, checkpoints, resumption. A finished phase only loads its
   /// result. With `o.ema` the parameters end as their averages.
-  template <class T, class D, class StepFn>
-  void train(TrainOptions o, const optim::ParameterList<T, D>& parameters, StepFn&& step) const {
-    Trainer<T, D> trainer(placed(std::move(o)), parameters);
+  template <class T, class D, class Step>
+  void train(const TrainOptions& o, const optim::ParameterList<T, D>& parameters, Step&& step) const {
+    Trainer<T, D> trainer(placed(o), parameters);
     trainer.resume();
-    finish(trainer, step);
-  }
-  /// The rest of a phase whose trainer was made from `placed` options, extended and resumed by the caller. Throws
-  /// Stopped if `stop` asked for it.
-  template <class T, class D, class StepFn>
-  void finish(Trainer<T, D>& trainer, StepFn&& step) const {
-    const TrainOptions& o = trainer.options();
-    if (trainer.step() < o.steps) {
-      std::optional<LossLog> log;
-      group.on_root([&] { log.emplace(directory.loss_log(o.phase), trainer.step()); });
-      Hooks hooks;
-      hooks.log = [&](const LogRow& row) { log->add(row); };
-      hooks.stop = stop;
-      const auto report = trainer.run(step, progress, hooks);
-      require<Stopped>(!report.stopped, "stopped in phase '", o.phase, "' after step ", report.step, " of ", o.steps,
-                       "; its checkpoint is ", io::in_quotes(o.checkpoint), ", from which a resumed run goes on");
-      directory.mark_done(o.phase,
-                          {{"seconds", std::to_string(report.seconds)}, {"loss", std::to_string(report.loss)}});
-    }
-    if (o.ema) trainer.ema().copy_to_parameters();
-    Memory<D>::release_pool();  // blocks of this phase's sizes are of little use to the next
+    if (!trainer.finished()) done(o.phase, trainer.run(step, progress, hooks(o.phase, trainer.step())));
+    trainer.release();
   }
 };
 

@@ -5,22 +5,42 @@
 #include <cmath>
 #include <exception>
 #include <filesystem>
+#include <functional>
+#include <hypersd/core/graph.hpp>
 #include <hypersd/core/progress.hpp>
+#include <hypersd/diffusion/objective.hpp>
+#include <hypersd/dist/deferred_mean.hpp>
 #include <hypersd/dist/gradients.hpp>
-#include <hypersd/ops/cuda/launch.hpp>
-#include <hypersd/optim/adamw.hpp>
-#include <hypersd/optim/clip.hpp>
-#include <hypersd/optim/ema.hpp>
+#include <hypersd/optim/enqueued_steps.hpp>
 #include <hypersd/optim/schedule.hpp>
-#include <hypersd/pipeline/checkpoint.hpp>
-#include <hypersd/pipeline/deferred_steps.hpp>
-#include <hypersd/pipeline/hooks.hpp>
-#include <hypersd/pipeline/row_mean.hpp>
-#include <hypersd/pipeline/task.hpp>
+#include <hypersd/records/checkpoint.hpp>
+#include <hypersd/records/loss_log.hpp>
 #include <optional>
 #include <type_traits>
 
 namespace hypersd::pipeline {
+
+/// A training task. In each step the trainer calls `prepare(step)`, which gathers the step's data; then
+/// `learn(average)` where there is one, which updates what the task trains beside the trainer's parameters (a critic, a
+/// fake score); then `loss()`, which trains nothing. It gives a variable, or a struct with `loss` and `diagnostics`.
+template <class F>
+concept Task = requires(F& f, std::int64_t step) {
+  f.prepare(step);
+  f.loss();
+};
+
+/// A task that trains networks of its own. `average(parameters)` replaces their gradients by the means over all ranks.
+template <class F>
+concept LearningTask = Task<F> && requires(F& f) {
+  f.learn(diffusion::OwnGradients{});
+};
+
+/// A task whose `learn` and `loss` read nothing from the host and work on tensors that live as long as the task: a
+/// trainer on a GPU captures them in a CUDA graph and launches one graph a step. Diagnostics are not read then.
+template <class F>
+concept CapturableTask = Task<F> && requires {
+  requires F::capturable;
+};
 
 /// Settings of a training run.
 struct TrainOptions {
@@ -46,29 +66,34 @@ struct TrainReport {
   bool stopped = false;         ///< `Hooks::stop` ended it early
 };
 
-/// The training loop: step function, backward, checks, clipping, AdamW, average, log, checkpoint. The step function is
-/// called with the number of updates done so far; if it draws all its data and noise from (seed, step), a run that was
-/// killed and resumed gives bitwise the parameters of an uninterrupted one.
+/// What a training loop calls besides the task. With several processes `log` is called on rank 0, `stop` on every rank.
+struct Hooks {
+  /// Every `TrainOptions::log_every` steps, and before each checkpoint.
+  std::function<void(const records::LogRow&)> log{};
+  /// Asked after every step, with the updates done: true on any rank ends the run on all, after a last checkpoint.
+  std::function<bool(std::int64_t step)> stop{};
+};
+
+/// The training loop: loss, backward, clipping, AdamW, average, log, checkpoint. A step is a `Task`, or a function of
+/// the number of updates done so far. If it draws all its data and noise from (seed, step), a run that was killed and
+/// resumed gives bitwise the parameters of an uninterrupted one.
 ///
-/// With several processes in `TrainOptions::group` each calls the step function on its part of the batch
-/// (`dist::slice`), and loss and gradients are averaged before clipping. Rank 0 alone writes, logs and reports; the
-/// others begin with its state. A step that throws on one rank throws on all, a CommunicationError naming it on the
-/// others, and nothing has been updated. What a `LearningTask` trains averages its gradients too.
+/// The host enqueues steps and looks at their outcome later: on a CPU after each, on a GPU when a line of the loss
+/// curve is due (`optim::EnqueuedSteps`). A step that is not finite, and those enqueued after it, have changed nothing.
+/// A `CapturableTask` of one process on a GPU becomes one CUDA graph a step.
 ///
-/// On a GPU the host does not wait for its steps: loss and norm are looked at when a line of the loss curve is due
-/// (`DeferredSteps`), and progress is reported then. A step that is not finite, or threw on one of several processes,
-/// and those after it, have changed nothing when that is found. Several processes do so where they reduce device memory
-/// (`dist::Nccl`) and the task trains nothing of its own. A `CapturableTask` becomes one graph a step in a process by
-/// itself.
+/// With several processes in `TrainOptions::group` each runs the task on its part of the batch (`dist::slice`); losses
+/// and gradients are averaged before clipping, also those of what a `LearningTask` trains. Rank 0 alone writes, logs
+/// and reports; the others begin with its state. A step that throws on one rank throws on all, a CommunicationError
+/// naming it on the others, and nothing has been updated. The hosts wait for each step unless the group reduces device
+/// memory
+/// (`dist::Nccl`) and the task trains nothing of its own.
 template <Floating T, Device D = Cpu>
 class Trainer {
  public:
   /// Keeps handles to `parameters`. Throws OptionError for options out of range.
   Trainer(TrainOptions options, optim::ParameterList<T, D> parameters)
-      : options_(std::move(options)),
-        parameters_(std::move(parameters)),
-        optimizer_(parameters_, options_.adamw),
-        gradients_(parameters_) {
+      : options_(std::move(options)), parameters_(std::move(parameters)), optimizer_(parameters_, options_.adamw) {
     auto need = [this](bool ok, const char* what, const auto& value) {
       require<OptionError>(ok, "phase '", options_.phase, "': ", what, " = ", value);
     };
@@ -89,15 +114,22 @@ class Trainer {
   Trainer& operator=(const Trainer&) = delete;
 
   [[nodiscard]] std::int64_t step() const { return step_; }
-  [[nodiscard]] const TrainOptions& options() const { return options_; }
   [[nodiscard]] optim::AdamW<T, D>& optimizer() { return optimizer_; }
   /// The average; throws OptionError if the options ask for none.
   [[nodiscard]] optim::Ema<T, D>& ema() {
     require<OptionError>(ema_.has_value(), "phase '", options_.phase, "' keeps no average");
     return *ema_;
   }
-  /// What a checkpoint holds. Add here what else the step function changes (a discriminator, its optimiser).
-  [[nodiscard]] State& state() { return state_; }
+  /// What a checkpoint holds. Add here what else the task changes (a discriminator, its optimiser).
+  [[nodiscard]] records::State& state() { return state_; }
+  /// Whether no step is left to do.
+  [[nodiscard]] bool finished() const { return step_ == options_.steps; }
+  /// After the last step: with an average the parameters become that, and cached memory is released, of which the next
+  /// phase can use little.
+  void release() {
+    if (ema_) ema_->copy_to_parameters();
+    Memory<D>::release_pool();
+  }
 
   /// Loads the checkpoint if there is one; returns whether. A damaged one is renamed to `FILE.damaged` and the one
   /// before it is loaded, of which `run` tells `progress`. Throws FormatError if both are damaged or of another
@@ -115,62 +147,83 @@ class Trainer {
     return found;
   }
 
-  /// Trains to the end (or to `Hooks::stop`). `step_fn` is a `Task`, or a function of the step that returns the
-  /// loss or a struct with `loss` and `diagnostics`. Throws NumericError naming phase and step if loss or gradient are
-  /// not finite: nothing has been updated by that step, and the last checkpoint stays. Errors of the step function pass
-  /// through.
+  /// Trains to the end (or to `Hooks::stop`). Throws NumericError naming phase and step if loss or gradient are not
+  /// finite: nothing has been updated by that step, and the last checkpoint stays. Errors of the task pass through.
   template <class StepFn>
-  TrainReport run(StepFn&& step_fn, const Progress& progress = {}, const Hooks& hooks = {}) {
+  TrainReport run(StepFn&& task, const Progress& progress = {}, const Hooks& hooks = {}) {
+    using F = std::remove_cvref_t<StepFn>;
+    constexpr bool capturable = on_gpu && CapturableTask<F>;
     const dist::Group& group = options_.group;
     group.require_same("steps done", step_);
     group.require_same("steps to do", options_.steps);
+    const bool may_stop = group.any(static_cast<bool>(hooks.stop));
     share_state();
     TrainReport out{step_, step_, std::nan(""), 0, false};
     const auto begin = std::chrono::steady_clock::now();
     if (group.root()) notify(progress, {options_.phase, step_, options_.steps, {}, std::exchange(remark_, {})});
-    LogWindow window;
-    double smooth = 0, weight = 0;  // of the loss shown in progress: a mean over about 20 steps
-    const auto finished = [&](double loss, double rate, double norm, const Diagnostics& diagnostics) {
-      window.add(loss, rate, norm, diagnostics);
-      smooth = 0.95 * smooth + 0.05 * loss;
-      weight = 0.95 * weight + 0.05;
-    };
-    auto deferred = deferred_steps<std::remove_cvref_t<StepFn>>();
-    const bool may_stop = group.any(static_cast<bool>(hooks.stop));
+    Enqueued enqueued(*this, LearningTask<F>);
+    Graph<D> graph;
     while (step_ < options_.steps && !out.stopped) {
-      if constexpr (on_gpu) {
-        if (deferred) {
-          (*deferred)(step_fn, step_, options_.learning_rate(step_));
-          ++step_;
-        } else {
-          one_step(step_fn, finished);
+      const double rate = options_.learning_rate(step_);
+      enqueued.update.prepare(rate);
+      records::Diagnostics diagnostics;
+      if (capturable && group.size() == 1) {
+        if constexpr (capturable) {
+          task.prepare(step_);
+          // What is created at its first use (handles, pools) must exist before a graph is recorded.
+          constexpr std::int64_t warm_up = 2;
+          if (step_ - out.first_step < warm_up)
+            forward_backward_update(task, enqueued.update);
+          else if (!graph.defined())
+            graph = Graph<D>([&] { forward_backward_update(task, enqueued.update); });
+          if (graph.defined()) graph.launch();
         }
       } else {
-        one_step(step_fn, finished);
+        Tensor<T, D> loss;  // undefined: the step has failed on this rank, or on another before its loss
+        bool votes = LearningTask<F> && group.size() > 1;
+        if (!enqueued.error) try {
+            optimizer_.zero_grad();
+            if constexpr (Task<F>) task.prepare(step_);
+            if constexpr (LearningTask<F>) {
+              task.learn([&](const auto& parameters) { dist::average_within_step(group, parameters); });
+              if (votes) dist::go_on(group);
+              votes = false;
+            }
+            if constexpr (Task<F>)
+              loss = backward(task.loss(), diagnostics);
+            else
+              loss = backward(task(step_), diagnostics);
+          } catch (const dist::StepFailedElsewhere&) {
+          } catch (...) {
+            if (group.size() == 1) throw;
+            enqueued.error = std::current_exception();
+            enqueued.failed_at = enqueued.update.pending();
+            if (votes) (void)group.any(true);
+          }
+        enqueued.mean ? enqueued.update.enqueue((*enqueued.mean)(loss)) : enqueued.update.enqueue(loss);
       }
-      bool failed = false;  // here: the others go on up to the next question, or vote
-      if constexpr (on_gpu) failed = deferred && deferred->failed();
-      if (hooks.after_step && !failed) hooks.after_step(step_);
-      out.stopped = may_stop && group.any(failed || (hooks.stop && hooks.stop(step_))) && step_ < options_.steps;
-      const bool last = step_ == options_.steps || out.stopped;
-      const bool save = last || (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0);
-      bool known = true;  // how this step went
-      if constexpr (on_gpu) {
-        if (deferred) {
-          known = save || step_ % options_.log_every == 0 || deferred->full();
-          if (known) deferred->ask(finished, [&](const BadStep& bad) { stop_deferred(bad); });
-        }
-      }
+      enqueued.update.done();
+      enqueued.steps.emplace_back(rate, std::move(diagnostics));
+      ++step_;
+
+      const bool stops = enqueued.error || (hooks.stop && hooks.stop(step_));
+      out.stopped = may_stop && group.any(stops) && step_ < options_.steps;
+      const bool save = step_ == options_.steps || out.stopped ||
+                        (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0);
+      const bool line = save || step_ % options_.log_every == 0;
+      const bool known = line || enqueued.update.pending() == enqueued.capacity;
+      if (known) enqueued.synchronize();
       // The line goes before the checkpoint: a resumed run cuts later lines off and so has each one once.
-      if (save || step_ % options_.log_every == 0) {
-        const LogRow row = row_mean(group, window.take(options_.phase, step_));
+      if (line) {
+        const records::LogRow row = records::row_mean(group, enqueued.window.take(options_.phase, step_));
         out.loss = row.loss;
         group.on_root([&] {
           if (hooks.log) hooks.log(row);
         });
       }
-      if (save) save_checkpoint(hooks);
-      if (known && group.root()) notify(progress, {options_.phase, step_, options_.steps, smooth / weight, {}});
+      if (save) save_checkpoint();
+      if (known && group.root())
+        notify(progress, {options_.phase, step_, options_.steps, enqueued.smooth / enqueued.weight, {}});
     }
     optim::zero_grad(parameters_);
     out.step = step_;
@@ -179,12 +232,71 @@ class Trainer {
   }
 
  private:
-  [[nodiscard]] CheckpointInfo info() const { return {options_.phase, step_, options_.steps, options_.seed}; }
+  static constexpr bool on_gpu = ops::launch::KernelDevice<D>;
+
+  /// Steps that the host has enqueued, until it looks at their outcome.
+  struct Enqueued {
+    Trainer& trainer;
+    std::int64_t capacity;
+    optim::EnqueuedSteps<T, D> update;
+    std::optional<dist::DeferredMean<T, D>> mean{};                ///< over several ranks
+    std::vector<std::pair<double, records::Diagnostics>> steps{};  ///< learning rates and diagnostics
+    std::exception_ptr error{};                                    ///< of the step that has failed here
+    std::int64_t failed_at = -1;                                   ///< its number since the last `synchronize`
+    records::LogWindow window{};                                   ///< steps that have been looked at
+    double smooth = 0, weight = 0;  ///< loss shown in progress: a mean over about 20 steps
+
+    Enqueued(Trainer& t, bool learns)
+        : trainer(t),
+          capacity(on_gpu && (t.group().size() == 1 || (t.group().reduces_device() && !learns))
+                       ? std::min<std::int64_t>(t.options_.log_every, 1000)
+                       : 1),
+          update(t.optimizer_, t.ema_ ? &*t.ema_ : nullptr, t.options_.clip, capacity,
+                 t.group().size() == 1 ? optim::EnqueuedSteps<T, D>::Gradients::own
+                                       : optim::EnqueuedSteps<T, D>::Gradients::flat) {
+      if (t.group().size() > 1) mean.emplace(t.parameters_, t.group());
+    }
+    /// Looks at the steps since the last time. Throws for the first that was not finite or failed on a rank. All ranks
+    /// call it.
+    void synchronize() {
+      const auto result = update.synchronize();
+      const std::size_t good = result.bad < 0 ? steps.size() : static_cast<std::size_t>(result.bad);
+      for (std::size_t i = 0; i < good; ++i) {
+        window.add(result.losses[i], steps[i].first, result.norms[i], steps[i].second);
+        smooth = 0.95 * smooth + 0.05 * result.losses[i];
+        weight = 0.95 * weight + 0.05;
+      }
+      if (result.bad >= 0) {
+        trainer.step_ -= static_cast<std::int64_t>(steps.size() - good);
+        const int rank = first_failure(result.bad);
+        if (rank >= 0) trainer.group().rethrow(rank, failed_at == result.bad ? error : nullptr);
+        const double loss = result.losses[good];
+        if (!std::isfinite(loss))
+          trainer.stop_for("the loss is " + io::number(loss) +
+                           (mean && result.part >= 0 ? ", from rank " + std::to_string(result.part) : ""));
+        if (!mean && good + 1 == steps.size()) trainer.require_finite_gradients();
+        trainer.stop_for("the gradient norm is " + io::number(result.norms[good]));
+      }
+      steps.clear();
+    }
+    /// The first rank that has failed in step `bad`, or -1: a failed step has the loss NaN, as others may.
+    [[nodiscard]] int first_failure(std::int64_t bad) const {
+      const dist::Group& group = trainer.group();
+      std::vector<double> failed(static_cast<std::size_t>(group.size()), 0.0);
+      failed[static_cast<std::size_t>(group.rank())] = error && failed_at == bad ? 1 : 0;
+      group.all_reduce(std::span<double>(failed), dist::Reduce::sum);
+      const auto first = std::find(failed.begin(), failed.end(), 1.0);
+      return first == failed.end() ? -1 : static_cast<int>(first - failed.begin());
+    }
+  };
+
+  [[nodiscard]] const dist::Group& group() const { return options_.group; }
+  [[nodiscard]] records::CheckpointInfo info() const { return {options_.phase, step_, options_.steps, options_.seed}; }
 
   bool load() {
     if (options_.checkpoint.empty()) return false;
     std::string damage;
-    for (const std::string& path : {options_.checkpoint, previous_checkpoint(options_.checkpoint)}) {
+    for (const std::string& path : {options_.checkpoint, records::previous_checkpoint(options_.checkpoint)}) {
       std::error_code ignored;
       if (!std::filesystem::exists(path, ignored)) continue;
       std::optional<io::SafetensorsFile> file;
@@ -195,7 +307,7 @@ class Trainer {
         damage += (damage.empty() ? "" : "; ") + std::string(error.what());
         continue;
       }
-      const CheckpointInfo stored = CheckpointInfo::of(*file);
+      const records::CheckpointInfo stored = records::CheckpointInfo::of(*file);
       info().require_continues(stored, path);
       state_.load_verified(*file);
       step_ = saved_step_ = stored.step;
@@ -209,7 +321,8 @@ class Trainer {
     }
     require<FormatError>(damage.empty(), "phase '", options_.phase, "' cannot go on: ", damage, "; remove ",
                          io::in_quotes(options_.checkpoint), " and ",
-                         io::in_quotes(previous_checkpoint(options_.checkpoint)), " to train it from the beginning");
+                         io::in_quotes(records::previous_checkpoint(options_.checkpoint)),
+                         " to train it from the beginning");
     return false;
   }
   /// Rank 0's state on all ranks: networks that were not initialised alike would never meet again.
@@ -220,106 +333,47 @@ class Trainer {
     shared_ = true;
   }
 
-  /// Prepares the step; a `LearningTask` trains its own networks, averaged over the ranks.
-  template <class StepFn>
-  void prepare(StepFn& step_fn) {
-    if constexpr (Task<StepFn>) step_fn.prepare(step_);
-    if constexpr (LearningTask<StepFn>)
-      step_fn.learn([&](const auto& parameters) { dist::average_within_step(options_.group, parameters); });
-  }
-  /// Forward and backward pass of a prepared step; returns the loss. Throws NumericError if that is not finite.
-  template <class StepFn>
-  double evaluate(StepFn& step_fn, Diagnostics& diagnostics) {
-    const auto result = loss_of_step(step_fn, step_);
-    const Var<T, D>& loss = loss_of<T, D>(result, diagnostics);
-    const auto value = static_cast<double>(widened(loss.item()));
-    if (!std::isfinite(value)) stop_for("the loss is " + io::number(value));
-    autograd::backward(loss);
-    return value;
-  }
-  /// Both on all ranks, with the mean of loss and gradients.
-  template <class StepFn>
-  double evaluate_together(StepFn& step_fn, Diagnostics& diagnostics) {
-    std::exception_ptr mine;
-    bool elsewhere = false;  // another rank failed while the task trained its own networks
-    const auto attempt = [&](auto&& f) {
-      if (mine || elsewhere) return;
-      try {
-        f();
-      } catch (const dist::StepFailedElsewhere&) {
-        elsewhere = true;
-      } catch (...) {
-        mine = std::current_exception();
-      }
-    };
-    attempt([&] { prepare(step_fn); });
-    // Each average votes first whether all ranks take part; this vote is for those that failed, or are past the last.
-    if constexpr (LearningTask<StepFn>)
-      if (!elsewhere) elsewhere = options_.group.any(mine != nullptr);
-    double value = 0;
-    attempt([&] { value = evaluate(step_fn, diagnostics); });
-    const dist::StepMean mean = gradients_(options_.group, value, mine != nullptr);
-    if (mean.failed >= 0) options_.group.rethrow(mean.failed, mine);
-    return mean.loss;
-  }
-
-  template <class StepFn, class Finished>
-  void one_step(StepFn& step_fn, Finished& finished) {
-    optimizer_.zero_grad();
-    Diagnostics diagnostics;
-    double value = 0;
-    if (options_.group.size() == 1) {
-      prepare(step_fn);
-      value = evaluate(step_fn, diagnostics);
+  /// The backward pass of what a step returned: a variable, or a struct with `loss` and `diagnostics`. Returns the
+  /// loss.
+  template <class Result>
+  static Tensor<T, D> backward(const Result& result, records::Diagnostics& diagnostics) {
+    if constexpr (std::same_as<Result, Var<T, D>>) {
+      autograd::backward(result);
+      return result.value();
     } else {
-      value = evaluate_together(step_fn, diagnostics);
+      for (const auto& [name, value] : result.diagnostics) diagnostics.emplace_back(name, static_cast<double>(value));
+      autograd::backward(result.loss);
+      return result.loss.value();
     }
-    double norm = 0;
+  }
+  /// A prepared step of one process as work of the device alone.
+  template <CapturableTask F>
+  void forward_backward_update(F& task, optim::EnqueuedSteps<T, D>& update) {
+    optimizer_.zero_grad();
+    if constexpr (LearningTask<F>) task.learn(diffusion::OwnGradients{});
+    records::Diagnostics ignored;
+    update.enqueue(backward(task.loss(), ignored));
+    optimizer_.zero_grad();  // gradients of a graph are its own memory
+  }
+
+  /// Throws NumericError naming the parameter whose gradient is not finite, if they are still there.
+  void require_finite_gradients() const {
     try {
-      norm = optim::grad_norm(parameters_);
-    } catch (const NumericError& error) {
-      stop_for(error.what());
+      (void)optim::grad_norm(parameters_);
+    } catch (const NumericError& gradient) {
+      stop_for(gradient.what());
     }
-    const double rate = options_.learning_rate(step_);
-    optimizer_.step(rate, optim::clip_factor(norm, options_.clip));
-    if (ema_) ema_->update();
-    ++step_;
-    finished(value, rate, norm, diagnostics);
   }
-
-  static constexpr bool on_gpu = ops::launch::KernelDevice<D>;
-  template <class StepFn>
-  auto deferred_steps() {
-    std::optional<std::conditional_t<on_gpu, DeferredSteps<T, D>, bool>> out;
-    if constexpr (on_gpu) {
-      const dist::Group& group = options_.group;
-      // A task's own networks are averaged by the host.
-      if (group.size() == 1 || (group.reduces_device() && !LearningTask<StepFn>))
-        out.emplace(optimizer_, ema_ ? &*ema_ : nullptr, options_.clip,
-                    std::min<std::int64_t>(options_.log_every, 1000), parameters_, group);
-    }
-    return out;
-  }
-  [[noreturn]] void stop_deferred(const BadStep& bad) {
-    step_ -= bad.undone;
-    if (bad.failed >= 0) options_.group.rethrow(bad.failed, bad.error);
-    if (std::isfinite(bad.loss)) stop_for("the gradient norm is " + io::number(bad.norm));
-    stop_for("the loss is " + io::number(bad.loss) + (bad.rank < 0 ? "" : ", from rank " + std::to_string(bad.rank)));
-  }
-
-  void save_checkpoint(const Hooks& hooks) {
+  void save_checkpoint() {
     if (options_.checkpoint.empty()) return;
     options_.group.on_root([&] {
       try {
-        state_.save(options_.checkpoint, info().metadata(), previous_checkpoint(options_.checkpoint));
+        state_.save(options_.checkpoint, info().metadata(), records::previous_checkpoint(options_.checkpoint));
       } catch (const NumericError& error) {
         stop_for(error.what());  // no later step could repair it
       }
     });
     saved_step_ = step_;
-    options_.group.on_root([&] {
-      if (hooks.checkpoint) hooks.checkpoint(step_);
-    });
   }
 
   [[noreturn]] void stop_for(const std::string& reason) const {
@@ -338,8 +392,7 @@ class Trainer {
   optim::ParameterList<T, D> parameters_;
   optim::AdamW<T, D> optimizer_;
   std::optional<optim::Ema<T, D>> ema_;
-  dist::GradientMean<T, D> gradients_;
-  State state_;
+  records::State state_;
   std::int64_t step_ = 0, saved_step_ = -1;
   bool shared_ = false;
   std::string remark_;  ///< for the progress of `run`
@@ -348,12 +401,12 @@ class Trainer {
 /// Trains `parameters` from the beginning, or from `options.checkpoint` if that exists and `resume` is set. With
 /// `options.ema` the parameters end as their averages.
 template <class T, class D, class StepFn>
-TrainReport train(const TrainOptions& options, const optim::ParameterList<T, D>& parameters, StepFn&& step_fn,
+TrainReport train(const TrainOptions& options, const optim::ParameterList<T, D>& parameters, StepFn&& task,
                   const Progress& progress = {}, const Hooks& hooks = {}, bool resume = false) {
   Trainer<T, D> trainer(options, parameters);
   if (resume) trainer.resume();
-  const TrainReport out = trainer.run(step_fn, progress, hooks);
-  if (options.ema) trainer.ema().copy_to_parameters();
+  const TrainReport out = trainer.run(task, progress, hooks);
+  trainer.release();
   return out;
 }
 

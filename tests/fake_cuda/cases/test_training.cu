@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fake_cuda/cases/check.hpp>
+#include <pipeline/critic_runs.hpp>
 #include <pipeline/denoising_runs.hpp>
 
 using namespace hypersd;
@@ -31,6 +32,28 @@ TEST_CASE("a step of a capturable task is one graph") {
   CHECK(short_run.graphs == 2);  // the first two steps are not recorded
   CHECK(long_run.graphs == 10);
   CHECK(long_run.synchronisations - short_run.synchronisations == 2);
+}
+
+TEST_CASE("a step that trains a critic is one graph too, and without one it does not wait") {
+  const Clean clean;
+  (void)critic_runs::train<Cuda, true>(1);
+  fake_cuda::reset();
+  (void)critic_runs::train<Cuda, true>(4);
+  const auto short_run = fake_cuda::counts();
+  fake_cuda::reset();
+  (void)critic_runs::train<Cuda, true>(12);
+  const auto long_run = fake_cuda::counts();
+  CHECK(short_run.graphs == 2);
+  CHECK(long_run.graphs == 10);
+  CHECK(long_run.synchronisations - short_run.synchronisations == 2);
+  fake_cuda::reset();
+  (void)critic_runs::train<Cuda, false>(4);
+  const auto short_plain = fake_cuda::counts();
+  fake_cuda::reset();
+  (void)critic_runs::train<Cuda, false>(12);
+  const auto long_plain = fake_cuda::counts();
+  CHECK(long_plain.graphs == 0);
+  CHECK(long_plain.synchronisations - short_plain.synchronisations == 2);
 }
 
 TEST_CASE("norm, decision, AdamW and average of a step are four launches") {

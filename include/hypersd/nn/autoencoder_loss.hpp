@@ -5,7 +5,7 @@
 #include <hypersd/autograd/grad_copy.hpp>
 #include <hypersd/ops/random.hpp>
 
-namespace hypersd::pipeline {
+namespace hypersd::nn {
 
 /// mean + exp(logvar / 2) noise: arguments (mean, logvar, noise).
 struct Reparameterise {
@@ -70,4 +70,4 @@ Var<T, D> autoencoder_loss(const Net& net, const Tensor<T, D>& images, Stream no
   return autograd::linear_combination(1, loss, static_cast<Accumulator<T>>(weights.kl), kl);
 }
 
-}  // namespace hypersd::pipeline
+}  // namespace hypersd::nn

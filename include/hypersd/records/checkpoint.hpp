@@ -13,7 +13,7 @@
 #include <unordered_set>
 #include <vector>
 
-namespace hypersd::pipeline {
+namespace hypersd::records {
 
 namespace detail {
 
@@ -184,4 +184,4 @@ struct CheckpointInfo {
   }
 };
 
-}  // namespace hypersd::pipeline
+}  // namespace hypersd::records

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <hypersd/pipeline/loss_log.hpp>
+#include <hypersd/records/loss_log.hpp>
 //
 #include <doctest/doctest.h>
 
-#include "folder.hpp"
+#include <pipeline/folder.hpp>
 
 using namespace hypersd;
-using pipeline::LogRow;
-using pipeline::LossLog;
+using records::LogRow;
+using records::LossLog;
 
 namespace {
 

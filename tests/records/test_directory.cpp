@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <hypersd/pipeline/run_state.hpp>
+#include <hypersd/records/directory.hpp>
 //
 #include <doctest/doctest.h>
 #include <sys/wait.h>
 
-#include "folder.hpp"
+#include <pipeline/folder.hpp>
 
 using namespace hypersd;
-using pipeline::Existing;
-using pipeline::RunDirectory;
+using records::Existing;
+using records::RunDirectory;
 
 TEST_CASE("a run's folder remembers options and finished phases") {
   const Folder folder("run");

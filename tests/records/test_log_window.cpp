@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <hypersd/pipeline/hooks.hpp>
+#include <hypersd/records/loss_log.hpp>
 //
 #include <doctest/doctest.h>
 
-using namespace hypersd::pipeline;
+using namespace hypersd::records;
 
 TEST_CASE("a window gives means, the last learning rate, and starts afresh") {
   LogWindow window;

@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-namespace hypersd::pipeline {
+namespace hypersd::records {
 
 /// The options that decide a run's results, by name, as text. Leave out what does not (threads, verbosity).
 using RunOptions = std::vector<std::pair<std::string, std::string>>;
@@ -220,4 +220,4 @@ class RunDirectory {
   bool resumed_ = false;
 };
 
-}  // namespace hypersd::pipeline
+}  // namespace hypersd::records
