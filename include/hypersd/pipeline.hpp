@@ -8,5 +8,6 @@
 #include <hypersd/pipeline/recipe.hpp>
 #include <hypersd/pipeline/session.hpp>
 #include <hypersd/pipeline/stop.hpp>
+#include <hypersd/pipeline/task.hpp>
 #include <hypersd/pipeline/train_loop.hpp>
 #include <hypersd/pipeline/tuning.hpp>

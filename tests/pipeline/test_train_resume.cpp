@@ -158,7 +158,7 @@ TEST_CASE("a damaged checkpoint: the one before goes on, and says so") {
   const Folder folder("damage");
   Run whole(folder, "whole");
   whole.go();
-  CHECK(pipeline::CheckpointInfo::of(io::SafetensorsFile(folder.file("whole.safetensors.previous"))).step == 54);
+  CHECK(records::CheckpointInfo::of(io::SafetensorsFile(folder.file("whole.safetensors.previous"))).step == 54);
   Run first(folder, "a");
   first.go();
   std::string bytes = folder.read("a.safetensors");
