@@ -169,9 +169,9 @@ TEST_CASE("a damaged checkpoint: the one before goes on, and says so") {
   CHECK(again.trainer.resume());
   CHECK(again.trainer.step() == 54);
   std::string said;
-  pipeline::LossLog log(again.log_path, again.trainer.step());
+  records::LossLog log(again.log_path, again.trainer.step());
   pipeline::Hooks hooks;
-  hooks.log = [&](const pipeline::LogRow& row) { log.add(row); };
+  hooks.log = [&](const records::LogRow& row) { log.add(row); };
   again.trainer.run(
       again, [&](const ProgressEvent& e) { said += e.message; }, hooks);
   CHECK(said.find("'" + folder.file("a.safetensors") + "' is damaged: tensor ") != std::string::npos);

@@ -224,7 +224,7 @@ void run_part(const Session& session, const Part<Objective, Batches>& part, Reci
     trainer.resume();
     detail::PhaseTask<Net, Objective, Batches> task{session, phase, student, teacher, target, averages, parameters};
     if (!trainer.finished())
-      session.done(phase.name, trainer.run(task, session.progress, session.hooks(phase.name, trainer.step())));
+      session.done(phase.name, o.steps, trainer.run(task, session.progress, session.hooks(phase.name, trainer.step())));
     trainer.release();
 
     nn::set_requires_grad(student, false);

@@ -39,9 +39,10 @@ struct Session {
     return {.log = [log](const records::LogRow& row) { log->add(row); }, .stop = stop};
   }
   /// Remembers a phase as finished. Throws Stopped if `stop` has ended it before.
-  void done(const std::string& phase, const TrainReport& report) const {
-    require<Stopped>(!report.stopped, "stopped in phase '", phase, "' after step ", report.step, "; its checkpoint is ",
-                     io::in_quotes(directory.checkpoint(phase)), ", from which a resumed run goes on");
+  void done(const std::string& phase, std::int64_t steps, const TrainReport& report) const {
+    require<Stopped>(!report.stopped, "stopped in phase '", phase, "' after step ", report.step, " of ", steps,
+                     "; its checkpoint is ", io::in_quotes(directory.checkpoint(phase)),
+                     ", from which a resumed run goes on");
     directory.mark_done(phase, {{"seconds", std::to_string(report.seconds)}, {"loss", std::to_string(report.loss)}});
   }
 
@@ -51,7 +52,7 @@ struct Session {
   void train(const TrainOptions& o, const optim::ParameterList<T, D>& parameters, Step&& step) const {
     Trainer<T, D> trainer(placed(o), parameters);
     trainer.resume();
-    if (!trainer.finished()) done(o.phase, trainer.run(step, progress, hooks(o.phase, trainer.step())));
+    if (!trainer.finished()) done(o.phase, o.steps, trainer.run(step, progress, hooks(o.phase, trainer.step())));
     trainer.release();
   }
 };
