@@ -4,8 +4,8 @@
 #include "job.hpp"
 
 /// \file
-/// What several translation units use is compiled in one of them: networks.cpp, base.cpp, recipe.cpp and results.cpp, so
-/// that no code is compiled twice and two compilers work at once. `HOW` is `extern` or nothing.
+/// What several translation units use is compiled in one of them: networks.cpp, base.cpp, recipe.cpp and results.cpp,
+/// so that no code is compiled twice and two compilers work at once. `HOW` is `extern` or nothing.
 
 /// Networks, their operations and their training; in namespace hypersd.
 #define FASHION_NETWORKS(HOW, D)                                                                                    \

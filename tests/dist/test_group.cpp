@@ -25,6 +25,7 @@ TEST_CASE("one process: values stay the same") {
     CHECK(x == std::vector<double>{1, 2});
     CHECK((group.rank() == 0 && group.size() == 1 && group.root()));
     CHECK((group.any(true) && !group.any(false)));
+    CHECK((group.first(true) == 0 && group.first(false) == -1));
     CHECK(group.shared(std::string("text")) == "text");
     CHECK(dist::slice(group, 7) == dist::Slice{0, 7});
     CHECK_THROWS_WITH_AS(group.on_root([] { fail<IoError>("as it is"); }), "as it is", IoError);
@@ -44,6 +45,8 @@ TEST_CASE("sums, means, votes and values of rank 0") {
     CHECK(x.to_vector() == std::vector<float>{6, 4});
     CHECK(group.any(group.rank() == 3));
     CHECK(!group.any(false));
+    CHECK(group.first(group.rank() >= 2) == 2);
+    CHECK(group.first(false) == -1);
     CHECK(group.shared(10 + group.rank()) == 10);
     CHECK(group.shared(std::string(static_cast<std::size_t>(group.rank()), 'x'), 3) == "xxx");
     CHECK(dist::slice(group, 8) == dist::Slice{2 * group.rank(), 2});

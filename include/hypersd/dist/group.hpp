@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <hypersd/core/tensor.hpp>
 #include <hypersd/dist/communicator.hpp>
+#include <span>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 namespace hypersd::dist {
 
@@ -87,6 +90,14 @@ class Group {
     double votes = mine ? 1 : 0;
     all_reduce(std::span<double>(&votes, 1), Reduce::sum);
     return votes > 0;
+  }
+  /// The first rank on which `mine` is true, or -1.
+  [[nodiscard]] int first(bool mine) const {
+    std::vector<double> votes(static_cast<std::size_t>(size_), 0.0);
+    votes[static_cast<std::size_t>(rank_)] = mine ? 1 : 0;
+    all_reduce(std::span<double>(votes), Reduce::sum);
+    const auto found = std::find(votes.begin(), votes.end(), 1.0);
+    return found == votes.end() ? -1 : static_cast<int>(found - votes.begin());
   }
   /// Throws OptionError on all ranks if `value` is not the same on all of them.
   template <class T>

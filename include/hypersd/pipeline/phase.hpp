@@ -8,7 +8,6 @@
 #include <hypersd/pipeline/session.hpp>
 #include <hypersd/pipeline/tuning.hpp>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,7 +23,6 @@ template <nn::Module Net>
 struct RecipeState {
   Net teacher;                                      ///< frozen
   Net student;                                      ///< the teacher with what has been trained so far
-  std::set<std::string> skip{};                     ///< parts that are not run
   std::vector<std::pair<std::string, Net>> made{};  ///< what each part left behind, by its name
   std::optional<Net> target{};                      ///< the average of the student, from the phase before
 
@@ -155,7 +153,7 @@ struct PhaseTask {
   const Net &student, &teacher, &target;
   const Parameters &averages, &trained;  ///< of the target (none where it is frozen) and of the student
   static constexpr bool learns = diffusion::LearningObjective<Objective, Net, Net, Net, Batch>;
-  static constexpr bool shares = learns && diffusion::SamplingObjective<Objective, Net, Net, Net, Batch>;
+  static constexpr bool shares = diffusion::SamplingObjective<Objective, Net, Net, Net, Batch>;
   using Samples =
       decltype(diffusion::student_samples(phase.objective, student, teacher, target, std::declval<const Batch&>(), {}));
 
@@ -181,7 +179,8 @@ struct PhaseTask {
   }
   auto loss() {
     if constexpr (shares) {
-      const Samples made = *std::exchange(samples, std::nullopt);
+      const Samples made = learns ? *std::exchange(samples, std::nullopt)
+                                  : phase.objective.samples(student, teacher, target, *batch, random);
       return phase.objective.loss_from(made, student, teacher, target, *batch, random);
     } else {
       return phase.objective.loss(student, teacher, target, *batch, random);
@@ -197,11 +196,10 @@ struct NoCallback {
   void operator()(const std::string&, const State&) const {}
 };
 
-/// Runs the phases of a part unless it is skipped, each on what those before left behind: resumes its checkpoint, or
-/// only loads it if it is finished. `done(phase, state)` is called after each. [Hyper-SD Algorithm 1]
+/// Runs the phases of a part, each on what those before left behind: resumes its checkpoint, or only loads it if it is
+/// finished. `done(phase, state)` is called after each. [Hyper-SD Algorithm 1]
 template <nn::Module Net, class Objective, class Batches, class Done = NoCallback>
 void run_part(const Session& session, const Part<Objective, Batches>& part, RecipeState<Net>& state, Done&& done = {}) {
-  if (state.skip.contains(part.name)) return;
   const Net start = state.student;
   state.target.reset();
   for (const auto& phase : part.phases) {

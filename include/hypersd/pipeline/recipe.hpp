@@ -55,8 +55,10 @@ class Recipe {
       require<OptionError>(std::find(known.begin(), known.end(), name) != known.end(), "recipe: no part called '", name,
                            "' to skip");
     keep_description(session, skip);
-    RecipeState<Net> state{teacher, teacher, skip};
-    [&]<std::size_t... i>(std::index_sequence<i...>) { (run_part(session, std::get<i>(parts_), state, done), ...); }
+    RecipeState<Net> state{teacher, teacher};
+    [&]<std::size_t... i>(std::index_sequence<i...>) {
+      ((skip.contains(std::get<i>(parts_).name) ? void() : run_part(session, std::get<i>(parts_), state, done)), ...);
+    }
     (std::index_sequence_for<Parts...>{});
     return state;
   }

@@ -57,15 +57,14 @@ struct Hooks {
 /// resumed gives bitwise the parameters of an uninterrupted one.
 ///
 /// The host enqueues steps and looks at their outcome later: on a CPU after each, on a GPU when a line of the loss
-/// curve is due (`optim::EnqueuedSteps`). A step that is not finite, and those enqueued after it, have changed nothing.
-/// A `CapturableTask` of one process on a GPU becomes one CUDA graph a step.
+/// curve is due (`optim::EnqueuedSteps`). A step that is not finite, and those enqueued after it, have not changed the
+/// parameters. A `CapturableTask` of one process on a GPU becomes one CUDA graph a step.
 ///
 /// With several processes in `TrainOptions::group` each runs the task on its part of the batch (`dist::slice`); losses
 /// and gradients are averaged before clipping, also those of what a `LearningTask` trains. Rank 0 alone writes, logs
 /// and reports; the others begin with its state. A step that throws on one rank throws on all, a CommunicationError
-/// naming it on the others, and nothing has been updated. The hosts wait for each step unless the group reduces device
-/// memory
-/// (`dist::Nccl`) and the task trains nothing of its own.
+/// naming it on the others, and the parameters are those before it. The hosts wait for each step unless the group
+/// reduces device memory (`dist::Nccl`) and the task trains nothing of its own.
 template <Floating T, Device D = Cpu>
 class Trainer {
  public:
@@ -126,7 +125,7 @@ class Trainer {
   }
 
   /// Trains to the end (or to `Hooks::stop`). Throws NumericError naming phase and step if loss or gradient are not
-  /// finite: nothing has been updated by that step, and the last checkpoint stays. Errors of the task pass through.
+  /// finite: the parameters are those before that step, and the last checkpoint stays. Errors of the task pass through.
   template <class StepFn>
   TrainReport run(StepFn&& task, const Progress& progress = {}, const Hooks& hooks = {}) {
     using F = std::remove_cvref_t<StepFn>;
@@ -246,25 +245,22 @@ class Trainer {
       }
       if (result.bad >= 0) {
         trainer.step_ -= static_cast<std::int64_t>(steps.size() - good);
-        const int rank = first_failure(result.bad);
+        // A step that failed on a rank has the loss NaN, as others may.
+        const int rank = trainer.group().first(error && failed_at == result.bad);
         if (rank >= 0) trainer.group().rethrow(rank, failed_at == result.bad ? error : nullptr);
         const double loss = result.losses[good];
         if (!std::isfinite(loss))
           trainer.stop_for("the loss is " + io::number(loss) +
                            (mean && result.part >= 0 ? ", from rank " + std::to_string(result.part) : ""));
-        if (!mean && good + 1 == steps.size()) trainer.require_finite_gradients();
-        trainer.stop_for("the gradient norm is " + io::number(result.norms[good]));
+        std::string reason = "the gradient norm is " + io::number(result.norms[good]);
+        if (!mean && good + 1 == steps.size()) try {  // its gradients are still there
+            (void)optim::grad_norm(trainer.parameters_);
+          } catch (const NumericError& gradient) {
+            reason = gradient.what();
+          }
+        trainer.stop_for(reason);
       }
       steps.clear();
-    }
-    /// The first rank that has failed in step `bad`, or -1: a failed step has the loss NaN, as others may.
-    [[nodiscard]] int first_failure(std::int64_t bad) const {
-      const dist::Group& group = trainer.group();
-      std::vector<double> failed(static_cast<std::size_t>(group.size()), 0.0);
-      failed[static_cast<std::size_t>(group.rank())] = error && failed_at == bad ? 1 : 0;
-      group.all_reduce(std::span<double>(failed), dist::Reduce::sum);
-      const auto first = std::find(failed.begin(), failed.end(), 1.0);
-      return first == failed.end() ? -1 : static_cast<int>(first - failed.begin());
     }
   };
 
@@ -274,34 +270,19 @@ class Trainer {
   bool load() {
     if (options_.checkpoint.empty()) return false;
     std::string damage;
-    for (const std::string& path : {options_.checkpoint, records::previous_checkpoint(options_.checkpoint)}) {
-      std::error_code ignored;
-      if (!std::filesystem::exists(path, ignored)) continue;
-      std::optional<io::SafetensorsFile> file;
-      try {
-        file.emplace(path);
-        io::verify_checksums(*file);
-      } catch (const FormatError& error) {
-        damage += (damage.empty() ? "" : "; ") + std::string(error.what());
-        continue;
-      }
-      const records::CheckpointInfo stored = records::CheckpointInfo::of(*file);
-      info().require_continues(stored, path);
-      state_.load_verified(*file);
-      step_ = saved_step_ = stored.step;
-      if (!damage.empty()) {
-        // Out of the way: the next checkpoint keeps the good one as the one before.
-        std::filesystem::rename(options_.checkpoint, options_.checkpoint + ".damaged", ignored);
-        remark_ = "phase '" + options_.phase + "': " + damage + "; it is now '" + options_.checkpoint +
-                  ".damaged', and the checkpoint before it, of step " + std::to_string(step_) + ", goes on";
-      }
-      return true;
-    }
-    require<FormatError>(damage.empty(), "phase '", options_.phase, "' cannot go on: ", damage, "; remove ",
-                         io::in_quotes(options_.checkpoint), " and ",
-                         io::in_quotes(records::previous_checkpoint(options_.checkpoint)),
-                         " to train it from the beginning");
-    return false;
+    const auto file = records::newest_checkpoint(options_.checkpoint, options_.phase, damage);
+    if (!file) return false;
+    const records::CheckpointInfo stored = records::CheckpointInfo::of(*file);
+    info().require_continues(stored, file->path());
+    state_.load_verified(*file);
+    step_ = saved_step_ = stored.step;
+    if (damage.empty()) return true;
+    // Out of the way: the next checkpoint keeps the good one as the one before.
+    std::error_code ignored;
+    std::filesystem::rename(options_.checkpoint, options_.checkpoint + ".damaged", ignored);
+    remark_ = "phase '" + options_.phase + "': " + damage + "; it is now '" + options_.checkpoint +
+              ".damaged', and the checkpoint before it, of step " + std::to_string(step_) + ", goes on";
+    return true;
   }
   /// Rank 0's state on all ranks: networks that were not initialised alike would never meet again.
   void share_state() {
@@ -334,14 +315,6 @@ class Trainer {
     optimizer_.zero_grad();  // gradients of a graph are its own memory
   }
 
-  /// Throws NumericError naming the parameter whose gradient is not finite, if they are still there.
-  void require_finite_gradients() const {
-    try {
-      (void)optim::grad_norm(parameters_);
-    } catch (const NumericError& gradient) {
-      stop_for(gradient.what());
-    }
-  }
   void save_checkpoint() {
     if (options_.checkpoint.empty()) return;
     options_.group.on_root([&] {

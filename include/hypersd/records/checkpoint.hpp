@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <hypersd/io/checksum.hpp>
 #include <hypersd/io/safetensors.hpp>
 #include <hypersd/io/safetensors_writer.hpp>
 #include <hypersd/optim/parameters.hpp>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_set>
@@ -139,6 +141,27 @@ class State {
 
 /// Name under which a training loop keeps the checkpoint before the newest.
 inline std::string previous_checkpoint(const std::string& path) { return path + ".previous"; }
+
+/// The checkpoint `path` with verified checksums, or the one before it, under `previous_checkpoint`, where that is
+/// damaged; no file: none. `damage` says what is wrong with the newer one. Throws FormatError for `phase` if nothing
+/// undamaged is left.
+inline std::optional<io::SafetensorsFile> newest_checkpoint(const std::string& path, const std::string& phase,
+                                                            std::string& damage) {
+  for (const std::string& name : {path, previous_checkpoint(path)}) {
+    std::error_code ignored;
+    if (!std::filesystem::exists(name, ignored)) continue;
+    try {
+      std::optional<io::SafetensorsFile> file(name);
+      io::verify_checksums(*file);
+      return file;
+    } catch (const FormatError& error) {
+      damage += (damage.empty() ? "" : "; ") + std::string(error.what());
+    }
+  }
+  require<FormatError>(damage.empty(), "phase '", phase, "' cannot go on: ", damage, "; remove ", io::in_quotes(path),
+                       " and ", io::in_quotes(previous_checkpoint(path)), " to train it from the beginning");
+  return std::nullopt;
+}
 
 /// What a checkpoint of a training phase says about itself, kept in the file's metadata.
 struct CheckpointInfo {
