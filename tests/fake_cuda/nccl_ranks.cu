@@ -183,7 +183,8 @@ void train_ranks(const dist::Group& host) {
     }
     need(fake_cuda::counts().graphs - graphs == (as_task && !several ? 12 : 0), "graphs");
   }
-  // The last rank throws within a window; the others go on to its end, and all are told.
+  // The last rank throws within a window; the others go on to its end, and all are told by the loss of that step.
+  fake_cuda::device().runs_kernels = true;
   for (const bool as_task : {false, true}) {
     std::vector<Seen> seen;
     const int last = group.size() - 1;
@@ -197,6 +198,7 @@ void train_ranks(const dist::Group& host) {
     need(seen.size() == (group.rank() == last ? 6 : 8), "steps begun");
     need(fake_cuda::reductions() - before == (several ? 8 : 0), "reductions");
   }
+  fake_cuda::device().runs_kernels = false;
 }
 
 /// Parameters after 14 steps on this rank's part of a batch of 12, whose step `bad` (of the last rank) is not finite;
