@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hypersd/autograd/variable.hpp>
+#include <hypersd/nn/timestep_embedding.hpp>
 
 #include <memory>
 #include <string>
@@ -13,7 +14,7 @@ namespace compare {
 using namespace hypersd;
 
 /// Samples that networks were evaluated on. A pass with gradient counts three times: forward, and a backward pass of
-/// about twice its cost. An encoder's features count half.
+/// about twice its cost. A derivative along a direction counts once more. An encoder's features count half.
 struct Evaluations {
   double forward = 0, trained = 0;
   [[nodiscard]] double cost() const { return forward + 3 * trained; }
@@ -33,11 +34,12 @@ struct Counted {
   std::shared_ptr<Evaluations> count = std::make_shared<Evaluations>();
 
   using V = Var<value_type, device_type>;
-  using Times = Tensor<value_type, device_type>;
+  using Times = nn::Times<value_type, device_type>;
 
   V operator()(const V& x, const Times& t, const Condition& condition) const {
     V out = net(x, t, condition);
     count->add(x.dim(0), 1, out.tracked());
+    if (out.has_tangent()) count->add(x.dim(0), 1, false);
     return out;
   }
   std::vector<V> features(const V& x, const Times& t, const Condition& condition) const {

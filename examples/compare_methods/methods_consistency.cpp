@@ -2,10 +2,12 @@
 /// Methods whose students agree with themselves along the teacher's trajectories.
 #include "method.hpp"
 
+#include <hypersd/diffusion/schedules/continuous_table.hpp>
 #include <hypersd/diffusion/solvers/lcm.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
 #include <hypersd/distill/feature_critic.hpp>
 #include <hypersd/distill/objectives/cd.hpp>
+#include <hypersd/distill/objectives/continuous_consistency.hpp>
 #include <hypersd/distill/objectives/ctm.hpp>
 #include <hypersd/distill/objectives/data_terms.hpp>
 #include <hypersd/distill/objectives/lcm.hpp>
@@ -89,6 +91,35 @@ Trained<D> train_tscd_terms(const Seed<D>& s) {
   return train_with_terms(s, "tscd_terms", {8, 4, 2, 1}, [](int k) { return distill::WithinSegments<>{k}; });
 }
 
+/// The limits for short steps of the teacher, on the teacher's table in continuous time. The student's pass with
+/// gradient costs 3 a sample, its derivative 1, the guided teacher 2.
+template <Device D, class Rule, class RuleOf>
+Trained<D> train_continuous(const Seed<D>& s, const std::string& name, const std::vector<int>& stages,
+                            RuleOf&& rule_of) {
+  using Continuous = diffusion::Process<diffusion::ContinuousTable<diffusion::ScaledLinear>, diffusion::Epsilon>;
+  const fashion::Options& o = s.run.options;
+  const distill::ContinuousConsistencyOptions options{.times = {.kind = distill::TimeProposal::Kind::uniform},
+                                                      .guidance_min = o.guidance_min,
+                                                      .guidance_max = o.guidance_max};
+  return train_with(s, name, {.stages = stages}, [&](int k) {
+    return distill::ContinuousConsistency<Rule, Continuous>(Continuous{}, options, rule_of(k));
+  });
+}
+template <Device D>
+Trained<D> train_scd(const Seed<D>& s) {
+  return train_continuous<D, distill::ToTheEnd>(s, "scd", {1}, [](int) { return distill::ToTheEnd{}; });
+}
+template <Device D>
+Trained<D> train_scd4(const Seed<D>& s) {
+  using Rule = distill::ToSegmentStarts<>;
+  return train_continuous<D, Rule>(s, "scd4", {4}, [](int k) { return Rule{k}; });
+}
+template <Device D>
+Trained<D> train_continuous_tscd(const Seed<D>& s) {
+  using Rule = distill::WithinSegments<>;
+  return train_continuous<D, Rule>(s, "tscd_limit", {8, 4, 2, 1}, [](int k) { return Rule{k}; });
+}
+
 }  // namespace
 
 template <Device D>
@@ -106,6 +137,10 @@ std::vector<Method<D>> consistency_methods() {
   out.push_back({"tscd", "TSCD (Hyper-SD)", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd<D>});
   out.push_back(
       {"tscd_terms", "TSCD, CTM's terms", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd_terms<D>});
+  out.push_back({"scd", "sCD", "Lu and Song 2024", true, false, {tcd(0), lcm}, train_scd<D>});
+  out.push_back({"scd4", "sCD, 4 segments", "multi-step sCD", true, false, {tcd(0), tcd(0.25)}, train_scd4<D>});
+  out.push_back(
+      {"tscd_limit", "TSCD's limit", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_continuous_tscd<D>});
   return out;
 }
 

@@ -30,7 +30,7 @@ grep -q 'evaluations counted' "$work/log" && { grep 'evaluations counted' "$work
 for file in compare.csv compare.jsonl tables.md samples.svg report.html; do
   [ -s "$work/whole/$file" ] || problem "no $file"
 done
-for method in teacher cd lcm ctm tcd pcm tscd pd perflow lightning add sds dmd; do
+for method in teacher cd lcm ctm tcd pcm tscd scd scd4 tscd_limit pd perflow lightning add sds dmd; do
   grep -q "^$method," "$work/whole/compare.csv" || problem "no $method in compare.csv"
 done
 grep -q 'nan' <(cut -d, -f5,8 "$work/whole/compare.csv") && problem 'a measure is not a number'
