@@ -5,6 +5,7 @@
 #include "options.hpp"
 
 #include <fashion/evaluate.hpp>
+#include <fashion/shared.hpp>
 #include <hypersd/distill/objective.hpp>
 #include <hypersd/nn/lora.hpp>
 #include <hypersd/pipeline/phase.hpp>

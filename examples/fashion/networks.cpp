@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "fashion/instances.hpp"
+#include "fashion/shared.hpp"
 
 namespace hypersd {
 FASHION_NETWORKS(, Cpu)

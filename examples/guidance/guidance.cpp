@@ -6,6 +6,7 @@
 #include <fashion/follow_up.hpp>
 #include <fashion/pictures.hpp>
 #include <fashion/prompts.hpp>
+#include <fashion/shared.hpp>
 #include <fashion/terminal.hpp>
 #include <hypersd/io/metric_log.hpp>
 
