@@ -2,11 +2,12 @@
 #pragma once
 
 #include "base.hpp"
+#include "fidelity.hpp"
 #include "sample.hpp"
 
 #include <hypersd/io/png.hpp>
 #include <hypersd/metrics/agreement.hpp>
-#include <hypersd/metrics/frechet.hpp>
+#include <hypersd/metrics/frechet_infinity.hpp>
 #include <hypersd/metrics/trajectory.hpp>
 #include <hypersd/report/image_grid.hpp>
 
@@ -30,6 +31,7 @@ struct Result {
   metrics::Interval frechet, agreement;
   metrics::Interval trajectory;  ///< latent MSE to the teacher's 50-step end point; NaN for stochastic samplers
   metrics::Interval judge, preference, aesthetic;  ///< rewards; the judge is the one that nothing was trained on
+  Fidelity fidelity = {};
 };
 
 /// Classifier features as the space of all metrics.
@@ -61,10 +63,17 @@ class Evaluator {
       return classifier_.features(Var<float, D>(x.template to<D>())).value().template to<Cpu>();
     });
   }
-  [[nodiscard]] metrics::Interval frechet(const Tensor<float>& images) const {
-    auto out = metrics::frechet_interval(features(images), reference_,
+  [[nodiscard]] metrics::Interval frechet(const Tensor<float>& images) const { return frechet_of(features(images)); }
+  /// The same of features [N, 64].
+  [[nodiscard]] metrics::Interval frechet_of(const Tensor<float>& samples) const {
+    auto out = metrics::frechet_interval(samples, reference_,
                                          {.resamples = run_.options.bootstrap, .kind = metrics::IntervalKind::centred});
     return {scale_ * out.estimate, scale_ * out.low, scale_ * out.high};
+  }
+  /// For infinitely many samples like the given features.
+  [[nodiscard]] metrics::Estimate frechet_infinity(const Tensor<float>& samples) const {
+    const metrics::Estimate limit = metrics::frechet_infinity(samples, reference_);
+    return {scale_ * limit.value, scale_ * limit.standard_error};
   }
   /// Distance between two sets of pictures, in the same units.
   [[nodiscard]] double between(const Tensor<float>& a, const Tensor<float>& b) const {

@@ -27,12 +27,37 @@ class Measure {
         teacher_(teacher),
         rewards_(rewards),
         evaluator_(run, data, classifier),
+        fidelity_(data, run.options.eval_samples, run.options.latent_images,
+                  [this](const Tensor<float>& images) { return evaluator_.features(images); }),
         prompts_(data, run.options.eval_samples, run.options.seed, "evaluation.noise"),
         few_(std::min(run.options.trajectory_samples, run.options.eval_samples)),
-        log_(run.directory.file("metrics"),
-             {"method", "steps", "eta", "fd", "fd_low", "fd_high", "agreement", "agreement_low", "agreement_high",
-              "trajectory", "trajectory_low", "trajectory_high", "judge", "judge_low", "judge_high", "preference",
-              "aesthetic"}) {
+        log_(run.directory.file("metrics"), {"method",
+                                             "steps",
+                                             "eta",
+                                             "fd",
+                                             "fd_low",
+                                             "fd_high",
+                                             "agreement",
+                                             "agreement_low",
+                                             "agreement_high",
+                                             "trajectory",
+                                             "trajectory_low",
+                                             "trajectory_high",
+                                             "judge",
+                                             "judge_low",
+                                             "judge_high",
+                                             "preference",
+                                             "aesthetic",
+                                             "fd_infinity",
+                                             "fd_infinity_error",
+                                             "kernel",
+                                             "kernel_error",
+                                             "precision",
+                                             "recall",
+                                             "density",
+                                             "coverage",
+                                             "memorized",
+                                             "diversity"}) {
     ends_ = draw(teacher.unet, {50, run.options.guidance, 0, 0}, "teacher, 50 steps", few_).template to<Cpu>();
   }
 
@@ -40,9 +65,11 @@ class Measure {
   void latents(const std::string& method, const Tensor<float, D>& z, const Tensor<std::int32_t>& labels,
                const SampleOptions& s, bool trajectory) {
     const metrics::Interval none{std::nan(""), std::nan(""), std::nan("")};
-    Result r{method, s.steps, s.eta, {}, {}, none, none, none, none};
+    Result r{method, s.steps, s.eta, {}, {}, none, none, none, none, {}};
     const auto images = decode_all(autoencoder_, latents_, z);
-    r.frechet = evaluator_.frechet(images);
+    const Tensor<float> features = evaluator_.features(images);
+    r.frechet = evaluator_.frechet_of(features);
+    r.fidelity = fidelity_(features, labels, evaluator_.frechet_infinity(features));
     r.agreement = evaluator_.agreement(images, labels);
     if (trajectory)
       r.trajectory = metrics::trajectory_error(z.slice(0, few_).template to<Cpu>(), ends_)
@@ -64,6 +91,14 @@ class Measure {
     };
     add("fd", r.frechet), add("agreement", r.agreement), add("trajectory", r.trajectory), add("judge", r.judge);
     row.emplace_back("preference", r.preference.estimate), row.emplace_back("aesthetic", r.aesthetic.estimate);
+    const auto add_estimate = [&row](const std::string& name, const metrics::Estimate& v) {
+      row.emplace_back(name, v.value), row.emplace_back(name + "_error", v.standard_error);
+    };
+    const Fidelity& f = r.fidelity;
+    add_estimate("fd_infinity", f.frechet), add_estimate("kernel", f.kernel);
+    row.emplace_back("precision", f.manifold.precision), row.emplace_back("recall", f.manifold.recall);
+    row.emplace_back("density", f.manifold.density), row.emplace_back("coverage", f.manifold.coverage);
+    row.emplace_back("memorized", f.memorized), row.emplace_back("diversity", f.diversity);
     log_.append(row);
     results_.push_back(r);
   }
@@ -117,6 +152,7 @@ class Measure {
   const Teacher<D>& teacher_;
   const Rewards<D>* rewards_;
   Evaluator<D> evaluator_;
+  FidelityMeasure fidelity_;
   Prompts prompts_;
   std::int64_t few_;
   io::MetricLog log_;

@@ -116,6 +116,37 @@ inline void write_report(const Run& run, const Findings& found, const std::strin
       number(100 * found.preference_accuracy, 1) + " % (preference) and " + number(100 * found.judge_accuracy, 1) +
       " % (judge) of held-out pairs rightly. ± is half of a 95 % bootstrap interval over " +
       std::to_string(o.eval_samples) + " samples.");
+  report::ReportTable fidelity;
+  fidelity.columns = {{"Sampler"},
+                      {"FD, infinite N", report::Best::Lowest},
+                      {"Kernel distance", report::Best::Lowest},
+                      {"Precision", report::Best::Highest},
+                      {"Recall", report::Best::Highest},
+                      {"Density", report::Best::Highest},
+                      {"Coverage", report::Best::Highest},
+                      {"Memorized, %"},
+                      {"Diversity"}};
+  for (const Result& r : found.results) {
+    const Fidelity& f = r.fidelity;
+    fidelity.rows.push_back({{r.steps == 0 ? r.method : label(r),
+                              {f.frechet.value, 2, 2 * f.frechet.standard_error},
+                              {f.kernel.value, 3, 2 * f.kernel.standard_error},
+                              {f.manifold.precision, 2},
+                              {f.manifold.recall, 2},
+                              {f.manifold.density, 2},
+                              {f.manifold.coverage, 2},
+                              {100 * f.memorized, 1},
+                              {f.diversity, 2}},
+                             r.method == "teacher" || r.method == "real, autoencoded"});
+  }
+  page.heading("Fidelity and diversity");
+  page.table(fidelity);
+  page.paragraph(
+      "In the same features, beside as many test images. **FD, infinite N** is extrapolated, so it has no bias of few "
+      "samples; the **kernel distance** is unbiased and can be negative. **Precision** and **density** fall where "
+      "samples do not look real, **recall** and **coverage** where real images are not drawn. **Memorized**: samples "
+      "nearer to a training image than 5 % of the test images are, so 5 % is what chance gives. **Diversity**: mean "
+      "distance within a class, 1 for real images. ± is two standard errors.");
   if (!found.sweep.empty()) {
     report::PlotSeries judge{.name = "judge", .markers = true}, domain{.name = "FD to the teacher", .markers = true};
     for (const SweepPoint& p : found.sweep) {

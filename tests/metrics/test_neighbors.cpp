@@ -57,9 +57,11 @@ TEST_CASE("a collapsed generator keeps precision and loses recall and coverage; 
 
 TEST_CASE("copies of training samples are memorized, fresh samples at the rate of held-out ones") {
   const std::vector<double> zero(8, 0.0), one(8, 1.0);
-  const auto training = gaussian(1000, zero, one, "training"), held_out = gaussian(2000, zero, one, "held out");
-  CHECK(metrics::memorized_share(training.slice(0, 300), held_out, training) == 1);
-  const double fresh = metrics::memorized_share(gaussian(2000, zero, one, "fresh"), held_out, training, 0.1);
+  const auto training = gaussian(1000, zero, one, "training");
+  const auto distances = [&](const Tensor<double>& x) { return metrics::nearest_distances(x, training); };
+  const auto held_out = distances(gaussian(2000, zero, one, "held out"));
+  CHECK(metrics::memorized_share(distances(training.slice(0, 300)), held_out) == 1);
+  const double fresh = metrics::memorized_share(distances(gaussian(2000, zero, one, "fresh")), held_out, 0.1);
   CHECK(std::abs(fresh - 0.1) < 0.03);  // deviation 0.0095 from both sets of 2000
   CHECK(metrics::nearest_distances(line({4, -1}), line({0, 1, 7})) == std::vector<double>{3, 1});
 }
@@ -96,6 +98,7 @@ TEST_CASE("measures by neighbors refuse too few samples and other sizes, and nam
   CHECK_THROWS_WITH_AS(metrics::manifold(x, x, 3), doctest::Contains("k = 3 of 3 and 3"), OptionError);
   CHECK_THROWS_WITH_AS(metrics::manifold(x, two, 1), doctest::Contains("2 features beside 1"), ShapeError);
   CHECK_THROWS_AS(metrics::diversity_within_classes(x, std::vector<std::int32_t>{0}), ShapeError);
-  CHECK_THROWS_AS(metrics::memorized_share(x, x, x, 0), OptionError);
+  CHECK_THROWS_AS(metrics::memorized_share(std::vector<double>{1}, {1}, 0), OptionError);
+  CHECK_THROWS_AS(metrics::memorized_share({}, {1}), ShapeError);
   CHECK_THROWS_AS(metrics::nearest_distances(line({0, NAN}), x), NumericError);
 }

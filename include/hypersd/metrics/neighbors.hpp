@@ -119,19 +119,16 @@ std::vector<double> nearest_distances(const Tensor<T>& samples, const Tensor<T>&
   return out;
 }
 
-/// Share of `generated` samples whose nearest row of `training` is nearer than that of a fraction `quantile` of the
-/// `held_out` real samples: `quantile` itself where nothing is memorized, 1 where every sample is a copy. All [., F].
-template <class T>
-double memorized_share(const Tensor<T>& generated, const Tensor<T>& held_out, const Tensor<T>& training,
-                       double quantile = 0.05) {
+/// Share of `generated` distances, of `nearest_distances` to the training set, below a fraction `quantile` of those of
+/// `held_out` real samples: `quantile` itself where nothing is memorized, 1 where every sample is a copy. Throws
+/// ShapeError if either is empty.
+inline double memorized_share(std::span<const double> generated, std::vector<double> held_out, double quantile = 0.05) {
   require<OptionError>(quantile > 0 && quantile < 1, "memorized_share: quantile = ", quantile, ", not in (0, 1)");
-  require<ShapeError>(held_out.dim(0) >= 1 && generated.dim(0) >= 1, "memorized_share of no samples");
-  std::vector<double> usual = nearest_distances(held_out, training);
-  std::sort(usual.begin(), usual.end());
-  const double limit = metrics::quantile(usual, quantile);
-  const auto distances = nearest_distances(generated, training);
-  const auto n = std::count_if(distances.begin(), distances.end(), [&](double d) { return d < limit; });
-  return static_cast<double>(n) / static_cast<double>(distances.size());
+  require<ShapeError>(!generated.empty() && !held_out.empty(), "memorized_share of no samples");
+  std::sort(held_out.begin(), held_out.end());
+  const double limit = metrics::quantile(held_out, quantile);
+  return static_cast<double>(std::count_if(generated.begin(), generated.end(), [&](double d) { return d < limit; })) /
+         static_cast<double>(generated.size());
 }
 
 /// Mean distance of two different samples [N, F] that share a label, over all such pairs: what is left of it when a
