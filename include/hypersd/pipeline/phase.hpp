@@ -77,6 +77,10 @@ struct Phase {
   }
 };
 
+// Clang deduces the arguments of an aggregate from version 17 on.
+template <class Objective, class Batches>
+Phase(std::string, Objective, Batches, Tuning = SameAdapter{}, PhaseOptions = {}) -> Phase<Objective, Batches>;
+
 /// Phases that make one model, in order. A branch is a model of its own: later parts go on from the student before it.
 template <class Objective, class Batches>
 struct Part {
