@@ -7,6 +7,7 @@
 #include <hypersd/nn/models/two_time_unet.hpp>
 
 #include "golden.hpp"
+#include "network_checks.hpp"
 
 using namespace hypersd;
 
@@ -157,37 +158,10 @@ TEST_CASE("unet: features of the encoder") {
 TEST_CASE("unet: jvp along sample and time, adapters included, is the central difference and fits the gradient") {
   nn::Unet<double> net(tiny_xl());
   nn::init_parameters(net, 3);
-  nn::add_lora(net, {.rank = 2});
-  for (auto& p : nn::lora_parameters(net))
-    p.var.set_value(ops::map(ops::Affine<double>{0.1, 0}, ops::normal<double>(p.var.shape(), stream(4, p.name))));
   const auto of = [](const Shape& shape, const char* name) { return ops::normal<double>(shape, stream(5, name)); };
   const nn::UnetCondition<double> c{Var<double>(of({2, 3, net.config().cross_attention_dim}, "tokens")),
                                     Var<double>(of({2, net.config().addition_embedding_dim}, "added"))};
-  const auto x = of({2, 8, 6, net.config().in_channels}, "x"), dx = of(x.shape(), "dx");
-  const auto t = Tensor<double>::from({2}, {600.5, 3}), dt = Tensor<double>::from({2}, {0.7, -0.2});
-  const auto predict = [&](const Var<double>& at, const Var<double>& time) { return net(at, time, c); };
-  const auto moved = [&](double h) {
-    const autograd::NoGrad guard;
-    const auto go = [h](const Tensor<double>& from, const Tensor<double>& d) {
-      return Var<double>(ops::map(ops::LinearCombination<double>{1, h}, from, d));
-    };
-    return predict(go(x, dx), go(t, dt)).value();
-  };
-  const auto out = autograd::jvp(predict, autograd::Dual{x, dx}, autograd::Dual{t, dt});
-  const double h = 1e-5;
-  const auto ahead = moved(h), behind = moved(-h);
-  for (std::int64_t i = 0; i < ahead.size(); ++i)
-    CHECK(std::abs(out.tangent[i] - (ahead[i] - behind[i]) / (2 * h)) < 1e-7 * (1 + std::abs(out.tangent[i])));
-
-  // <w, J dx> = <J^T w, dx>, with the time fixed
-  const auto along_x =
-      autograd::jvp([&](const Var<double>& at) { return net(at, t, c); }, autograd::Dual{x, dx}).tangent;
-  const Var<double> leaf(x, true);
-  const auto w = of(x.shape(), "w");
-  autograd::backward(net(leaf, t, c), w.clone());
-  double forward = 0, reverse = 0;
-  for (std::int64_t i = 0; i < x.size(); ++i) forward += w[i] * along_x[i], reverse += leaf.grad()[i] * dx[i];
-  CHECK(forward == doctest::Approx(reverse).epsilon(1e-11));
+  network_checks::jvp_fits(net, {2, 8, 6, net.config().in_channels}, c);
 }
 
 TEST_CASE(

@@ -54,16 +54,11 @@ std::vector<double> squared_radii(const FeatureMatrix& x, std::int64_t k) {
   return out;
 }
 
-/// For each row of x: how many balls around rows of y, with those squared radii, contain it.
-template <class = void>
-std::vector<std::int64_t> balls_around(const FeatureMatrix& x, const FeatureMatrix& y, std::span<const double> radii) {
-  std::vector<std::int64_t> out(static_cast<std::size_t>(x.rows()));
-  for_distances(x, y, [&](std::int64_t i, std::span<const double> d) {
-    std::int64_t n = 0;
-    for (std::size_t j = 0; j < d.size(); ++j) n += d[j] <= radii[j];
-    out[static_cast<std::size_t>(i)] = n;
-  });
-  return out;
+/// How many balls around rows of y, of these squared radii, contain a point with squared distances `d` to those rows.
+inline std::int64_t balls_around(std::span<const double> d, std::span<const double> radii) {
+  std::int64_t n = 0;
+  for (std::size_t j = 0; j < d.size(); ++j) n += d[j] <= radii[j];
+  return n;
 }
 
 template <class Counts>
@@ -93,15 +88,19 @@ Manifold manifold(const Tensor<T>& real, const Tensor<T>& generated, std::int64_
   const FeatureMatrix x = feature_matrix(real), y = feature_matrix(generated);
   require<OptionError>(k >= 1 && k < std::min(x.rows(), y.rows()), "neighbors: k = ", k, " of ", x.rows(), " and ",
                        y.rows(), " samples");
-  const std::vector<double> radii = detail::squared_radii(x, k);
-  const auto around_generated = detail::balls_around(y, x, radii);
-  const auto around_real = detail::balls_around(x, y, detail::squared_radii(y, k));
+  const std::vector<double> real_radii = detail::squared_radii(x, k), radii = detail::squared_radii(y, k);
+  std::vector<std::int64_t> around_generated(radii.size()), around_real(real_radii.size());
+  detail::for_distances(y, x, [&](std::int64_t i, std::span<const double> d) {
+    around_generated[static_cast<std::size_t>(i)] = detail::balls_around(d, real_radii);
+  });
+  std::vector<char> covered(real_radii.size());
+  detail::for_distances(x, y, [&](std::int64_t i, std::span<const double> d) {
+    const auto own = static_cast<std::size_t>(i);
+    around_real[own] = detail::balls_around(d, radii);
+    covered[own] = *std::min_element(d.begin(), d.end()) <= real_radii[own];
+  });
   double total = 0;
   for (const std::int64_t n : around_generated) total += static_cast<double>(n);
-  std::vector<char> covered(radii.size());
-  detail::for_distances(x, y, [&](std::int64_t i, std::span<const double> d) {
-    covered[static_cast<std::size_t>(i)] = *std::min_element(d.begin(), d.end()) <= radii[static_cast<std::size_t>(i)];
-  });
   return {detail::share_above_zero(around_generated), detail::share_above_zero(around_real),
           total / static_cast<double>(k * y.rows()), detail::share_above_zero(covered)};
 }
