@@ -2,16 +2,15 @@
 /// Matmuls, 3x3 convolutions and attention at the sizes of Stable Diffusion's UNet and autoencoder, float32. Prints one
 /// JSON line: wall and CPU milliseconds of the fastest of some runs of each shape.
 
+#include "fastest_run.hpp"
+
 #include <hypersd/ops/attention.hpp>
 #include <hypersd/ops/conv2d.hpp>
 #include <hypersd/ops/linear.hpp>
 #include <hypersd/ops/random.hpp>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <ctime>
 #include <string>
 
 using namespace hypersd;
@@ -30,16 +29,7 @@ struct Bench {
   template <class F>
   void operator()(const std::string& name, double flop, F&& f) {
     Row row{name, flop};
-    for (int i = 0; i < warmup + iterations; ++i) {
-      const auto begin = std::chrono::steady_clock::now();
-      const std::clock_t cpu = std::clock();
-      f();
-      const double used = 1e3 * static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC;
-      const double wall = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
-      if (i < warmup) continue;
-      row.wall_ms = std::min(row.wall_ms, wall);
-      row.cpu_ms = std::min(row.cpu_ms, used);
-    }
+    fastest_run(row.wall_ms, row.cpu_ms, iterations, warmup, f);
     rows.push_back(row);
   }
 };

@@ -3,16 +3,15 @@
 /// decoder of the autoencoder, the text encoder. Weights in float32 and as half that stays as it is stored. Prints one
 /// JSON line: wall and CPU milliseconds of the fastest run, and the peak of resident memory above that before the call.
 
+#include "fastest_run.hpp"
+
 #include <hypersd/nn/models/autoencoder.hpp>
 #include <hypersd/nn/models/text_encoder.hpp>
 #include <hypersd/nn/models/unet.hpp>
 #include <hypersd/ops/random.hpp>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <ctime>
 #include <fstream>
 #include <string>
 
@@ -47,16 +46,7 @@ struct Bench {
     row.weights_mb = static_cast<double>(bytes) / 1048576;
     Memory<Cpu>::release_pool();
     std::ofstream("/proc/self/clear_refs") << 5;  // the peak starts again
-    for (int i = 0; i < warmup + iterations; ++i) {
-      const auto begin = std::chrono::steady_clock::now();
-      const std::clock_t cpu = std::clock();
-      f();
-      const double used = 1e3 * static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC;
-      const double wall = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
-      if (i < warmup) continue;
-      row.wall_ms = std::min(row.wall_ms, wall);
-      row.cpu_ms = std::min(row.cpu_ms, used);
-    }
+    fastest_run(row.wall_ms, row.cpu_ms, iterations, warmup, f);
     row.peak_mb = resident("VmHWM:");
     rows.push_back(row);
   }
