@@ -35,7 +35,7 @@ int main() {
   for (int step = 0; step < 500 && below > 0; ++step) {
     optimizer.zero_grad();
     const auto result = refl.loss(student, student, student, batch, {0, step});
-    below = result.diagnostics[1].second;  // tint.below
+    below = result.diagnostic("tint.below");
     autograd::backward(result.loss);
     optimizer.step(1e-2);
   }

@@ -86,7 +86,7 @@ TEST_CASE("A student equal to an unguided teacher has no loss when each segment 
   for (int step = 0; step < 5; ++step) {
     const auto whole = Tscd<40>(table()).loss(student, exact, exact, batch, {3, step});
     CHECK(whole.loss.item() == 0.0);
-    CHECK(whole.diagnostics.at(0).second == 1.0);  // every target is the teacher's own step
+    CHECK(whole.diagnostic("anchored") == 1.0);  // every target is the teacher's own step
   }
   CHECK(Tscd<8>(table()).loss(student, exact, exact, batch, {3, 0}).loss.item() > 1e-6);
   CHECK(Tscd<1>(table()).loss(student, exact, exact, batch, {3, 0}).loss.item() >

@@ -330,9 +330,9 @@ TEST_CASE("Progressive adversarial distillation: loss and gradient equal PyTorch
 
 TEST_CASE("The hinge losses at a logit of 0 are 0 and 2, and have no gradient outside the margin") {
   const Var<double> zero(Tensor<double>::zeros(Shape{3, 1})), far(Tensor<double>::full(Shape{3, 1}, 1.5), true);
-  CHECK(Hinge::student(zero).item() == 0);
-  CHECK(Hinge::critic(zero, zero).item() == doctest::Approx(2));
-  autograd::backward(Hinge::critic(far, Var<double>(Tensor<double>::full(Shape{3, 1}, -1.5))));
+  CHECK(HingeLoss::student(zero).item() == 0);
+  CHECK(HingeLoss::critic(zero, zero).item() == doctest::Approx(2));
+  autograd::backward(HingeLoss::critic(far, Var<double>(Tensor<double>::full(Shape{3, 1}, -1.5))));
   CHECK(far.grad()[0] == 0);
 }
 

@@ -41,8 +41,10 @@ TEST_CASE("Hinge, Eq 13: reward 0.5, alpha 2, weight 1e-3 cost 1.5e-3; from alph
   const auto x = pictures({0.5, 2, 3, 1});
   const auto result = hinge(x, Unconditional{});
   CHECK(result.loss.item() == doctest::Approx(1e-3 * (1.5 + 1) / 4).epsilon(1e-12));
-  CHECK(result.diagnostics[0] == std::pair<std::string, double>("reward", 1.625));
-  CHECK(result.diagnostics[1] == std::pair<std::string, double>("reward.below", 0.5));
+  CHECK(result.diagnostic("reward") == 1.625);
+  CHECK(result.diagnostic("reward.below") == 0.5);
+  CHECK_THROWS_WITH_AS((void)result.diagnostic("rewards"), doctest::Contains("no diagnostic called 'rewards'"),
+                       OptionError);
   autograd::backward(result.loss);
   CHECK(x.grad()[0] == doctest::Approx(-2.5e-4).epsilon(1e-12));
   CHECK(x.grad()[1] == 0);
@@ -58,10 +60,11 @@ TEST_CASE("Hinges are summed, each with its alpha, weight and diagnostics") {
   CHECK(loss(both) == doctest::Approx(loss(one) + loss(two)).epsilon(1e-14));
   CHECK(loss(Hinges(one, two, one)) == doctest::Approx(2 * loss(one) + loss(two)).epsilon(1e-14));
   CHECK(loss(Hinges(one)) == loss(one));
-  const auto d = both(x, Unconditional{}).diagnostics;
-  REQUIRE(d.size() == 4);
-  CHECK(d[1] == std::pair<std::string, double>("a.below", 0.5));
-  CHECK(d[3] == std::pair<std::string, double>("b.below", 1));
+  const auto result = both(x, Unconditional{});
+  REQUIRE(result.diagnostics.size() == 4);
+  CHECK(result.diagnostics[1].first == "a.below");
+  CHECK(result.diagnostic("a.below") == 0.5);
+  CHECK(result.diagnostic("b.below") == 1);
 }
 
 TEST_CASE("A reward of another shape, without gradient or without a number is refused") {

@@ -58,8 +58,8 @@ Run train(double alpha, int iterations, double closeness = 0, std::uint64_t seed
     run.student.shift.zero_grad();
     autograd::backward(result.loss);
     for (int j = 0; j < 2; ++j) run.student.shift.value()[j] -= 0.1 * run.student.shift.grad()[j];
-    (i == 0 ? run.first : run.last) = result.diagnostics[0].second;
-    run.below = result.diagnostics[1].second;
+    (i == 0 ? run.first : run.last) = result.diagnostics[0].second.value();
+    run.below = result.diagnostics[1].second.value();
   }
   return run;
 }

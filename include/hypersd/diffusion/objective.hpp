@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <functional>
 #include <hypersd/core/philox.hpp>
 #include <hypersd/diffusion/guidance.hpp>
 #include <hypersd/ops/random.hpp>
@@ -46,11 +47,42 @@ Tensor<T, D> normals(const Shape& shape, const Randomness& random, std::string_v
   return ops::normal<T, D>(shape, random.stream(name), random.first_sample * shape.numel_from(1));
 }
 
+/// A number to log beside a loss. One that is still on the device is copied to the host only where it is read, so that
+/// a step does not wait for it.
+class Reading {
+ public:
+  Reading(double value) : value_(value) {}
+  /// The only element of `value`.
+  template <class T, class D>
+  Reading(Tensor<T, D> value) : later_([v = std::move(value)] { return static_cast<double>(v.item()); }) {}
+  /// What `later()` gives when it is read.
+  template <std::invocable F>
+  Reading(F later) : later_(std::move(later)) {}
+
+  /// Synchronizes with the device unless the number is on the host.
+  [[nodiscard]] double value() const { return later_ ? later_() : value_; }
+  explicit operator double() const { return value(); }
+
+ private:
+  double value_ = 0;
+  std::function<double()> later_{};
+};
+
+/// Readings by name.
+using Readings = std::vector<std::pair<std::string, Reading>>;
+
 /// A loss and named numbers to log beside it.
 template <class T, class D>
 struct LossResult {
   Var<T, D> loss;
-  std::vector<std::pair<std::string, double>> diagnostics;
+  Readings diagnostics;
+
+  /// The diagnostic called `name`. Throws OptionError if there is none.
+  [[nodiscard]] double diagnostic(std::string_view name) const {
+    for (const auto& [own, reading] : diagnostics)
+      if (own == name) return reading.value();
+    fail<OptionError>("no diagnostic called '", name, "'");
+  }
 };
 
 /// The gradients of an auxiliary network as one process has them; several processes pass their mean in its place.

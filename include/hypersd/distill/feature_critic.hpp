@@ -9,8 +9,8 @@ namespace hypersd::distill {
 
 /// Trainable heads on the encoder features of a frozen network, with an optimiser of their own: the critic of the
 /// adversarial distance. `Network` offers `features(x, t, condition)`, `Heads` maps them to logits
-/// (`nn::Discriminator`). `Form` is `Hinge` or `NonSaturating`.
-template <class Network, nn::Module Heads, class Form = Hinge>
+/// (`nn::Discriminator`). `Form` is `HingeLoss` or `NonSaturating`.
+template <class Network, nn::Module Heads, class Form = HingeLoss>
 class FeatureCritic {
   using T = typename Heads::value_type;
   using D = typename Heads::device_type;

@@ -35,15 +35,13 @@ inline diffusion::Times choose_times(const diffusion::Times& times, std::int64_t
 template <diffusion::DiffusionProcess Process, class T, class D>
 Tensor<T, D> start_states(const Process& process, const Tensor<T, D>& x0, const Tensor<T, D>& z,
                           const diffusion::Times& start, diffusion::Time first) {
-  const auto x = diffusion::add_noise(process, x0, z, start);
-  for (std::int64_t b = 0; b < x.dim(0); ++b)
-    if (start[static_cast<std::size_t>(b)] == first) {
-      const auto one = z.slice(b, b + 1);
-      using A = Accumulator<T>;
-      const auto scale = static_cast<A>(process.starting_scale(first));
-      x.slice(b, b + 1).copy_from(scale == A(1) ? one : ops::map(ops::Affine<A>{scale, A(0)}, one));
-    }
-  return x;
+  diffusion::detail::check_batch("start_states", x0.shape(), z.shape(), start);
+  const auto form = [&](std::size_t b) {
+    if (start[b] == first) return diffusion::Form{0, process.starting_scale(first)};
+    const diffusion::Level l = process.level(start[b]);
+    return diffusion::Form{l.alpha, l.sigma};
+  };
+  return diffusion::combine(diffusion::sample_forms<T, D>(x0.dim(0), form), x0, z);
 }
 
 /// The student's clean data from one evaluation at x [B, ...] and times t.

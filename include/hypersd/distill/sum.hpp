@@ -46,7 +46,7 @@ struct Sum : FromSamples<Sum<O...>> {
     LossResult<T, diffusion::BatchDevice<AnyBatch>> out;
     each([&](const auto& term, auto i) {
       auto one = diffusion::loss_from(term.objective, std::get<i>(samples), student, teacher, target, batch, random);
-      if (!term.name.empty()) out.diagnostics.emplace_back(term.name, static_cast<double>(one.loss.item()));
+      if (!term.name.empty()) out.diagnostics.emplace_back(term.name, one.loss.value());
       for (auto& d : one.diagnostics) out.diagnostics.push_back(std::move(d));
       const auto scaled =
           term.weight == 1 ? one.loss : autograd::affine(one.loss, static_cast<Accumulator<T>>(term.weight));

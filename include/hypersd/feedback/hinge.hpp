@@ -22,7 +22,7 @@ struct Hinge {
   double weight = 1e-3;  ///< at least 0
   std::string name = "reward";
 
-  /// Loss [1] of pictures [B, H, W, C]. Throws OptionError for an alpha or weight that cannot be, and what `scores`
+  /// Loss [1] of pictures [B, H, W, C]. Throws OptionError for an alpha or weight out of range, and what `scores`
   /// throws.
   template <class T, class D, class C>
   diffusion::LossResult<T, D> operator()(const Var<T, D>& images, const C& condition) const {
@@ -36,13 +36,17 @@ struct Hinge {
       const Var<T, D> r = scores(reward, images, condition);
       const auto missing = autograd::relu(autograd::affine(r, -1, static_cast<Accumulator<T>>(alpha)));
       out.loss = autograd::affine(autograd::mean(missing), static_cast<Accumulator<T>>(weight));
-      double sum = 0, below = 0;
-      for (const T v : r.value().to_vector()) {
-        sum += static_cast<double>(v);
-        below += v < static_cast<Accumulator<T>>(alpha) ? 1 : 0;
-      }
-      const auto count = static_cast<double>(r.size());
-      out.diagnostics = {{name, sum / count}, {name + ".below", below / count}};
+      const auto mean_of = [scored = r.value()](auto number) {
+        return [=] {
+          double sum = 0;
+          for (const T v : scored.to_vector()) sum += number(v);
+          return sum / static_cast<double>(scored.size());
+        };
+      };
+      out.diagnostics = {{name, mean_of([](T v) { return static_cast<double>(v); })},
+                         {name + ".below", mean_of([limit = static_cast<Accumulator<T>>(alpha)](T v) {
+                            return v < limit ? 1.0 : 0.0;
+                          })}};
     }
     return out;
   }

@@ -76,7 +76,7 @@ diffusion::LossResult<T, D> solo_loss(const nn::SegmenterOutput<T, D>& out, cons
   const auto focal = autograd::map_sum(Focal{}, static_cast<A>(1.0 / static_cast<double>(target.cells + 1)),
                                        out.category, target.category);
   diffusion::LossResult<T, D> result{autograd::affine(focal, static_cast<A>(weights.category)),
-                                     {{"category", static_cast<double>(focal.item())}}};
+                                     {{"category", focal.value()}}};
   if (target.cells == 0) return result;
   const auto positions = static_cast<A>(out.mask.dim(1) * out.mask.dim(2));
   const auto sums = [&](const Var<T, D>& x) { return autograd::affine(autograd::mean_positions(x), positions); };
@@ -86,7 +86,7 @@ diffusion::LossResult<T, D> solo_loss(const nn::SegmenterOutput<T, D>& out, cons
       autograd::map(DiceOfSums{}, sums(autograd::mul(p, target.mask)), sums(autograd::map(ops::Square{}, p)), known);
   const auto mask = autograd::affine(autograd::sum(autograd::mul(dice, target.positive)),
                                      static_cast<A>(1.0 / static_cast<double>(target.cells)));
-  result.diagnostics.emplace_back("mask", static_cast<double>(mask.item()));
+  result.diagnostics.emplace_back("mask", mask.value());
   result.loss = autograd::linear_combination(static_cast<A>(weights.mask), mask, 1, result.loss);
   return result;
 }

@@ -143,7 +143,7 @@ class Trainer {
     while (step_ < options_.steps && !out.stopped) {
       const double rate = options_.learning_rate(step_);
       enqueued.update.prepare(rate);
-      records::Diagnostics diagnostics;
+      diffusion::Readings diagnostics;
       if (capturable && group.size() == 1) {
         if constexpr (capturable) {
           task.prepare(step_);
@@ -216,11 +216,11 @@ class Trainer {
     Trainer& trainer;
     std::int64_t capacity;
     optim::EnqueuedSteps<T, D> update;
-    std::optional<dist::DeferredMean<T, D>> mean{};                ///< over several ranks
-    std::vector<std::pair<double, records::Diagnostics>> steps{};  ///< learning rates and diagnostics
-    std::exception_ptr error{};                                    ///< of the step that has failed here
-    std::int64_t failed_at = -1;                                   ///< its number since the last `synchronize`
-    records::LogWindow window{};                                   ///< steps that have been looked at
+    std::optional<dist::DeferredMean<T, D>> mean{};               ///< over several ranks
+    std::vector<std::pair<double, diffusion::Readings>> steps{};  ///< learning rates and diagnostics
+    std::exception_ptr error{};                                   ///< of the step that has failed here
+    std::int64_t failed_at = -1;                                  ///< its number since the last `synchronize`
+    records::LogWindow window{};                                  ///< steps that have been looked at
     double smooth = 0, weight = 0;  ///< loss shown in progress: a mean over about 20 steps
 
     Enqueued(Trainer& t, bool learns)
@@ -295,12 +295,12 @@ class Trainer {
   /// The backward pass of what a step returned: a variable, or a struct with `loss` and `diagnostics`. Returns the
   /// loss.
   template <class Result>
-  static Tensor<T, D> backward(const Result& result, records::Diagnostics& diagnostics) {
+  static Tensor<T, D> backward(const Result& result, diffusion::Readings& diagnostics) {
     if constexpr (std::same_as<Result, Var<T, D>>) {
       autograd::backward(result);
       return result.value();
     } else {
-      for (const auto& [name, value] : result.diagnostics) diagnostics.emplace_back(name, static_cast<double>(value));
+      for (const auto& [name, value] : result.diagnostics) diagnostics.emplace_back(name, value);
       autograd::backward(result.loss);
       return result.loss.value();
     }
@@ -310,7 +310,7 @@ class Trainer {
   void forward_backward_update(F& task, optim::EnqueuedSteps<T, D>& update) {
     optimizer_.zero_grad();
     if constexpr (LearningTask<F>) task.learn(diffusion::OwnGradients{});
-    records::Diagnostics ignored;
+    diffusion::Readings ignored;
     update.enqueue(backward(task.loss(), ignored));
     optimizer_.zero_grad();  // gradients of a graph are its own memory
   }

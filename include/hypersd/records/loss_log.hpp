@@ -34,7 +34,9 @@ struct LogRow {
 /// Collects steps into a `LogRow`.
 class LogWindow {
  public:
-  void add(double loss, double learning_rate, double grad_norm, const Diagnostics& diagnostics) {
+  /// `diagnostics` are pairs of a name and what converts to double.
+  template <class Named = Diagnostics>
+  void add(double loss, double learning_rate, double grad_norm, const Named& diagnostics) {
     ++count_;
     loss_ += loss;
     norm_ += grad_norm;
@@ -43,7 +45,7 @@ class LogWindow {
       std::size_t i = 0;
       while (i < sums_.size() && sums_[i].name != name) ++i;
       if (i == sums_.size()) sums_.push_back({name, 0, 0});
-      sums_[i].sum += value;
+      sums_[i].sum += static_cast<double>(value);
       ++sums_[i].count;
     }
   }

@@ -52,8 +52,8 @@ Var<T, D> non_saturating_critic_loss(const Var<T, D>& real, const Var<T, D>& fak
 }
 
 /// Hinge form of the two sides of an adversarial loss, on logits. A critic names its form as `form`; the default is
-/// `Hinge`.
-struct Hinge {
+/// `HingeLoss`.
+struct HingeLoss {
   template <class T, class D>
   static Var<T, D> student(const Var<T, D>& fake) {
     return autograd::affine(autograd::mean(fake), -1);
@@ -79,7 +79,7 @@ namespace detail {
 
 template <class Critic>
 struct FormOf {
-  using type = Hinge;
+  using type = HingeLoss;
 };
 template <class Critic>
 requires requires { typename Critic::form; }

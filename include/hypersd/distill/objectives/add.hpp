@@ -115,8 +115,7 @@ struct Add : FromSamples<Add<Critic, Process>> {
     const auto distillation = autograd::mse(autograd::mul(x, root), ops::map(ops::Mul{}, teachers, root));
     const auto weight = static_cast<Accumulator<T>>(options.distillation);
     return {autograd::linear_combination(1, adversarial, weight, distillation),
-            {{"adversarial", static_cast<double>(adversarial.item())},
-             {"distillation", static_cast<double>(distillation.item())}}};  // [Hyper-SD Eq. 7]
+            {{"adversarial", adversarial.value()}, {"distillation", distillation.value()}}};  // [Hyper-SD Eq. 7]
   }
 };
 

@@ -32,6 +32,16 @@ struct DmdDraws {
   diffusion::Times start, t;
 };
 
+/// scale / (sum / elements), the weight of a sample whose distances to the teacher's data have the sum `sum`; 0 where
+/// that is 0.
+struct PerMeanDistance {
+  double elements;
+  template <class T>
+  HYPERSD_HD T operator()(T sum, T scale) const {
+    return sum > T(0) ? static_cast<T>(static_cast<double>(scale) / (static_cast<double>(sum) / elements)) : T(0);
+  }
+};
+
 /// Stands for "no fake score"; `Dmd` refuses it.
 struct NoFakeScore {};
 
@@ -140,9 +150,9 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
                                                 std::vector<double>(t.size(), options.guidance));
     const auto own = diffusion::predict(process, *fake, x_t, t, condition);
     LossResult<T, D> out{inject_gradient(x, direction(x.value(), x_t, real, own, t)), {}};
-    out.diagnostics.emplace_back("matching", static_cast<double>(out.loss.item()));
+    out.diagnostics.emplace_back("matching", out.loss.value());
     const auto add = [&](const char* name, double weight, const Var<T, D>& term) {
-      out.diagnostics.emplace_back(name, static_cast<double>(term.item()));
+      out.diagnostics.emplace_back(name, term.value());
       out.loss = autograd::linear_combination(1, out.loss, static_cast<Accumulator<T>>(weight), term);
     };
     if (options.regression_weight > 0 && batch.noise.defined()) {
@@ -163,15 +173,14 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
   Tensor<T, D> direction(const Tensor<T, D>& x, const Tensor<T, D>& x_t, const Tensor<T, D>& real,
                          const Tensor<T, D>& own, const diffusion::Times& t) const {
     const auto clean = diffusion::x0_of(process, x_t, real, t);
-    const double elements = static_cast<double>(x.size()) / static_cast<double>(x.dim(0));
-    const auto sums = ops::sum_to_samples(ops::map(ops::Abs{}, ops::map(ops::Sub{}, x, clean))).to_vector();
-    std::vector<double> w;
-    for (std::size_t b = 0; b < sums.size(); ++b) {
-      const double mean = static_cast<double>(sums[b]) / elements;
-      const double alpha = options.paper_alpha_weight ? process.alpha(t[b]) : 1.0;
-      w.push_back(mean > 0 ? alpha * process.x0(t[b]).prediction / mean : 0.0);
-    }
-    return ops::map(ops::Mul{}, ops::map(ops::Sub{}, own, real), ops::per_sample(diffusion::sample_scales<T, D>(w)));
+    std::vector<double> scales;
+    for (const diffusion::Time one : t)
+      scales.push_back((options.paper_alpha_weight ? process.alpha(one) : 1.0) * process.x0(one).prediction);
+    const Numbers<T, D> w(Shape{x.dim(0)});
+    ops::map_into(w, PerMeanDistance{static_cast<double>(x.size()) / static_cast<double>(x.dim(0))},
+                  ops::sum_to_samples(ops::map(ops::Abs{}, ops::map(ops::Sub{}, x, clean))),
+                  diffusion::sample_scales<T, D>(scales));
+    return ops::map(ops::Mul{}, ops::map(ops::Sub{}, own, real), ops::per_sample(w));
   }
 };
 

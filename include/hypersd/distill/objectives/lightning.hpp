@@ -103,7 +103,7 @@ struct Lightning : FromSamples<Lightning<Critic, Process, Mode, TeacherPredictio
     if (options.mse_weight > 0) {
       const auto mse = autograd::mse(samples.student, samples.teacher);
       out.loss = autograd::affine(mse, static_cast<Accumulator<T>>(options.mse_weight));
-      out.diagnostics.emplace_back("mse", static_cast<double>(mse.item()));
+      out.diagnostics.emplace_back("mse", mse.value());
     }
     if constexpr (!std::same_as<Critic, NoCritic>) {
       if (options.adversarial_weight > 0) {
@@ -111,7 +111,7 @@ struct Lightning : FromSamples<Lightning<Critic, Process, Mode, TeacherPredictio
             non_saturating((*critic)(samples.student, end(samples), origin(samples), batch.condition.conditional));
         const auto term = autograd::affine(adversarial, static_cast<Accumulator<T>>(options.adversarial_weight));
         out.loss = out.loss.defined() ? autograd::add(out.loss, term) : term;
-        out.diagnostics.emplace_back("adversarial", static_cast<double>(adversarial.item()));
+        out.diagnostics.emplace_back("adversarial", adversarial.value());
       }
     }
     return out;
