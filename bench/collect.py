@@ -169,6 +169,8 @@ def print_table(figures):
 def main():
     options = parse()
     where = machine()
+    if where["load_before"] > 0.5:
+        print(f"warning: other work is running (load {where['load_before']}); figures are worse for it, and goals may fail")
     python = options.peers / "bin/python" if options.peers else None
     common = ["--threads", options.threads] + (["--iters", "3", "--warmup", "1"] if options.quick else [])
     runner = Runner()

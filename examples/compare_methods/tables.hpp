@@ -74,16 +74,16 @@ struct Claim {
 /// Orderings of the paper's Tables 2, 3 and 5 without the rows that feedback learning adds.
 inline std::vector<Claim> paper_claims() {
   std::vector<Claim> out;
-  for (const char* rival : {"lcm", "cd", "tcd", "ctm", "perflow", "add", "lightning"})
-    for (const char* measure : {"FD", "agreement"}) out.push_back({"2", "tscd", rival, 4, measure});
-  for (const char* rival : {"add", "lightning"})
-    for (const char* measure : {"FD", "agreement"}) out.push_back({"2", "tscd", rival, 1, measure});
-  for (const char* rival : {"tscd", "add", "lightning", "sds"})
-    for (const char* measure : {"FD", "agreement"}) out.push_back({"3", "dmd", rival, 1, measure});
+  for (const char* other : {"lcm", "cd", "tcd", "ctm", "perflow", "add", "lightning"})
+    for (const char* measure : {"FD", "agreement"}) out.push_back({"2", "tscd", other, 4, measure});
+  for (const char* other : {"add", "lightning"})
+    for (const char* measure : {"FD", "agreement"}) out.push_back({"2", "tscd", other, 1, measure});
+  for (const char* other : {"tscd", "add", "lightning", "sds"})
+    for (const char* measure : {"FD", "agreement"}) out.push_back({"3", "dmd", other, 1, measure});
   for (const int n : {1, 2, 4, 8})
     for (const char* measure : {"FD", "agreement", "trajectory error"}) out.push_back({"5", "tscd", "tcd", n, measure});
-  for (const char* rival : {"cd", "ctm"})
-    for (const char* measure : {"FD", "agreement"}) out.push_back({"5", "tscd", rival, 2, measure});
+  for (const char* other : {"cd", "ctm"})
+    for (const char* measure : {"FD", "agreement"}) out.push_back({"5", "tscd", other, 2, measure});
   for (const int n : {2, 4})
     for (const char* measure : {"FD", "agreement"}) out.push_back({"5", "tscd_terms", "ctm", n, measure});
   return out;

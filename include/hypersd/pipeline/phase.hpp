@@ -157,7 +157,6 @@ struct PhaseTask {
   const Net &student, &teacher, &target;
   const Parameters &averages, &trained;  ///< of the target (none where it is frozen) and of the student
   static constexpr bool learns = diffusion::LearningObjective<Objective, Net, Net, Net, Batch>;
-  static constexpr bool shares = diffusion::SamplingObjective<Objective, Net, Net, Net, Batch>;
   using Samples =
       decltype(diffusion::student_samples(phase.objective, student, teacher, target, std::declval<const Batch&>(), {}));
 
@@ -174,21 +173,13 @@ struct PhaseTask {
   }
   template <class Average>
   requires learns void learn(const Average& average) {
-    if constexpr (shares) {
-      samples.emplace(phase.objective.samples(student, teacher, target, *batch, random));
-      phase.objective.learn_from(*samples, student, teacher, target, *batch, random, average);
-    } else {
-      phase.objective.learn(student, teacher, target, *batch, random, average);
-    }
+    samples.emplace(diffusion::student_samples(phase.objective, student, teacher, target, *batch, random));
+    diffusion::learn_from(phase.objective, *samples, student, teacher, target, *batch, random, average);
   }
   auto loss() {
-    if constexpr (shares) {
-      const Samples made = learns ? *std::exchange(samples, std::nullopt)
-                                  : phase.objective.samples(student, teacher, target, *batch, random);
-      return phase.objective.loss_from(made, student, teacher, target, *batch, random);
-    } else {
-      return phase.objective.loss(student, teacher, target, *batch, random);
-    }
+    if (!learns) samples.emplace(diffusion::student_samples(phase.objective, student, teacher, target, *batch, random));
+    const Samples made = *std::exchange(samples, std::nullopt);
+    return diffusion::loss_from(phase.objective, made, student, teacher, target, *batch, random);
   }
 };
 
@@ -211,12 +202,12 @@ void run_part(const Session& session, const Part<Objective, Batches>& part, Reci
     const Net before = state.student;
     const Net teacher = o.follow_previous ? nn::merge_lora(before) : state.teacher;
     Net student = prepare(phase.tuning, before, session.seed);
-    const auto parameters = trained_parameters(phase.tuning, student);
+    const auto parameters = optim::parameters_of(student);
     const bool averages_target = o.target_decay.has_value();
     // The target has what is trained, so that their parameters correspond: of its own, on the average so far.
     Net target = averages_target ? prepare(phase.tuning, state.target.value_or(before), session.seed) : before;
+    const auto averages = averages_target ? optim::parameters_of(target) : decltype(parameters){};
     nn::set_requires_grad(target, false);
-    const auto averages = averages_target ? trained_parameters(phase.tuning, target) : decltype(parameters){};
 
     Trainer<typename Net::value_type, typename Net::device_type> trainer(session.placed(o.train(phase.name)),
                                                                          parameters);

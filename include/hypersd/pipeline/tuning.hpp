@@ -3,7 +3,6 @@
 
 #include <concepts>
 #include <hypersd/nn/lora.hpp>
-#include <hypersd/optim/parameters.hpp>
 #include <string>
 #include <utility>
 #include <variant>
@@ -26,10 +25,6 @@ struct NewAdapter {
     nn::set_requires_grad(out, false);
     nn::add_lora(out, lora, seed);
     return out;
-  }
-  template <nn::Module Net>
-  [[nodiscard]] auto parameters(Net& net) const {
-    return optim::parameter_list(nn::lora_parameters(net, lora.name));
   }
 };
 
@@ -54,10 +49,6 @@ struct SameAdapter {
     require<OptionError>(found, "no adapter called '", name, "' to continue");
     return out;
   }
-  template <nn::Module Net>
-  [[nodiscard]] auto parameters(Net& net) const {
-    return optim::parameter_list(nn::lora_parameters(net, name));
-  }
 };
 
 /// All weights, of a copy into which the adapters are merged. (The one-step UNet, Table 1)
@@ -69,10 +60,6 @@ struct AllWeights {
     nn::set_requires_grad(out, true);
     return out;
   }
-  template <nn::Module Net>
-  [[nodiscard]] auto parameters(Net& net) const {
-    return optim::parameter_list(nn::parameters(net));
-  }
 };
 
 /// What a phase trains.
@@ -82,16 +69,11 @@ using Tuning = std::variant<NewAdapter, SameAdapter, AllWeights>;
 inline std::string describe(const Tuning& tuning) {
   return std::visit([](const auto& one) { return one.describe(); }, tuning);
 }
-/// The network that a phase trains, made from `start`, of which it shares what stays frozen.
+/// The network that a phase trains, made from `start`, of which it shares what stays frozen. What is trained requires a
+/// gradient, and nothing else does.
 template <nn::Module Net>
 Net prepare(const Tuning& tuning, const Net& start, std::uint64_t seed) {
   return std::visit([&](const auto& one) { return one.prepare(start, seed); }, tuning);
-}
-/// Its trained parameters.
-template <nn::Module Net>
-optim::ParameterList<typename Net::value_type, typename Net::device_type> trained_parameters(const Tuning& tuning,
-                                                                                             Net& net) {
-  return std::visit([&](const auto& one) { return one.parameters(net); }, tuning);
 }
 
 }  // namespace hypersd::pipeline
