@@ -93,6 +93,26 @@ TEST_CASE("Kernels of different widths give the same bits") {
   });
 }
 
+TEST_CASE_TEMPLATE("Transposition of any number of rows writes nothing else", T, float, double) {
+  for_each_instruction_set([&](InstructionSet) {
+    for (const int height : {1, 3, 4, 6, 7, 8, 14, 16, 32}) {
+      for (const auto& [count, gap] : {std::pair{1, 3}, {3, 0}, {4, 3}, {8, 0}, {13, 0}, {13, 3}}) {
+        const std::int64_t step = height + gap;
+        const auto x = normal<T>({height, count}, "x");
+        const auto y = Tensor<T>::full({count + 1, step}, T(7));
+        std::vector<const T*> rows;
+        for (int r = 0; r < height; ++r) rows.push_back(x.data() + r * count);
+        ops::backend::transpose(rows.data(), height, count, y.data(), step);
+        std::int64_t wrong = 0;
+        for (std::int64_t p = 0; p <= count; ++p)
+          for (std::int64_t r = 0; r < step; ++r)
+            wrong += y[p * step + r] != (p < count && r < height ? x[r * count + p] : T(7)) ? 1 : 0;
+        REQUIRE(wrong == 0);
+      }
+    }
+  });
+}
+
 TEST_CASE("NaN and infinity stay in their rows and columns") {
   const double inf = std::numeric_limits<double>::infinity();
   for_each_instruction_set([&](InstructionSet) {

@@ -97,7 +97,7 @@ struct Patches {
           rows[i] = copy;
         }
       }
-      with_tile_width(width, [&](auto constant) { pack_rows<constant>(rows, part, to); });
+      transpose(rows, static_cast<int>(width), part, to, width);
       to += part * width;
       p += part;
     }
@@ -167,7 +167,8 @@ struct FlippedWeights {
     for (const std::int64_t end = p + count; p < end;) {
       const std::int64_t tap = p / me.out, o = p % me.out, part = std::min(me.out - o, end - p);
       const Elements<T> from = me.w.from((o * me.taps + me.taps - 1 - tap) * me.in + i);
-      with_tile_width(width, [&](auto constant) { pack_columns<constant>(from, me.taps * me.in, valid, part, to); });
+      with_tile_width(static_cast<int>(width),
+                      [&](auto constant) { pack_columns<constant>(from, me.taps * me.in, valid, part, to); });
       to += part * width;
       p += part;
     }

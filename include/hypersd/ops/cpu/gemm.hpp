@@ -3,7 +3,7 @@
 
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/tensor.hpp>
-#include <hypersd/ops/cpu/gemm_kernel.hpp>
+#include <hypersd/ops/cpu/packing.hpp>
 #include <utility>
 
 /// \file
@@ -44,13 +44,19 @@ struct GemmOperand {
   /// Whether columns can be read in place.
   [[nodiscard]] bool columns_in_place() const { return transposed && !data.widened(); }
 
+  /// Asks for part `i` of `parts` of the memory of `rows` rows of `count` columns.
+  void prefetch(std::int64_t rows, std::int64_t count, std::int64_t i, std::int64_t parts) const {
+    if (!in_memory()) return;
+    const std::int64_t lines = transposed ? count : rows, length = transposed ? rows : count;
+    for (std::int64_t line = i * lines / parts; line < (i + 1) * lines / parts; ++line)
+      data.from(line * stride).prefetch(length);
+  }
   /// Packs the first `valid` <= `width` rows of `count` columns as [count, width].
   void pack(std::int64_t valid, std::int64_t width, std::int64_t count, T* to) const {
     if (pack_part != nullptr) return pack_part(source, row, column, valid, width, count, to);
-    with_tile_width(width, [&](auto constant) {
-      if (transposed) return pack_columns<constant>(data, stride, valid, count, to);
-      pack_matrix_rows<constant>(data, stride, valid, count, to);
-    });
+    if (!transposed) return pack_rows(data, stride, valid, static_cast<int>(width), count, to);
+    with_tile_width(static_cast<int>(width),
+                    [&](auto constant) { pack_columns<constant>(data, stride, valid, count, to); });
   }
 };
 
@@ -104,13 +110,22 @@ void gemm_tile(const GemmKernel<T>& kernel, std::int64_t rows, std::int64_t colu
                GemmAddend<T> addend, T* c, std::int64_t c_row, std::int64_t c_column) {
   if (rows == kernel.rows && columns == kernel.columns && c_column == 1)
     return kernel.multiply(in, alpha, addend.data, addend.row, c, c_row);
-  alignas(64) T tile[GemmKernel<T>::most_rows * GemmKernel<T>::most_columns];
-  for (std::int64_t i = 0; i < kernel.rows; ++i)
-    for (std::int64_t j = 0; j < kernel.columns; ++j)
-      tile[i * kernel.columns + j] = i < rows && j < columns ? addend.data[i * addend.row + j * addend.column] : T(0);
+  alignas(64) T tile[GemmKernel<T>::most_rows * GemmKernel<T>::most_columns] = {};
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const T* from = addend.data + i * addend.row;
+    if (addend.column == 1)
+      std::copy_n(from, columns, tile + i * kernel.columns);
+    else
+      for (std::int64_t j = 0; j < columns; ++j) tile[i * kernel.columns + j] = from[j * addend.column];
+  }
   kernel.multiply(in, alpha, tile, kernel.columns, tile, kernel.columns);
-  for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t j = 0; j < columns; ++j) c[i * c_row + j * c_column] = tile[i * kernel.columns + j];
+  for (std::int64_t i = 0; i < rows; ++i) {
+    T* to = c + i * c_row;
+    if (c_column == 1)
+      std::copy_n(tile + i * kernel.columns, columns, to);
+    else
+      for (std::int64_t j = 0; j < columns; ++j) to[j * c_column] = tile[i * kernel.columns + j];
+  }
 }
 
 /// Uses of a packed tile or strip up to which reading it in place costs less.
@@ -187,7 +202,11 @@ void gemm_block(const GemmCall<T>& g) {
         in = {depth, nullptr, g.b.at(j, p).data.in_place, rows, g.b.stride};
       else
         g.b.at(j, p).pack(width, columns, depth, strip);
+      // The next strip comes into the cache meanwhile.
+      const GemmOperand<T> next = g.b.at(j + columns, p);
+      const std::int64_t next_width = std::clamp<std::int64_t>(g.n - j - columns, 0, columns);
       for (std::int64_t t = 0; t < tiles; ++t) {
+        next.prefetch(next_width, depth, t, tiles);
         const std::int64_t height = std::min(rows, g.m - t * rows);
         const bool from_memory = direct_a && height == rows;
         in.a = from_memory ? g.a.at(t * rows, p).data.in_place : packed + t * rows * depth;

@@ -7,11 +7,10 @@
 #include <utility>
 
 /// \file
-/// The inner loops of every matmul on the CPU: a tile of the result that stays in registers, and the packing of the two
-/// operands into the order in which the tile reads them (Goto and van de Geijn, "Anatomy of High-Performance Matrix
-/// Multiplication", 2008). One template for all vector widths; the functions that instantiate it name their instruction
-/// set. An element's products are added one by one in the order of k, so all widths give the same bits where the
-/// compiler fuses multiplication and addition.
+/// The inner loops of every matmul on the CPU: a tile of the result that stays in registers (Goto and van de Geijn,
+/// "Anatomy of High-Performance Matrix Multiplication", 2008). One template for all vector widths; the functions that
+/// instantiate it name their instruction set. An element's products are added one by one in the order of k, so all
+/// widths give the same bits where the compiler fuses multiplication and addition.
 
 namespace hypersd::ops::backend {
 
@@ -52,6 +51,7 @@ __attribute__((always_inline)) inline void multiply_tile(const TileOperands<T>& 
     left[i] = V{};
     right[i] = V{};
   });
+  unrolled<rows>([&](auto i) __attribute__((always_inline)) { __builtin_prefetch(from + i * from_stride); });
   for (std::int64_t p = 0; p < in.k; ++p, a += in.a_step, b += in.b_step) {
     const V b0 = *reinterpret_cast<const Loose*>(b), b1 = *reinterpret_cast<const Loose*>(b + width);
     unrolled<rows>([&](auto i) __attribute__((always_inline)) {
@@ -153,80 +153,6 @@ GemmKernel<T> gemm_kernel() {
   if (instruction_set() == InstructionSet::avx2) return {6, 64 / lane, multiply_avx2<T>, dots_avx2<T>};
 #endif
   return {4, 32 / lane, multiply_portable<T>, dots_portable<T>};
-}
-
-/// Packs `width` >= 4 rows of `count` elements as [count, width]: a transposition, by blocks of four.
-template <int width, class T>
-void pack_rows(const T* const* rows, std::int64_t count, T* to) {
-  using V = typename Vector<T, 4>::type;
-  using Loose = typename Vector<T, 4>::loose;
-  for (int first = 0; first < width; first += 4) {
-    const int r = std::min(first, width - 4);  // the last block overlaps the one before
-    const T *x0 = rows[r], *x1 = rows[r + 1], *x2 = rows[r + 2], *x3 = rows[r + 3];
-    T* y = to + r;
-    std::int64_t p = 0;
-    for (; p + 4 <= count; p += 4, y += 4 * width) {
-      const V a = *reinterpret_cast<const Loose*>(x0 + p), b = *reinterpret_cast<const Loose*>(x1 + p);
-      const V c = *reinterpret_cast<const Loose*>(x2 + p), d = *reinterpret_cast<const Loose*>(x3 + p);
-      const V ac0 = __builtin_shufflevector(a, c, 0, 4, 1, 5), ac1 = __builtin_shufflevector(a, c, 2, 6, 3, 7);
-      const V bd0 = __builtin_shufflevector(b, d, 0, 4, 1, 5), bd1 = __builtin_shufflevector(b, d, 2, 6, 3, 7);
-      *reinterpret_cast<Loose*>(y) = __builtin_shufflevector(ac0, bd0, 0, 4, 1, 5);
-      *reinterpret_cast<Loose*>(y + width) = __builtin_shufflevector(ac0, bd0, 2, 6, 3, 7);
-      *reinterpret_cast<Loose*>(y + 2 * width) = __builtin_shufflevector(ac1, bd1, 0, 4, 1, 5);
-      *reinterpret_cast<Loose*>(y + 3 * width) = __builtin_shufflevector(ac1, bd1, 2, 6, 3, 7);
-    }
-    for (; p < count; ++p, y += width) {
-      y[0] = x0[p];
-      y[1] = x1[p];
-      y[2] = x2[p];
-      y[3] = x3[p];
-    }
-  }
-}
-
-/// Packs `valid` <= `width` columns of `count` rows with row stride `stride` as [count, width]; missing ones are 0.
-template <int width, class T>
-void pack_columns(const Elements<T>& from, std::int64_t stride, std::int64_t valid, std::int64_t count, T* to) {
-  for (std::int64_t p = 0; p < count; ++p, to += width) {
-    if (valid == width && !from.widened()) {
-      __builtin_memcpy(to, from.in_place + p * stride, width * sizeof(T));
-    } else {
-      from.from(p * stride).copy(valid, to);
-      std::fill(to + valid, to + width, T(0));
-    }
-  }
-}
-
-/// `pack_rows` of the first `valid` <= `width` rows of `count` elements with row stride `stride`; missing ones repeat
-/// the last: their results are not stored.
-template <int width, class T>
-void pack_matrix_rows(const Elements<T>& from, std::int64_t stride, std::int64_t valid, std::int64_t count, T* to) {
-  const T* rows[width];
-  if (!from.widened()) {
-    for (std::int64_t i = 0; i < width; ++i) rows[i] = from.in_place + std::min(i, valid - 1) * stride;
-    return pack_rows<width>(rows, count, to);
-  }
-  constexpr std::int64_t most = 64;  // elements of a row that are widened at once
-  T widened[width * most];
-  for (std::int64_t i = 0; i < width; ++i) rows[i] = widened + std::min(i, valid - 1) * most;
-  for (std::int64_t p = 0; p < count; p += most, to += width * most) {
-    const std::int64_t part = std::min(most, count - p);
-    for (std::int64_t i = 0; i < valid; ++i) from.from(i * stride + p).copy(part, widened + i * most);
-    pack_rows<width>(rows, part, to);
-  }
-}
-
-/// f with `width`, that of a kernel's rows or columns, as a compile-time constant.
-template <class F>
-void with_tile_width(std::int64_t width, F&& f) {
-  switch (width) {
-    case 4: return f(std::integral_constant<int, 4>{});
-    case 6: return f(std::integral_constant<int, 6>{});
-    case 8: return f(std::integral_constant<int, 8>{});
-    case 14: return f(std::integral_constant<int, 14>{});
-    case 16: return f(std::integral_constant<int, 16>{});
-    default: return f(std::integral_constant<int, 32>{});
-  }
 }
 
 }  // namespace hypersd::ops::backend
