@@ -9,9 +9,6 @@
 #include <mutex>
 #include <unordered_map>
 #include <utility>
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 namespace hypersd::detail {
 
@@ -120,10 +117,6 @@ class LargeBlocks {
     constexpr std::size_t step = std::size_t{2} << 20U, usual = std::size_t{64} << 20U;
     const std::size_t size = rounded(least_size < usual ? usual : least_size, step);
     auto* data = size < least_size ? nullptr : static_cast<char*>(std::aligned_alloc(step, size));
-#if defined(__linux__)
-    // Pages of 2 MiB where the system has them: fewer faults and fewer misses of the address cache.
-    if (data != nullptr) (void)madvise(data, size, MADV_HUGEPAGE);
-#endif
     if (data == nullptr) fail<DeviceError>("out of memory: ", least_size, " bytes requested from the CPU");
     ++segments_;
     free_bytes_ += size;

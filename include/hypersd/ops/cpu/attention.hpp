@@ -5,6 +5,7 @@
 #include <hypersd/core/tensor.hpp>
 #include <hypersd/ops/cpu/attention_kernel.hpp>
 #include <hypersd/ops/cpu/lanes.hpp>
+#include <hypersd/ops/cpu/packing.hpp>
 #include <hypersd/ops/geometry.hpp>
 #include <vector>
 
@@ -15,21 +16,31 @@ inline constexpr std::int64_t attention_block = 96;
 /// Replaces minus infinity in a running maximum; differences of it stay finite.
 inline constexpr double attention_lowest = -1e30;
 
-/// Rows [0, valid) of a strided matrix as columns of t [dim, lanes], times
-/// `scale`; missing lanes are 0.
+/// Rows [0, valid) of a strided matrix as columns of t [dim, lanes], times `scale`; missing lanes repeat the last.
 template <class T>
 void load_lanes(const T* rows, std::int64_t stride, std::int64_t valid, std::int64_t dim, T scale, T* t) {
   constexpr int lanes = attention_lanes;
-  if (valid < lanes) std::fill_n(t, dim * lanes, T(0));
-  for (std::int64_t l = 0; l < valid; ++l)
-    for (std::int64_t d = 0; d < dim; ++d) t[d * lanes + l] = rows[l * stride + d] * scale;
+  const T* row[lanes];
+  for (std::int64_t l = 0; l < lanes; ++l) row[l] = rows + std::min(l, valid - 1) * stride;
+  transpose(row, lanes, dim, t, lanes);
+  const auto factor = Lanes<T>::splat(scale);
+  for (std::int64_t d = 0; d < dim; ++d) (Lanes<T>::load(t + d * lanes) * factor).store(t + d * lanes);
 }
 
 /// The inverse of `load_lanes`, with a factor for each lane.
 template <class T>
 void store_lanes(const T* t, const T* scale, std::int64_t valid, std::int64_t dim, T* rows, std::int64_t stride) {
-  for (std::int64_t l = 0; l < valid; ++l)
-    for (std::int64_t d = 0; d < dim; ++d) rows[l * stride + d] = t[d * attention_lanes + l] * scale[l];
+  constexpr int lanes = attention_lanes, most = 8;
+  const auto factor = Lanes<T>::load(scale);
+  alignas(64) T scaled[most * lanes];
+  const T* row[most];
+  for (int i = 0; i < most; ++i) row[i] = scaled + i * lanes;
+  const int height = static_cast<int>(std::min<std::int64_t>(most, dim));
+  for (std::int64_t first = 0; first < dim; first += height) {
+    const std::int64_t d = std::min(first, dim - height);  // the last block overlaps the one before
+    for (std::int64_t i = 0; i < height; ++i) (Lanes<T>::load(t + (d + i) * lanes) * factor).store(scaled + i * lanes);
+    transpose(row, height, valid, rows + d, stride);
+  }
 }
 
 /// Masks score (j, lane) unless visible(first + j, lane).
@@ -40,11 +51,11 @@ void mask(T* s, std::int64_t first, std::int64_t count, Visible&& visible) {
       if (!visible(first + j, l)) s[j * attention_lanes + l] = static_cast<T>(attention_lowest);
 }
 
-/// Queries [first, last) of one head; all pointers are at that head's columns
-/// of its sample. `memory` holds 2 (dim + 1) lanes for every sixteen queries.
+/// Queries [first, last) of one head; all pointers are at that head's columns of its sample, rows of keys and values
+/// are `key_stride` apart. `memory` holds 2 (dim + 1) lanes for every sixteen queries.
 template <class T>
-void attend(const AttentionGeometry& g, std::int64_t first, std::int64_t last, const T* q, const T* k, const T* v, T* y,
-            T* log_sum, T* memory) {
+void attend(const AttentionGeometry& g, std::int64_t first, std::int64_t last, const T* q, const T* k, const T* v,
+            std::int64_t key_stride, T* y, T* log_sum, T* memory) {
   constexpr int lanes = attention_lanes;
   const AttentionKernel<T> kernel = attention_kernel<T>();
   const std::int64_t stride = g.channels(), slots = (last - first + lanes - 1) / lanes, size = g.dim * lanes;
@@ -66,10 +77,10 @@ void attend(const AttentionGeometry& g, std::int64_t first, std::int64_t last, c
     for (std::int64_t i = 0; i < slots; ++i) {
       const std::int64_t at = first + i * lanes;
       if (g.causal && key >= at + lanes) continue;
-      kernel.score(queries + i * size, k + key * stride, stride, count, g.dim, s);
+      kernel.score(queries + i * size, k + key * key_stride, key_stride, count, g.dim, s);
       if (g.causal) mask(s, key, count, [=](std::int64_t j, int l) { return j <= at + l; });
       kernel.softmax_step(s, count, maximum + i * lanes, total + i * lanes, results + i * size, g.dim);
-      kernel.add_weighted(s, v + key * stride, stride, count, g.dim, results + i * size);
+      kernel.add_weighted(s, v + key * key_stride, key_stride, count, g.dim, results + i * size);
     }
   }
   for (std::int64_t i = 0; i < slots; ++i) {
@@ -92,21 +103,42 @@ void attend_single(const AttentionGeometry& g, const T* v, T* y, T* log_sum) {
   });
 }
 
+/// Rows of all heads [batch, rows, heads, dim] as those of each head [batch, heads, rows, dim].
+template <class T>
+void split_heads(const AttentionGeometry& g, std::int64_t rows, const T* from, T* to) {
+  parallel_for(g.batch * rows, std::max<std::int64_t>(1, 16384 / g.channels()),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t r = begin; r < end; ++r)
+                   for (std::int64_t h = 0; h < g.heads; ++h)
+                     std::copy_n(from + r * g.channels() + h * g.dim, g.dim,
+                                 to + ((r / rows * g.heads + h) * rows + r % rows) * g.dim);
+               });
+}
+
 template <class T>
 void attention(const Cpu&, const AttentionGeometry& g, const T* q, const T* k, const T* v, T* y, T* log_sum) {
   if (g.keys == 1) return attend_single(g, v, y, log_sum);
-  constexpr std::int64_t rows = 4 * attention_lanes;  // queries for which keys and values are read from
-                                                      // cache once
+  constexpr std::int64_t rows = 8 * attention_lanes;  // queries for which keys and values are read from cache once
   const std::int64_t pieces = (g.queries + rows - 1) / rows;
   const std::int64_t work = std::min(rows, g.queries) * g.keys * g.dim;
+  // Many queries read rows without gaps faster.
+  const bool split = g.heads > 1 && g.queries >= rows;
+  const std::int64_t size = split ? g.batch * g.keys * g.channels() : 0;
+  const Tensor<T, Cpu> heads(Shape{2 * size});
+  if (split) {
+    split_heads(g, g.keys, k, heads.data());
+    split_heads(g, g.keys, v, heads.data() + size);
+  }
   parallel_for(g.batch * g.heads * pieces, std::max<std::int64_t>(1, 65536 / work),
                [&](std::int64_t begin, std::int64_t end) {
                  std::vector<T> memory(static_cast<std::size_t>(2 * rows * (g.dim + 1)));
                  for (std::int64_t task = begin; task < end; ++task) {
                    const std::int64_t piece = task % pieces, head = task / pieces;
-                   const std::int64_t to_query = g.head_offset(g.queries, head), to_key = g.head_offset(g.keys, head);
-                   attend(g, piece * rows, std::min(g.queries, (piece + 1) * rows), q + to_query, k + to_key,
-                          v + to_key, y + to_query, log_sum + head * g.queries, memory.data());
+                   const std::int64_t to_query = g.head_offset(g.queries, head);
+                   const std::int64_t to_key = split ? head * g.keys * g.dim : g.head_offset(g.keys, head);
+                   attend(g, piece * rows, std::min(g.queries, (piece + 1) * rows), q + to_query,
+                          (split ? heads.data() : k) + to_key, (split ? heads.data() + size : v) + to_key,
+                          split ? g.dim : g.channels(), y + to_query, log_sum + head * g.queries, memory.data());
                  }
                });
 }

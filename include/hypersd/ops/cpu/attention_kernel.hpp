@@ -87,42 +87,47 @@ __attribute__((always_inline)) inline void weighted_loops(const T* w, const T* r
       });
 }
 
-/// `math::exp` of `count` sixteens in place.
-template <class T, int width>
-__attribute__((always_inline)) inline void exp_loop(T* s, std::int64_t count) {
+/// `math::exp` of the elements of a vector.
+template <class T, class V>
+__attribute__((always_inline)) inline void exp_of(V& x) {
   if constexpr (std::is_same_v<T, float>) {
-    using V = typename Vector<float, width>::type;
-    using Loose = typename Vector<float, width>::loose;
-    using Bits = typename Vector<std::uint32_t, width>::type;
+    typedef std::uint32_t Bits __attribute__((vector_size(sizeof(V))));  // NOLINT(modernize-use-using)
     // Assigned, because nvcc crashes on constants of sixteen lanes.
     const auto splat = [](V & v, float value) __attribute__((always_inline)) { v = V{} + value; };
     constexpr float magic = 12582912.0F;  // 1.5 2^23: rounds to nearest
     V low, high;
     splat(low, -87.0F);
     splat(high, 88.0F);
-    auto* y = reinterpret_cast<Loose*>(s);
-    for (std::int64_t i = 0; i < count * (attention_lanes / width); ++i) {
-      V x = y[i];
-      x = x < low ? low : x;
-      x = x > high ? high : x;
-      const V shifted = x * 1.44269504F + magic, n = shifted - magic;
-      V r = n * -0.693359375F + x;
-      r = n * 2.12194440e-4F + r;
-      V p = r * 1.9875691500e-4F + 1.3981999507e-3F;
-      p = p * r + 8.3334519073e-3F;
-      p = p * r + 4.1665795894e-2F;
-      p = p * r + 1.6666665459e-1F;
-      p = p * r + 5.0000001201e-1F;
-      p = p * (r * r) + (r + 1.0F);
-      Bits bits;
-      __builtin_memcpy(&bits, &shifted, sizeof bits);
-      bits = (bits << 23U) + (127U << 23U);  // the low bits of `shifted` are n
-      V scale;
-      __builtin_memcpy(&scale, &bits, sizeof scale);
-      y[i] = p * scale;
-    }
+    x = low > x ? low : x;
+    x = high < x ? high : x;
+    const V shifted = x * 1.44269504F + magic, n = shifted - magic;
+    V r = n * -0.693359375F + x;
+    r = n * 2.12194440e-4F + r;
+    V p = r * 1.9875691500e-4F + 1.3981999507e-3F;
+    p = p * r + 8.3334519073e-3F;
+    p = p * r + 4.1665795894e-2F;
+    p = p * r + 1.6666665459e-1F;
+    p = p * r + 5.0000001201e-1F;
+    p = p * (r * r) + (r + 1.0F);
+    Bits bits;
+    __builtin_memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits << 23U) + (127U << 23U);  // the low bits of `shifted` are n
+    V scale;
+    __builtin_memcpy(&scale, &bits, sizeof scale);
+    x = p * scale;
   } else {
-    for (std::int64_t i = 0; i < count * attention_lanes; ++i) s[i] = math::exp(s[i]);
+    for (std::size_t l = 0; l < sizeof(V) / sizeof(T); ++l) x[l] = math::exp(x[l]);
+  }
+}
+
+/// `math::exp` of `count` sixteens in place.
+template <class T, int width>
+__attribute__((always_inline)) inline void exp_loop(T* s, std::int64_t count) {
+  auto* y = reinterpret_cast<typename LaneVectors<T, width>::Loose*>(s);
+  for (std::int64_t i = 0; i < count * LaneVectors<T, width>::parts; ++i) {
+    typename LaneVectors<T, width>::V x = y[i];
+    exp_of<T>(x);
+    y[i] = x;
   }
 }
 
@@ -147,15 +152,21 @@ __attribute__((always_inline)) inline void softmax_step_loops(T* s, std::int64_t
       top[p] = top[p] > x ? top[p] : x;
     });
   for (std::int64_t j = 0; j < count; ++j)
-    unrolled<parts>([&](auto p) __attribute__((always_inline)) { scores[j * parts + p] -= top[p]; });
-  exp_loop<T, width>(s, count);
-  for (std::int64_t j = 0; j < count; ++j)
-    unrolled<parts>([&](auto p) __attribute__((always_inline)) { sum[p] += scores[j * parts + p]; });
-  T change[attention_lanes];
-  auto* rescale = reinterpret_cast<typename L::Loose*>(change);
-  unrolled<parts>([&](auto p) __attribute__((always_inline)) { rescale[p] = before[p] - top[p]; });
-  exp_loop<T, width>(change, 1);
+    unrolled<parts>([&](auto p) __attribute__((always_inline)) {
+      typename L::V x = scores[j * parts + p] - top[p];
+      exp_of<T>(x);
+      scores[j * parts + p] = x;
+      sum[p] += x;
+    });
+  // Most steps raise no maximum: then all factors are 1.
+  if (__builtin_memcmp(before, top, sizeof top) == 0) {
+    unrolled<parts>([&](auto p) __attribute__((always_inline)) { totals[p] += sum[p]; });
+    return;
+  }
+  typename L::V rescale[parts];
   unrolled<parts>([&](auto p) __attribute__((always_inline)) {
+    rescale[p] = before[p] - top[p];
+    exp_of<T>(rescale[p]);
     totals[p] = totals[p] * rescale[p] + sum[p];
     tops[p] = top[p];
   });

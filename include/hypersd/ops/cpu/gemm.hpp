@@ -45,7 +45,8 @@ struct GemmOperand {
   [[nodiscard]] bool columns_in_place() const { return transposed && !data.widened(); }
 
   /// Asks for part `i` of `parts` of the memory of `rows` rows of `count` columns.
-  void prefetch(std::int64_t rows, std::int64_t count, std::int64_t i, std::int64_t parts) const {
+  __attribute__((always_inline)) void prefetch(std::int64_t rows, std::int64_t count, std::int64_t i,
+                                               std::int64_t parts) const {
     if (!in_memory()) return;
     const std::int64_t lines = transposed ? count : rows, length = transposed ? rows : count;
     for (std::int64_t line = i * lines / parts; line < (i + 1) * lines / parts; ++line)
