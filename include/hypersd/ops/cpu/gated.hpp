@@ -3,6 +3,7 @@
 
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/tensor.hpp>
+#include <hypersd/ops/cpu/vectorized.hpp>
 
 namespace hypersd::ops::backend {
 
@@ -13,7 +14,7 @@ void gated(const Cpu&, const F& f, std::int64_t rows, std::int64_t cols, const T
       const T* a = x + 2 * r * cols;
       const T* gate = a + cols;
       T* out = y + r * cols;
-      for (std::int64_t c = 0; c < cols; ++c) out[c] = converted<T>(widened(a[c]) * f(widened(gate[c])));
+      vectorized_loop(cols, [=](std::int64_t c) { out[c] = converted<T>(widened(a[c]) * f(widened(gate[c]))); });
     }
   });
 }
@@ -27,10 +28,10 @@ void gated_gradient(const Cpu&, const F& f, std::int64_t rows, std::int64_t cols
       const T* g = gy + r * cols;
       T* ga = gx + 2 * r * cols;
       T* ggate = ga + cols;
-      for (std::int64_t c = 0; c < cols; ++c) {
+      vectorized_loop(cols, [=](std::int64_t c) {
         ga[c] = converted<T>(widened(g[c]) * f(widened(gate[c])));
         ggate[c] = converted<T>(widened(g[c]) * a[c] * f.template d<0>(widened(gate[c])));
-      }
+      });
     }
   });
 }

@@ -27,7 +27,10 @@ struct GemmOperand {
   bool transposed = false;
   const void* source = nullptr;
   Pack pack_part = nullptr;
-  std::int64_t row = 0, column = 0;  // where the part of `source` starts
+  std::int64_t row = 0, column = 0;  // where the part of `source` or of `strips` starts
+  // All strips of a kernel's columns, packed: those of a block of summed columns follow each other, and the blocks too.
+  const T* strips = nullptr;
+  std::int64_t padded = 0;  // rows of all strips
 
   static GemmOperand computed(const void* source, Pack pack) { return {{}, 0, false, source, pack}; }
 
@@ -44,9 +47,15 @@ struct GemmOperand {
   /// Whether columns can be read in place.
   [[nodiscard]] bool columns_in_place() const { return transposed && !data.widened(); }
 
+  /// The packed strip of a block of `count` columns.
+  [[nodiscard]] const T* strip(std::int64_t count) const { return strips + column * padded + row * count; }
   /// Asks for part `i` of `parts` of the memory of `rows` rows of `count` columns.
   __attribute__((always_inline)) void prefetch(std::int64_t rows, std::int64_t count, std::int64_t i,
                                                std::int64_t parts) const {
+    if (strips != nullptr) {
+      const std::int64_t first = i * count / parts;
+      return Elements<T>(strip(count) + first * rows).prefetch(((i + 1) * count / parts - first) * rows);
+    }
     if (!in_memory()) return;
     const std::int64_t lines = transposed ? count : rows, length = transposed ? rows : count;
     for (std::int64_t line = i * lines / parts; line < (i + 1) * lines / parts; ++line)
@@ -172,15 +181,15 @@ void gemm_dots(const GemmKernel<T>& kernel, const GemmCall<T>& g) {
   }
 }
 
-/// A matmul on the calling thread.
+/// A matmul on the calling thread, by dot products or by tiles.
 template <class T>
-void gemm_block(const GemmCall<T>& g) {
+void gemm_block(const GemmCall<T>& g, bool by_dots) {
   const GemmKernel<T> kernel = gemm_kernel<T>();
-  if (few_dots(g)) return gemm_dots(kernel, g);
+  if (by_dots) return gemm_dots(kernel, g);
   const std::int64_t rows = kernel.rows, columns = kernel.columns;
   const std::int64_t tiles = ceil_div(g.m, rows), strips = ceil_div(g.n, columns);
   const bool direct_a = g.a.columns_in_place() && strips <= direct_uses;
-  const bool direct_b = g.b.columns_in_place() && tiles <= direct_uses;
+  const bool direct_b = g.b.strips == nullptr && g.b.columns_in_place() && tiles <= direct_uses;
   const std::int64_t step = std::max<std::int64_t>(1, gemm_depth(g.k));
   const std::int64_t size = (tiles * rows + columns) * step;
   constexpr std::int64_t small = 16384 / sizeof(T);
@@ -199,7 +208,9 @@ void gemm_block(const GemmCall<T>& g) {
       const std::int64_t width = std::min(columns, g.n - j);
       const bool direct = direct_b && width == columns;
       TileOperands<T> in{depth, nullptr, strip, rows, columns};
-      if (direct)
+      if (g.b.strips != nullptr)
+        in.b = g.b.at(j, p).strip(depth);
+      else if (direct)
         in = {depth, nullptr, g.b.at(j, p).data.in_place, rows, g.b.stride};
       else
         g.b.at(j, p).pack(width, columns, depth, strip);
@@ -220,26 +231,54 @@ void gemm_block(const GemmCall<T>& g) {
   }
 }
 
-/// How a matmul is divided into tasks: blocks of rows and columns, and slabs of k that are summed in order.
+/// How a matmul is divided into tasks: blocks of rows and columns, and slabs of k that are summed in order. Slabs are a
+/// function of the shape; blocks, which change no sum, are no smaller than the threads need: each packs its rows of A.
 struct GemmTasks {
   std::int64_t rows, columns, depth;  // of a task
 
-  GemmTasks(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t batch, int tile_rows)
-      : rows(m), columns(n), depth(k) {
-    constexpr std::int64_t most_rows = 192, least_columns = 128, most_tasks = 32, least_work = std::int64_t{1} << 20;
+  GemmTasks(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t batch, int tile_rows, int threads)
+      : rows(m), depth(k) {
+    constexpr std::int64_t most_rows = 192, most_tasks = 32, least_work = std::int64_t{1} << 20;
     const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
     const auto wanted = static_cast<std::int64_t>(
         std::clamp(work * static_cast<double>(batch) / static_cast<double>(least_work), 1.0, double{most_tasks}));
     const std::int64_t down = ceil_div(m, most_rows), have = batch * down;
     if (down > 1) rows = ceil_div(ceil_div(m, down), tile_rows) * tile_rows;
-    if (have < wanted && n > least_columns) {
-      columns = std::max(least_columns, ceil_div(ceil_div(n, ceil_div(wanted, have)), 32) * 32);
-    }
-    const std::int64_t now = have * ceil_div(n, columns);
-    if (now < 8 && now < wanted && batch == 1 && k >= 1024)
-      depth = std::max<std::int64_t>(512, ceil_div(k, ceil_div(wanted, now)));
+    const std::int64_t most = have * ceil_div(n, divide(n, have, wanted));
+    if (most < 8 && most < wanted && batch == 1 && k >= 1024)
+      depth = std::max<std::int64_t>(512, ceil_div(k, ceil_div(wanted, most)));
+    columns = divide(n, have, threads > 1 ? std::min<std::int64_t>(wanted, 4 * threads) : 1);
+  }
+
+ private:
+  /// Columns of a task so that `have` tasks of all n become about `wanted`.
+  static std::int64_t divide(std::int64_t n, std::int64_t have, std::int64_t wanted) {
+    constexpr std::int64_t least = 128;
+    if (have >= wanted || n <= least) return n;
+    return std::max(least, ceil_div(ceil_div(n, ceil_div(wanted, have)), 32) * 32);
   }
 };
+
+/// The strips of `g.b` for `GemmOperand::strips`, or an empty tensor if packing them once for all blocks of rows would
+/// save little or take much memory.
+template <class T>
+Tensor<T, Cpu> gemm_strips(const GemmKernel<T>& kernel, const GemmCall<T>& g, std::int64_t blocks) {
+  constexpr std::int64_t least_blocks = 3, most_bytes = 16 << 20;
+  const std::int64_t columns = kernel.columns, strips = ceil_div(g.n, columns), padded = strips * columns;
+  if (blocks < least_blocks || g.k > most_bytes / static_cast<std::int64_t>(sizeof(T)) / padded)
+    return Tensor<T, Cpu>(Shape{0});
+  Tensor<T, Cpu> out(Shape{padded * g.k});
+  const std::int64_t step = gemm_depth(g.k);
+  parallel_for(strips, std::max<std::int64_t>(1, 65536 / (columns * std::max<std::int64_t>(1, g.k))),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t j = begin * columns; j < end * columns; j += columns)
+                   for (std::int64_t p = 0; p < g.k; p += step) {
+                     const std::int64_t depth = std::min(step, g.k - p);
+                     g.b.at(j, p).pack(std::min(columns, g.n - j), columns, depth, out.data() + p * padded + j * depth);
+                   }
+               });
+  return out;
+}
 
 /// `batch` matmuls on all threads; operands, addend and result of each follow those of the one before at the given
 /// distances.
@@ -249,10 +288,13 @@ void gemm_parallel(const GemmCall<T>& g, std::int64_t batch = 1, std::int64_t ne
   if (g.m <= 0 || g.n <= 0 || batch <= 0) return;
   constexpr std::int64_t few = 6;  // columns that fill more of a tile as rows
   if (g.n <= few && g.n < g.m) return gemm_parallel(g.swapped(), batch, next_b, next_a, next_c);
-  const GemmTasks tasks(g.m, g.n, g.k, batch, gemm_kernel<T>().rows);
+  const GemmKernel<T> kernel = gemm_kernel<T>();
+  const GemmTasks tasks(g.m, g.n, g.k, batch, kernel.rows, num_threads());
   const std::int64_t down = ceil_div(g.m, tasks.rows), across = ceil_div(g.n, tasks.columns);
   const std::int64_t slabs = g.k > 0 ? ceil_div(g.k, tasks.depth) : 1;
+  const bool by_dots = few_dots(g);  // as a function of the whole shape
   const Tensor<T, Cpu> partial(Shape{slabs > 1 ? slabs * g.m * g.n : 0});
+  const Tensor<T, Cpu> strips = gemm_strips(kernel, g, batch == 1 && slabs == 1 && !by_dots ? down : 1);
   const std::int64_t work =
       std::max<std::int64_t>(1, tasks.rows * tasks.columns * std::min<std::int64_t>(tasks.depth, 1 << 20));
   parallel_for(batch * slabs * down * across, std::max<std::int64_t>(1, (std::int64_t{1} << 18) / work),
@@ -275,10 +317,14 @@ void gemm_parallel(const GemmCall<T>& g, std::int64_t batch = 1, std::int64_t ne
                        one.a.data = g.a.data.from(outer * next_a);
                        one.b.data = g.b.data.from(outer * next_b);
                      }
+                     if (strips.size() > 0) {
+                       one.b.strips = strips.data();
+                       one.b.padded = strips.size() / g.k;
+                     }
                      if (g.addend.data == g.c) one.addend.data += outer * next_c;
                      one.c += outer * next_c;
                    }
-                   gemm_block(one.part(i, std::min(g.m, i + tasks.rows), j, std::min(g.n, j + tasks.columns)));
+                   gemm_block(one.part(i, std::min(g.m, i + tasks.rows), j, std::min(g.n, j + tasks.columns)), by_dots);
                  }
                });
   if (slabs <= 1) return;

@@ -5,6 +5,7 @@
 #include <hypersd/core/math.hpp>
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/tensor.hpp>
+#include <hypersd/ops/cpu/vectorized.hpp>
 #include <hypersd/ops/functors.hpp>
 #include <hypersd/ops/geometry.hpp>
 #include <type_traits>
@@ -91,21 +92,23 @@ void finish_moments(const GroupNormGeometry& g, const T* pivot, double* sum, dou
 /// position) keeps one pass accurate for data far from zero; the sums are added to double every 64 positions.
 template <int width, class T>
 void add_moments(const T* x, std::int64_t rows, std::int64_t stride, const T* pivot, double* sum, double* square) {
-  T k[width];
-  std::copy(pivot, pivot + width, k);
-  for (std::int64_t begin = 0; begin < rows; begin += 64) {
-    T s[width] = {}, q[width] = {};
-    const std::int64_t end = std::min(rows, begin + 64);
-    for (std::int64_t r = begin; r < end; ++r, x += stride) {
-      for (int c = 0; c < width; ++c) {
-        const T d = x[c] - k[c];
-        s[c] += d;
-        q[c] += d * d;
+  vectorized([=]() mutable {
+    T k[width];
+    std::copy(pivot, pivot + width, k);
+    for (std::int64_t begin = 0; begin < rows; begin += 64) {
+      T s[width] = {}, q[width] = {};
+      const std::int64_t end = std::min(rows, begin + 64);
+      for (std::int64_t r = begin; r < end; ++r, x += stride) {
+        for (int c = 0; c < width; ++c) {
+          const T d = x[c] - k[c];
+          s[c] += d;
+          q[c] += d * d;
+        }
       }
+      for (int c = 0; c < width; ++c) sum[c] += static_cast<double>(s[c]);
+      for (int c = 0; c < width; ++c) square[c] += static_cast<double>(q[c]);
     }
-    for (int c = 0; c < width; ++c) sum[c] += static_cast<double>(s[c]);
-    for (int c = 0; c < width; ++c) square[c] += static_cast<double>(q[c]);
-  }
+  });
 }
 
 /// y = act(scale x + shift).
@@ -114,15 +117,17 @@ void apply_scale_shift(const T* x, T* y, std::int64_t rows, std::int64_t stride,
   T a[width], b[width];
   std::copy(scale, scale + width, a);
   std::copy(shift, shift + width, b);
-  for (std::int64_t r = 0; r < rows; ++r, x += stride, y += stride) {
+  vectorized_loop(rows, [=, &a, &b](std::int64_t r) {
+    const T* from = x + r * stride;
+    T* to = y + r * stride;
     for (int c = 0; c < width; ++c) {
-      const T z = a[c] * x[c] + b[c];
+      const T z = a[c] * from[c] + b[c];
       if constexpr (activation == Activation::silu)
-        y[c] = Silu{}(z);
+        to[c] = Silu{}(z);
       else
-        y[c] = z;
+        to[c] = z;
     }
-  }
+  });
 }
 
 /// Gradient at the normalised value into `gz` (only where there is an activation; it is `gy` otherwise), and its sums
@@ -130,28 +135,30 @@ void apply_scale_shift(const T* x, T* y, std::int64_t rows, std::int64_t stride,
 template <int width, Activation activation, class T>
 void add_gradient_sums(const T* gy, const T* x, T* gz, std::int64_t rows, std::int64_t stride, const T* coefficient,
                        std::int64_t channels, double* sum, double* product) {
-  const T* r = coefficient;
-  const T* m = r + channels;
-  const T* gamma = m + channels;
-  const T* beta = gamma + channels;
-  for (std::int64_t begin = 0; begin < rows; begin += 64) {
-    T s[width] = {}, p[width] = {};
-    const std::int64_t end = std::min(rows, begin + 64);
-    for (std::int64_t row = begin; row < end; ++row, x += stride, gy += stride, gz += stride) {
-      for (int c = 0; c < width; ++c) {
-        const T xhat = r[c] * x[c] + m[c];
-        T g = gy[c];
-        if constexpr (activation == Activation::silu) {
-          g *= Silu{}.template d<0>(gamma[c] * xhat + beta[c]);
-          gz[c] = g;
+  vectorized([=]() mutable {
+    const T* r = coefficient;
+    const T* m = r + channels;
+    const T* gamma = m + channels;
+    const T* beta = gamma + channels;
+    for (std::int64_t begin = 0; begin < rows; begin += 64) {
+      T s[width] = {}, p[width] = {};
+      const std::int64_t end = std::min(rows, begin + 64);
+      for (std::int64_t row = begin; row < end; ++row, x += stride, gy += stride, gz += stride) {
+        for (int c = 0; c < width; ++c) {
+          const T xhat = r[c] * x[c] + m[c];
+          T g = gy[c];
+          if constexpr (activation == Activation::silu) {
+            g *= Silu{}.template d<0>(gamma[c] * xhat + beta[c]);
+            gz[c] = g;
+          }
+          s[c] += g;
+          p[c] += g * xhat;
         }
-        s[c] += g;
-        p[c] += g * xhat;
       }
+      for (int c = 0; c < width; ++c) sum[c] += static_cast<double>(s[c]);
+      for (int c = 0; c < width; ++c) product[c] += static_cast<double>(p[c]);
     }
-    for (int c = 0; c < width; ++c) sum[c] += static_cast<double>(s[c]);
-    for (int c = 0; c < width; ++c) product[c] += static_cast<double>(p[c]);
-  }
+  });
 }
 
 /// gx = a gz + b x + d; gz may be gx.
@@ -162,8 +169,10 @@ void apply_gradient(const T* gz, const T* x, T* gx, std::int64_t rows, std::int6
   std::copy_n(coefficient, width, a);
   std::copy_n(coefficient + channels, width, b);
   std::copy_n(coefficient + 2 * channels, width, d);
-  for (std::int64_t r = 0; r < rows; ++r, gz += stride, x += stride, gx += stride)
-    for (int c = 0; c < width; ++c) gx[c] = a[c] * gz[c] + (b[c] * x[c] + d[c]);
+  vectorized_loop(rows, [=, &a, &b, &d](std::int64_t r) {
+    const std::int64_t at = r * stride;
+    for (int c = 0; c < width; ++c) gx[at + c] = a[c] * gz[at + c] + (b[c] * x[at + c] + d[c]);
+  });
 }
 
 /// Runs first(b, begin, end, sums, scratch), then middle(b, sums, coefficients), then last(b, begin, end, coefficients)

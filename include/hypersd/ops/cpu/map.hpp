@@ -3,6 +3,7 @@
 
 #include <hypersd/core/device.hpp>
 #include <hypersd/core/parallel.hpp>
+#include <hypersd/ops/cpu/vectorized.hpp>
 #include <hypersd/ops/operand.hpp>
 
 namespace hypersd::ops::backend {
@@ -15,8 +16,9 @@ void map(const Cpu&, R* out, detail::Layout layout, const F& f, const Args&... a
   if (layout.rows == 1) {
     parallel_for(cols, target, [&](std::int64_t begin, std::int64_t end) {
       auto loop = [&](auto... cursor) {
-        R* o = out;
-        for (std::int64_t c = begin; c < end; ++c) o[c] = converted<R>(f(widened(cursor[c])...));
+        vectorized_loop(end - begin, [=, o = out + begin](std::int64_t c) {
+          o[c] = converted<R>(f(widened(cursor[begin + c])...));
+        });
       };
       loop(args.row(0, cols)...);
     });
@@ -26,8 +28,9 @@ void map(const Cpu&, R* out, detail::Layout layout, const F& f, const Args&... a
                [&](std::int64_t begin, std::int64_t end) {
                  for (std::int64_t r = begin; r < end; ++r) {
                    auto loop = [&](auto... cursor) {
-                     R* o = out + r * cols;
-                     for (std::int64_t c = 0; c < cols; ++c) o[c] = converted<R>(f(widened(cursor[c])...));
+                     vectorized_loop(cols, [=, o = out + r * cols](std::int64_t c) {
+                       o[c] = converted<R>(f(widened(cursor[c])...));
+                     });
                    };
                    loop(args.row(r, cols)...);
                  }

@@ -20,7 +20,8 @@ GemmCall<T> gemm_call(GemmShape s, T alpha, const T* a, std::int64_t lda, const 
 template <class T>
 void gemm_serial(GemmShape s, T alpha, const T* a, std::int64_t lda, const Elements<T>& b, std::int64_t ldb,
                  bool accumulate, T* c, std::int64_t ldc) {
-  gemm_block(gemm_call(s, alpha, a, lda, b, ldb, accumulate, c, ldc));
+  const GemmCall<T> call = gemm_call(s, alpha, a, lda, b, ldb, accumulate, c, ldc);
+  gemm_block(call, few_dots(call));
 }
 
 template <Real T>

@@ -4,6 +4,7 @@
 #include <hypersd/core/math.hpp>
 #include <hypersd/core/parallel.hpp>
 #include <hypersd/core/tensor.hpp>
+#include <hypersd/ops/cpu/vectorized.hpp>
 
 namespace hypersd::ops::backend {
 
@@ -40,7 +41,7 @@ T row_sum(std::int64_t n, F&& f) {
 /// y = e^(x - max), returning the sum; y may be x.
 template <class T>
 T exp_row(const T* x, T* y, std::int64_t n, T shift) {
-  for (std::int64_t i = 0; i < n; ++i) y[i] = math::exp(x[i] - shift);
+  vectorized_loop(n, [=](std::int64_t i) { y[i] = math::exp(x[i] - shift); });
   return row_sum<T>(n, [=](std::int64_t i) { return y[i]; });
 }
 

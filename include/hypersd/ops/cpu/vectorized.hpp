@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <hypersd/core/instruction_set.hpp>
+
+/// \file
+/// Loops of ordinary code that a program compiled for any processor executes as fast as one compiled for this
+/// processor: where the translation unit has no fused multiplication and addition, they are compiled once more, for
+/// AVX2.
+
+namespace hypersd::ops::backend {
+
+#if defined(__x86_64__) && !defined(__FMA__)
+/// f() with all that is inlined into it compiled for AVX2 and FMA; GCC vectorises few loops below -O3.
+template <class F>
+#if defined(__clang__)
+__attribute__((target("avx2,fma"))) void vectorized_avx2(F f) {
+#else
+__attribute__((target("avx2,fma"), optimize("O3"))) void vectorized_avx2(F f) {
+#endif
+  f();
+}
+#endif
+
+/// f(), by the selected instruction set.
+template <class F>
+void vectorized(F f) {
+#if defined(__x86_64__) && !defined(__FMA__)
+  if (instruction_set() != InstructionSet::portable) return vectorized_avx2(f);
+#endif
+  f();
+}
+
+/// f(0), ..., f(n - 1), likewise.
+template <class F>
+void vectorized_loop(std::int64_t n, const F& f) {
+  vectorized([&] {
+    for (std::int64_t i = 0; i < n; ++i) f(i);
+  });
+}
+
+}  // namespace hypersd::ops::backend
