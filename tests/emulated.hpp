@@ -19,12 +19,30 @@ struct Kernels : hypersd::Cuda {};
 
 }  // namespace emulated
 
+namespace emulated {
+
+/// Whether the work of a graph is executed: a capture refuses copies between host and device.
+inline bool in_graph = false;
+
+/// Launches of graphs so far.
+inline std::int64_t graphs = 0;
+
+}  // namespace emulated
+
 /// Host memory.
 template <>
 struct hypersd::Memory<emulated::Kernels> : hypersd::Memory<hypersd::Cpu> {
   template <class T>
   static void fill(T* data, T value, std::int64_t n) {
     std::fill_n(data, n, value);
+  }
+  static void copy_from_host(void* to, const void* from, std::size_t bytes) {
+    require<DeviceError>(!emulated::in_graph, "a copy from the host in the work of a graph");
+    Memory<Cpu>::copy_from_host(to, from, bytes);
+  }
+  static void copy_to_host(void* to, const void* from, std::size_t bytes) {
+    require<DeviceError>(!emulated::in_graph, "a copy to the host in the work of a graph");
+    Memory<Cpu>::copy_to_host(to, from, bytes);
   }
 };
 
@@ -33,6 +51,18 @@ template <>
 class hypersd::Graph<emulated::Kernels> : public hypersd::Graph<hypersd::Cpu> {
  public:
   using hypersd::Graph<hypersd::Cpu>::Graph;
+
+  void launch() const {
+    ++emulated::graphs;
+    emulated::in_graph = true;
+    try {
+      Graph<Cpu>::launch();
+    } catch (...) {
+      emulated::in_graph = false;
+      throw;
+    }
+    emulated::in_graph = false;
+  }
 };
 
 // Back-ends must be declared before the operation that calls them.

@@ -21,6 +21,7 @@
 #include <hypersd/diffusion/mixture.hpp>
 #include <hypersd/diffusion/noise_table.hpp>
 #include <hypersd/diffusion/objective.hpp>
+#include <hypersd/diffusion/planned.hpp>
 #include <hypersd/diffusion/prediction.hpp>
 #include <hypersd/diffusion/predictions/any_prediction.hpp>
 #include <hypersd/diffusion/predictions/epsilon.hpp>

@@ -40,6 +40,7 @@
 #include <hypersd/distill/objectives/shortcut.hpp>
 #include <hypersd/distill/objectives/tscd.hpp>
 #include <hypersd/distill/one_step.hpp>
+#include <hypersd/distill/plan.hpp>
 #include <hypersd/distill/segments.hpp>
 #include <hypersd/distill/stage.hpp>
 #include <hypersd/distill/sum.hpp>

@@ -196,6 +196,16 @@ if [ -e CITATION.cff ]; then
   [ ! -e $port ] || grep -q "^  \"version\": \"$version\"" $port || fault "$port: the version is not $version"
 fi
 
+# --- 8. A policy of one's own is one file of at most 60 lines: a solver and an objective, a reward, a process.
+for file in examples/custom_policy.cpp examples/custom_reward.cpp; do
+  lines=$(wc -l 2>/dev/null <"$file") && [ "$lines" -gt 60 ] && fault "$file: $lines lines, at most 60"
+done
+page=docs/how_to/own_process.md
+if [ -e $page ]; then
+  lines=$(awk '/compile: own_process/ { inside = 1; next } inside && /^```$/ { exit } inside && !/^```/ { n++ } END { print n + 0 }' $page)
+  [ "$lines" -ge 1 ] && [ "$lines" -le 60 ] || fault "$page: the program own_process has $lines lines, between 1 and 60"
+fi
+
 if [ "$faults" -gt 0 ]; then
   echo "$faults faults"
   exit 1

@@ -42,4 +42,6 @@ expect 'link to nowhere.md' "printf '[x](nowhere.md)\n' >../../README.md"
 expect 'no heading #nothing in README.md' "printf '# Some thing\n[x](#some-thing) [y](#nothing)\n' >../../README.md"
 expect 'Unheard_of is in no header' "printf 'see \`nn::Unheard_of\`\n' >../../README.md"
 expect 'lost.md: no link' "mkdir ../../docs && printf 'x\n' >../../docs/lost.md"
+expect 'custom_policy.cpp: 61 lines' "mkdir ../../examples && for i in {1..61}; do echo '// SPDX-License-Identifier: Apache-2.0'; done >../../examples/custom_policy.cpp"
+expect 'own_process has 0 lines' "mkdir -p ../../docs/how_to && printf '# Own process\n' >../../docs/how_to/own_process.md"
 exit $failed

@@ -2,52 +2,12 @@
 #pragma once
 
 #include <hypersd/core/graph.hpp>
+#include <hypersd/diffusion/planned.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <memory>
 #include <utility>
 
 namespace hypersd::diffusion {
-
-namespace detail {
-
-template <class C>
-concept CopiedByName = requires(const C& c) {
-  { clone_batch(c) } -> std::convertible_to<C>;
-  copy_batch(c, c);
-};
-
-/// Conditions whose contents can be replaced in place: those with `clone_batch(c)` and `copy_batch(to, from)`, tensors,
-/// empty structs, and pairs of them.
-template <class C>
-inline constexpr bool is_replaceable = CopiedByName<C> || is_tensor<C> || std::is_empty_v<C>;
-template <class C>
-inline constexpr bool is_replaceable<GuidedCondition<C>> = is_replaceable<C>;
-
-template <class C>
-C clone_condition(const C& c) {
-  if constexpr (is_guided<C>)
-    return {clone_condition(c.conditional), clone_condition(c.null)};
-  else if constexpr (std::is_empty_v<C>)
-    return c;
-  else if constexpr (is_tensor<C>)
-    return c.clone();
-  else
-    return clone_batch(c);
-}
-
-template <class C>
-void copy_condition(const C& to, const C& from) {
-  if constexpr (is_guided<C>) {
-    copy_condition(to.conditional, from.conditional);
-    copy_condition(to.null, from.null);
-  } else if constexpr (is_tensor<C>) {
-    to.copy_from(from);
-  } else if constexpr (!std::is_empty_v<C>) {
-    copy_batch(to, from);
-  }
-}
-
-}  // namespace detail
 
 /// A whole run of a sampler recorded once, for one shape, plan and network, and replayed with new noise, condition and
 /// seed: on `Cuda` a single graph, whatever the number of steps; on `Cpu` the same run, called each time. The numbers

@@ -192,7 +192,7 @@ class Process {
       t = prediction_.process_time(n);
     else if constexpr (requires { levels_.process_time(n); })
       t = levels_.process_time(n);
-    return discrete ? t : detail::not_past(t, last(), 1e-6);
+    return discrete ? t : not_past(t, last(), 1e-6);
   }
   /// @}
 

@@ -9,7 +9,8 @@
 namespace hypersd::diffusion {
 
 /// Rows of one number a sample, gathered on the host and copied to the device at once: what a whole run multiplies by,
-/// so that its steps copy nothing.
+/// or an iteration of
+/// training, so that its steps copy nothing.
 template <Real X, Device D>
 class SampleTable {
  public:
@@ -31,6 +32,8 @@ class SampleTable {
     table_ = Tensor<X, D>::from(Shape{rows_, batch_}, values_);
     values_.clear();
   }
+  /// All rows, [rows, B].
+  [[nodiscard]] const Tensor<X, D>& tensor() const { return table_; }
   /// Row `i` as a tensor [B].
   [[nodiscard]] Tensor<X, D> row(int i) const { return table_.slice(i, i + 1).reshape(Shape{batch_}); }
 

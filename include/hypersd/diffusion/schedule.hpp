@@ -38,7 +38,8 @@ concept Schedule = std::copyable<S> && std::equality_comparable<S> && requires(c
   { s.starting_scale(t) } -> std::same_as<double>;
 };
 
-namespace detail {
+/// @name For schedules of continuous time
+/// @{
 
 /// Throws OptionError unless t lies in [low, high].
 inline void check_time(const char* what, Time t, Time low, Time high) {
@@ -67,7 +68,6 @@ Times grid_of(const S& schedule, int n) {
   for (int i = 0; i < n; ++i) out.push_back(schedule.at(static_cast<double>(n - i) / n));
   return out;
 }
-
-}  // namespace detail
+/// @}
 
 }  // namespace hypersd::diffusion

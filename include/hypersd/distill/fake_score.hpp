@@ -2,10 +2,9 @@
 #pragma once
 
 #include <hypersd/autograd/functions.hpp>
-#include <hypersd/diffusion/evaluate.hpp>
-#include <hypersd/diffusion/forward_process.hpp>
 #include <hypersd/distill/auxiliary_network.hpp>
 #include <hypersd/distill/objective.hpp>
+#include <hypersd/distill/plan.hpp>
 #include <utility>
 
 namespace hypersd::distill {
@@ -29,18 +28,33 @@ class FakeScore {
   Var<T, D> operator()(const Var<T, D>& x, const Numbers<T, D>& t, const Condition& condition) const {
     return score_.network()(x, t, condition);
   }
+  /// Times, noise and numbers of one step of training on samples of `shape` [B, ...].
+  SamplePlan<T, D> plan(const Shape& shape, Randomness random) const {
+    const auto t = diffusion::uniform_times(process_, shape[0], random.stream("fake.t"), random.first_sample);
+    return sample_plan(diffusion::normals<T, D>(shape, random, "fake.noise"), [&](std::size_t b) {
+      const diffusion::Level l = process_.level(t[b]);
+      const diffusion::Target target = process_.target(t[b]);
+      return std::array{l.alpha,   l.sigma,   process_.network_time(t[b]), process_.input_scale(t[b]),
+                        target.x0, target.eps};
+    });
+  }
   /// One step of diffusion training on samples x0 [B, ...]: uniform times, fresh noise, no guidance.
   template <class Condition, class Average = OwnGradients>
-  void learn(const Tensor<T, D>& x0, const Condition& condition, Randomness random, const Average& average = {}) {
-    const auto t = diffusion::uniform_times(process_, x0.dim(0), random.stream("fake.t"), random.first_sample);
-    const auto noise = diffusion::normals<T, D>(x0.shape(), random, "fake.noise");
-    const Var<T, D> x(diffusion::add_noise(process_, x0, noise, t));
+  void learn_by(const SamplePlan<T, D>& plan, const Tensor<T, D>& x0, const Condition& condition,
+                const Average& average = {}) {
+    const Var<T, D> x(diffusion::combine(plan.form(0), x0, plan.noise));
     score_.update(
         [&] {
-          return autograd::mse(diffusion::evaluate(process_, score_.network(), x, t, condition),
-                               diffusion::training_target(process_, x0, noise, t));
+          return autograd::mse(
+              diffusion::evaluate(process_, score_.network(), x, plan.template times<Process>(2), condition),
+              diffusion::combine(plan.form(4), x0, plan.noise));
         },
         average);
+  }
+  /// The same with draws from `random`.
+  template <class Condition, class Average = OwnGradients>
+  void learn(const Tensor<T, D>& x0, const Condition& condition, Randomness random, const Average& average = {}) {
+    learn_by(plan(x0.shape(), random), x0, condition, average);
   }
   /// Weights and moments, for checkpoints.
   template <class F>

@@ -9,7 +9,8 @@ namespace hypersd::distill {
 
 /// Times on which the teacher's solver steps, from the process's first to its last. On a table g_0 = 0 and
 /// g_n = n T / N - 1 for n = 1 ... N: with the default N = 40 the grid holds the ends of 8, 4, 2 and 1 segments and the
-/// sampler's trailing grids of as many steps. In continuous time g_n = at(n / N) of the schedule.
+/// sampler's trailing grids of as many steps; with N = T the first step has length zero. In continuous time g_n = at(n
+/// / N) of the schedule.
 class SolverGrid {
   using Time = diffusion::Time;
 

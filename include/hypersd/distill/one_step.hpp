@@ -30,17 +30,20 @@ inline diffusion::Times choose_times(const diffusion::Times& times, std::int64_t
   return out;
 }
 
-/// Where a few-step student stands at the times `start`: data noised with z, and z alone at time `first`, where
+/// Where a few-step student stands at time t, as data and noise z: noised data, and z alone at time `first`, where
 /// sampling begins. (Noised data still hold some signal there, which sampling does not have.)
+template <diffusion::DiffusionProcess Process>
+diffusion::Form start_form(const Process& process, diffusion::Time t, diffusion::Time first) {
+  if (t == first) return {0, process.starting_scale(first)};
+  const diffusion::Level l = process.level(t);
+  return {l.alpha, l.sigma};
+}
+/// The same for the times `start` of samples [B, ...].
 template <diffusion::DiffusionProcess Process, class T, class D>
 Tensor<T, D> start_states(const Process& process, const Tensor<T, D>& x0, const Tensor<T, D>& z,
                           const diffusion::Times& start, diffusion::Time first) {
   diffusion::detail::check_batch("start_states", x0.shape(), z.shape(), start);
-  const auto form = [&](std::size_t b) {
-    if (start[b] == first) return diffusion::Form{0, process.starting_scale(first)};
-    const diffusion::Level l = process.level(start[b]);
-    return diffusion::Form{l.alpha, l.sigma};
-  };
+  const auto form = [&](std::size_t b) { return start_form(process, start[b], first); };
   return diffusion::combine(diffusion::sample_forms<T, D>(x0.dim(0), form), x0, z);
 }
 

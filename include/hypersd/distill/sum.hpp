@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hypersd/autograd/functions.hpp>
+#include <hypersd/diffusion/planned.hpp>
 #include <hypersd/distill/objective.hpp>
 #include <string>
 #include <tuple>
@@ -28,6 +29,36 @@ template <class... O>
 struct Sum : FromSamples<Sum<O...>> {
   std::tuple<Weighted<O>...> terms;
   explicit Sum(Weighted<O>... t) : terms(std::move(t)...) {}
+
+  /// The plans of the terms, if all have one.
+  template <class... P>
+  struct Plan {
+    std::tuple<P...> terms;
+    void copy_from(const Plan& other) const {
+      [&]<std::size_t... i>(std::index_sequence<i...>) {
+        (std::get<i>(terms).copy_from(std::get<i>(other.terms)), ...);
+      }
+      (std::index_sequence_for<P...>{});
+    }
+  };
+  template <class T, class D>
+  requires(diffusion::HasPlan<O, T, D>&&...) auto plan(const Shape& shape, Randomness random) const {
+    return std::apply(
+        [&](const auto&... term) {
+          return Plan<decltype(term.objective.template plan<T, D>(shape, random))...>{
+              {term.objective.template plan<T, D>(shape, random)...}};
+        },
+        terms);
+  }
+  template <class... P, class Student, class Teacher, class Target, class AnyBatch>
+  auto samples_by(const Plan<P...>& plan, const Student& student, const Teacher& teacher, const Target& target,
+                  const AnyBatch& batch) const {
+    return [&]<std::size_t... i>(std::index_sequence<i...>) {
+      return std::tuple(
+          std::get<i>(terms).objective.samples_by(std::get<i>(plan.terms), student, teacher, target, batch)...);
+    }
+    (std::index_sequence_for<O...>{});
+  }
 
   /// The samples of the terms. `batch` may know more than a `Batch`, for terms that need it.
   template <class Student, class Teacher, class Target, class AnyBatch>

@@ -5,8 +5,8 @@
 
 namespace hypersd::feedback {
 
-/// The same network, values shared, whose parameters ask for no gradient; `net` itself is as before. For decoders,
-/// rewards and references, which feedback must not train.
+/// The same network, whose parameters ask for no gradient; `net` itself is as before. Values are shared until
+/// `Parameter::assign` gives one of them new ones. For decoders, rewards and references, which feedback must not train.
 template <nn::Module M>
 M frozen(const M& net) {
   using V = Var<typename M::value_type, typename M::device_type>;

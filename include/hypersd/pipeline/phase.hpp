@@ -2,7 +2,7 @@
 #pragma once
 
 #include <hypersd/core/type_name.hpp>
-#include <hypersd/diffusion/objective.hpp>
+#include <hypersd/diffusion/planned.hpp>
 #include <hypersd/distill/stage.hpp>
 #include <hypersd/io/json.hpp>
 #include <hypersd/pipeline/session.hpp>
@@ -46,6 +46,7 @@ struct PhaseOptions {
   std::optional<double> target_decay{};
   bool follow_previous = false;      ///< the teacher is the student before the phase, in place of the original one
   std::int64_t first_iteration = 0;  ///< data and draws are counted from here
+  bool capture = true;               ///< see `TrainOptions::capture`
 
   [[nodiscard]] TrainOptions train(std::string phase) const {
     TrainOptions t;
@@ -54,6 +55,7 @@ struct PhaseOptions {
     t.learning_rate = optim::FlatThenLinear{learning_rate, steps, tail};
     t.adamw.weight_decay = weight_decay;
     t.ema = ema;
+    t.capture = capture;
     return t;
   }
 };
@@ -157,27 +159,47 @@ struct PhaseTask {
   const Net &student, &teacher, &target;
   const Parameters &averages, &trained;  ///< of the target (none where it is frozen) and of the student
   static constexpr bool learns = diffusion::LearningObjective<Objective, Net, Net, Net, Batch>;
+  static constexpr bool planned = diffusion::PlannedObjective<Objective, Net, Net, Net, Batch>;
+  static constexpr bool capturable =
+      planned && diffusion::is_held<Batch> && ops::launch::KernelDevice<typename Net::device_type>;
   using Samples =
       decltype(diffusion::student_samples(phase.objective, student, teacher, target, std::declval<const Batch&>(), {}));
 
   diffusion::Randomness random{};
   std::optional<Batch> batch{};
+  std::optional<decltype(diffusion::plan_of<Net, Net, Net>(phase.objective, *batch, random))> plan{};
   std::optional<Samples> samples{};  ///< of the student, from `learn` to `loss`
 
   void prepare(std::int64_t step) {
     const std::int64_t iteration = phase.options.first_iteration + step;
     // The target follows the student that the previous update left behind.
     if (!averages.empty() && iteration > 0) optim::ema_update(averages, trained, *phase.options.target_decay);
-    batch = phase.batches(iteration);
-    random = session.randomness(iteration, *batch);
+    Batch now = phase.batches(iteration);
+    random = session.randomness(iteration, now);
+    // A captured step reads the tensors of the first.
+    const auto keep = [this](auto& held, auto value) {
+      if constexpr (capturable)
+        if (phase.options.capture) return diffusion::hold(held, std::move(value));
+      held.emplace(std::move(value));
+    };
+    if constexpr (planned)
+      keep(plan,
+           phase.objective.template plan<typename Net::value_type, typename Net::device_type>(now.x0.shape(), random));
+    keep(batch, std::move(now));
+  }
+  Samples make_samples() const {
+    if constexpr (planned)
+      return phase.objective.samples_by(*plan, student, teacher, target, *batch);
+    else
+      return diffusion::student_samples(phase.objective, student, teacher, target, *batch, random);
   }
   template <class Average>
   requires learns void learn(const Average& average) {
-    samples.emplace(diffusion::student_samples(phase.objective, student, teacher, target, *batch, random));
+    samples.emplace(make_samples());
     diffusion::learn_from(phase.objective, *samples, student, teacher, target, *batch, random, average);
   }
   auto loss() {
-    if (!learns) samples.emplace(diffusion::student_samples(phase.objective, student, teacher, target, *batch, random));
+    if (!learns) samples.emplace(make_samples());
     const Samples made = *std::exchange(samples, std::nullopt);
     return diffusion::loss_from(phase.objective, made, student, teacher, target, *batch, random);
   }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <hypersd/io/json_fields.hpp>
 #include <hypersd/pipeline/phase.hpp>
 #include <set>
 #include <tuple>
@@ -37,10 +36,13 @@ class Recipe {
     for_each([&](const auto& part) { out.push_back(part.name); });
     return out;
   }
-  /// The composition: a list of parts, each with its name and what it says of itself.
-  [[nodiscard]] io::Json::Array describe() const {
+  /// The composition: a list of parts, each with its name and what it says of itself, or that it is skipped.
+  [[nodiscard]] io::Json::Array describe(const std::set<std::string>& skip = {}) const {
     io::Json::Array out;
-    for_each([&](const auto& part) { out.push_back(part.describe()); });
+    for_each([&](const auto& part) {
+      const bool skipped = skip.contains(part.name);
+      out.push_back(skipped ? io::Json::Object{{"part", part.name}, {"skipped", true}} : part.describe());
+    });
     return out;
   }
 
@@ -54,7 +56,7 @@ class Recipe {
     for (const auto& name : skip)
       require<OptionError>(std::find(known.begin(), known.end(), name) != known.end(), "recipe: no part called '", name,
                            "' to skip");
-    keep_description(session, skip);
+    session.directory.keep_recipe(known, describe(skip));
     RecipeState<Net> state{teacher, teacher};
     [&]<std::size_t... i>(std::index_sequence<i...>) {
       ((skip.contains(std::get<i>(parts_).name) ? void() : run_part(session, std::get<i>(parts_), state, done)), ...);
@@ -67,25 +69,6 @@ class Recipe {
   template <class F>
   void for_each(F&& f) const {
     std::apply([&](const auto&... part) { (f(part), ...); }, parts_);
-  }
-
-  void keep_description(const Session& session, const std::set<std::string>& skip) const {
-    auto now = describe();
-    const auto known = names();
-    for (std::size_t i = 0; i < now.size(); ++i)
-      if (skip.contains(known[i])) now[i] = io::Json::Object{{"part", known[i]}, {"skipped", true}};
-    const std::string path = session.directory.file("recipe.json");
-    if (session.directory.resumed() && std::filesystem::exists(path)) {
-      const io::Json json = io::read_json(path);
-      const auto* then = json.as<io::Json::Array>();
-      require<FormatError>(then != nullptr, "file ", io::in_quotes(path), " is no recipe");
-      // As text: 1.0 is read back as the whole number 1.
-      for (std::size_t i = 0; i < std::max(now.size(), then->size()); ++i)
-        require<OptionError>(i < now.size() && i < then->size() && now[i].str() == (*then)[i].str(), "folder ",
-                             io::in_quotes(session.directory.folder()), " holds the run of another recipe: part ",
-                             i + 1, i < now.size() ? " ('" + known[i] + "')" : "", " differs");
-    }
-    session.group.on_root([&] { io::atomic_write(path, io::Json(now).str(1) + "\n"); });
   }
 
   std::tuple<Parts...> parts_;

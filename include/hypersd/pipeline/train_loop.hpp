@@ -31,6 +31,7 @@ struct TrainOptions {
   std::int64_t log_every = 10;             ///< steps a line of the loss curve, >= 1
   std::int64_t checkpoint_every = 0;       ///< steps between checkpoints; 0: only at the end
   std::string checkpoint{};                ///< file; empty: none
+  bool capture = true;                     ///< whether a `CapturableTask` on a GPU becomes a CUDA graph
   std::uint64_t seed = 0;                  ///< kept in the checkpoint, and compared when it is loaded
   dist::Group group{};                     ///< the processes that train together; by default this one alone
 };
@@ -144,7 +145,7 @@ class Trainer {
       const double rate = options_.learning_rate(step_);
       enqueued.update.prepare(rate);
       diffusion::Readings diagnostics;
-      if (capturable && group.size() == 1) {
+      if (capturable && options_.capture && group.size() == 1) {
         if constexpr (capturable) {
           task.prepare(step_);
           // What is created at its first use (handles, pools) must exist before a graph is recorded.

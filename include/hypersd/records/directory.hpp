@@ -4,11 +4,12 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
 #include <filesystem>
 #include <hypersd/dist/group.hpp>
 #include <hypersd/io/file.hpp>
-#include <hypersd/io/json.hpp>
+#include <hypersd/io/json_fields.hpp>
 #include <map>
 #include <optional>
 #include <string>
@@ -113,6 +114,24 @@ class RunDirectory {
     if (p == nullptr) return fallback;
     const auto it = p->facts.find(key);
     return it == p->facts.end() ? fallback : it->second;
+  }
+
+  /// Keeps in recipe.json what the run is composed of, an entry for each of the `parts`. Throws OptionError if a
+  /// resumed run was composed otherwise, naming the first part that differs, FormatError for a damaged file. All
+  /// processes of a group call it.
+  void keep_recipe(const std::vector<std::string>& parts, const io::Json::Array& entries) const {
+    const std::string path = file("recipe.json");
+    if (resumed_ && std::filesystem::exists(path)) {
+      const io::Json json = io::read_json(path);
+      const auto* then = json.as<io::Json::Array>();
+      require<FormatError>(then != nullptr, "file ", io::in_quotes(path), " is no recipe");
+      // As text: 1.0 is read back as the whole number 1.
+      for (std::size_t i = 0; i < std::max(entries.size(), then->size()); ++i)
+        require<OptionError>(i < entries.size() && i < then->size() && entries[i].str() == (*then)[i].str(), "folder ",
+                             io::in_quotes(folder_), " holds the run of another recipe: part ", i + 1,
+                             i < parts.size() ? " ('" + parts[i] + "')" : "", " differs");
+    }
+    group_.on_root([&] { io::atomic_write(path, io::Json(entries).str(1) + "\n"); });
   }
 
   /// A phase's name as a file name: letters, digits, `.`, `_` stay, runs of other characters become one `-`.

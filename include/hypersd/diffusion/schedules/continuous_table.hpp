@@ -46,11 +46,11 @@ class ContinuousTable {
   [[nodiscard]] Time first() const { return angle(0); }
   [[nodiscard]] Time last() const { return angle(size() - 1); }
   [[nodiscard]] Level level(Time t) const {
-    detail::check_time("continuous table", t, 0, last() * (1 + 1e-12));
+    check_time("continuous table", t, 0, last() * (1 + 1e-12));
     return {std::cos(t), std::sin(t), -std::sin(t), std::cos(t)};
   }
   /// atan(e^-lambda).
-  [[nodiscard]] Time time_at(double lambda) const { return detail::not_past(std::atan(std::exp(-lambda)), last()); }
+  [[nodiscard]] Time time_at(double lambda) const { return not_past(std::atan(std::exp(-lambda)), last()); }
   /// sin(t - s) sin(t + s) / cos^2 s.
   [[nodiscard]] double renoise_variance(Time s, Time t) const {
     return std::sin(t - s) * std::sin(t + s) / (std::cos(s) * std::cos(s));
@@ -59,7 +59,7 @@ class ContinuousTable {
   /// Time at the share u in [0, 1] of the way: that of index u T - 1, at least 0, so that equal parts begin and end at
   /// the trailing grid of the table.
   [[nodiscard]] Time at(double u) const { return angle(std::clamp(u * size() - 1, 0.0, size() - 1.0)); }
-  [[nodiscard]] Times grid(int n) const { return detail::grid_of(*this, n); }
+  [[nodiscard]] Times grid(int n) const { return grid_of(*this, n); }
   [[nodiscard]] double starting_scale(Time) const { return 1; }
 
   /// The table's index at time t; 0 below the first entry's.

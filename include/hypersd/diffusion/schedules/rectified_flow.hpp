@@ -22,7 +22,7 @@ struct RectifiedFlow {
   [[nodiscard]] Time first() const { return 0; }
   [[nodiscard]] Time last() const { return 1; }
   [[nodiscard]] Level level(Time t) const {
-    detail::check_time("rectified flow", t, 0, 1);
+    check_time("rectified flow", t, 0, 1);
     return {1 - t, t, -1, 1};
   }
   /// 1 / (1 + e^lambda).
@@ -31,14 +31,14 @@ struct RectifiedFlow {
   [[nodiscard]] double renoise_variance(Time s, Time t) const {
     return s == t ? 0 : (t - s) * (t + s - 2 * t * s) / ((1 - s) * (1 - s));
   }
-  [[nodiscard]] Time earlier(Time t, double share) const { return detail::earlier_by_angle(*this, t, share); }
+  [[nodiscard]] Time earlier(Time t, double share) const { return earlier_by_angle(*this, t, share); }
   /// Time at the share u in [0, 1] of the way from clean data to noise.
   [[nodiscard]] Time at(double u) const {
     const double k = options.shift;
     require<OptionError>(k > 0, "rectified flow: shift = ", k, " is not above 0");
     return k * u / (1 + (k - 1) * u);
   }
-  [[nodiscard]] Times grid(int n) const { return detail::grid_of(*this, n); }
+  [[nodiscard]] Times grid(int n) const { return grid_of(*this, n); }
   [[nodiscard]] double starting_scale(Time t) const { return t; }
   [[nodiscard]] double network_time(Time t) const { return options.time_scale * t; }
   [[nodiscard]] Time process_time(double n) const { return n / options.time_scale; }

@@ -21,13 +21,13 @@ struct TrigFlow {
   [[nodiscard]] Time first() const { return 0; }
   [[nodiscard]] Time last() const { return std::atan(options.sigma_max / options.sigma_data); }
   [[nodiscard]] Level level(Time t) const {
-    detail::check_time("TrigFlow", t, 0, last());
+    check_time("TrigFlow", t, 0, last());
     const double s = options.sigma_data, c = t >= std::numbers::pi / 2 ? 0 : std::cos(t);
     return {c, s * std::sin(t), -std::sin(t), s * c};
   }
   /// atan(e^-lambda / s).
   [[nodiscard]] Time time_at(double lambda) const {
-    return detail::not_past(std::atan(std::exp(-lambda) / options.sigma_data), last());
+    return not_past(std::atan(std::exp(-lambda) / options.sigma_data), last());
   }
   /// s^2 sin(t - r) sin(t + r) / cos^2 r, from r up to t.
   [[nodiscard]] double renoise_variance(Time r, Time t) const {
@@ -38,7 +38,7 @@ struct TrigFlow {
   [[nodiscard]] Time earlier(Time t, double share) const { return share * t; }
   /// Time at the share u in [0, 1] of the way from clean data to noise.
   [[nodiscard]] Time at(double u) const { return u * last(); }
-  [[nodiscard]] Times grid(int n) const { return detail::grid_of(*this, n); }
+  [[nodiscard]] Times grid(int n) const { return grid_of(*this, n); }
   [[nodiscard]] double starting_scale(Time t) const { return options.sigma_data * std::sin(t); }
   friend bool operator==(const TrigFlow&, const TrigFlow&) = default;
 };

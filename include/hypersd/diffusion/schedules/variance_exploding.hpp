@@ -21,13 +21,13 @@ struct VarianceExploding {
   [[nodiscard]] Time first() const { return options.sigma_min; }
   [[nodiscard]] Time last() const { return options.sigma_max; }
   [[nodiscard]] Level level(Time t) const {
-    detail::check_time("variance exploding", t, 0, options.sigma_max);
+    check_time("variance exploding", t, 0, options.sigma_max);
     return {1, t, 0, 1};
   }
   /// e^-lambda.
-  [[nodiscard]] Time time_at(double lambda) const { return detail::not_past(std::exp(-lambda), last()); }
+  [[nodiscard]] Time time_at(double lambda) const { return not_past(std::exp(-lambda), last()); }
   [[nodiscard]] double renoise_variance(Time s, Time t) const { return (t - s) * (t + s); }
-  [[nodiscard]] Time earlier(Time t, double share) const { return detail::earlier_by_angle(*this, t, share); }
+  [[nodiscard]] Time earlier(Time t, double share) const { return earlier_by_angle(*this, t, share); }
   /// Time at the share u in [0, 1] of the way from sigma_min to sigma_max, evenly spaced in sigma^(1/rho).
   [[nodiscard]] Time at(double u) const {
     const auto [low, high, rho] = options;
@@ -36,7 +36,7 @@ struct VarianceExploding {
     if (u <= 0 || u >= 1) return u <= 0 ? low : high;
     return std::pow(std::pow(low, 1 / rho) + u * (std::pow(high, 1 / rho) - std::pow(low, 1 / rho)), rho);
   }
-  [[nodiscard]] Times grid(int n) const { return detail::grid_of(*this, n); }
+  [[nodiscard]] Times grid(int n) const { return grid_of(*this, n); }
   [[nodiscard]] double starting_scale(Time t) const { return t; }
   friend bool operator==(const VarianceExploding&, const VarianceExploding&) = default;
 };

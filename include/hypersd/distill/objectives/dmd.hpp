@@ -5,6 +5,7 @@
 #include <hypersd/distill/inject_gradient.hpp>
 #include <hypersd/distill/objective.hpp>
 #include <hypersd/distill/one_step.hpp>
+#include <hypersd/distill/plan.hpp>
 
 namespace hypersd::distill {
 
@@ -25,6 +26,12 @@ struct DmdOptions {
 template <class F, class T, class D, class C>
 concept LearningScore = requires(F& fake, const Tensor<T, D>& x, const C& c) {
   fake.learn(x, c, Randomness{}, OwnGradients{});
+};
+
+/// One whose updates are planned: `plan(shape, randomness)`, then `learn_by(plan, x, condition, average)`.
+template <class F>
+concept PlannedScore = requires(const F& fake, const Shape& shape) {
+  fake.plan(shape, Randomness{});
 };
 
 /// One iteration's draws.
@@ -51,7 +58,8 @@ struct NoFakeScore {};
 ///   g = (x0_teacher - x0_fake) / mean |x - x0_teacher| with the sign that lowers the divergence,
 ///
 /// plus a regression on paired data and, as DMD2 has it, a critic. `learn` trains the fake score and the critic on the
-/// samples of the same draws. [Hyper-SD Eq. 8]
+/// samples of the same draws, in all `learn_per_update` updates (DMD2 draws fresh ones for each), and the critic once,
+/// on clean samples, of which it is told the first time (DMD2's judges noised ones). [Hyper-SD Eq. 8]
 template <class Fake = NoFakeScore, diffusion::DiffusionProcess Process = diffusion::Discrete<>,
           class Critic = NoCritic>
 struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
@@ -84,35 +92,57 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
                                      options.t_max)};
   }
 
+  /// Starting noise and noise of the comparison of one iteration, numbers, and what the fake score's updates draw.
+  template <class T, class D>
+  struct Plan : SamplePlan<T, D> {
+    Tensor<T, D> compared;
+    std::vector<SamplePlan<T, D>> updates{};
+
+    void copy_from(const Plan& other) const {
+      SamplePlan<T, D>::copy_from(other);
+      compared.copy_from(other.compared);
+      for (std::size_t i = 0; i < updates.size(); ++i) updates[i].copy_from(other.updates[i]);
+    }
+  };
+  /// The plan of an iteration on data of `shape` [B, ...].
+  template <class T, class D>
+  requires PlannedScore<Fake> Plan<T, D> plan(const Shape& shape, Randomness random)
+  const {
+    auto out = drawn<T, D>(shape, random);
+    for (int i = 0; i < options.learn_per_update; ++i) out.updates.push_back(fake->plan(shape, of_update(random, i)));
+    return out;
+  }
+
   /// The student's clean data.
   template <class T, class D>
   struct Samples {
     Var<T, D> x;
+    Plan<T, D> plan;
   };
   template <class Student, class Teacher, class Target, class T, class D, class C>
-  Samples<T, D> samples(const Student& student, const Teacher&, const Target&, const Batch<T, D, C>& batch,
-                        Randomness random) const {
-    return samples_at(student, batch, draw(batch.x0.dim(0), random).start,
-                      diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.z"));
+  Samples<T, D> samples(const Student& student, const Teacher& teacher, const Target& target,
+                        const Batch<T, D, C>& batch, Randomness random) const {
+    return samples_by(drawn<T, D>(batch.x0.shape(), random), student, teacher, target, batch);
   }
-  /// The same for given start times and starting noise z [B, ...].
-  template <class Student, class T, class D, class C>
-  Samples<T, D> samples_at(const Student& student, const Batch<T, D, C>& batch, const diffusion::Times& start,
-                           const Tensor<T, D>& z) const {
-    return {few_step_samples(student, process, batch, start, z, options.start)};
+  /// The same for a plan.
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  Samples<T, D> samples_by(const Plan<T, D>& plan, const Student& student, const Teacher&, const Target&,
+                           const Batch<T, D, C>& batch) const {
+    const Var<T, D> begin(diffusion::combine(plan.form(start), batch.x0, plan.noise));
+    return {clean_data(student, begin, plan, start_time, batch.condition.conditional), plan};
   }
 
   template <class T, class D, class Student, class Teacher, class Target, class C>
   LossResult<T, D> loss_from(const Samples<T, D>& samples, const Student& student, const Teacher& teacher,
-                             const Target&, const Batch<T, D, C>& batch, Randomness random) const {
-    return matched(samples.x, student, teacher, batch, draw(batch.x0.dim(0), random).t,
-                   diffusion::normals<T, D>(batch.x0.shape(), random, "dmd.noise"));
+                             const Target&, const Batch<T, D, C>& batch, Randomness) const {
+    return matched(samples.x, student, teacher, batch, samples.plan);
   }
   /// The loss for given draws, starting noise z and noise of the comparison, both [B, ...].
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const DmdDraws& d, const Tensor<T, D>& z, const Tensor<T, D>& noise) const {
-    return matched(samples_at(student, batch, d.start, z).x, student, teacher, batch, d.t, noise);
+    return loss_from(samples_by(planned(d, z, noise), student, teacher, teacher, batch), student, teacher, teacher,
+                     batch, {});
   }
 
   /// Trains the fake score, and the critic against data, on the samples. The fake score draws from `random`.
@@ -122,13 +152,15 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
                                                             const Teacher&, const Target&, const Batch<T, D, C>& batch,
                                                             Randomness random, const Average& average) const {
     const Tensor<T, D> x = samples.x.value();
+    const C& condition = batch.condition.conditional;
+    for (const auto& update : samples.plan.updates)
+      if constexpr (PlannedScore<Fake>) fake->learn_by(update, x, condition, average);
     if constexpr (LearningScore<Fake, T, D, C>)
-      for (int i = 0; i < options.learn_per_update; ++i)
-        fake->learn(x, batch.condition.conditional,
-                    {random.seed, random.step * options.learn_per_update + i, random.first_sample}, average);
+      if (samples.plan.updates.empty())
+        for (int i = 0; i < options.learn_per_update; ++i) fake->learn(x, condition, of_update(random, i), average);
     if constexpr (LearningCritic<Critic, T, D, C>)
       if (options.adversarial_weight > 0)
-        Adversarial<Critic>{critic, {}}.learn(x, batch.x0, where_clean(process, batch), average);
+        Adversarial<Critic>{critic, {}}.learn(x, batch.x0, at_data(samples.plan, condition), average);
   }
   /// Fake score and critic, for checkpoints.
   template <class F>
@@ -139,31 +171,94 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
   }
 
  private:
-  /// The loss of samples x, noised to the times t for the scores.
+  /// Rows of a plan. After a time, what a network is given there, comes its clean data as x and prediction.
+  enum Row : int {
+    start = 0,         // data and starting noise where the student's evaluation begins
+    start_time = 2,    // there
+    noised = 6,        // the student's data and noise in x_t
+    time = 8,          // of the comparison
+    pull = 12,         // what the difference of predictions is multiplied with
+    guidance = 13,     // of the teacher's branches
+    paired_time = 15,  // where paired noise begins
+    data_time = 19     // what a critic is told of clean data
+  };
+  template <class T, class D>
+  Plan<T, D> planned(const DmdDraws& d, Tensor<T, D> z, Tensor<T, D> noise) const {
+    const diffusion::Time first = highest(process, options.start);
+    const diffusion::GuidanceWeights weights = diffusion::guidance_weights(options.guidance);
+    return {sample_plan(std::move(z),
+                        [&](std::size_t b) {
+                          const diffusion::Time at = d.start[b], t = d.t[b];
+                          const diffusion::Form begin = start_form(process, at, first), x0_at = process.x0(at),
+                                                x0_t = process.x0(t), x0_first = process.x0(first);
+                          const diffusion::Level l = process.level(t);
+                          return std::array{begin.x,
+                                            begin.prediction,
+                                            process.network_time(at),
+                                            process.input_scale(at),
+                                            x0_at.x,
+                                            x0_at.prediction,
+                                            l.alpha,
+                                            l.sigma,
+                                            process.network_time(t),
+                                            process.input_scale(t),
+                                            x0_t.x,
+                                            x0_t.prediction,
+                                            (options.paper_alpha_weight ? l.alpha : 1.0) * x0_t.prediction,
+                                            weights.conditional,
+                                            weights.unconditional,
+                                            process.network_time(first),
+                                            process.input_scale(first),
+                                            x0_first.x,
+                                            x0_first.prediction,
+                                            process.network_time(process.first())};
+                        }),
+            std::move(noise)};
+  }
+  template <class T, class D>
+  Plan<T, D> drawn(const Shape& shape, Randomness random) const {
+    return planned(draw(shape[0], random), diffusion::normals<T, D>(shape, random, "dmd.z"),
+                   diffusion::normals<T, D>(shape, random, "dmd.noise"));
+  }
+  /// Randomness of update i of the fake score.
+  [[nodiscard]] Randomness of_update(Randomness random, int i) const {
+    return {random.seed, random.step * options.learn_per_update + i, random.first_sample};
+  }
+  /// The student's clean data from one evaluation at x and the time in row `at`.
+  template <class Student, class T, class D, class C>
+  Var<T, D> clean_data(const Student& student, const Var<T, D>& x, const Plan<T, D>& plan, Row at,
+                       const C& condition) const {
+    const auto f = diffusion::evaluate(process, student, x, plan.template times<Process>(at), condition);
+    return diffusion::combine(plan.form(at + 2), x, f);
+  }
+  template <class T, class D, class C>
+  Where<T, D, C> at_data(const Plan<T, D>& plan, const C& condition) const {
+    return {plan.row(data_time), condition, {}};
+  }
+
+  /// The loss of samples x.
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> matched(const Var<T, D>& x, const Student& student, const Teacher& teacher,
-                           const Batch<T, D, C>& batch, const diffusion::Times& t, const Tensor<T, D>& noise) const {
+                           const Batch<T, D, C>& batch, const Plan<T, D>& plan) const {
     const C& condition = batch.condition.conditional;
-    const diffusion::Time first = highest(process, options.start);
-    const auto x_t = diffusion::add_noise(process, x.value(), noise, t);
+    const auto t = plan.template times<Process>(time);
+    const auto x_t = diffusion::combine(plan.form(noised), x.value(), plan.compared);
     const auto real = diffusion::predict_guided(process, teacher, x_t, t, batch.condition,
-                                                std::vector<double>(t.size(), options.guidance));
+                                                {plan.row(guidance), plan.row(guidance + 1)}, options.guidance > 1);
     const auto own = diffusion::predict(process, *fake, x_t, t, condition);
-    LossResult<T, D> out{inject_gradient(x, direction(x.value(), x_t, real, own, t)), {}};
+    LossResult<T, D> out{inject_gradient(x, direction(x.value(), x_t, real, own, plan)), {}};
     out.diagnostics.emplace_back("matching", out.loss.value());
     const auto add = [&](const char* name, double weight, const Var<T, D>& term) {
       out.diagnostics.emplace_back(name, term.value());
       out.loss = autograd::linear_combination(1, out.loss, static_cast<Accumulator<T>>(weight), term);
     };
-    if (options.regression_weight > 0 && batch.noise.defined()) {
+    if (options.regression_weight > 0 && batch.noise.defined())
       add("regression", options.regression_weight,
-          autograd::mse(one_step(student, process, batch.noise, diffusion::Times(t.size(), first), condition),
-                        batch.x0));
-    }
+          autograd::mse(clean_data(student, Var<T, D>(batch.noise), plan, paired_time, condition), batch.x0));
     if constexpr (!std::same_as<Critic, NoCritic>) {
       if (options.adversarial_weight > 0)
         add("adversarial", options.adversarial_weight,
-            Adversarial<Critic>{critic, {}}(x, batch.x0, where_clean(process, batch)));
+            Adversarial<Critic>{critic, {}}(x, batch.x0, at_data(plan, condition)));
     }
     return out;
   }
@@ -171,15 +266,11 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
   /// before it is brought to x0, where x_t would cancel. [Hyper-SD Eq. 8]
   template <class T, class D>
   Tensor<T, D> direction(const Tensor<T, D>& x, const Tensor<T, D>& x_t, const Tensor<T, D>& real,
-                         const Tensor<T, D>& own, const diffusion::Times& t) const {
-    const auto clean = diffusion::x0_of(process, x_t, real, t);
-    std::vector<double> scales;
-    for (const diffusion::Time one : t)
-      scales.push_back((options.paper_alpha_weight ? process.alpha(one) : 1.0) * process.x0(one).prediction);
+                         const Tensor<T, D>& own, const Plan<T, D>& plan) const {
+    const auto clean = diffusion::combine(plan.form(time + 2), x_t, real);
     const Numbers<T, D> w(Shape{x.dim(0)});
     ops::map_into(w, PerMeanDistance{static_cast<double>(x.size()) / static_cast<double>(x.dim(0))},
-                  ops::sum_to_samples(ops::map(ops::Abs{}, ops::map(ops::Sub{}, x, clean))),
-                  diffusion::sample_scales<T, D>(scales));
+                  ops::sum_to_samples(ops::map(ops::Abs{}, ops::map(ops::Sub{}, x, clean))), plan.row(pull));
     return ops::map(ops::Mul{}, ops::map(ops::Sub{}, own, real), ops::per_sample(w));
   }
 };

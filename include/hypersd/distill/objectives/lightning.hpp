@@ -37,7 +37,8 @@ struct OneStepX0 {};  ///< as clean data: a noise prediction at T - 1 amplifies 
 
 /// Progressive adversarial distillation (Lin et al. 2024, SDXL-Lightning): one jump of the student replaces several of
 /// its teacher, compared by a critic on the jump's end and beginning (`TrajectoryCritic`), or by MSE in the first
-/// stage. `Mode` `OneStepX0` is the one-step model that predicts clean data.
+/// stage. A jump's clean end is judged as it is, without new noise. `Mode` `OneStepX0` is the one-step model that
+/// predicts clean data.
 template <class Critic, diffusion::DiffusionProcess Process = diffusion::Discrete<>, class Mode = AsTeacher,
           diffusion::Prediction TeacherPrediction = typename Process::Prediction>
 struct Lightning : FromSamples<Lightning<Critic, Process, Mode, TeacherPrediction>> {

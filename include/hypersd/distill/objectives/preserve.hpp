@@ -3,10 +3,10 @@
 
 #include <hypersd/diffusion/evaluate.hpp>
 #include <hypersd/diffusion/forward_process.hpp>
-#include <hypersd/diffusion/jump.hpp>
 #include <hypersd/distill/distances/mse.hpp>
 #include <hypersd/distill/draw.hpp>
 #include <hypersd/distill/objective.hpp>
+#include <hypersd/distill/plan.hpp>
 
 namespace hypersd::distill {
 
@@ -55,44 +55,68 @@ struct Preserve : FromSides<Preserve<Rule, Process, Metric>, Metric> {
     return out;
   }
 
-  /// The jumps of student and target, with their draws.
+  /// The plan of an iteration on data of `shape` [B, ...].
+  template <class T, class D>
+  SamplePlan<T, D> plan(const Shape& shape, Randomness random) const {
+    return planned(draw(shape[0], random), diffusion::normals<T, D>(shape, random, "preserve.noise"));
+  }
+
+  /// The jumps of student and target, to the times `end`.
   template <class T, class D>
   struct Samples {
     Var<T, D> student;
     Tensor<T, D> target;
-    PreserveDraws draws;
+    Numbers<T, D> end;
   };
   template <class Student, class Teacher, class Target, class T, class D, class C>
-  Samples<T, D> samples(const Student& student, const Teacher&, const Target& target, const Batch<T, D, C>& batch,
-                        Randomness random) const {
-    return samples_at(student, target, batch, draw(batch.x0.dim(0), random),
-                      diffusion::normals<T, D>(batch.x0.shape(), random, "preserve.noise"));
+  Samples<T, D> samples(const Student& student, const Teacher& teacher, const Target& target,
+                        const Batch<T, D, C>& batch, Randomness random) const {
+    return samples_by(plan<T, D>(batch.x0.shape(), random), student, teacher, target, batch);
   }
-  /// The same for given draws and noise [B, ...].
-  template <class Student, class Target, class T, class D, class C>
-  Samples<T, D> samples_at(const Student& student, const Target& target, const Batch<T, D, C>& batch,
-                           const PreserveDraws& d, const Tensor<T, D>& noise) const {
+  /// The same for a plan.
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  Samples<T, D> samples_by(const SamplePlan<T, D>& plan, const Student& student, const Teacher&, const Target& target,
+                           const Batch<T, D, C>& batch) const {
     const C& condition = batch.condition.conditional;
-    const auto x_t = diffusion::add_noise(process, batch.x0, noise, d.t);
+    const auto times = plan.template times<Process>(time);
+    const auto x_t = diffusion::combine(plan.form(noised), batch.x0, plan.noise);
     const auto goal =
-        diffusion::jump(process, x_t, diffusion::predict(process, target, x_t, d.t, condition), d.t, d.end);
+        diffusion::combine(plan.form(jump), x_t, diffusion::predict(process, target, x_t, times, condition));
     const Var<T, D> x(x_t);
-    const auto jumped =
-        diffusion::jump(process, x, diffusion::evaluate(process, student, x, d.t, condition), d.t, d.end);
-    return {jumped, goal, d};
+    const auto f = diffusion::evaluate(process, student, x, times, condition);
+    return {diffusion::combine(plan.form(jump), x, f), goal, plan.row(end)};
   }
 
   /// The loss for given draws and noise [B, ...].
   template <class Student, class Target, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Target& target, const Batch<T, D, C>& batch,
                            const PreserveDraws& d, const Tensor<T, D>& noise) const {
-    return this->loss_from(samples_at(student, target, batch, d, noise), student, target, target, batch, {});
+    return this->loss_from(samples_by(planned(d, noise), student, target, target, batch), student, target, target,
+                           batch, {});
   }
 
   /// Where both sides stand.
   template <class T, class D, class C>
   Where<T, D, C> where(const Batch<T, D, C>& batch, const Samples<T, D>& samples) const {
-    return {diffusion::time_tensor<T, D>(process, samples.draws.end), batch.condition.conditional, {}};
+    return {samples.end, batch.condition.conditional, {}};
+  }
+
+ private:
+  /// Rows of a plan.
+  enum Row : int {
+    noised = 0,  // data and noise in x_t
+    time = 2,    // what networks are given at t
+    jump = 4,    // x_t and its prediction
+    end = 6      // what networks are given at t_end
+  };
+  template <class T, class D>
+  SamplePlan<T, D> planned(const PreserveDraws& d, Tensor<T, D> noise) const {
+    return sample_plan(std::move(noise), [&](std::size_t b) {
+      const diffusion::Level l = process.level(d.t[b]);
+      const diffusion::Form to = process.jump(d.t[b], d.end[b]);
+      return std::array{l.alpha, l.sigma,       process.network_time(d.t[b]),  process.input_scale(d.t[b]),
+                        to.x,    to.prediction, process.network_time(d.end[b])};
+    });
   }
 };
 
