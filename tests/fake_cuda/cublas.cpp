@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuBLAS and cuBLASLt: handles, descriptions, and products; those of cuBLASLt are carried out where kernels are.
+// cuBLAS and cuBLASLt: handles, descriptions, and products; those of cuBLASLt are executed where kernels are.
 #include <cublasLt.h>
 #include <cublas_v2.h>
 
@@ -39,7 +39,7 @@ cublasStatus_t describe(X** out) {
 
 cublasStatus_t product(cudaStream_t stream, const void* a, const void* b, const void* c,
                        std::function<cudaError_t()> work = {}) {
-  if (device().runs_kernels && !work) throw std::logic_error("only products of cuBLASLt are carried out");
+  if (device().runs_kernels && !work) throw std::logic_error("only products of cuBLASLt are executed");
   const cudaError_t status = enqueue(stream, cudaGraphNodeTypeKernel, [=, work = std::move(work)] {
     for (const void* p : {a, b, c})
       if (!behind(p, 1)) return refuse(cudaErrorInvalidValue, "product of memory that is not allocated");

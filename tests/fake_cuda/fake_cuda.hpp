@@ -11,7 +11,7 @@
 /// A stand-in for the CUDA runtime, cuBLAS and cuDNN, linked in their place, so that the host side of the CUDA backend
 /// runs on a machine without a GPU: what it launches, copies, waits for, allocates and records in graphs. Copies and
 /// memsets are done. Kernels and products are only written down, and memory begins as zeros, or
-/// (`Device::runs_kernels`) they are carried out, kernels from the PTX in the program, and memory begins as NaN.
+/// (`Device::runs_kernels`) they are executed, kernels from the PTX in the program, and memory begins as NaN.
 /// Convolutions of cuDNN are only written down. Device pointers cannot be read by the host. For one thread at a time.
 
 namespace fake_cuda {
@@ -22,12 +22,12 @@ struct Device {
   int major = 9, minor = 0;
   std::size_t memory = std::size_t{80} << 30;
   bool runs_program = true;  ///< whether the program holds code for it
-  /// Whether kernels and products are carried out. At first, whether FAKE_CUDA_RUNS_KERNELS is in the environment.
+  /// Whether kernels and products are executed. At first, whether FAKE_CUDA_RUNS_KERNELS is in the environment.
   bool runs_kernels = false;
   /// Whether blocks, warps and threads of a kernel run in the other order. At first, whether FAKE_CUDA_BACKWARD is
   /// there.
   bool backward = false;
-  bool meters = false;  ///< whether `metered()` is kept of kernels that are carried out; slow
+  bool meters = false;  ///< whether `metered()` is kept of executed kernels; slow
 };
 Device& device();
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels that are carried out, from the PTX in the program.
+// Executed kernels, from the PTX in the program.
 #include <fake_cuda/ptx/images.hpp>
 #include <fake_cuda/ptx/machine.hpp>
 #include <fake_cuda/state.hpp>

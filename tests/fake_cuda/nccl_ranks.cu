@@ -225,7 +225,7 @@ std::vector<float> trained(const dist::Group& group, std::int64_t bad, std::stri
   return out;
 }
 
-/// With kernels that are carried out: all ranks together learn what one learns from the whole batch, and a loss that is
+/// With executed kernels: all ranks together learn what one learns from the whole batch, and a loss that is
 /// not finite stops them before it changes anything.
 void curve(const dist::Group& host) {
   fake_cuda::device().runs_kernels = true;
@@ -269,6 +269,6 @@ int main(int argc, char** argv) {
       fail<OptionError>("unknown command");
     }
     for (const std::string& fault : fake_cuda::faults()) fail<Error>("fault: ", fault);
-    need(fake_cuda::blocks() == blocks && fake_cuda::objects() == objects, "memory or objects are not given back");
+    need(fake_cuda::blocks() == blocks && fake_cuda::objects() == objects, "memory or objects are not released");
   });
 }

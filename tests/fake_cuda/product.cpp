@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products that are carried out, as cuBLASLt's documentation defines them.
+// Products that are executed, as cuBLASLt's documentation defines them.
 #include <bit>
 #include <cstring>
 #include <fake_cuda/product.hpp>

@@ -10,7 +10,7 @@
 
 namespace fake_cuda {
 
-/// A device as it should be at the start of a case, and in the end: without faults, all memory and objects given back.
+/// A device as it should be at the start of a case, and in the end: without faults, all memory and objects released.
 struct Clean {
   Clean() {
     device() = {};

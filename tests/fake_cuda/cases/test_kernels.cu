@@ -115,7 +115,7 @@ __global__ void matrices(unsigned* y) {
 
 }  // namespace
 
-TEST_CASE("Kernels that are carried out: threads, blocks, shuffles and shared memory") {
+TEST_CASE("Executed kernels: threads, blocks, shuffles and shared memory") {
   for (const bool backward : {false, true}) {
     const Running running(backward);
     std::vector<float> x(300);
@@ -135,7 +135,7 @@ TEST_CASE("Kernels that are carried out: threads, blocks, shuffles and shared me
   }
 }
 
-TEST_CASE("Kernels that are carried out: arithmetic is the host's") {
+TEST_CASE("Executed kernels: arithmetic is the host's") {
   const Running running;
   const double a = 7.3, b = -0.7;
   const float c = 2.7F, d = 0.6F;
@@ -175,7 +175,7 @@ TEST_CASE("Kernels that are carried out: arithmetic is the host's") {
   }
 }
 
-TEST_CASE("Kernels that are carried out: what a GPU would refuse or not define is a fault that names the line") {
+TEST_CASE("Executed kernels: what a GPU would refuse or not define is a fault that names the line") {
   const Running running;
   const Floats y = Floats::full(Shape{64}, 0);
   start(neighbour<true>, 1, 64, y.data());
@@ -194,7 +194,7 @@ TEST_CASE("Kernels that are carried out: what a GPU would refuse or not define i
   CHECK(std::isnan(zeros.to_vector()[0]));
 }
 
-TEST_CASE("Kernels that are carried out: asynchronous copies arrive when they are waited for") {
+TEST_CASE("Executed kernels: asynchronous copies arrive when they are waited for") {
   const Running running;
   const Floats x = Floats::full(Shape{128}, 5), y(Shape{128});
   start(copied<true>, 1, 32, x.data(), y.data(), 3);
@@ -207,7 +207,7 @@ TEST_CASE("Kernels that are carried out: asynchronous copies arrive when they ar
   CHECK(std::isnan(y.to_vector()[0]));
 }
 
-TEST_CASE("Kernels that are carried out: matrices are handed out as the PTX ISA has it") {
+TEST_CASE("Executed kernels: matrices are handed out as the PTX ISA has it") {
   const Running running;
   const Floats y(Shape{32 * 6});
   start(matrices, 1, 32, reinterpret_cast<unsigned*>(y.data()));
@@ -223,7 +223,7 @@ TEST_CASE("Kernels that are carried out: matrices are handed out as the PTX ISA 
   }
 }
 
-TEST_CASE("Kernels that are carried out: a graph's, and memory that begins as NaN") {
+TEST_CASE("Executed kernels: a graph's, and memory that begins as NaN") {
   const Running running;
   CHECK(std::isnan(Floats(Shape{3}).to_vector()[2]));
   const Floats y = Floats::full(Shape{4}, 0);

@@ -96,7 +96,7 @@ TEST_CASE("a device for which the program holds no code is told what it was comp
             "; compile for it with nvcc -arch=native");
 }
 
-TEST_CASE("out of memory: the pool is given back first, the error has the numbers, and smaller work goes on") {
+TEST_CASE("out of memory: the pool is released first, the error has the numbers, and smaller work goes on") {
   const Clean clean;
   Memory<Cuda>::release_pool();
   fake_cuda::device().memory = 1000;
@@ -104,7 +104,7 @@ TEST_CASE("out of memory: the pool is given back first, the error has the number
     const Array kept(Shape{50});  // 200 bytes
     { const Array dropped(Shape{150}); }
     CHECK(fake_cuda::pooled() == 600);
-    const Array fits(Shape{175});  // 700 bytes: only once the pooled 600 are given back
+    const Array fits(Shape{175});  // 700 bytes: only once the pooled 600 are released
     CHECK(fake_cuda::pooled() == 0);
   }
   CHECK(fake_cuda::pooled() == 900);

@@ -92,7 +92,7 @@ class Machine {
   char* at(Thread& t, std::uint64_t address, std::uint32_t size, bool writes, bool metered = true);
 
   const Launch& launch;
-  std::uint32_t active = 0;  ///< lanes of the warp that carry out the present instruction together
+  std::uint32_t active = 0;  ///< lanes of the warp that execute the present instruction together
 
  private:
   struct Use {

@@ -11,7 +11,7 @@
 
 /// \file
 /// What nvcc made of kernels, in the form in which it embeds them in a program: PTX ("PTX ISA", NVIDIA), read into
-/// instructions that a machine in host memory can carry out.
+/// instructions that a machine in host memory can execute.
 
 namespace ptx {
 
@@ -26,7 +26,7 @@ using Slot = std::int32_t;
 
 struct Instruction {
   Handler run = nullptr;
-  Slot guard = -1;          ///< carried out only if this predicate is true
+  Slot guard = -1;          ///< executed only if this predicate is true
   bool unless = false;      ///< ... false
   bool collective = false;  ///< done for a warp at once, when all its lanes have come here
   std::uint8_t count = 1;   ///< elements of a vector
@@ -86,7 +86,7 @@ struct Module {
 /// Throws std::runtime_error that names the line. An instruction that is not known is an error only once it is reached.
 Module parse(std::string text);
 
-/// How an opcode is carried out, in a table; null if it is not known there.
+/// How an opcode is executed, in a table; null if it is not known there.
 Handler arithmetic(const std::string& opcode);
 Handler conversion(const std::string& opcode);
 Handler memory_access(const std::string& opcode);
