@@ -12,12 +12,12 @@
 namespace hypersd::ops::backend {
 
 #if defined(__x86_64__) && !defined(__FMA__)
-/// f() with all that is inlined into it compiled for AVX2 and FMA; GCC vectorises few loops below -O3.
+/// f() with all that it calls compiled for AVX2 and FMA; GCC vectorises few loops below -O3.
 template <class F>
 #if defined(__clang__)
-__attribute__((target("avx2,fma"))) void vectorized_avx2(F f) {
+__attribute__((target("avx2,fma"), flatten)) void vectorized_avx2(F f) {
 #else
-__attribute__((target("avx2,fma"), optimize("O3"))) void vectorized_avx2(F f) {
+__attribute__((target("avx2,fma"), optimize("O3"), flatten)) void vectorized_avx2(F f) {
 #endif
   f();
 }
