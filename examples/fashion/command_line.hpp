@@ -35,6 +35,10 @@ inline Options parse_options(int argc, char** argv) {
     return tuning->add_option(name, value, text)->capture_default_str();
   };
   add("--autoencoder-steps", o.autoencoder_steps, "training steps")->check(program::iterations());
+  add("--autoencoder-batch", o.autoencoder_batch, "images of an update of the autoencoder")
+      ->check(program::whole(1, 4096));
+  add("--teacher-batch", o.teacher_batch, "images of an update of the teacher")->check(program::whole(1, 4096));
+  add("--distill-batch", o.distill_batch, "images of an update of the student")->check(program::whole(1, 4096));
   add("--classifier-steps", o.classifier_steps, "training steps")->check(program::iterations());
   add("--latent-images", o.latent_images, "training images that teacher and student see")
       ->check(program::whole(1, 1000000));
@@ -42,7 +46,11 @@ inline Options parse_options(int argc, char** argv) {
   add("--channels", o.channels, "width of the UNet, a multiple of 8")->check(program::whole(8, 4096));
   add("--rank", o.rank, "LoRA rank")->check(program::whole(1, 4096));
   add("--distill-lr", o.distill_lr, "learning rate of the distillation")->check(program::positive());
-  add("--stages", o.stage_segments, "segments k of each stage")->delimiter(',')->check(program::whole(1, 40));
+  add("--grid-points", o.grid_points, "steps of the teacher's solver in distillation, a divisor of 1000")
+      ->check(program::whole(1, 1000));
+  add("--stages", o.stage_segments, "segments k of each stage, at most --grid-points")
+      ->delimiter(',')
+      ->check(program::whole(1, 1000));
   add("--stage-steps", o.stage_steps, "iterations of each stage")->delimiter(',')->check(program::iterations());
   add("--distance", o.distance, "of student and target; hybrid moves from MSE to adversarial as k falls")
       ->check(CLI::IsMember({"mse", "huber", "hybrid"}));

@@ -112,7 +112,7 @@ auto tscd_part(const Run& run, const RealBatches<D>& batches, Critic<D>& critic,
        .target_decay = o.ema_target,
        .follow_previous = o.teacher_policy == "previous"},
       [&](int k, bool guided) {
-        distill::ConsistencyOptions c{40, o.guidance_min, o.guidance_max, o.noise_offset, o.jump_exponent};
+        distill::ConsistencyOptions c{o.grid_points, o.guidance_min, o.guidance_max, o.noise_offset, o.jump_exponent};
         // A student of the stage before has guidance in its weights.
         if (!guided) c.guidance_min = c.guidance_max = 1;
         return Tscd(Process{}, c, distance(k), Rule{k});

@@ -58,6 +58,8 @@ class Measure {
                                              "coverage",
                                              "memorized",
                                              "diversity"}) {
+    by_teacher_ =
+        draw(teacher.unet, guided(), "teacher, " + std::to_string(guided().steps) + " steps", prompts_.noise.dim(0));
     ends_ = draw(teacher.unet, {50, run.options.guidance, 0, 0}, "teacher, 50 steps", few_).template to<Cpu>();
   }
 
@@ -107,6 +109,8 @@ class Measure {
     const std::string steps = std::to_string(s.steps) + (s.steps == 1 ? " step" : " steps");
     latents(method, draw(net, s, method + ", " + steps, prompts_.noise.dim(0)), prompts_.labels, s, trajectory);
   }
+  /// Measures the teacher's samples with its guidance.
+  void teacher() { latents("teacher", by_teacher_, prompts_.labels, guided(), true); }
   /// All numbers of steps of the options, without noise and, where there is more than one step, with it.
   void student(const std::string& method, const Net<D>& net) {
     for (const std::int64_t n : run_.options.student_steps)
@@ -118,15 +122,12 @@ class Measure {
   /// far they are from the teacher's. Logged as `sweep.csv`.
   [[nodiscard]] std::vector<SweepPoint> sweep(const Net<D>& net, const std::vector<double>& weights) const {
     const std::int64_t n = std::min<std::int64_t>(1000, prompts_.noise.dim(0));
-    const auto images = [&](const Net<D>& model, const SampleOptions& s, const std::string& phase) {
-      return decode_all(autoencoder_, latents_, draw(model, s, phase, n));
-    };
-    const auto teacher = images(teacher_.unet, {run_.options.teacher_inference_steps, run_.options.guidance, 0, 0},
-                                "teacher, for the sweep");
+    const auto teacher = decode_all(autoencoder_, latents_, by_teacher_.slice(0, n));
     io::MetricLog log(run_.directory.file("sweep"), {"weight", "judge", "fd_to_teacher"});
     std::vector<SweepPoint> out;
     for (const double w : weights) {
-      const auto x = images(nn::merge_lora(net, {{"feedback", w}}), {4, 1, 0, 0}, "feedback at " + io::number(w));
+      const auto z = draw(nn::merge_lora(net, {{"feedback", w}}), {4, 1, 0, 0}, "feedback at " + io::number(w), n);
+      const auto x = decode_all(autoencoder_, latents_, z);
       const auto scores = Rewards<D>::score(rewards_->judge, x, teacher_.text, prompts_.captions.slice(0, n));
       out.push_back({w, metrics::bootstrap_mean(scores, {.resamples = 2}).estimate, evaluator_.between(x, teacher)});
       log.append({{"weight", w}, {"judge", out.back().judge}, {"fd_to_teacher", out.back().teacher_distance}});
@@ -138,6 +139,9 @@ class Measure {
   [[nodiscard]] double accuracy() const { return evaluator_.accuracy(); }
 
  private:
+  [[nodiscard]] SampleOptions guided() const {
+    return {run_.options.teacher_inference_steps, run_.options.guidance, 0, 0};
+  }
   [[nodiscard]] Tensor<float, D> draw(const Net<D>& net, SampleOptions s, const std::string& phase,
                                       std::int64_t n) const {
     s.seed = run_.options.seed;
@@ -157,6 +161,7 @@ class Measure {
   std::int64_t few_;
   io::MetricLog log_;
   Tensor<float> ends_;
+  Tensor<float, D> by_teacher_;  ///< the teacher's evaluation samples
   std::vector<Result> results_;
 };
 

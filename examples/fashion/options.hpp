@@ -32,6 +32,7 @@ struct Options {
   double critic_lr = 1e-3, adversarial_weight = 3e-3;  // of the hybrid distance
   std::string distance = "mse", teacher_policy = "original";
   double ema_target = 0.95, ema_teacher = 0.998;
+  int grid_points = 40;  ///< steps of the teacher's solver, which the jumps of distillation lie on
   double guidance = 2.0, guidance_min = 1.75, guidance_max = 2.25, condition_dropout = 0.15;
   double noise_offset = 0.0, jump_exponent = 0.0;
   std::int64_t teacher_inference_steps = 25;
@@ -48,15 +49,22 @@ struct Options {
   std::int64_t checkpoint_every = 200;
 };
 
-/// A real but small run: at most two minutes on two cores.
+/// A real but small run: at most two minutes on two cores. Of a given time, many updates of few images make more than
+/// few of many; and guidance reaches the end of a jump in as many averages of the target as the grid has points, so
+/// that few iterations want a coarse grid and a fast average. (bench/results/quick.md)
 inline void make_quick(Options& o) {
   o.preset = "quick";
-  o.autoencoder_steps = 220;
+  o.autoencoder_steps = 400;
+  o.autoencoder_batch = 16;
   o.classifier_steps = 250;
-  o.latent_images = 12000;
-  o.teacher_steps = 550;
-  o.channels = 32;
-  o.stage_steps = {40, 40, 50, 70};
+  o.latent_images = 8000;
+  o.teacher_steps = 1000;
+  o.teacher_batch = 32;
+  o.stage_segments = {4, 1};
+  o.stage_steps = {80, 120};
+  o.grid_points = 8;
+  o.distance = "huber";
+  o.ema_target = 0.5;
   o.pairs = 64;
   o.rated = 100;
   o.reward_steps = 40;
@@ -64,7 +72,7 @@ inline void make_quick(Options& o) {
   o.distill_batch = 20;
   o.one_step_steps = 12;
   o.eval_samples = 400;
-  o.trajectory_samples = 100;
+  o.trajectory_samples = 50;
   o.bootstrap = 40;
 }
 
@@ -90,7 +98,9 @@ inline void validate(const Options& o) {
   require<OptionError>(o.stage_segments.size() == o.stage_steps.size(), "--stages has ", o.stage_segments.size(),
                        " entries, --stage-steps ", o.stage_steps.size());
   for (const int k : o.stage_segments)
-    require<OptionError>(k >= 1 && k <= 40, "--stages: k = ", k, " is not in [1, 40], the solver grid's steps");
+    require<OptionError>(k >= 1 && k <= o.grid_points, "--stages: k = ", k, " is not in [1, ", o.grid_points,
+                         "], the solver grid's steps");
+  require<OptionError>(1000 % o.grid_points == 0, "--grid-points: ", o.grid_points, " does not divide 1000");
   require<OptionError>(std::is_sorted(o.stage_segments.begin(), o.stage_segments.end(), std::greater_equal<>{}),
                        "--stages: segments must fall from stage to stage, as 8,4,2,1");
   for (const std::int64_t n : o.stage_steps) require<OptionError>(n >= 1, "--stage-steps: ", n, " is below 1");

@@ -65,7 +65,7 @@ void show_results(const Run& run, const Dataset& data, const Models<D>& m,
   const std::int64_t real = std::min<std::int64_t>(2000, m.latents.values.dim(0));
   measure.latents("real, autoencoded", m.latents.values.slice(0, real), data.images.train.labels().slice(0, real),
                   {0, 1, 0, 0}, false);
-  measure.sampler("teacher", m.teacher.unet, {o.teacher_inference_steps, o.guidance, 0, 0}, true);
+  measure.teacher();
   std::optional<Net<D>> shown;
   std::vector<OneStepModel<D>> one_step;
   std::vector<std::pair<std::string, Net<D>>> stages;

@@ -45,6 +45,7 @@ inline records::RunOptions settings_of(const Options& o) {
   const records::RunOptions recipe{{"baseline", o.baseline ? "true" : "false"},
                                    {"stages", list(o.stage_segments)},
                                    {"stage-steps", list(o.stage_steps)},
+                                   {"grid-points", std::to_string(o.grid_points)},
                                    {"distance", o.distance},
                                    {"teacher-policy", o.teacher_policy},
                                    {"rated", std::to_string(o.rated)},

@@ -31,7 +31,7 @@ command -v nvidia-smi >/dev/null || refused 'nvcc|no usable CUDA device' "${tiny
 [ ! -e "$work/bad" ] || problem 'a refused device left a folder behind'
 refused 'steps.*0' "${tiny[@]}" --steps 0 --out "$work/bad"
 refused 'steps.*1001' "${tiny[@]}" --steps 1001 --out "$work/bad"
-refused "stages: '41' is not" "${tiny[@]}" --stages 41 --stage-steps 5 --out "$work/bad"
+refused 'stages: k = 41 is not in .1, 40.' "${tiny[@]}" --stages 41 --stage-steps 5 --out "$work/bad"
 refused "stages: '0' is not" "${tiny[@]}" --stages 0 --stage-steps 5 --out "$work/bad"
 refused "eta: 'nan' is not a finite number" "${tiny[@]}" --eta nan --out "$work/bad"
 refused "seed: '-1' is not" --seed -1 --out "$work/bad"

@@ -61,7 +61,33 @@ TEST_CASE("Sizes that would overflow what is computed from them are refused befo
   refused("--teacher-steps", "0", "'0' is not a whole number from 1 to 1000000000");
   refused("--distill-lr", "0", "'0' is not a number above 0, up to 1e6");
   refused("--regression-weight", "-1", "'-1' is not a number from 0 to 1e+06");
-  refused("--stages", "41", "'41' is not a whole number from 1 to 40");
+  refused("--stages", "1001", "'1001' is not a whole number from 1 to 1000");
+}
+
+TEST_CASE("Stages need as many grid points as segments, and the grid a divisor of the training times") {
+  CHECK(parsed({"--stages", "40", "--stage-steps", "1"}).grid_points == 40);
+  CHECK(parsed({"--grid-points", "50", "--stages", "50", "--stage-steps", "1"}).stage_segments == std::vector{50});
+  CHECK_THROWS_WITH_AS((void)parsed({"--stages", "41", "--stage-steps", "1"}),
+                       doctest::Contains("--stages: k = 41 is not in [1, 40]"), hypersd::OptionError);
+  CHECK_THROWS_WITH_AS((void)parsed({"--grid-points", "7"}), doctest::Contains("--stages: k = 8 is not in [1, 7]"),
+                       hypersd::OptionError);
+  CHECK_THROWS_WITH_AS((void)parsed({"--grid-points", "48"}),
+                       doctest::Contains("--grid-points: 48 does not divide 1000"), hypersd::OptionError);
+}
+
+TEST_CASE("A preset is taken whole, and what was typed goes on top of it") {
+  for (const char* preset : {"--quick", "--full"}) {
+    const auto o = parsed({preset});
+    CHECK("--" + o.preset == preset);
+    CHECK(o.stage_segments.size() == o.stage_steps.size());
+  }
+  const auto quick = parsed({"--quick", "--teacher-batch", "5", "--ema-target", "0.9"}), usual = parsed({});
+  CHECK(quick.teacher_batch == 5);
+  CHECK(quick.ema_target == 0.9);
+  // Less work than the default in each part that takes long.
+  CHECK(quick.teacher_steps * 32 < usual.teacher_steps * usual.teacher_batch);
+  CHECK(quick.autoencoder_steps * quick.autoencoder_batch < usual.autoencoder_steps * usual.autoencoder_batch);
+  CHECK(quick.eval_samples < usual.eval_samples);
 }
 
 TEST_CASE("Options without a check of their own are checked as numbers") {
