@@ -17,7 +17,7 @@ inline Options parse_options(int argc, char** argv) {
       "writes checkpoints, pictures, metrics.csv and report.html to a run folder.",
       "hypersd_fashion"};
   bool quick = false, full = false;
-  auto* quick_flag = app.add_flag("--quick", quick, "small run, at most 2 minutes on 2 cores");
+  auto* quick_flag = app.add_flag("--quick", quick, "small run, about 6 minutes of processor time");
   app.add_flag("--full", full, "three times the default's training")->excludes(quick_flag);
   app.add_option("--seed", o.seed, "seed of every random number of the run")->capture_default_str();
   app.add_option("--out", o.out, "run folder; made if missing")->capture_default_str();

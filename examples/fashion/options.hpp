@@ -49,9 +49,9 @@ struct Options {
   std::int64_t checkpoint_every = 200;
 };
 
-/// A real but small run: at most two minutes on two cores. Of a given time, many updates of few images make more than
-/// few of many; and guidance reaches the end of a jump in as many averages of the target as the grid has points, so
-/// that few iterations want a coarse grid and a fast average. (bench/results/quick.md)
+/// A real but small run, about six minutes of one core. Many updates of few images make more of a given time than few
+/// of many. And what guidance adds moves one grid point further with each renewal of the target, so that few iterations
+/// want a coarse grid and a fast average. (bench/results/quick.md)
 inline void make_quick(Options& o) {
   o.preset = "quick";
   o.autoencoder_steps = 400;
@@ -71,6 +71,7 @@ inline void make_quick(Options& o) {
   o.feedback_steps = 6;
   o.distill_batch = 20;
   o.one_step_steps = 12;
+  o.skip = {"one-step-unet"};  // all weights: so few updates only do harm
   o.eval_samples = 400;
   o.trajectory_samples = 50;
   o.bootstrap = 40;
