@@ -12,6 +12,7 @@ configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/hypersdConfig.cmake.in
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/hypersdConfigVersion.cmake COMPATIBILITY SameMinorVersion
                                  ARCH_INDEPENDENT)
 install(FILES ${PROJECT_BINARY_DIR}/hypersdConfig.cmake ${PROJECT_BINARY_DIR}/hypersdConfigVersion.cmake
+              ${PROJECT_SOURCE_DIR}/cmake/compiled.cpp
         DESTINATION ${package_dir})
 
 # share/pkgconfig: the prefix is relative to the file, so that the installed tree can be moved.

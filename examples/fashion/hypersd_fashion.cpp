@@ -3,8 +3,14 @@
 /// to 8 steps.
 
 #include "fashion/command_line.hpp"
-#include "fashion/instances.hpp"
-#include "fashion/job.hpp"
+
+#include <hypersd/core/parallel.hpp>
+
+namespace fashion {
+/// Compiled in job.cpp.
+template <hypersd::Device D>
+void execute(const Options&);
+}  // namespace fashion
 
 int main(int argc, char** argv) try {
   const auto guard = program::stop_on_signal("hypersd_fashion");

@@ -3,38 +3,15 @@
 
 #include "rewards.hpp"
 
-/// \file
-/// What several programs use is compiled once, in networks.cpp and base.cpp, and linked into each of them: operations,
-/// networks and their training in float. `HOW` is `extern` or nothing.
+#include <hypersd/compiled.hpp>
 
-/// Networks, their operations and their training; in namespace hypersd.
-#define FASHION_NETWORKS(HOW, D)                                                                                    \
-  HOW template Var<float, D> autograd::conv2d(const Var<float, D>&, const Var<float, D>&, const Var<float, D>&,     \
-                                              ops::Conv2dOptions);                                                  \
-  HOW template Var<float, D> autograd::linear(const Var<float, D>&, const Var<float, D>&, const Var<float, D>&);    \
-  HOW template Var<float, D> autograd::group_norm(const Var<float, D>&, const Var<float, D>&, const Var<float, D>&, \
-                                                  std::int64_t, double, ops::Activation);                           \
-  HOW template Var<float, D> autograd::layer_norm(const Var<float, D>&, const Var<float, D>&, const Var<float, D>&, \
-                                                  double);                                                          \
-  HOW template Var<float, D> autograd::attention(const Var<float, D>&, const Var<float, D>&, const Var<float, D>&,  \
-                                                 std::int64_t, bool);                                               \
-  HOW template Var<float, D> autograd::geglu(const Var<float, D>&);                                                 \
-  HOW template Var<float, D> autograd::silu(const Var<float, D>&);                                                  \
-  HOW template Var<float, D> autograd::add(const Var<float, D>&, const Var<float, D>&);                             \
-  HOW template Var<float, D> autograd::concat_channels(const std::vector<Var<float, D>>&);                          \
-  HOW template Var<float, D> autograd::concat_batch(const std::vector<Var<float, D>>&);                             \
-  HOW template Var<float, D> autograd::upsample_nearest(const Var<float, D>&, std::int64_t, std::int64_t);          \
+/// \file
+/// What several programs use is compiled once and linked into each of them: networks by hypersd::compiled, their
+/// training by base.cpp. `HOW` is `extern` or nothing.
+
+/// Training loop and losses; in namespace hypersd.
+#define FASHION_TRAINING(HOW, D)                                                                                    \
   HOW template Var<float, D> autograd::cross_entropy(const Var<float, D>&, const Tensor<std::int32_t, D>&, double); \
-  HOW template Var<float, D> nn::low_rank_update(const Var<float, D>&, const Var<float, D>&, const Var<float, D>&,  \
-                                                 float);                                                            \
-  HOW template void autograd::backward(const Var<float, D>&, Tensor<float, D>);                                     \
-  HOW template struct nn::Unet<float, D>;                                                                           \
-  HOW template struct nn::UnetEncoder<float, D>;                                                                    \
-  HOW template struct nn::Autoencoder<float, D>;                                                                    \
-  HOW template struct nn::TextEncoder<float, D>;                                                                    \
-  HOW template struct nn::Classifier<float, D>;                                                                     \
-  HOW template class optim::AdamW<float, D>;                                                                        \
-  HOW template class optim::Ema<float, D>;                                                                          \
   HOW template class pipeline::Trainer<float, D>;
 
 /// Networks and rewards that exist before any distillation.
@@ -52,9 +29,11 @@
                                            const Latents<D>&, const Teacher<D>&);
 
 namespace hypersd {
-FASHION_NETWORKS(extern, Cpu)
+FASHION_TRAINING(extern, Cpu)
 #if HYPERSD_HAS_CUDA
-FASHION_NETWORKS(extern, Cuda)
+HYPERSD_OPERATION_INSTANCES(extern, Cuda)
+HYPERSD_NETWORK_INSTANCES(extern, Cuda)
+FASHION_TRAINING(extern, Cuda)
 #endif
 }  // namespace hypersd
 

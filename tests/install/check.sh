@@ -43,7 +43,7 @@ case $way in
     refused "component cuda needs NVIDIA's CUDA toolkit" cuda -DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON
     refused 'requested version "0.2"' core -DWANTED=0.2
     refused 'requested version "0.0"' core -DWANTED=0.0
-    refused 'component nonsense does not exist; core, io, png, text, mpi and cuda do' nonsense
+    refused 'component nonsense does not exist; core, compiled, io, png, text, mpi and cuda do' nonsense
     ;;
   add_subdirectory)
     cmake -S "$consumer" -B "$work/$way" -DWAY=add_subdirectory -DHYPERSD_SOURCE="$source" >/dev/null

@@ -193,6 +193,11 @@ struct Autoencoder {
   Conv2d<T, D> quant_conv, post_quant_conv;
 
   Autoencoder() = default;
+  Autoencoder(const Autoencoder&);
+  Autoencoder(Autoencoder&&) noexcept;
+  Autoencoder& operator=(const Autoencoder&);
+  Autoencoder& operator=(Autoencoder&&) noexcept;
+  ~Autoencoder();
   explicit Autoencoder(const AutoencoderConfig& c)
       : config(c),
         encoder(c),
@@ -227,5 +232,17 @@ struct Autoencoder {
                   post_quant_conv);
   }
 };
+
+// As the compiler would define them, but members: instances of the class hold them, see hypersd/compiled.hpp.
+template <Scalar T, Device D>
+Autoencoder<T, D>::Autoencoder(const Autoencoder&) = default;
+template <Scalar T, Device D>
+Autoencoder<T, D>::Autoencoder(Autoencoder&&) noexcept = default;
+template <Scalar T, Device D>
+Autoencoder<T, D>& Autoencoder<T, D>::operator=(const Autoencoder&) = default;
+template <Scalar T, Device D>
+Autoencoder<T, D>& Autoencoder<T, D>::operator=(Autoencoder&&) noexcept = default;
+template <Scalar T, Device D>
+Autoencoder<T, D>::~Autoencoder() = default;
 
 }  // namespace hypersd::nn

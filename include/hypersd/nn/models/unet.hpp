@@ -27,6 +27,11 @@ struct Unet {
   Conv2d<T, D> conv_out;
 
   Unet() = default;
+  Unet(const Unet&);
+  Unet(Unet&&) noexcept;
+  Unet& operator=(const Unet&);
+  Unet& operator=(Unet&&) noexcept;
+  ~Unet();
   /// Declares the parameters; `init_parameters` or `load_state_dict` gives them values. Throws OptionError for a
   /// configuration that is inconsistent.
   explicit Unet(const UnetConfig& c) : encoder(c) {
@@ -99,5 +104,17 @@ struct Unet {
     return conv_out(conv_norm_out(e.h, ops::Activation::silu));
   }
 };
+
+// As the compiler would define them, but members: instances of the class hold them, see hypersd/compiled.hpp.
+template <Scalar T, Device D>
+Unet<T, D>::Unet(const Unet&) = default;
+template <Scalar T, Device D>
+Unet<T, D>::Unet(Unet&&) noexcept = default;
+template <Scalar T, Device D>
+Unet<T, D>& Unet<T, D>::operator=(const Unet&) = default;
+template <Scalar T, Device D>
+Unet<T, D>& Unet<T, D>::operator=(Unet&&) noexcept = default;
+template <Scalar T, Device D>
+Unet<T, D>::~Unet() = default;
 
 }  // namespace hypersd::nn

@@ -72,6 +72,11 @@ struct UnetEncoder {
   UnetMidBlock<T, D> mid_block;
 
   UnetEncoder() = default;
+  UnetEncoder(const UnetEncoder&);
+  UnetEncoder(UnetEncoder&&) noexcept;
+  UnetEncoder& operator=(const UnetEncoder&);
+  UnetEncoder& operator=(UnetEncoder&&) noexcept;
+  ~UnetEncoder();
   /// Throws OptionError for an inconsistent configuration.
   explicit UnetEncoder(const UnetConfig& c) : config(c) {
     c.validate();
@@ -162,5 +167,17 @@ struct UnetEncoder {
     }
   }
 };
+
+// As the compiler would define them, but members: instances of the class hold them, see hypersd/compiled.hpp.
+template <Scalar T, Device D>
+UnetEncoder<T, D>::UnetEncoder(const UnetEncoder&) = default;
+template <Scalar T, Device D>
+UnetEncoder<T, D>::UnetEncoder(UnetEncoder&&) noexcept = default;
+template <Scalar T, Device D>
+UnetEncoder<T, D>& UnetEncoder<T, D>::operator=(const UnetEncoder&) = default;
+template <Scalar T, Device D>
+UnetEncoder<T, D>& UnetEncoder<T, D>::operator=(UnetEncoder&&) noexcept = default;
+template <Scalar T, Device D>
+UnetEncoder<T, D>::~UnetEncoder() = default;
 
 }  // namespace hypersd::nn
