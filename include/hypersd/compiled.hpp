@@ -57,6 +57,7 @@
   HOW template class optim::AdamW<float, D>;                                                                           \
   HOW template class optim::Ema<float, D>;
 
+/// Functions of one of these networks.
 #define HYPERSD_FUNCTIONS_OF(HOW, Net, D)                                                     \
   HOW template void nn::init_parameters(Net<float, D>&, std::uint64_t, const std::string&);   \
   HOW template auto nn::parameters(Net<float, D>&, const std::string&);                       \
