@@ -4,6 +4,7 @@
 #include "memory.hpp"
 #include "recipe.hpp"
 
+#include <hypersd/compiled.hpp>
 #include <hypersd/diffusion/sampler.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
 #include <hypersd/report/image_grid.hpp>
