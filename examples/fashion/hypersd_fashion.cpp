@@ -7,7 +7,7 @@
 #include <hypersd/core/parallel.hpp>
 
 namespace fashion {
-/// Compiled in job.cpp.
+/// Compiled in execute.cpp.
 template <hypersd::Device D>
 void execute(const Options&);
 }  // namespace fashion
