@@ -61,7 +61,7 @@ inline void make_quick(Options& o) {
   o.teacher_steps = 1000;
   o.teacher_batch = 32;
   o.stage_segments = {4, 1};
-  o.stage_steps = {80, 120};
+  o.stage_steps = {80, 220};
   o.grid_points = 8;
   o.distance = "huber";
   o.ema_target = 0.5;
@@ -70,7 +70,7 @@ inline void make_quick(Options& o) {
   o.reward_steps = 40;
   o.feedback_steps = 6;
   o.distill_batch = 20;
-  o.one_step_steps = 12;
+  o.one_step_steps = 36;
   o.skip = {"one-step-unet"};  // all weights: so few updates only do harm
   o.eval_samples = 400;
   o.trajectory_samples = 50;
