@@ -17,10 +17,6 @@ namespace emulated {
 /// A device derived from `Cuda`: to generic code its memory is not host memory.
 struct Kernels : hypersd::Cuda {};
 
-}  // namespace emulated
-
-namespace emulated {
-
 /// Whether the work of a graph is executed: a capture refuses copies between host and device.
 inline bool in_graph = false;
 

@@ -8,9 +8,8 @@
 
 namespace hypersd::diffusion {
 
-/// Rows of one number a sample, gathered on the host and copied to the device at once: what a whole run multiplies by,
-/// or an iteration of
-/// training, so that its steps copy nothing.
+/// Rows of one number a sample, gathered on the host and copied to the device at once: what a whole run, or an
+/// iteration of training, multiplies by, so that its steps copy nothing.
 template <Real X, Device D>
 class SampleTable {
  public:

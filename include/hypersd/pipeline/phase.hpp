@@ -182,9 +182,7 @@ struct PhaseTask {
         if (phase.options.capture) return diffusion::hold(held, std::move(value));
       held.emplace(std::move(value));
     };
-    if constexpr (planned)
-      keep(plan,
-           phase.objective.template plan<typename Net::value_type, typename Net::device_type>(now.x0.shape(), random));
+    if constexpr (planned) keep(plan, diffusion::plan_of<Net, Net, Net>(phase.objective, now, random));
     keep(batch, std::move(now));
   }
   Samples make_samples() const {
