@@ -24,10 +24,12 @@ struct Row {
 
 struct Bench {
   int iterations = 5, warmup = 1;
+  std::string only;
   std::vector<Row> rows;
 
   template <class F>
   void operator()(const std::string& name, double flop, F&& f) {
+    if (name.find(only) == std::string::npos) return;
     Row row{name, flop};
     fastest_run(row.wall_ms, row.cpu_ms, iterations, warmup, f);
     rows.push_back(row);
@@ -85,6 +87,7 @@ int main(int argc, char** argv) {
   app.add_option("--threads", threads, "CPU threads")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--iters", bench.iterations, "timed runs")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--warmup", bench.warmup, "runs before")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--only", bench.only, "only shapes with this text in their name");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

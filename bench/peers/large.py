@@ -19,6 +19,8 @@ class Bench:
 
     def __call__(self, name, flop, *functions):
         """The fastest run of any of the functions."""
+        if self.options.only not in name:
+            return
         wall, cpu = float("inf"), float("inf")
         for f in functions:
             for i in range(self.options.warmup + self.options.iters):
@@ -31,7 +33,9 @@ class Bench:
 
 
 def main():
-    options = peer.parser(__doc__, iters=5, warmup=1).parse_args()
+    parser = peer.parser(__doc__, iters=5, warmup=1)
+    parser.add_argument("--only", default="", help="only shapes with this text in their name")
+    options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     import torch

@@ -59,7 +59,7 @@ void attend(const AttentionGeometry& g, std::int64_t first, std::int64_t last, c
   constexpr int lanes = attention_lanes;
   const AttentionKernel<T> kernel = attention_kernel<T>();
   const std::int64_t stride = g.channels(), slots = (last - first + lanes - 1) / lanes, size = g.dim * lanes;
-  const T scale = T(1) / math::sqrt(static_cast<T>(g.dim));
+  const T scale = attention_unit<T> / math::sqrt(static_cast<T>(g.dim));
   T* queries = memory;
   T* results = queries + slots * size;
   T* total = results + slots * size;
@@ -88,7 +88,8 @@ void attend(const AttentionGeometry& g, std::int64_t first, std::int64_t last, c
     T inverse[lanes];
     for (int l = 0; l < lanes; ++l) inverse[l] = T(1) / total[i * lanes + l];
     store_lanes(results + i * size, inverse, valid, g.dim, y + at * stride, stride);
-    for (std::int64_t l = 0; l < valid; ++l) log_sum[at + l] = maximum[i * lanes + l] + math::log(total[i * lanes + l]);
+    for (std::int64_t l = 0; l < valid; ++l)
+      log_sum[at + l] = maximum[i * lanes + l] * (T(1) / attention_unit<T>)+math::log(total[i * lanes + l]);
   }
 }
 

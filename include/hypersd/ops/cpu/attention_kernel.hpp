@@ -131,6 +131,38 @@ __attribute__((always_inline)) inline void exp_loop(T* s, std::int64_t count) {
   }
 }
 
+/// `softmax_step` takes scores in this unit, and its weights are powers of e to this unit: in float it is log2 e,
+/// because powers of 2 take fewer instructions.
+template <class T>
+inline constexpr T attention_unit = std::is_same_v<T, float> ? T(1.44269504088896340736) : T(1);
+
+/// The weight of a score x <= 0 in units of `attention_unit`; in float 2^x to 2 ulp for x >= -126, clamped below.
+template <class T, class V>
+__attribute__((always_inline)) inline void weight_of(V& x) {
+  if constexpr (std::is_same_v<T, float>) {
+    typedef std::uint32_t Bits __attribute__((vector_size(sizeof(V))));  // NOLINT(modernize-use-using)
+    const auto splat = [](V & v, float value) __attribute__((always_inline)) { v = V{} + value; };
+    constexpr float magic = 12582912.0F + 127.0F;  // 1.5 2^23, and the bias of an exponent
+    V low;
+    splat(low, -126.0F);
+    x = low > x ? low : x;
+    const V shifted = x + magic, r = x - (shifted - magic);
+    V p = r * 1.326472731307149e-3F + 9.671512991189957e-3F;  // minimax polynomial on [-1/2, 1/2], exact at 0
+    p = p * r + 5.550733581185341e-2F;
+    p = p * r + 2.4022242426872253e-1F;
+    p = p * r + 6.931470036506653e-1F;
+    p = p * r + 1.0F;
+    Bits bits;
+    __builtin_memcpy(&bits, &shifted, sizeof bits);
+    bits = bits << 23U;  // the low bits of `shifted` are the exponent
+    V scale;
+    __builtin_memcpy(&scale, &bits, sizeof scale);
+    x = p * scale;
+  } else {
+    exp_of<T>(x);
+  }
+}
+
 /// See `AttentionKernel::softmax_step`.
 template <class T, int width>
 __attribute__((always_inline)) inline void softmax_step_loops(T* s, std::int64_t count, T* maximum, T* total, T* t,
@@ -154,7 +186,7 @@ __attribute__((always_inline)) inline void softmax_step_loops(T* s, std::int64_t
   for (std::int64_t j = 0; j < count; ++j)
     unrolled<parts>([&](auto p) __attribute__((always_inline)) {
       typename L::V x = scores[j * parts + p] - top[p];
-      exp_of<T>(x);
+      weight_of<T>(x);
       scores[j * parts + p] = x;
       sum[p] += x;
     });
@@ -166,7 +198,7 @@ __attribute__((always_inline)) inline void softmax_step_loops(T* s, std::int64_t
   typename L::V rescale[parts];
   unrolled<parts>([&](auto p) __attribute__((always_inline)) {
     rescale[p] = before[p] - top[p];
-    exp_of<T>(rescale[p]);
+    weight_of<T>(rescale[p]);
     totals[p] = totals[p] * rescale[p] + sum[p];
     tops[p] = top[p];
   });
@@ -181,9 +213,9 @@ struct AttentionKernel {
   void (*score)(const T* t, const T* rows, std::int64_t stride, std::int64_t count, std::int64_t dim, T* s);
   /// t[d, lane] += sum over j of w[j, lane] rows[j, d].
   void (*add_weighted)(const T* w, const T* rows, std::int64_t stride, std::int64_t count, std::int64_t dim, T* t);
-  /// A step of the running softmax over scores s [count, lanes], which become
-  /// weights relative to the new maximum; the sums and results so far, t [dim,
-  /// lanes], are rescaled to it.
+  /// A step of the running softmax over scores s [count, lanes], times
+  /// `attention_unit`, which become weights relative to the new maximum; the
+  /// sums and results so far, t [dim, lanes], are rescaled to it.
   void (*softmax_step)(T* s, std::int64_t count, T* maximum, T* total, T* t, std::int64_t dim);
   /// s = e^s for s [count, lanes].
   void (*exp)(T* s, std::int64_t count);

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <hypersd/ops/cpu/elements.hpp>
-#include <utility>
+#include <hypersd/ops/cpu/lanes.hpp>
 
 /// \file
 /// The inner loops of every matmul on the CPU: a tile of the result that stays in registers (Goto and van de Geijn,
@@ -13,22 +13,6 @@
 /// widths give the same bits where the compiler fuses multiplication and addition.
 
 namespace hypersd::ops::backend {
-
-/// `width` elements of T in a vector register, and the same type for unaligned memory.
-template <class T, int width>
-struct Vector {
-  typedef T type __attribute__((vector_size(width * sizeof(T))));
-  typedef T loose __attribute__((vector_size(width * sizeof(T)), aligned(alignof(T)), may_alias));
-};
-
-/// f(0), ..., f(n - 1) with compile-time constants, inlined at every optimisation level.
-template <int n, class F>
-__attribute__((always_inline)) inline void unrolled(F&& f) {
-  [&]<int... i>(std::integer_sequence<int, i...>) __attribute__((always_inline)) {
-    (f(std::integral_constant<int, i>{}), ...);
-  }
-  (std::make_integer_sequence<int, n>{});
-}
 
 /// The operands of a tile: A is [k, rows] and B is [k, columns], with row strides `a_step` and `b_step`.
 template <class T>

@@ -5,84 +5,81 @@
 #include <utility>
 
 /// \file
-/// Sixteen numbers in vector registers, for loops that keep tiles in registers: compilers spill or shuffle tiles of
-/// plain arrays. The arithmetic of a lane does not depend on the register width.
+/// Vector registers of any width, and sixteen numbers in them, for loops that keep tiles in registers: compilers spill
+/// or shuffle tiles of plain arrays. The arithmetic of a lane does not depend on the width.
 
 namespace hypersd::ops::backend {
 
-/// The widest vector type of the target, and the same type for unaligned memory.
-template <class T>
-struct NativeVector {
-#if defined(__AVX512F__)
-  static constexpr int bytes = 64;
-#elif defined(__AVX__)
-  static constexpr int bytes = 32;
-#else
-  static constexpr int bytes = 16;
-#endif
-  static constexpr int width = bytes / static_cast<int>(sizeof(T));
-  typedef T type __attribute__((vector_size(bytes)));                                   // NOLINT(modernize-use-using)
-  typedef T loose __attribute__((vector_size(bytes), aligned(alignof(T)), may_alias));  // NOLINT(modernize-use-using)
+/// `width` elements of T in a vector register, and the same type for unaligned memory.
+template <class T, int width>
+struct Vector {
+  typedef T type __attribute__((vector_size(width * sizeof(T))));
+  typedef T loose __attribute__((vector_size(width * sizeof(T)), aligned(alignof(T)), may_alias));
 };
 
-/// f(0), ..., f(n - 1) with compile-time constants.
+/// f(0), ..., f(n - 1) with compile-time constants, inlined at every optimisation level.
 template <int n, class F>
-inline void unroll(F&& f) {
-  [&]<int... i>(std::integer_sequence<int, i...>) { (f(std::integral_constant<int, i>{}), ...); }
+__attribute__((always_inline)) inline void unrolled(F&& f) {
+  [&]<int... i>(std::integer_sequence<int, i...>) __attribute__((always_inline)) {
+    (f(std::integral_constant<int, i>{}), ...);
+  }
   (std::make_integer_sequence<int, n>{});
 }
 
-template <class T>
+/// Bytes of the widest vector registers that the translation unit is compiled for.
+#if defined(__AVX512F__)
+inline constexpr int native_bytes = 64;
+#elif defined(__AVX__)
+inline constexpr int native_bytes = 32;
+#else
+inline constexpr int native_bytes = 16;
+#endif
+
+/// Sixteen numbers in registers of `bytes`. All is inlined, so that it is compiled for the caller's instruction set.
+template <class T, int bytes = native_bytes>
 struct Lanes {
-  using Native = NativeVector<T>;
-  using Loose = typename Native::loose;
-  static constexpr int count = 16;
-  static constexpr int parts = count / Native::width;
+  static constexpr int count = 16, width = bytes / static_cast<int>(sizeof(T)), parts = count / width;
+  using V = typename Vector<T, width>::type;
+  using Loose = typename Vector<T, width>::loose;
 
-  typename Native::type part[parts];
+  V part[parts];
 
-  static Lanes load(const T* p) {
+  __attribute__((always_inline)) static Lanes load(const T* p) {
     Lanes out;
-    unroll<parts>([&](auto i) { out.part[i] = *reinterpret_cast<const Loose*>(p + i * Native::width); });
+    unrolled<parts>([&](auto i) __attribute__((always_inline)) {
+      out.part[i] = *reinterpret_cast<const Loose*>(p + i * width);
+    });
     return out;
   }
-  static Lanes splat(T x) {
+  __attribute__((always_inline)) static Lanes splat(T x) {
     Lanes out;
-    unroll<parts>([&](auto i) { out.part[i] = x - typename Native::type{}; });
+    unrolled<parts>([&](auto i) __attribute__((always_inline)) { out.part[i] = x - V{}; });
     return out;
   }
-  void store(T* p) const {
-    unroll<parts>([&](auto i) { *reinterpret_cast<Loose*>(p + i * Native::width) = part[i]; });
+  __attribute__((always_inline)) void store(T* p) const {
+    unrolled<parts>([&](auto i) __attribute__((always_inline)) { *reinterpret_cast<Loose*>(p + i * width) = part[i]; });
   }
   /// this += a b.
-  void add_product(const Lanes& a, const Lanes& b) {
-    unroll<parts>([&](auto i) { part[i] += a.part[i] * b.part[i]; });
+  __attribute__((always_inline)) void add_product(const Lanes& a, const Lanes& b) {
+    unrolled<parts>([&](auto i) __attribute__((always_inline)) { part[i] += a.part[i] * b.part[i]; });
   }
-  void add_product(const Lanes& a, T b) {
-    unroll<parts>([&](auto i) { part[i] += a.part[i] * b; });
-  }
-  friend Lanes operator+(const Lanes& a, const Lanes& b) {
+  __attribute__((always_inline)) friend Lanes operator+(const Lanes& a, const Lanes& b) {
     Lanes out;
-    unroll<parts>([&](auto i) { out.part[i] = a.part[i] + b.part[i]; });
+    unrolled<parts>([&](auto i) __attribute__((always_inline)) { out.part[i] = a.part[i] + b.part[i]; });
     return out;
   }
-  friend Lanes operator-(const Lanes& a, const Lanes& b) {
+  __attribute__((always_inline)) friend Lanes operator-(const Lanes& a, const Lanes& b) {
     Lanes out;
-    unroll<parts>([&](auto i) { out.part[i] = a.part[i] - b.part[i]; });
+    unrolled<parts>([&](auto i) __attribute__((always_inline)) { out.part[i] = a.part[i] - b.part[i]; });
     return out;
   }
-  friend Lanes operator*(const Lanes& a, const Lanes& b) {
+  __attribute__((always_inline)) friend Lanes operator*(const Lanes& a, const Lanes& b) {
     Lanes out;
-    unroll<parts>([&](auto i) { out.part[i] = a.part[i] * b.part[i]; });
-    return out;
-  }
-  friend Lanes max(const Lanes& a, const Lanes& b) {
-    Lanes out;
-    unroll<parts>([&](auto i) { out.part[i] = a.part[i] > b.part[i] ? a.part[i] : b.part[i]; });
+    unrolled<parts>([&](auto i) __attribute__((always_inline)) { out.part[i] = a.part[i] * b.part[i]; });
     return out;
   }
   /// Sum of the sixteen in a fixed tree.
-  [[nodiscard]] T sum() const {
+  [[nodiscard]] __attribute__((always_inline)) T sum() const {
     alignas(64) T x[16], a[8], b[4];
     store(x);
     for (int l = 0; l < 8; ++l) a[l] = x[l] + x[l + 8];

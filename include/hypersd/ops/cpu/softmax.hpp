@@ -57,20 +57,20 @@ void for_rows(std::int64_t rows, std::int64_t cols, F&& f) {
 template <class T>
 void softmax(const Cpu&, std::int64_t rows, std::int64_t cols, const T* x, T* y) {
   for_rows(rows, cols, [&](std::int64_t r) {
-    T* out = y + r * cols;
-    const T scale = T(1) / exp_row(x + r * cols, out, cols, row_max(x + r * cols, cols));
-    for (std::int64_t c = 0; c < cols; ++c) out[c] *= scale;
+    vectorized([in = x + r * cols, out = y + r * cols, cols] {
+      const T scale = T(1) / exp_row(in, out, cols, row_max(in, cols));
+      for (std::int64_t c = 0; c < cols; ++c) out[c] *= scale;
+    });
   });
 }
 
 template <class T>
 void softmax_gradient(const Cpu&, std::int64_t rows, std::int64_t cols, const T* g, const T* y, T* gx) {
   for_rows(rows, cols, [&](std::int64_t r) {
-    const T* a = g + r * cols;
-    const T* b = y + r * cols;
-    T* out = gx + r * cols;
-    const T dot = row_sum<T>(cols, [=](std::int64_t c) { return a[c] * b[c]; });
-    for (std::int64_t c = 0; c < cols; ++c) out[c] = b[c] * (a[c] - dot);
+    vectorized([a = g + r * cols, b = y + r * cols, out = gx + r * cols, cols] {
+      const T dot = row_sum<T>(cols, [=](std::int64_t c) { return a[c] * b[c]; });
+      for (std::int64_t c = 0; c < cols; ++c) out[c] = b[c] * (a[c] - dot);
+    });
   });
 }
 

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <hypersd/core/instruction_set.hpp>
+#include <hypersd/ops/cpu/lanes.hpp>
+#include <type_traits>
 
 /// \file
 /// Loops of ordinary code that a program compiled for any processor executes as fast as one compiled for this
@@ -30,6 +32,16 @@ void vectorized(F f) {
   if (instruction_set() != InstructionSet::portable) return vectorized_avx2(f);
 #endif
   f();
+}
+
+/// f(bytes) with the bytes of a vector register (see `Lanes`) as a compile-time constant, likewise.
+template <class F>
+void vectorized_lanes(const F& f) {
+#if defined(__x86_64__) && !defined(__FMA__)
+  if (instruction_set() != InstructionSet::portable)
+    return vectorized_avx2([&] { f(std::integral_constant<int, 32>{}); });
+#endif
+  f(std::integral_constant<int, native_bytes>{});
 }
 
 /// f(0), ..., f(n - 1), likewise.
