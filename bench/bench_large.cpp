@@ -45,8 +45,12 @@ void linears(Bench& bench) {
   for (const Size s : {Size{1024, 1024, 1024}, Size{4096, 320, 2880}, Size{1024, 640, 5760}, Size{4096, 2560, 320},
                        Size{256, 1280, 11520}, Size{4096, 320, 320}, Size{77, 3072, 768}}) {
     const auto x = random({s.m, s.k}, "x"), w = random({s.n, s.k}, "w"), bias = random({s.n}, "b");
-    bench("linear " + std::to_string(s.m) + " x " + std::to_string(s.n) + " x " + std::to_string(s.k),
-          2.0 * static_cast<double>(s.m * s.n * s.k), [&] { (void)ops::linear(x, w, bias); });
+    const std::string name =
+        "linear " + std::to_string(s.m) + " x " + std::to_string(s.n) + " x " + std::to_string(s.k);
+    const double flop = 2.0 * static_cast<double>(s.m * s.n * s.k);
+    bench(name, flop, [&] { (void)ops::linear(x, w, bias); });
+    const auto packed = ops::packed(ConstantTensor(w));
+    bench(name + ", packed", flop, [&] { (void)ops::linear(x, packed, bias); });
   }
 }
 
@@ -59,9 +63,15 @@ void convolutions(Bench& bench) {
         Size{128, 512, 512}, Size{256, 256, 256}, Size{512, 128, 128}, Size{64, 4, 320}, Size{64, 320, 4}}) {
     const auto x = random({1, s.side, s.side, s.in}, "x"), w = random({s.out, 3, 3, s.in}, "w"),
                bias = random({s.out}, "b");
-    bench("conv 3x3 " + std::to_string(s.side) + " x " + std::to_string(s.side) + ", " + std::to_string(s.in) + " to " +
-              std::to_string(s.out),
-          18.0 * static_cast<double>(s.side * s.side * s.in * s.out), [&] { (void)ops::conv2d(x, w, bias); });
+    const std::string name = "conv 3x3 " + std::to_string(s.side) + " x " + std::to_string(s.side) + ", " +
+                             std::to_string(s.in) + " to " + std::to_string(s.out);
+    const double flop = 18.0 * static_cast<double>(s.side * s.side * s.in * s.out);
+    bench(name, flop, [&] { (void)ops::conv2d(x, w, bias); });
+    if (s.side > 64 || s.out < 32) continue;  // the others spend little on packing
+    auto packed = ops::packed(ConstantTensor(w));
+    bench(name + ", packed", flop, [&] { (void)ops::conv2d(x, packed, bias); });
+    packed.keep_derived();
+    bench(name + ", transformed", flop, [&] { (void)ops::conv2d(x, packed, bias); });
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The networks of Stable Diffusion at their published sizes with random weights, at 512 x 512: one UNet call, the
-/// decoder of the autoencoder, the text encoder. Weights in float32 and as half that stays as it is stored. Prints one
+/// decoder of the autoencoder, the text encoder. Weights in float32, as half that stays as it is stored, and
+/// as half that is packed once. Prints one
 /// JSON line: wall and CPU milliseconds of the fastest run, and the peak of resident memory above that before the call.
 
 #include "fastest_run.hpp"
@@ -8,6 +9,7 @@
 #include <hypersd/nn/models/autoencoder.hpp>
 #include <hypersd/nn/models/text_encoder.hpp>
 #include <hypersd/nn/models/unet.hpp>
+#include <hypersd/nn/pack.hpp>
 #include <hypersd/ops/random.hpp>
 
 #include <CLI/CLI.hpp>
@@ -64,7 +66,7 @@ void fill(M& net, bool narrow) {
     if (narrow && p.rank() > 1) {
       const Tensor<half> values(p.shape());
       for (half& x : values.span()) x = half(next());
-      return p.keep(NarrowTensor(values));
+      return p.keep(ConstantTensor(values));
     }
     const Tensor<float> values(p.shape());
     for (float& x : values.span()) x = next() + (p.rank() == 1 ? 0.5F : 0.0F);
@@ -76,24 +78,37 @@ Var<float> random(const Shape& shape, const char* name) {
   return Var<float>(ops::normal<float>(shape, stream(1, name)));
 }
 
-void networks(Bench& bench, bool narrow) {
-  const std::string suffix = narrow ? ", half weights" : "";
+enum class Weights { wide, half, packed, transformed };
+
+/// A network's random weights as wanted.
+template <nn::Module M>
+void fill(M& net, Weights weights) {
+  fill(net, weights != Weights::wide);
+  if (weights == Weights::packed || weights == Weights::transformed)
+    nn::pack_weights(net, weights == Weights::packed ? nn::Keep::nothing : nn::Keep::transformed);
+}
+
+void networks(Bench& bench, Weights weights) {
+  const std::string suffix = weights == Weights::wide     ? ""
+                             : weights == Weights::half   ? ", half weights"
+                             : weights == Weights::packed ? ", packed half weights"
+                                                          : ", packed and transformed half weights";
   if (const std::string name = "UNet of SD 1.5, 64 x 64" + suffix; bench.wanted(name)) {
     nn::Unet<float> net(nn::UnetConfig::sd15());
-    fill(net, narrow);
+    fill(net, weights);
     const auto x = random({1, 64, 64, 4}, "x"), tokens = random({1, 77, 768}, "tokens");
     const auto t = Tensor<float>::full({1}, 500);
     bench(name, 803e9, nn::parameter_bytes(net), [&] { (void)net(x, t, nn::UnetCondition<float>{tokens, {}}); });
   }
   if (const std::string name = "VAE decoder, 512 x 512" + suffix; bench.wanted(name)) {
     nn::Autoencoder<float> net(nn::AutoencoderConfig::stable_diffusion());
-    fill(net, narrow);
+    fill(net, weights);
     const auto z = random({1, 64, 64, 4}, "z");
     bench(name, 2514e9, nn::parameter_bytes(net), [&] { (void)net.decode(z); });
   }
   if (const std::string name = "CLIP-L, 77 tokens" + suffix; bench.wanted(name)) {
     nn::TextEncoder<float> net(nn::TextEncoderConfig::clip_large());
-    fill(net, narrow);
+    fill(net, weights);
     Tensor<std::int32_t> ids(Shape{1, 77});
     for (std::int32_t i = 0; i < 77; ++i) ids[i] = 601 * i;
     bench(name, 13.3e9, nn::parameter_bytes(net), [&] { (void)net(ids); });
@@ -117,7 +132,8 @@ int main(int argc, char** argv) {
   }
   set_num_threads(threads);
   const autograd::NoGrad guard;
-  for (const bool narrow : {false, true}) networks(bench, narrow);
+  for (const auto weights : {Weights::wide, Weights::half, Weights::packed, Weights::transformed})
+    networks(bench, weights);
   double total = 0;
   for (const Row& row : bench.rows) total += row.wall_ms;
   std::printf(R"({"bench": "networks", "ms": %.6g, "threads": %d, "rows": [)", total, threads);

@@ -67,10 +67,11 @@ def main():
         weights = sum(p.numel() for p in net.parameters()) * 4 / 2**20
         rows.append({"name": name, "gflop": 1e-9 * flop, "ms": wall, "cpu_ms": cpu, "weights_mb": weights,
                      "peak_mb": status("VmHWM:")})
-        # The peer of the same network with half weights is that in float32.
-        rows.append({**rows[-1], "name": name + ", half weights"})
+        # The peer of the same network with half weights, packed or not, is that in float32.
+        for kind in ("", "packed ", "packed and transformed "):
+            rows.append({**rows[-1], "name": f"{name}, {kind}half weights"})
         del net, call
-    print(json.dumps({"bench": "networks", "ms": sum(row["ms"] for row in rows[::2]), "threads": options.threads,
+    print(json.dumps({"bench": "networks", "ms": sum(row["ms"] for row in rows[::4]), "threads": options.threads,
                       "torch": torch.__version__, "rows": rows}))
 
 

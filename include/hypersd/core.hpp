@@ -5,6 +5,7 @@
 /// Tensors, devices, errors, random bits, threads.
 
 #include <hypersd/core/config.hpp>
+#include <hypersd/core/constant_tensor.hpp>
 #include <hypersd/core/device.hpp>
 #include <hypersd/core/error.hpp>
 #include <hypersd/core/graph.hpp>
@@ -12,7 +13,6 @@
 #include <hypersd/core/instruction_set.hpp>
 #include <hypersd/core/large_blocks.hpp>
 #include <hypersd/core/math.hpp>
-#include <hypersd/core/narrow_tensor.hpp>
 #include <hypersd/core/normal_blocks.hpp>
 #include <hypersd/core/normal_blocks_generic.hpp>
 #include <hypersd/core/normal_blocks_x86.hpp>

@@ -45,6 +45,7 @@
 #include <hypersd/nn/module.hpp>
 #include <hypersd/nn/norm.hpp>
 #include <hypersd/nn/one_of.hpp>
+#include <hypersd/nn/pack.hpp>
 #include <hypersd/nn/parameter.hpp>
 #include <hypersd/nn/patch_embedding.hpp>
 #include <hypersd/nn/resample.hpp>

@@ -186,7 +186,7 @@ TEST_CASE("a feature critic uses its form for the student's loss too") {
 
 TEST_CASE("auxiliary network: weights held in 16 bits are widened, all of them are trained") {
   nn::Linear<float> layer(3, 2);
-  layer.weight.keep(NarrowTensor(Tensor<half>::from({2, 3}, {half(1), half(2), half(3), half(4), half(5), half(6)})));
+  layer.weight.keep(ConstantTensor(Tensor<half>::from({2, 3}, {half(1), half(2), half(3), half(4), half(5), half(6)})));
   layer.bias.assign(Tensor<float>::zeros({2}));
   distill::AuxiliaryNetwork<nn::Linear<float>> net(layer, {.weight_decay = 0}, 0.5);
   std::vector<std::string> names;

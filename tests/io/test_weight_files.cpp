@@ -146,7 +146,7 @@ TEST_CASE("tensor table: tensors of 16 bits as they are stored, in the mapped fi
   writer.add("b", Tensor<bfloat16>::from({3}, {bfloat16(1), bfloat16(2), bfloat16(3)}));
   writer.add("c", Tensor<float>::ones({2}));
   writer.write(folder / "m.safetensors");
-  const auto values = [](const NarrowTensor& t) {
+  const auto values = [](const ConstantTensor& t) {
     std::vector<float> out;
     for (std::int64_t i = 0; i < t.size(); ++i) {
       half h;
@@ -156,7 +156,7 @@ TEST_CASE("tensor table: tensors of 16 bits as they are stored, in the mapped fi
     }
     return out;
   };
-  NarrowTensor a;
+  ConstantTensor a;
   {
     const formats::TensorTable table(folder / "m.safetensors", io::Access::Map);
     a = table.narrow("a");

@@ -19,9 +19,9 @@ namespace {
 /// Tensors of 16 bits, given as they are stored.
 template <Narrow U>
 struct Stored : nn::StateDictSource<U> {
-  [[nodiscard]] NarrowTensor narrow(const std::string& name, bool copy) const {
+  [[nodiscard]] ConstantTensor narrow(const std::string& name, bool copy) const {
     const auto& t = this->state.at(name);
-    return NarrowTensor(copy ? t.clone() : t);
+    return ConstantTensor(copy ? t.clone() : t);
   }
 };
 
@@ -147,9 +147,8 @@ TEST_CASE("parameters held in 16 bits: training, saving, copying and assigning t
   CHECK(nets.kept.in.weight.has_values());
   CHECK_FALSE(nets.kept.in.weight.requires_grad());
   CHECK_THROWS_WITH_AS((void)nets.kept.in.weight.value(),
-                       "a parameter of shape [8, 6] holds 16-bit values: read them by get(), or call widen() first",
-                       Error);
-  CHECK_THROWS_AS(nets.kept.in.weight.keep(NarrowTensor(Tensor<half>(Shape{8, 5}))), ShapeError);
+                       "a parameter of shape [8, 6] holds constants: read them by get(), or call widen() first", Error);
+  CHECK_THROWS_AS(nets.kept.in.weight.keep(ConstantTensor(Tensor<half>(Shape{8, 5}))), ShapeError);
   for (const auto& [name, value] : nn::state_dict(nets.kept))
     CHECK(value.to_vector() == nets.state.at(name).cast<float>().to_vector());
   Net copy;

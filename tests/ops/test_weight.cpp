@@ -16,17 +16,21 @@ using numbers::normal;
 
 namespace {
 
-/// Whether f(weight) has the same bits for a weight of 16 bits and its float copy, on every instruction set and for any
-/// number of threads. The copy is converted element by element by T's own operator.
+/// Whether f(weight) has the same bits for a constant weight, also in strips of any instruction set, and its float
+/// copy, on every instruction set and for any number of threads. The copy is converted element by element by T's own
+/// operator.
 template <class T, class F>
 bool same_bits(const Shape& shape, F&& f) {
   const auto stored = ops::cast<T>(normal<float>(shape, "w"));
   const Tensor<float> wide = stored.template cast<float>();
-  const NarrowTensor narrow(stored);
+  std::vector<ConstantTensor> constants{ConstantTensor(stored)};
+  for_each_instruction_set([&](InstructionSet) { constants.push_back(ops::packed(constants[0])); });
   bool same = true;
   for_each_instruction_set([&](InstructionSet) {
-    same = same && f(narrow).to_vector() == f(wide).to_vector() &&
-           numbers::same_for_any_threads([&] { return f(narrow); });
+    const auto want = f(wide).to_vector();
+    for (const ConstantTensor& w : constants) same = same && f(w).to_vector() == want;
+    for (const ConstantTensor& w : {constants.front(), constants.back()})
+      same = same && numbers::same_for_any_threads([&] { return f(w); });
   });
   return same;
 }
@@ -35,6 +39,7 @@ void check_same_bits(const Shape& shape, F&& f) {
   CAPTURE(shape.str());
   CHECK(same_bits<half>(shape, f));
   CHECK(same_bits<bfloat16>(shape, f));
+  CHECK(same_bits<float>(shape, f));
 }
 
 }  // namespace
@@ -45,7 +50,7 @@ TEST_CASE("weights of 16 bits: widening is that of the element types, for every 
       using T = decltype(type);
       Tensor<T> all(Shape{65536});
       for (std::int64_t i = 0; i < 65536; ++i) all[i].bits = static_cast<std::uint16_t>(i);
-      const Tensor<float> got = ops::widen(NarrowTensor(all));
+      const Tensor<float> got = ops::widen(ConstantTensor(all));
       std::int64_t different = 0;
       for (std::int64_t i = 0; i < 65536; ++i) {
         const auto want = static_cast<float>(all[i]);
@@ -54,11 +59,80 @@ TEST_CASE("weights of 16 bits: widening is that of the element types, for every 
       }
       CHECK(different == 0);
       for (const std::int64_t n : {0, 1, 7, 9, 19})
-        CHECK(ops::widen(NarrowTensor(all.slice(1000, 1000 + n))).to_vector() ==
+        CHECK(ops::widen(ConstantTensor(all.slice(1000, 1000 + n))).to_vector() ==
               all.slice(1000, 1000 + n).template cast<float>().to_vector());
     };
     check(half());
     check(bfloat16());
+  });
+}
+
+TEST_CASE("packed weights: strips of the kernel's columns, the last one filled up; widening restores the elements") {
+  for_each_instruction_set([&](InstructionSet) {
+    const auto check = [](auto type, const Shape& shape) {
+      using T = decltype(type);
+      const auto w = ops::cast<T>(normal<float>(shape, "w"));
+      const ConstantTensor constant(w), packed = ops::packed(constant);
+      REQUIRE(packed.strip() == ops::backend::gemm_kernel<float>().columns);
+      const std::int64_t rows = shape[0], depth = shape.numel_from(1), strips = (rows - 1) / packed.strip() + 1;
+      const auto item = static_cast<std::int64_t>(sizeof(T));
+      CHECK(constant.bytes() == item * rows * depth);
+      CHECK(packed.bytes() == item * strips * packed.strip() * depth);
+      CHECK(packed.shape() == shape);
+      CHECK(ops::widen(packed).to_vector() == w.template cast<float>().to_vector());
+      CHECK(ops::packed(packed).strip() == packed.strip());
+      // Element (33, 2) by the definition of the order.
+      const std::int64_t at = (33 / packed.strip() * depth + 2) * packed.strip() + 33 % packed.strip();
+      if constexpr (std::same_as<T, float>)
+        CHECK(packed.floats()[at] == w[33 * depth + 2]);
+      else
+        CHECK(packed.bits()[at] == w[33 * depth + 2].bits);
+    };
+    for (const Shape& shape : {Shape{64, 70}, Shape{53, 3, 3, 5}}) {
+      check(half(), shape);
+      check(bfloat16(), shape);
+      check(float(), shape);
+    }
+  });
+  CHECK(ops::packed(ConstantTensor(normal<float>({31, 8}, "w"))).strip() == 0);  // too few rows
+  const auto packed = ops::packed(ConstantTensor(normal<float>({40, 8}, "w")));
+  CHECK(packed.reshape({40, 2, 4}).shape() == Shape{40, 2, 4});
+  CHECK_THROWS_WITH_AS((void)packed.reshape({80, 4}), "reshape of [40, 8] to [80, 4]", ShapeError);
+}
+
+TEST_CASE("packed weights: Winograd's transformed weights are computed once and give the same bits") {
+  // 7 x 7 tiles, which are transformed at each call otherwise.
+  const auto x = normal<float>({1, 28, 28, 128}, "x"), w = normal<float>({144, 3, 3, 128}, "w"),
+             bias = normal<float>({144}, "b");
+  for_each_instruction_set([&](InstructionSet) {
+    ConstantTensor packed = ops::packed(ConstantTensor(w));
+    const std::int64_t before = packed.bytes();
+    packed.keep_derived();
+    const ConstantTensor copy = packed;
+    const auto want = ops::conv2d(x, w, bias).to_vector();
+    CHECK(packed.bytes() == before);
+    CHECK(ops::conv2d(x, packed, bias).to_vector() == want);
+    CHECK(packed.bytes() == before + before / 9 * 36);
+    CHECK(ops::conv2d(x, copy, bias).to_vector() == want);
+    CHECK(copy.bytes() == packed.bytes());
+  });
+}
+
+TEST_CASE("packed weights: with transformed weights, images of 16 x 16 are convolved by Winograd's method too") {
+  const auto x = normal<float>({1, 16, 16, 128}, "x"), w = normal<float>({128, 3, 3, 128}, "w");
+  const auto exact = ops::conv2d(x.cast<double>(), w.cast<double>(), Tensor<double>{});
+  for_each_instruction_set([&](InstructionSet) {
+    ConstantTensor packed = ops::packed(ConstantTensor(w));
+    packed.keep_derived();
+    const auto y = ops::conv2d(x, packed, Tensor<float>{});
+    CHECK(packed.bytes() == 128 * 128 * 4 * (9 + 36));
+    // The standard deviation of a result is the root of 9 x 128.
+    CHECK(numbers::distance(y, exact) < 1e-4 * std::sqrt(9.0 * 128.0));
+    ops::allow_winograd(false);
+    const bool direct =
+        ops::conv2d(x, packed, Tensor<float>{}).to_vector() == ops::conv2d(x, w, Tensor<float>{}).to_vector();
+    ops::allow_winograd(true);
+    CHECK(direct);
   });
 }
 
@@ -72,6 +146,9 @@ TEST_CASE("weights of 16 bits: linear has the bits of float copies, in few and m
                         {40, 4100, 130},
                         {6, 8, 16},
                         {77, 97, 53},
+                        {4, 15, 40},
+                        {9, 1500, 40},
+                        {700, 321, 96},
                         {500, 640, 132},
                         {300, 33, 3},
                         {300, 64, 6},
@@ -83,9 +160,9 @@ TEST_CASE("weights of 16 bits: linear has the bits of float copies, in few and m
     check_same_bits({s.out, s.in}, [&](const auto& w) { return ops::linear_input_gradient(gy, w); });
   }
   const auto w = ops::cast<half>(normal<float>({5, 4}, "w"));
-  CHECK_THROWS_WITH_AS(ops::linear(normal<float>({2, 3}, "x"), NarrowTensor(w), Tensor<float>{}),
+  CHECK_THROWS_WITH_AS(ops::linear(normal<float>({2, 3}, "x"), ConstantTensor(w), Tensor<float>{}),
                        "linear: input [2, 3] and weight [5, 4]", ShapeError);
-  CHECK_THROWS_WITH_AS(ops::linear_input_gradient(normal<float>({2, 3}, "x"), NarrowTensor(w)),
+  CHECK_THROWS_WITH_AS(ops::linear_input_gradient(normal<float>({2, 3}, "x"), ConstantTensor(w)),
                        "linear_input_gradient: gradient [2, 3] and weight [5, 4]", ShapeError);
 }
 
@@ -109,6 +186,6 @@ TEST_CASE("weights of 16 bits: convolutions have the bits of float copies, direc
 TEST_CASE("weights of 16 bits: rows of a table are those of its float copy") {
   const auto ids = Tensor<std::int32_t>::from({2, 3}, {4, 0, 12, 12, 7, 1});
   check_same_bits({13, 11}, [&](const auto& table) { return ops::embedding(table, ids); });
-  const NarrowTensor table(ops::cast<half>(normal<float>({13, 11}, "w")));
+  const ConstantTensor table(ops::cast<half>(normal<float>({13, 11}, "w")));
   CHECK_THROWS_AS(ops::embedding(table, Tensor<std::int32_t>::from({1}, {13})), OptionError);
 }

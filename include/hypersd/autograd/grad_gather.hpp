@@ -17,7 +17,7 @@ Var<T, D> embedding(const Var<T, D>& table, const Tensor<std::int32_t, D>& ids) 
 
 /// The same from a constant table of 16 bits, as float.
 template <class D>
-Var<float, D> embedding(const NarrowTensor& table, const Tensor<std::int32_t, D>& ids) {
+Var<float, D> embedding(const ConstantTensor& table, const Tensor<std::int32_t, D>& ids) {
   return Var<float, D>(ops::embedding(table, ids));
 }
 

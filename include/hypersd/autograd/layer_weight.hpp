@@ -9,7 +9,7 @@ namespace hypersd::autograd {
 
 /// The weight of a layer whose input is a Var<T, D>: a variable, or a constant of 16 bits that stays as it is stored.
 template <class W, class T, class D>
-concept LayerWeight = std::same_as<W, Var<T, D>> ||(std::same_as<W, NarrowTensor>&& ops::takes_narrow<T, D>);
+concept LayerWeight = std::same_as<W, Var<T, D>> ||(std::same_as<W, ConstantTensor>&& ops::takes_constant<T, D>);
 
 namespace detail {
 
@@ -17,7 +17,7 @@ template <class T, class D>
 const Tensor<T, D>& layer_value(const Var<T, D>& w) {
   return w.value();
 }
-inline const NarrowTensor& layer_value(const NarrowTensor& w) { return w; }
+inline const ConstantTensor& layer_value(const ConstantTensor& w) { return w; }
 
 /// The variables among the operands of a layer.
 template <class T, class D>
@@ -25,7 +25,7 @@ std::vector<Var<T, D>> layer_inputs(const Var<T, D>& x, const Var<T, D>& w, cons
   return {x, w, bias};
 }
 template <class T, class D>
-std::vector<Var<T, D>> layer_inputs(const Var<T, D>& x, const NarrowTensor&, const Var<T, D>& bias) {
+std::vector<Var<T, D>> layer_inputs(const Var<T, D>& x, const ConstantTensor&, const Var<T, D>& bias) {
   return {x, bias};
 }
 

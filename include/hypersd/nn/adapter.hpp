@@ -80,8 +80,8 @@ struct AdaptedLayer {
   [[nodiscard]] bool adapted() const {
     return std::any_of(adapters.begin(), adapters.end(), [](const auto& a) { return a.weight != 0; });
   }
-  /// f(w) for the weight with all adapters added: a `NarrowTensor` if the weight is held in 16 bits and nothing is
-  /// added to it, else a variable.
+  /// f(w) for the weight with all adapters added: a `ConstantTensor` if the weight is held as constants and nothing
+  /// is added to it, else a variable.
   template <class F>
   auto with_weight(F&& f) const {
     if constexpr (Parameter<T, D>::can_keep)
@@ -89,7 +89,7 @@ struct AdaptedLayer {
     return f(effective_weight());
   }
   /// The weight with all adapters added. One matmul with the sum is cheaper than a second branch for each adapter
-  /// if the layer is applied to more positions than it has input channels. A weight of 16 bits is widened for the sum,
+  /// if the layer is applied to more positions than it has input channels. A constant weight is widened for the sum,
   /// which is in memory as long as the result is.
   [[nodiscard]] Var<T, D> effective_weight() const {
     Var<T, D> w = weight.get();

@@ -40,14 +40,15 @@ struct Initializer {
 /// or `load_state_dict` does. So the parameters of SDXL can be counted, or its checkpoint loaded, without an
 /// initialization. Copies share the values, as copies of a `Var` do.
 ///
-/// A parameter of float on the CPU can also hold 16-bit values as a checkpoint stores them (`keep`). They are constants
-/// that copies share: `defined()` is false, there is no variable. Layers compute from them with the same bits as from
-/// float copies. `set_requires_grad(true)`, `widen` and `assign` make it a variable again.
+/// A parameter of float on the CPU can also hold constants that copies share: 16-bit values as a checkpoint stores them
+/// (`keep`), or values in the order in which matmuls read them (`pack`). Then `defined()` is false, there is no
+/// variable. Layers compute from constants with the same bits as from float copies. Nothing writes to them:
+/// `set_requires_grad(true)`, `widen`, `assign` and `bind` make the parameter a variable again.
 template <Scalar T, Device D = Cpu>
 class Parameter : public Var<T, D> {
  public:
-  /// Whether the parameter can hold 16-bit values.
-  static constexpr bool can_keep = ops::takes_narrow<T, D>;
+  /// Whether the parameter can hold constants.
+  static constexpr bool can_keep = ops::takes_constant<T, D>;
 
   /// An absent parameter (the bias of a layer without bias); visitors skip it.
   Parameter() = default;
@@ -74,8 +75,8 @@ class Parameter : public Var<T, D> {
   /// Whether the parameter is part of an adapter.
   [[nodiscard]] bool adapter() const { return adapter_; }
 
-  /// Makes the parameter trainable or not; may be called before there are values. Widens 16-bit values that shall be
-  /// trained. Constants are never trainable.
+  /// Makes the parameter trainable or not; may be called before there are values. Widens constants that shall be
+  /// trained. Values given by a formula are never trainable.
   void set_requires_grad(bool on) {
     trainable_ = on && !constant();
     if (trainable_) widen();
@@ -100,37 +101,47 @@ class Parameter : public Var<T, D> {
     static_cast<Var<T, D>&>(*this) = std::move(var);
   }
 
-  /// Holds 16-bit values from now on, as constants; copies of this parameter keep the old ones. Throws ShapeError
-  /// unless `value` has the declared shape.
-  void keep(NarrowTensor value) requires can_keep {
+  /// Holds constants from now on; copies of this parameter keep the old values. Throws ShapeError unless `value` has
+  /// the declared shape.
+  void keep(ConstantTensor value) requires can_keep {
     require_same_shape("Parameter::keep", shape_, value.shape());
     bind({});
     trainable_ = false;
     kept_ = std::move(value);
   }
-  /// The 16-bit values; undefined if there are none.
-  [[nodiscard]] const NarrowTensor& kept() const { return kept_; }
-  /// Makes 16-bit values a variable of float copies; copies of this parameter keep the old ones.
+  /// The constants; undefined if there are none.
+  [[nodiscard]] const ConstantTensor& kept() const { return kept_; }
+  /// Makes constants a variable of float copies; copies of this parameter keep the old ones.
   void widen() {
     if constexpr (can_keep)
       if (kept_.defined()) bind(get());
   }
-  /// Whether there are values, as a variable or in 16 bits.
+  /// Holds the same values from now on as constants in the order in which matmuls read them (`ops::packed`); copies of
+  /// this parameter keep the old ones. With `derived`, kernels may also keep what they compute from them. A parameter
+  /// without values, or with too few rows to be packed, stays as it is.
+  void pack(bool derived = false) requires can_keep {
+    if (!has_values()) return;
+    ConstantTensor value = ops::packed(kept_.defined() ? kept_ : ConstantTensor(Var<T, D>::value().template to<Cpu>()));
+    if (value.strip() == 0) return;
+    if (derived) value.keep_derived();
+    keep(std::move(value));
+  }
+  /// Whether there are values, as a variable or as constants.
   [[nodiscard]] bool has_values() const { return this->defined() || kept_.defined(); }
-  /// Bytes of the values.
+  /// Bytes of the values, and of what is derived from constants.
   [[nodiscard]] std::int64_t bytes() const {
-    const auto item = static_cast<std::int64_t>(kept_.defined() ? sizeof(std::uint16_t) : sizeof(T));
-    return has_values() ? size() * item : 0;
+    if (kept_.defined()) return kept_.bytes();
+    return has_values() ? size() * static_cast<std::int64_t>(sizeof(T)) : 0;
   }
 
-  /// The tensor of the variable. Throws Error if there is none: `get` also reads 16-bit values.
+  /// The tensor of the variable. Throws Error if there is none: `get` also reads constants.
   [[nodiscard]] const Tensor<T, D>& value() const {
     require<Error>(this->defined(), "a parameter of shape ", shape_,
-                   kept_.defined() ? " holds 16-bit values: read them by get(), or call widen() first"
+                   kept_.defined() ? " holds constants: read them by get(), or call widen() first"
                                    : " has no values yet: call init_parameters or load_state_dict first");
     return Var<T, D>::value();
   }
-  /// The variable, for a computation; a constant of float copies if there are 16-bit values; undefined if the parameter
+  /// The variable, for a computation; one of float copies if there are constants; undefined if the parameter
   /// is absent. Throws Error if a declared parameter has no values yet.
   [[nodiscard]] Var<T, D> get() const {
     require<Error>(has_values() || !declared_, "a parameter of shape ", shape_,
@@ -143,7 +154,7 @@ class Parameter : public Var<T, D> {
  private:
   Shape shape_{0};
   Initializer initializer_;
-  NarrowTensor kept_;
+  ConstantTensor kept_;
   bool declared_ = false, adapter_ = false, trainable_ = true;
 };
 

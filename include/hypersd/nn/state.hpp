@@ -28,7 +28,7 @@ concept TensorSource = requires(const S& s, const std::string& name) {
 /// `copy` the result has memory of its own, else it may be the file's.
 template <class S>
 concept NarrowSource = requires(const S& s, const std::string& name) {
-  { s.narrow(name, true) } -> std::same_as<NarrowTensor>;
+  { s.narrow(name, true) } -> std::same_as<ConstantTensor>;
 };
 
 /// A `StateDict` of any element type as a `TensorSource`.
@@ -67,7 +67,7 @@ Tensor<T, Cpu> from_file_layout(const Tensor<T, Cpu>& value, const Shape& shape)
   return ops::permute(value, {0, 2, 3, 1});
 }
 /// The same for 16-bit values, whose memory is shared where the layouts agree.
-inline NarrowTensor from_file_layout(const NarrowTensor& value, const Shape& shape) {
+inline ConstantTensor from_file_layout(const ConstantTensor& value, const Shape& shape) {
   if (shape.rank() != 4 || (shape[1] == 1 && shape[2] == 1)) return value.reshape(shape);
   const std::int64_t taps = shape[1] * shape[2], in = shape[3];
   const auto permuted = [&]<class T>(T) {
@@ -78,7 +78,7 @@ inline NarrowTensor from_file_layout(const NarrowTensor& value, const Shape& sha
         for (std::int64_t t = 0; t < taps; ++t)
           for (std::int64_t c = 0; c < in; ++c) to[(o * taps + t) * in + c] = value.bits()[(o * in + c) * taps + t];
     });
-    return NarrowTensor(out);
+    return ConstantTensor(out);
   };
   return value.is_half() ? permuted(half()) : permuted(bfloat16());
 }
@@ -160,7 +160,7 @@ void load_state_dict(M& net, const Source& source, const std::string& prefix = "
       // Kernels of several taps change their layout: in a copy, so that the file's pages are not touched.
       const Shape& shape = p.shape();
       const bool copy = shape.rank() == 4 && shape[1] * shape[2] > 1;
-      const NarrowTensor stored = shape.rank() > 1 ? source.narrow(name, copy) : NarrowTensor();
+      const ConstantTensor stored = shape.rank() > 1 ? source.narrow(name, copy) : ConstantTensor();
       if (stored.defined()) return p.keep(from_file_layout(stored, shape));
     }
     p.assign(from_file_layout<T>(source.template get<T>(name), p.shape()).template to<D>());

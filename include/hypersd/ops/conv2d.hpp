@@ -46,8 +46,9 @@ inline Shape conv2d_result_shape(const Conv2dGeometry& g) { return {g.batch, g.o
 }  // namespace detail
 
 /// Cross-correlation of x [B, H, W, C] with w [O, kh, kw, C] plus bias [O] (may be undefined): [B, H', W', O] with
-/// H' = (H + pad + pad_end - kh) / stride + 1. A weight of 16 bits gives the same bits as its float copy. Throws
-/// ShapeError, or OptionError for the options.
+/// H' = (H + pad + pad_end - kh) / stride + 1. A constant weight gives the same bits as its float copy, unless it keeps
+/// what is derived from it (`ConstantTensor::keep_derived`): then smaller images are convolved by Winograd's method
+/// too. Throws ShapeError, or OptionError for the options.
 template <class T, class D, WeightFor<T, D> W>
 Tensor<T, D> conv2d(const Tensor<T, D>& x, const W& w, const std::type_identity_t<Tensor<T, D>>& bias,
                     Conv2dOptions options = {}) {
@@ -74,6 +75,8 @@ Tensor<T, D> conv2d_input_gradient(const Tensor<T, D>& gy, const W& w, const Sha
   if constexpr (detail::in_float<T, D>) {
     return cast<T>(conv2d_input_gradient(detail::wide(gy), detail::wide(w), x_shape, options));
   } else {
+    if constexpr (std::same_as<W, ConstantTensor>)
+      if (w.strip() > 0) return conv2d_input_gradient(gy, widen(w), x_shape, options);
     Tensor<T, D> gx(x_shape);
     using backend::conv2d_input_gradient;
     conv2d_input_gradient(D{}, g, gy.data(), detail::elements(w), gx.data());

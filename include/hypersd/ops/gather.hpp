@@ -33,9 +33,10 @@ template <class T, class D>
 Tensor<T, D> embedding(const Tensor<T, D>& table, const Tensor<std::int32_t, D>& ids) {
   return detail::embedding<T>(table, ids);
 }
-/// The same from a table of 16 bits, as float.
+/// The same from a constant table, as float.
 template <std::derived_from<Cpu> D>
-Tensor<float, D> embedding(const NarrowTensor& table, const Tensor<std::int32_t, D>& ids) {
+Tensor<float, D> embedding(const ConstantTensor& table, const Tensor<std::int32_t, D>& ids) {
+  if (table.strip() > 0) return detail::embedding<float>(widen(table).template to<D>(), ids);
   return detail::embedding<float>(table, ids);
 }
 

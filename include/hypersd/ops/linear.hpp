@@ -8,7 +8,7 @@
 
 namespace hypersd::ops {
 
-/// y = x W^T + b: x [..., in], w [out, in], bias [out] (may be undefined) -> [..., out]. A weight of 16 bits gives the
+/// y = x W^T + b: x [..., in], w [out, in], bias [out] (may be undefined) -> [..., out]. A constant weight gives the
 /// same bits as its float copy. Throws ShapeError.
 template <class T, class D, WeightFor<T, D> W>
 Tensor<T, D> linear(const Tensor<T, D>& x, const W& w, const std::type_identity_t<Tensor<T, D>>& bias) {
@@ -29,6 +29,8 @@ template <class T, class D, WeightFor<T, D> W>
 Tensor<T, D> linear_input_gradient(const Tensor<T, D>& gy, const W& w) {
   require<ShapeError>(gy.rank() >= 1 && w.rank() == 2 && gy.dim(-1) == w.dim(0), "linear_input_gradient: gradient ",
                       gy.shape(), " and weight ", w.shape());
+  if constexpr (std::same_as<W, ConstantTensor>)
+    if (w.strip() > 0) return linear_input_gradient(gy, widen(w));
   Tensor<T, D> gx(gy.shape().with(-1, w.dim(1)));
   const GemmShape shape{gx.size() / std::max<std::int64_t>(1, w.dim(1)), w.dim(1), w.dim(0)};
   using A = Accumulator<T>;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/core/narrow_tensor.hpp>
+#include <hypersd/core/constant_tensor.hpp>
 #include <hypersd/io/safetensors.hpp>
 #include <map>
 #include <memory>
@@ -85,7 +85,7 @@ class TensorTable {
   /// The tensor as it is stored, if its elements have 16 bits and its file is mapped (`Access::Map`); else undefined.
   /// It is in the file's memory if it is aligned and in order there, and `copy` does not forbid it. The result keeps
   /// the file open.
-  [[nodiscard]] NarrowTensor narrow(const std::string& name, bool copy = false) const {
+  [[nodiscard]] ConstantTensor narrow(const std::string& name, bool copy = false) const {
     const DType type = dtype(name);
     if (!entry(name).file->in_memory()) return {};
     if (type == DType::F16) return narrow_of<half>(name, copy);
@@ -150,14 +150,14 @@ class TensorTable {
     StoredTensor stored;
   };
   template <Narrow T>
-  [[nodiscard]] NarrowTensor narrow_of(const std::string& name, bool copy) const {
+  [[nodiscard]] ConstantTensor narrow_of(const std::string& name, bool copy) const {
     const Entry& e = entry(name);
     const Shape s = shape(name);
     const std::span<const std::uint8_t> bytes = e.file->bytes(e.stored.name);
     const auto* data = reinterpret_cast<const T*>(bytes.data()) + e.stored.part * s.numel();
     const bool aligned = reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(T) == 0;
-    if (copy || e.stored.transposed || !aligned) return NarrowTensor(get<T>(name));
-    return NarrowTensor(s, e.file, data);
+    if (copy || e.stored.transposed || !aligned) return ConstantTensor(get<T>(name));
+    return ConstantTensor(s, e.file, data);
   }
   [[nodiscard]] const Entry& entry(const std::string& name) const {
     const auto at = entries_.find(name);

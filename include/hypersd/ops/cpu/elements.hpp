@@ -2,8 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <hypersd/core/constant_tensor.hpp>
 #include <hypersd/core/instruction_set.hpp>
-#include <hypersd/core/narrow_tensor.hpp>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
@@ -88,18 +88,26 @@ Widen widen_kernel() {
   return widen_portable<is_half>;
 }
 
-/// Elements in memory: of type T, or of 16 bits that are widened when they are read (T is float then).
+/// Elements in memory: of type T, or of 16 bits that are widened when they are read (T is float then). Those of a
+/// weight may be in strips (see `ConstantTensor`).
 template <class T>
 struct Elements {
   const T* in_place = nullptr;
   const std::uint16_t* narrow = nullptr;
   Widen widen = nullptr;
+  int strip = 0;  // rows of a strip; 0: row-major
+  ConstantTensor::Derived* derived = nullptr;
 
   Elements() = default;
   Elements(const T* data) : in_place(data) {}  // NOLINT(google-explicit-constructor)
-  explicit Elements(const NarrowTensor& t)
-      : narrow(t.bits()), widen(t.is_half() ? widen_kernel<true>() : widen_kernel<false>()) {
+  explicit Elements(const ConstantTensor& t) : strip(t.strip()), derived(t.derived()) {
     static_assert(std::same_as<T, float>);
+    if (t.narrow()) {
+      narrow = t.bits();
+      widen = t.is_half() ? widen_kernel<true>() : widen_kernel<false>();
+    } else {
+      in_place = t.floats();
+    }
   }
 
   [[nodiscard]] bool widened() const { return widen != nullptr; }

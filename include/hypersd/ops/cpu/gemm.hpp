@@ -15,7 +15,7 @@ namespace hypersd::ops::backend {
 
 /// A matrix of rows i and summed columns p: element (i, p) is data[i stride + p], or data[p stride + i] if
 /// `transposed`; elements of 16 bits are widened while they are packed. Or one that is never in memory as a whole:
-/// `pack_part` then packs the parts that are needed.
+/// `pack_part` then packs the parts that are needed. Or one in strips of the kernel's columns, already packed.
 template <class T>
 struct GemmOperand {
   /// Packs columns [p, p + count) of rows [i, i + valid) as [count, width]; what rows from `valid` on get is not used.
@@ -27,34 +27,44 @@ struct GemmOperand {
   bool transposed = false;
   const void* source = nullptr;
   Pack pack_part = nullptr;
-  std::int64_t row = 0, column = 0;  // where the part of `source` or of `strips` starts
-  // All strips of a kernel's columns, packed: those of a block of summed columns follow each other, and the blocks too.
-  const T* strips = nullptr;
-  std::int64_t padded = 0;  // rows of all strips
+  std::int64_t row = 0, column = 0;  // where the part of `source` or of the strips in `data` starts
+  std::int64_t depth = 0;            // summed columns of all strips; 0 if there are none
 
   static GemmOperand computed(const void* source, Pack pack) { return {{}, 0, false, source, pack}; }
+  /// Strips of `width` rows and `depth` summed columns.
+  static GemmOperand packed(const Elements<T>& strips, int width, std::int64_t depth) {
+    GemmOperand out{strips, width, false};
+    out.depth = depth;
+    return out;
+  }
+  /// A weight [rows, depth], row-major or in strips of the kernel's columns.
+  static GemmOperand weight(const Elements<T>& w, std::int64_t depth) {
+    return w.strip > 0 ? packed(w, w.strip, depth) : GemmOperand{w, depth, false};
+  }
 
   /// The part from row i and column p on.
   [[nodiscard]] GemmOperand at(std::int64_t i, std::int64_t p) const {
     GemmOperand part = *this;
     part.row += i;
     part.column += p;
-    part.data = data.from(transposed ? p * stride + i : i * stride + p);
+    if (depth == 0) part.data = data.from(transposed ? p * stride + i : i * stride + p);
     return part;
   }
-  /// Whether there is a matrix in memory.
+  /// Whether there is a matrix in memory, in any order.
   [[nodiscard]] bool in_memory() const { return pack_part == nullptr; }
   /// Whether columns can be read in place.
   [[nodiscard]] bool columns_in_place() const { return transposed && !data.widened(); }
-
-  /// The packed strip of a block of `count` columns.
-  [[nodiscard]] const T* strip(std::int64_t count) const { return strips + column * padded + row * count; }
+  /// Whether it is packed, and need not be widened.
+  [[nodiscard]] bool packed_in_place() const { return depth > 0 && !data.widened(); }
+  /// The packed strip from this part's first row and column on.
+  [[nodiscard]] Elements<T> strip() const { return data.from(row * depth + column * stride); }
   /// Asks for part `i` of `parts` of the memory of `rows` rows of `count` columns.
   __attribute__((always_inline)) void prefetch(std::int64_t rows, std::int64_t count, std::int64_t i,
                                                std::int64_t parts) const {
-    if (strips != nullptr) {
+    if (depth > 0) {
       const std::int64_t first = i * count / parts;
-      return Elements<T>(strip(count) + first * rows).prefetch(((i + 1) * count / parts - first) * rows);
+      if (rows > 0) strip().from(first * stride).prefetch(((i + 1) * count / parts - first) * stride);
+      return;
     }
     if (!in_memory()) return;
     const std::int64_t lines = transposed ? count : rows, length = transposed ? rows : count;
@@ -64,6 +74,7 @@ struct GemmOperand {
   /// Packs the first `valid` <= `width` rows of `count` columns as [count, width].
   void pack(std::int64_t valid, std::int64_t width, std::int64_t count, T* to) const {
     if (pack_part != nullptr) return pack_part(source, row, column, valid, width, count, to);
+    if (depth > 0) return strip().copy(count * width, to);
     if (!transposed) return pack_rows(data, stride, valid, static_cast<int>(width), count, to);
     with_tile_width(static_cast<int>(width),
                     [&](auto constant) { pack_columns<constant>(data, stride, valid, count, to); });
@@ -151,8 +162,10 @@ bool few_dots(const GemmCall<T>& g) {
 /// A matmul of few rows or columns by dot products, on the calling thread.
 template <class T>
 void gemm_dots(const GemmKernel<T>& kernel, const GemmCall<T>& g) {
-  // Rows of 16-bit elements are widened once: all of A, those of B as they are needed.
-  const std::int64_t size_a = g.a.data.widened() ? g.m * g.k : 0, size_b = g.b.data.widened() ? dot_rows * g.k : 0;
+  // Rows of 16-bit elements are widened once: all of A, those of B as they are needed; and those of a strip of B.
+  const std::int64_t width_b = g.b.depth > 0 ? g.b.stride : dot_rows;
+  const std::int64_t size_a = g.a.data.widened() ? g.m * g.k : 0,
+                     size_b = g.b.data.widened() || g.b.depth > 0 ? width_b * g.k : 0;
   const Tensor<T, Cpu> memory(Shape{size_a + size_b});
   const auto widen_rows = [&](const GemmOperand<T>& x, std::int64_t first, std::int64_t count, T* to) {
     for (std::int64_t i = 0; i < count; ++i) x.at(first + i, 0).data.copy(g.k, to + i * g.k);
@@ -162,8 +175,13 @@ void gemm_dots(const GemmKernel<T>& kernel, const GemmCall<T>& g) {
       size_a > 0 ? widen_rows(g.a, 0, g.m, memory.data()) : std::pair(g.a.data.in_place, g.a.stride);
   for (std::int64_t j = 0; j < g.n; j += dot_rows) {
     const std::int64_t width = std::min<std::int64_t>(dot_rows, g.n - j);
-    const auto [b, next_b] = size_b > 0 ? widen_rows(g.b, j, width, memory.data() + size_a)
-                                        : std::pair(g.b.at(j, 0).data.in_place, g.b.stride);
+    if (g.b.depth > 0 && j % width_b == 0)
+      unpack_strip(g.b.at(j, 0).strip(), static_cast<int>(width_b), std::min(width_b, g.n - j), g.k,
+                   memory.data() + size_a, g.k);
+    const auto [b, next_b] = g.b.depth > 0
+                                 ? std::pair<const T*, std::int64_t>(memory.data() + size_a + j % width_b * g.k, g.k)
+                             : size_b > 0 ? widen_rows(g.b, j, width, memory.data() + size_a)
+                                          : std::pair(g.b.at(j, 0).data.in_place, g.b.stride);
     for (std::int64_t i = 0; i < g.m; ++i) {
       T sums[dot_rows];
       if (width == dot_rows)
@@ -189,7 +207,7 @@ void gemm_block(const GemmCall<T>& g, bool by_dots) {
   const std::int64_t rows = kernel.rows, columns = kernel.columns;
   const std::int64_t tiles = ceil_div(g.m, rows), strips = ceil_div(g.n, columns);
   const bool direct_a = g.a.columns_in_place() && strips <= direct_uses;
-  const bool direct_b = g.b.strips == nullptr && g.b.columns_in_place() && tiles <= direct_uses;
+  const bool direct_b = g.b.columns_in_place() && tiles <= direct_uses;
   const std::int64_t step = std::max<std::int64_t>(1, gemm_depth(g.k));
   const std::int64_t size = (tiles * rows + columns) * step;
   constexpr std::int64_t small = 16384 / sizeof(T);
@@ -208,8 +226,8 @@ void gemm_block(const GemmCall<T>& g, bool by_dots) {
       const std::int64_t width = std::min(columns, g.n - j);
       const bool direct = direct_b && width == columns;
       TileOperands<T> in{depth, nullptr, strip, rows, columns};
-      if (g.b.strips != nullptr)
-        in.b = g.b.at(j, p).strip(depth);
+      if (g.b.packed_in_place())
+        in.b = g.b.at(j, p).strip().in_place;
       else if (direct)
         in = {depth, nullptr, g.b.at(j, p).data.in_place, rows, g.b.stride};
       else
@@ -259,23 +277,23 @@ struct GemmTasks {
   }
 };
 
-/// The strips of `g.b` for `GemmOperand::strips`, or an empty tensor if packing them once for all blocks of rows would
-/// save little or take much memory.
+/// The strips of `g.b`, or an empty tensor if they exist, or if packing them once for all blocks of rows would save
+/// little or take much memory.
 template <class T>
 Tensor<T, Cpu> gemm_strips(const GemmKernel<T>& kernel, const GemmCall<T>& g, std::int64_t blocks) {
   constexpr std::int64_t least_blocks = 3, most_bytes = 16 << 20;
   const std::int64_t columns = kernel.columns, strips = ceil_div(g.n, columns), padded = strips * columns;
-  if (blocks < least_blocks || g.k > most_bytes / static_cast<std::int64_t>(sizeof(T)) / padded)
+  if (blocks < least_blocks || g.b.packed_in_place() ||
+      g.k > most_bytes / static_cast<std::int64_t>(sizeof(T)) / padded)
     return Tensor<T, Cpu>(Shape{0});
   Tensor<T, Cpu> out(Shape{padded * g.k});
-  const std::int64_t step = gemm_depth(g.k);
+  const std::int64_t step = std::min(g.k, gemm_most_depth);  // what a computed operand packs at once
   parallel_for(strips, std::max<std::int64_t>(1, 65536 / (columns * std::max<std::int64_t>(1, g.k))),
                [&](std::int64_t begin, std::int64_t end) {
                  for (std::int64_t j = begin * columns; j < end * columns; j += columns)
-                   for (std::int64_t p = 0; p < g.k; p += step) {
-                     const std::int64_t depth = std::min(step, g.k - p);
-                     g.b.at(j, p).pack(std::min(columns, g.n - j), columns, depth, out.data() + p * padded + j * depth);
-                   }
+                   for (std::int64_t p = 0; p < g.k; p += step)
+                     g.b.at(j, p).pack(std::min(columns, g.n - j), columns, std::min(step, g.k - p),
+                                       out.data() + j * g.k + p * columns);
                });
   return out;
 }
@@ -317,10 +335,7 @@ void gemm_parallel(const GemmCall<T>& g, std::int64_t batch = 1, std::int64_t ne
                        one.a.data = g.a.data.from(outer * next_a);
                        one.b.data = g.b.data.from(outer * next_b);
                      }
-                     if (strips.size() > 0) {
-                       one.b.strips = strips.data();
-                       one.b.padded = strips.size() / g.k;
-                     }
+                     if (strips.size() > 0) one.b = GemmOperand<T>::packed(strips.data(), kernel.columns, g.k);
                      if (g.addend.data == g.c) one.addend.data += outer * next_c;
                      one.c += outer * next_c;
                    }

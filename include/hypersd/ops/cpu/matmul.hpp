@@ -30,12 +30,19 @@ void gemm(const Cpu&, GemmShape s, T alpha, const T* a, std::int64_t lda, const 
   gemm_parallel(gemm_call(s, alpha, a, lda, b, ldb, beta != T(0), c, ldc));
 }
 
+/// Whether a weight is in strips of another kernel than the selected instruction set's.
+template <class T>
+bool foreign_strips(const Elements<T>& w) {
+  return w.strip > 0 && w.strip != gemm_kernel<T>().columns;
+}
+
 /// C[m, n] = bias (or 0) + A[m, k] W[n, k]^T.
 template <Real T>
-void linear(const Cpu&, std::int64_t m, std::int64_t n, std::int64_t k, const T* a,
+void linear(const Cpu& cpu, std::int64_t m, std::int64_t n, std::int64_t k, const T* a,
             const std::type_identity_t<Elements<T>>& w, const T* bias, T* c) {
+  if (foreign_strips(w)) return linear(cpu, m, n, k, a, unpacked(w, n, k).data(), bias, c);
   const auto addend = bias ? GemmAddend<T>{bias, 0, 1} : GemmAddend<T>::nothing();
-  gemm_parallel(GemmCall<T>{m, n, k, {a, k, false}, {w, k, false}, T(1), addend, c, n});
+  gemm_parallel(GemmCall<T>{m, n, k, {a, k, false}, GemmOperand<T>::weight(w, k), T(1), addend, c, n});
 }
 
 template <Real T>

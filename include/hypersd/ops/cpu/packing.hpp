@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <hypersd/core/parallel.hpp>
+#include <hypersd/core/tensor.hpp>
 #include <hypersd/ops/cpu/elements.hpp>
 #include <hypersd/ops/cpu/gemm_kernel.hpp>
 #include <type_traits>
@@ -113,6 +115,34 @@ void pack_rows(const Elements<T>& from, std::int64_t stride, std::int64_t valid,
     for (std::int64_t i = 0; i < valid; ++i) from.from(i * stride + p).copy(part, widened + i * most);
     transpose(rows, width, part, to, width);
   }
+}
+
+/// The reverse for a strip [count, width] whose first `valid` rows of `count` elements go to `to`, `stride` apart.
+template <class T>
+void unpack_strip(const Elements<T>& strip, int width, std::int64_t valid, std::int64_t count, T* to,
+                  std::int64_t stride) {
+  constexpr std::int64_t most = 64;
+  alignas(64) T widened[most * GemmKernel<T>::most_columns];
+  for (std::int64_t p = 0; p < count; p += most) {
+    const std::int64_t part = std::min(most, count - p);
+    const T* from = strip.from(p * width).read(part * width, widened);
+    const T* rows[most];
+    for (std::int64_t i = 0; i < part; ++i) rows[i] = from + i * width;
+    transpose(rows, static_cast<int>(part), valid, to + p, stride);
+  }
+}
+
+/// A weight [rows, count] in strips as a row-major matrix.
+template <class T>
+Tensor<T, Cpu> unpacked(const Elements<T>& w, std::int64_t rows, std::int64_t count) {
+  Tensor<T, Cpu> out(Shape{rows, count});
+  parallel_for((rows + w.strip - 1) / w.strip, std::max<std::int64_t>(1, 65536 / (w.strip * (count + 1))),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t i = begin * w.strip; i < end * w.strip && i < rows; i += w.strip)
+                   unpack_strip(w.from(i * count), w.strip, std::min<std::int64_t>(w.strip, rows - i), count,
+                                out.data() + i * count, count);
+               });
+  return out;
 }
 
 /// Packs `valid` <= `width` columns of `count` rows with row stride `stride` as [count, width]; missing ones are 0.

@@ -198,13 +198,14 @@ inline WinogradKernel winograd_kernel() {
 }
 
 /// Whether a convolution is faster this way: enough tiles for the transformed
-/// weights to pay, few results outside of the image, whole vectors of channels.
-/// A function of the shape and of `winograd_allowed`.
-inline bool winograd_pays(const Conv2dGeometry& g) {
+/// weights to pay, of which there may be fewer if those are kept, few results
+/// outside of the image, whole vectors of channels. A function of the shape and
+/// of `winograd_allowed`.
+inline bool winograd_pays(const Conv2dGeometry& g, bool kept = false) {
   const std::int64_t tiles = g.batch * ceil_div(g.out_height, winograd_tile) * ceil_div(g.out_width, winograd_tile);
   return g.kernel_height == 3 && g.kernel_width == 3 && g.stride == 1 && g.in >= 128 && g.out >= 128 &&
-         g.in % 16 == 0 && g.out % 16 == 0 && tiles >= 48 && 4 * 16 * tiles <= 5 * g.batch * g.positions() &&
-         winograd_allowed();
+         g.in % 16 == 0 && g.out % 16 == 0 && tiles >= (kept ? 16 : 48) &&
+         4 * 16 * tiles <= 5 * g.batch * g.positions() && winograd_allowed();
 }
 
 /// A convolution y = x * w + bias by Winograd's method, for weights [g.out, 3, 3, g.in]; or, if `flipped`, for the
@@ -230,6 +231,29 @@ struct WinogradConvolution {
         kernel.weight(flipped ? taps + 8 * stored : taps, flipped ? -stored : stored, columns, to + r * columns,
                       rows * columns);
       }
+    });
+  }
+  /// The same from and to strips of `columns` rows: [36, strips, g.in, columns].
+  void weight_strips(std::int64_t first, std::int64_t count, std::int64_t columns, float* to) const {
+    constexpr std::int64_t most = 64;  // input channels widened at once
+    const std::int64_t strips = ceil_div(count, columns), step = strips * g.in * columns;
+    parallel_for(strips, 1, [&](std::int64_t begin, std::int64_t end) {
+      const Tensor<float, Cpu> widened(Shape{w.widened() ? 9 * most * columns : 0});
+      for (std::int64_t s = begin; s < end; ++s)
+        for (std::int64_t c = 0; c < g.in; c += most) {
+          const std::int64_t part = std::min(most, g.in - c);
+          const Elements<float> from = w.from((first + s * columns) * 9 * g.in + c * columns);
+          const float* taps = from.in_place;
+          std::int64_t taps_step = g.in * columns;
+          if (w.widened()) {
+            for (std::int64_t t = 0; t < 9; ++t)
+              from.from(t * taps_step).copy(part * columns, widened.data() + t * part * columns);
+            taps = widened.data();
+            taps_step = part * columns;
+          }
+          for (std::int64_t i = 0; i < part; ++i)
+            kernel.weight(taps + i * columns, taps_step, columns, to + (s * g.in + c + i) * columns, step);
+        }
     });
   }
   /// Transforms the inputs of tiles [first, first + count): [36, step, g.in].
@@ -278,20 +302,42 @@ struct WinogradConvolution {
     // Groups of tiles whose products stay in the cache, as equal as possible.
     const std::int64_t most = std::max<std::int64_t>(48, cache / (bytes * (g.in + g.out)));
     const std::int64_t group = ceil_div(tiles, ceil_div(tiles, most));
+    const std::int64_t columns = w.strip, unit = std::max<std::int64_t>(16, columns);
+    if (columns > 0 && w.derived != nullptr) {
+      const Tensor<float, Cpu>& kept = w.derived->get([&] {
+        Tensor<float, Cpu> all(Shape{winograd_products, ceil_div(g.out, columns) * columns, g.in});
+        weight_strips(0, g.out, columns, all.data());
+        return all;
+      });
+      return run(group, g.out, &kept);
+    }
     // Output channels whose weights fit into the scratch memory.
     const std::int64_t parts = ceil_div(bytes * g.in * g.out, scratch);
-    const std::int64_t channels = ceil_div(ceil_div(g.out, parts), 16) * 16;
-    const Tensor<float, Cpu> transformed(Shape{winograd_products, channels, g.in});
+    run(group, ceil_div(ceil_div(g.out, parts), unit) * unit, nullptr);
+  }
+
+ private:
+  /// In groups of tiles and of output channels; all transformed weights are in `kept`, or null.
+  void run(std::int64_t group, std::int64_t channels, const Tensor<float, Cpu>* kept) const {
+    const std::int64_t tiles = g.batch * down * across, columns = w.strip;
+    const Tensor<float, Cpu> scratch(Shape{winograd_products, kept != nullptr ? 0 : channels, g.in});
+    const Tensor<float, Cpu>& transformed = kept != nullptr ? *kept : scratch;
     const Tensor<float, Cpu> in(Shape{winograd_products, group, g.in}), out(Shape{winograd_products, group, channels});
     for (std::int64_t channel = 0; channel < g.out; channel += channels) {
       const std::int64_t now = std::min(channels, g.out - channel);
-      weights(channel, now, transformed.data());
+      if (kept == nullptr && columns > 0)
+        weight_strips(channel, now, columns, transformed.data());
+      else if (kept == nullptr)
+        weights(channel, now, transformed.data());
+      const auto b = columns > 0 ? GemmOperand<float>::packed(transformed.data(), static_cast<int>(columns), g.in)
+                                 : GemmOperand<float>{transformed.data(), flipped ? now : g.in, flipped};
+      const std::int64_t next_b = g.in * (columns > 0 ? ceil_div(now, columns) * columns : now);
       for (std::int64_t first = 0; first < tiles; first += group) {
         const std::int64_t count = std::min(group, tiles - first);
         if (channel == 0 || group < tiles) inputs(first, count, group, in.data());
-        const GemmOperand<float> a{in.data(), g.in, false}, b{transformed.data(), flipped ? now : g.in, flipped};
+        const GemmOperand<float> a{in.data(), g.in, false};
         gemm_parallel(GemmCall<float>{count, now, g.in, a, b, 1.0F, GemmAddend<float>::nothing(), out.data(), now},
-                      winograd_products, group * g.in, g.in * now, group * now);
+                      winograd_products, group * g.in, next_b, group * now);
         results(first, count, group, channel, now, out.data());
       }
     }
