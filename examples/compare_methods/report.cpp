@@ -5,6 +5,7 @@
 #include <hypersd/io/npy.hpp>
 #include <hypersd/io/png.hpp>
 #include <hypersd/report/image_grid.hpp>
+#include <hypersd/report/image_strip.hpp>
 #include <hypersd/report/plot.hpp>
 
 namespace compare {
@@ -51,46 +52,73 @@ std::vector<NamedTable> tables(const StudyOptions& o, const std::vector<Descript
     out.push_back({"Segments or not: FD (Table 5 in small)",
                    measure_table(pair, results, o.steps, &Row::fd, report::Best::Lowest, 2)});
   }
-  const auto claims = claims_table(results, methods);
-  if (!claims.rows.empty()) out.push_back({"The paper's orderings here", claims});
   return out;
 }
 
-/// Rows are methods, groups of columns numbers of steps; the same noise and classes everywhere.
-std::string picture(const StudyOptions& o, const std::vector<Description>& methods) {
-  std::vector<Tensor<float>> cells;
-  report::GridOptions grid;
-  const auto add = [&](const Tensor<float>& images, std::int64_t first, std::int64_t n) {
-    for (std::int64_t i = first; i < first + n; ++i) cells.push_back(images.slice(i, i + 1));
-  };
-  constexpr std::int64_t each = 6;
+/// Pictures of the first seed by method and number of steps, on the same noise and classes everywhere.
+struct Pictures {
+  std::vector<std::string> methods;        ///< that have any
+  std::vector<Tensor<float>> images = {};  ///< by method, then number of steps; undefined where there is none
+  Shape shape = {};                        ///< of one that is defined
+};
+Pictures pictures(const StudyOptions& o, const std::vector<Description>& methods) {
+  Pictures out;
   for (const Description& m : methods) {
     std::vector<Tensor<float>> found;
-    Shape shape;
+    bool any = false;
     for (const std::int64_t n : o.steps) {
       const auto path = picture_file(o, o.first_seed, m.name, static_cast<int>(n));
       found.push_back(std::filesystem::exists(path) ? io::read_npy<float>(path) : Tensor<float>());
-      if (found.back().defined()) shape = found.back().shape();
+      if (found.back().defined()) any = true, out.shape = found.back().shape();
     }
-    if (shape.rank() != 4) continue;
-    grid.row_captions.push_back(m.name);
-    for (const auto& images : found)
-      add(images.defined() ? images : Tensor<float>::full(shape, 1.0f), 0, std::min(each, shape[0]));
+    if (!any) continue;
+    out.methods.push_back(m.title);
+    out.images.insert(out.images.end(), found.begin(), found.end());
   }
-  if (cells.empty()) return {};
-  Tensor<float> all(cells[0].shape().with(0, static_cast<std::int64_t>(cells.size())));
-  for (std::size_t i = 0; i < cells.size(); ++i)
-    all.slice(static_cast<std::int64_t>(i), static_cast<std::int64_t>(i) + 1).copy_from(cells[i]);
-  for (const std::int64_t n : o.steps)
-    grid.column_captions.push_back(std::to_string(n) + count_word(static_cast<int>(n)));
-  grid.columns = static_cast<int>(cells.size() / grid.row_captions.size());
-  grid.group = grid.columns / static_cast<int>(o.steps.size());
+  return out;
+}
+std::string steps_text(std::int64_t n) { return std::to_string(n) + count_word(static_cast<int>(n)); }
+
+/// Rows are methods, groups of columns numbers of steps.
+std::string picture(const StudyOptions& o, const Pictures& p) {
+  const std::int64_t each = std::min<std::int64_t>(6, p.shape[0]);
+  const auto cells = static_cast<std::int64_t>(p.images.size());
+  auto all = Tensor<float>::full(p.shape.with(0, cells * each), 1.0f);
+  for (std::int64_t i = 0; i < cells; ++i)
+    if (const auto& images = p.images[static_cast<std::size_t>(i)]; images.defined())
+      all.slice(i * each, (i + 1) * each).copy_from(images.slice(0, each));
+  report::GridOptions grid;
+  for (const std::int64_t n : o.steps) grid.column_captions.push_back(steps_text(n));
+  grid.row_captions = p.methods;
+  grid.columns = static_cast<int>(each) * static_cast<int>(o.steps.size());
+  grid.group = static_cast<int>(each);
   grid.scale = 1;
   return report::image_grid(all, grid);
 }
 
+/// Any two methods and numbers of steps on one noise; first the first method above the last, in the most steps.
+std::string strip(const StudyOptions& o, const Pictures& p, const fashion::Dataset& data) {
+  report::StripOptions s{.title = "Pictures by two methods from the same noise"};
+  const std::int64_t n = p.shape[0];
+  for (std::int64_t i = 0; i < n; ++i)
+    s.columns.push_back(data.words.class_name(static_cast<std::int32_t>(i % data.classes())));
+  std::vector<Tensor<float>> rows;
+  for (std::size_t i = 0; i < p.images.size(); ++i) {
+    if (!p.images[i].defined()) continue;
+    s.rows.push_back(p.methods[i / o.steps.size()] + ", " + steps_text(o.steps[i % o.steps.size()]));
+    if (i < o.steps.size()) s.above = static_cast<int>(rows.size());
+    rows.push_back(p.images[i]);
+  }
+  if (rows.size() < 2) return {};
+  s.below = static_cast<int>(rows.size()) - 1;
+  Tensor<float> all(p.shape.with(0, n * static_cast<std::int64_t>(rows.size())));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    all.slice(static_cast<std::int64_t>(i) * n, static_cast<std::int64_t>(i + 1) * n).copy_from(rows[i]);
+  return report::image_strip(all, s);
+}
+
 std::string plot(const StudyOptions& o, const std::vector<Description>& methods, const Results& results, Measure m,
-                 const std::string& title, bool log_y) {
+                 const std::string& title, const std::string& unit, bool log_y) {
   std::vector<report::PlotSeries> series;
   std::vector<double> ticks(o.steps.begin(), o.steps.end());
   for (const Description& method : methods) {
@@ -110,8 +138,13 @@ std::string plot(const StudyOptions& o, const std::vector<Description>& methods,
     if (!s.x.empty()) series.push_back(std::move(s));
   }
   if (series.empty()) return {};
-  return report::line_plot(
-      series, {.title = title, .x_label = "sampling steps", .log_x = true, .log_y = log_y, .x_ticks = ticks});
+  return report::line_plot(series, {.title = title,
+                                    .x_label = "sampling steps",
+                                    .y_label = unit,
+                                    .log_x = true,
+                                    .log_y = log_y,
+                                    .x_ticks = ticks,
+                                    .height = 400});
 }
 
 }  // namespace
@@ -138,21 +171,33 @@ void write_study(const StudyOptions& o, const std::vector<Description>& methods,
                    budget_text(o) + "\n\n" + explanation(o) + "\n\n" + markdown_tables(o, methods, results));
 
   report::HtmlReport page("Few-step methods on one bench", "Fashion-MNIST, one teacher a seed, equal budgets");
+  page.section("What was found", "Summary");
+  page.bullets(summary(methods, results, o.steps));
   page.section("Pictures");
-  const auto image = picture(o, methods);
-  if (!image.empty()) {
+  const Pictures drawn = pictures(o, methods);
+  if (!drawn.methods.empty()) {
+    const auto image = picture(o, drawn);
     io::atomic_write(file("samples.svg"), image);
-    page.paragraph(
+    page.drawing(strip(o, drawn, fashion::Dataset(o.base.data.string())),
+                 "Two choices on the same noise; the third row is their difference. Look for methods that keep the "
+                 "teacher's trajectories: beside the teacher their difference is dark, also in few steps.");
+    page.drawing(
+        image,
         "A row is a method, a group of columns a number of sampling steps; a place in a group is one class and "
-        "one noise, the same everywhere. Methods that keep the teacher's trajectories resemble it place by place.");
-    page.drawing(image);
+        "one noise, the same everywhere. Look down a place: a method that replaces the trajectory draws "
+        "another object of the class.");
   }
   page.section("Quality by steps", "Plots");
   page.begin_columns();
-  for (const auto& svg : {plot(o, methods, results, &Row::fd, "Frechet distance", true),
-                          plot(o, methods, results, &Row::agreement, "Agreement, %", false),
-                          plot(o, methods, results, &Row::trajectory, "Trajectory error", true)})
-    if (!svg.empty()) page.drawing(svg);
+  const std::string bands = o.seeds > 1 ? " Bands are 95 % t-intervals over seeds." : "";
+  const auto show = [&](const std::string& svg, const std::string& caption) {
+    if (!svg.empty()) page.drawing(svg, caption + bands);
+  };
+  show(plot(o, methods, results, &Row::fd, "Frechet distance", "FD (real images: 1.10)", true), "Lower is better.");
+  show(plot(o, methods, results, &Row::agreement, "Agreement", "agreement, %", false),
+       "Higher is better; the axis does not begin at 0.");
+  show(plot(o, methods, results, &Row::trajectory, "Trajectory error", "mean squared latent distance", true),
+       "Lower is nearer to where the teacher's 50 steps end; deterministic samplers only.");
   page.end_columns();
   page.section("Tables");
   page.paragraph(budget_text(o));

@@ -6,6 +6,8 @@
 
 #include <hypersd/report/html_report.hpp>
 
+#include <algorithm>
+
 namespace compare {
 
 /// Mean over seeds and half of its interval as a cell; empty where nothing was measured.
@@ -64,66 +66,45 @@ inline report::ReportTable measure_table(const std::vector<Description>& methods
   return t;
 }
 
-/// An ordering that the paper's tables show, to be looked for here: `better` ahead of `worse` in a measure.
-struct Claim {
-  std::string table, better, worse;
-  int steps;
-  std::string measure;
-};
-
-/// Orderings of the paper's Tables 2, 3 and 5 without the rows that feedback learning adds.
-inline std::vector<Claim> paper_claims() {
-  std::vector<Claim> out;
-  for (const char* other : {"lcm", "cd", "tcd", "ctm", "perflow", "add", "lightning"})
-    for (const char* measure : {"FD", "agreement"}) out.push_back({"2", "tscd", other, 4, measure});
-  for (const char* other : {"add", "lightning"})
-    for (const char* measure : {"FD", "agreement"}) out.push_back({"2", "tscd", other, 1, measure});
-  for (const char* other : {"tscd", "add", "lightning", "sds"})
-    for (const char* measure : {"FD", "agreement"}) out.push_back({"3", "dmd", other, 1, measure});
-  for (const int n : {1, 2, 4, 8})
-    for (const char* measure : {"FD", "agreement", "trajectory error"}) out.push_back({"5", "tscd", "tcd", n, measure});
-  for (const char* other : {"cd", "ctm"})
-    for (const char* measure : {"FD", "agreement"}) out.push_back({"5", "tscd", other, 2, measure});
-  for (const int n : {2, 4})
-    for (const char* measure : {"FD", "agreement"}) out.push_back({"5", "tscd_terms", "ctm", n, measure});
-  return out;
-}
-
-/// Whether a claim holds: the paired difference's 95 % interval lies on its side, on the other, or holds 0.
-struct Verdict {
-  metrics::Interval difference;
-  std::string word;
-};
-inline Verdict judge(const Results& results, const std::vector<Description>& methods, const Claim& c) {
-  const auto values = [&](const std::string& name) {
-    const Measure m = c.measure == "FD" ? &Row::fd : c.measure == "agreement" ? &Row::agreement : &Row::trajectory;
-    for (const Description& method : methods)
-      if (method.name == name) return results.values(name, method.samplers.front(), c.steps, m);
-    return std::map<std::uint64_t, double>{};
+/// Three sentences of what a study found; the first only without a teacher or students.
+inline std::vector<std::string> summary(const std::vector<Description>& methods, const Results& results,
+                                        const std::vector<std::int64_t>& steps) {
+  const auto of = [&](const Description& m, std::int64_t n, Measure measure) {
+    return results.mean(m.name, m.samplers.front(), static_cast<int>(n), measure);
   };
-  const double sign = c.measure == "agreement" ? -1 : 1;  // of a difference that is bad for the claim
-  Verdict v{results.difference(values(c.better), values(c.worse)), ""};
-  if (!std::isfinite(v.difference.estimate)) return v;
-  const double low = std::min(sign * v.difference.low, sign * v.difference.high);
-  const double high = std::max(sign * v.difference.low, sign * v.difference.high);
-  v.word = !std::isfinite(low) ? "one seed only" : high < 0 ? "holds" : low > 0 ? "does not hold" : "cannot be told";
-  return v;
-}
-inline report::ReportTable claims_table(const Results& results, const std::vector<Description>& methods) {
-  report::ReportTable t;
-  t.columns = {{"Paper's table"}, {"Claim"}, {"Steps"}, {"Measure"}, {"Difference here"}, {"Verdict"}};
-  for (const Claim& c : paper_claims()) {
-    const Verdict v = judge(results, methods, c);
-    if (v.word.empty()) continue;
-    const auto title = [&](const std::string& name) {
-      for (const Description& m : methods)
-        if (m.name == name) return m.title;
-      return name;
-    };
-    t.rows.push_back({{c.table, title(c.better) + " ahead of " + title(c.worse), std::to_string(c.steps), c.measure,
-                       cell(v.difference, c.measure == "trajectory error" ? 4 : 2), v.word}});
-  }
-  return t;
+  const auto steps_word = [](std::int64_t n) { return std::to_string(n) + count_word(static_cast<int>(n)); };
+  // The trained method with the least (sign 1) or greatest (sign -1) mean at `n` steps.
+  const auto best = [&](std::int64_t n, Measure measure, double sign) {
+    const Description* out = nullptr;
+    double least = NAN;
+    for (const Description& m : methods)
+      if (const double v = sign * of(m, n, measure).estimate; m.trained && std::isfinite(v) && !(v >= least))
+        out = &m, least = v;
+    return out;
+  };
+  std::string lowest, widths;
+  const std::int64_t most = *std::max_element(steps.begin(), steps.end());
+  for (const std::int64_t n : steps)
+    if (const Description* m = best(n, &Row::fd, 1)) {
+      lowest += (lowest.empty() ? "" : ", ") + steps_word(n) + ": **" + m->title + "** (" +
+                io::fixed(of(*m, n, &Row::fd).estimate, 1) + ")";
+      if (const auto v = of(*m, n, &Row::fd); std::isfinite(v.low))
+        widths += (widths.empty() ? "" : ", ") + io::fixed(0.5 * (v.high - v.low), 1);
+    }
+  if (lowest.empty()) return {"No student was measured."};
+  std::vector<std::string> out{"Lowest mean FD of the students, " + lowest + "."};
+  const Description *right = best(most, &Row::agreement, -1), *near = best(most, &Row::trajectory, 1);
+  std::string second = "In " + steps_word(most) + " **" + right->title + "** shows the caption most often (" +
+                       io::fixed(of(*right, most, &Row::agreement).estimate, 1) + " %)";
+  if (near != nullptr)
+    second += " and **" + near->title + "** is nearest to the teacher's trajectories (error " +
+              io::compact(of(*near, most, &Row::trajectory).estimate, 2) + ")";
+  out.push_back(second + ".");
+  out.push_back(widths.empty() ? "One seed: differences between methods can be chance."
+                               : "The means of FD named above are known to ± " + widths +
+                                     " only: whether one method is ahead of another is told by differences of the same "
+                                     "seed, `examples/verdicts.py`.");
+  return out;
 }
 
 /// A table as GitHub's Markdown.

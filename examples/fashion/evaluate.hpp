@@ -13,10 +13,11 @@
 
 namespace fashion {
 
-/// What the results call a part of the recipe.
-inline std::string title_of(const std::string& part) {
-  if (part == "tscd") return "TSCD";
-  if (part == "feedback") return "TSCD + feedback";
+/// What the results call a part of the recipe. One stage with k = 1 is TCD.
+inline std::string title_of(const std::string& part, const Options& o) {
+  const std::string base = o.stage_segments == std::vector{1} ? "TCD" : "TSCD";
+  if (part == "tscd") return base;
+  if (part == "feedback") return base + " + feedback";
   if (part == "one-step") return "unified";
   if (part == whole_unet) return "one step, whole UNet";
   if (part.starts_with("one-step-")) return "one step, t = " + part.substr(9);

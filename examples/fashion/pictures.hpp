@@ -4,6 +4,8 @@
 #include "evaluate.hpp"
 #include "prompts.hpp"
 
+#include <hypersd/report/image_strip.hpp>
+
 namespace fashion {
 
 /// Pictures side by side: a row for each of `rows`, a group of `each` columns for each of `groups`, whose first
@@ -31,31 +33,68 @@ inline std::vector<std::string> class_names(const Dataset& data) {
   return out;
 }
 
-/// Rows are captions; a group of columns is a sampler, the last ones the models for one step alone. All groups start
-/// from the same noise.
+/// Pictures by one sampler of the same noise and captions as all others': class by class, `each` of one.
+struct SampleSet {
+  std::string title;  ///< above a group of columns; empty: not in the grid
+  std::string name;   ///< in full
+  Tensor<float> images;
+};
+struct SampleSets {
+  static constexpr std::int64_t each = 3;
+  std::vector<std::string> classes;
+  std::vector<SampleSet> sets;
+};
+
+/// The teacher and the student at every number of steps, then the models for one step alone. All from the same noise.
 template <Device D>
-std::string sample_grid(const Run& run, const Dataset& data, const nn::Autoencoder<float, D>& autoencoder,
-                        const Latents<D>& latents, const Teacher<D>& teacher, const Net<D>& student,
-                        const std::vector<OneStepModel<D>>& one_step) {
+SampleSets draw_sets(const Run& run, const Dataset& data, const nn::Autoencoder<float, D>& autoencoder,
+                     const Latents<D>& latents, const Teacher<D>& teacher, const Net<D>& student,
+                     const std::vector<OneStepModel<D>>& one_step) {
   const Options& o = run.options;
-  constexpr std::int64_t each = 3;
-  const std::int64_t classes = data.classes(), n = classes * each;
+  SampleSets out{class_names(data), {}};
+  const std::int64_t n = data.classes() * SampleSets::each;
   Tensor<std::int32_t> labels(Shape{n});
-  for (std::int64_t i = 0; i < n; ++i) labels[i] = static_cast<std::int32_t>(i / each);
+  for (std::int64_t i = 0; i < n; ++i) labels[i] = static_cast<std::int32_t>(i / SampleSets::each);
   const auto captions = data.captions(labels);
   const auto noise = ops::normal<float>(Shape{n, 8, 8, 4}, stream(o.seed, "picture.noise"));
+  auto add = [&](const Net<D>& net, const SampleOptions& s, const std::string& title, const std::string& name) {
+    out.sets.push_back(
+        {title, name, decode_all(autoencoder, latents, sample_latents(net, teacher.text, captions, noise, s))});
+  };
+  const auto steps = [](std::int64_t k) { return std::to_string(k) + (k == 1 ? " step" : " steps"); };
+  const std::int64_t many = o.teacher_inference_steps;
+  add(teacher.unet, {many, o.guidance, 0, 0}, "teacher " + std::to_string(many), "teacher, " + steps(many));
+  for (const std::int64_t s : o.student_steps)
+    if (s != many) add(teacher.unet, {s, o.guidance, 0, 0}, "", "teacher, " + steps(s));
+  for (const std::int64_t s : o.student_steps) add(student, {s, 1, 0, 0}, steps(s), "student, " + steps(s));
+  for (const OneStepModel<D>& m : one_step) add(m.net, m.options(), m.title, "one-step model, " + m.title.substr(3));
+  return out;
+}
+
+/// Rows are captions; a group of columns is a sampler.
+inline std::string sample_grid(const SampleSets& s) {
   std::vector<Tensor<float>> groups;
   std::vector<std::string> titles;
-  auto add = [&](const Net<D>& net, const SampleOptions& s, const std::string& caption) {
-    groups.push_back(decode_all(autoencoder, latents, sample_latents(net, teacher.text, captions, noise, s)));
-    titles.push_back(caption);
-  };
-  const std::int64_t many = o.teacher_inference_steps;
-  add(teacher.unet, {many, o.guidance, 0, 0}, "teacher " + std::to_string(many));
-  for (const std::int64_t s : o.student_steps)
-    add(student, {s, 1, 0, 0}, std::to_string(s) + (s == 1 ? " step" : " steps"));
-  for (const OneStepModel<D>& model : one_step) add(model.net, model.options(), model.title);
-  return side_by_side(groups, titles, class_names(data), each);
+  for (const SampleSet& set : s.sets)
+    if (!set.title.empty()) groups.push_back(set.images), titles.push_back(set.title);
+  return side_by_side(groups, titles, s.classes, SampleSets::each);
+}
+
+/// Two samplers of the reader's choice on one noise: first the teacher above the student with the most steps.
+inline std::string sample_strip(const SampleSets& s) {
+  const auto classes = static_cast<std::int64_t>(s.classes.size()), wide = classes * SampleSets::each;
+  report::StripOptions o{.title = "Pictures of two samplers from the same noise", .columns = s.classes};
+  Tensor<float> all(s.sets[0].images.shape().with(0, wide * static_cast<std::int64_t>(s.sets.size())));
+  for (const SampleSet& set : s.sets) {
+    const std::int64_t row = static_cast<std::int64_t>(o.rows.size()) * wide;
+    for (std::int64_t i = 0; i < wide; ++i) {  // from class by class to draw by draw
+      const std::int64_t to = row + i % SampleSets::each * classes + i / SampleSets::each;
+      all.slice(to, to + 1).copy_from(set.images.slice(i, i + 1));
+    }
+    if (set.name.starts_with("student")) o.below = static_cast<int>(o.rows.size());
+    o.rows.push_back(set.name);
+  }
+  return report::image_strip(all, o);
 }
 
 /// Rows are the teacher and what each part of the recipe left behind; groups are one and four steps, a picture of each

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "measure.hpp"
+#include "summary.hpp"
 
 #include <hypersd/report/html_report.hpp>
 #include <hypersd/report/plot.hpp>
@@ -48,9 +49,13 @@ inline report::ReportCell cell(const metrics::Interval& v, int decimals, double 
   return {factor * v.estimate, decimals, factor * 0.5 * (v.high - v.low)};
 }
 
+/// The pictures of a run, as markup.
+struct Drawings {
+  std::string samples, strip, stages, autoencoder;
+};
+
 /// One self-contained page with the run's pictures, measures and curves.
-inline void write_report(const Run& run, const Findings& found, const std::string& samples, const std::string& stages,
-                         const std::string& autoencoder) {
+inline void write_report(const Run& run, const Findings& found, const Drawings& drawings) {
   const Options& o = run.options;
   report::HtmlReport page("Hyper-SD in small: Fashion-MNIST",
                           "Preset " + o.preset + ", seed " + std::to_string(o.seed));
@@ -59,7 +64,7 @@ inline void write_report(const Run& run, const Findings& found, const std::strin
       if (r.method == method && r.steps == steps && r.eta == 0) return r;
     return Result{};
   };
-  std::string best = "TSCD";
+  std::string best = title_of("tscd", o);
   for (const Result& r : found.results)
     if (r.method == "unified") best = r.method;
   const Result teacher = find("teacher", o.teacher_inference_steps), four = find(best, 4), one = find(best, 1);
@@ -70,6 +75,12 @@ inline void write_report(const Run& run, const Findings& found, const std::strin
     out << v;
     return out.str();
   };
+  std::vector<Headline> student;
+  for (const Result& r : found.results)
+    if (r.method == best && r.eta == 0)
+      student.push_back({r.steps, r.frechet, r.agreement.estimate, r.trajectory.estimate});
+  page.section("What happened", "Summary");
+  page.bullets(summary({teacher.steps, teacher.frechet, teacher.agreement.estimate, 0}, student));
   page.cards({{"Teacher, " + std::to_string(o.teacher_inference_steps) + " steps", number(teacher.frechet.estimate, 1),
                "FD", number(100 * teacher.agreement.estimate, 1) + " % show their caption"},
               {"Student, 4 steps", number(four.frechet.estimate, 1), "FD",
@@ -77,14 +88,22 @@ inline void write_report(const Run& run, const Findings& found, const std::strin
               {"Student, 1 step", number(one.frechet.estimate, 1), "FD",
                number(100 * one.agreement.estimate, 1) + " % show their caption"},
               {"Whole run", number(found.seconds / 60, 1), "min",
-               o.device == "cpu" ? "on " + std::to_string(num_threads()) + " threads" : "on a GPU"}});
+               o.device == "cpu" ? "on " + std::to_string(num_threads()) + (num_threads() == 1 ? " thread" : " threads")
+                                 : "on a GPU"}});
   page.section("Pictures");
   page.paragraph(
       "Each row is one caption; each group of columns is one sampler. All samplers start from the same noise, so "
       "pictures at the same place in two groups should resemble each other: the student follows the teacher's "
       "trajectories, only in fewer steps.");
-  page.drawing(samples, "Teacher (guided DDIM) beside the student (TCD sampler, no guidance)");
-  page.drawing(stages, "After each part of the recipe, in one step and in four, from the same noise");
+  page.drawing(drawings.strip,
+               "Two samplers on the same noise; the third row is their difference. Look for what moves when the number "
+               "of steps changes: outlines should stay, and the difference to the teacher in 25 steps should be dark.");
+  page.drawing(drawings.samples,
+               "Teacher (guided DDIM) beside the student (TCD sampler, no guidance). Look along a row: blotches in the "
+               "column of one step are what its FD counts; prints and straps are the first to go.");
+  page.drawing(drawings.stages,
+               "After each part of the recipe, in one step and in four, from the same noise. Look down a column: parts "
+               "should change details, not which object is drawn.");
 
   page.section("Measures");
   report::ReportTable table;
@@ -155,14 +174,14 @@ inline void write_report(const Run& run, const Findings& found, const std::strin
     }
     page.heading("Strength of the feedback adapter, 4 steps");
     page.begin_columns();
-    page.drawing(report::line_plot({judge}, {.title = "Judge", .x_label = "merge weight", .y_label = "score"}));
+    page.drawing(report::line_plot({judge}, {.title = "Judge", .x_label = "merge weight", .y_label = "mean score"}));
     page.drawing(report::line_plot(
         {domain}, {.title = "FD to the teacher's samples", .x_label = "merge weight", .y_label = "FD"}));
     page.end_columns();
   }
-  std::vector<report::PlotSeries> fd, agreement;
-  for (const std::string method : {"TSCD", "TSCD + feedback", "unified", "TCD"}) {
-    report::PlotSeries a{.name = method, .markers = true}, b{.name = method, .markers = true};
+  std::vector<report::PlotSeries> fd, agreement, trajectory;
+  for (const std::string method : {"TSCD", "TSCD + feedback", "TCD", "TCD + feedback", "unified"}) {
+    report::PlotSeries a{.name = method, .markers = true}, b = a, c = a;
     for (const Result& r : found.results) {
       if (r.method != method || r.eta > 0) continue;
       const auto x = static_cast<double>(r.steps);
@@ -174,8 +193,9 @@ inline void write_report(const Run& run, const Findings& found, const std::strin
       };
       add(a, r.frechet, 1);
       add(b, r.agreement, 100);
+      add(c, r.trajectory, 1);
     }
-    if (!a.x.empty()) fd.push_back(a), agreement.push_back(b);
+    if (!a.x.empty()) fd.push_back(a), agreement.push_back(b), trajectory.push_back(c);
   }
   if (!fd.empty()) {
     const std::vector<double> ends{fd[0].x.front(), fd[0].x.back()};
@@ -188,14 +208,24 @@ inline void write_report(const Run& run, const Findings& found, const std::strin
     page.begin_columns();
     page.drawing(report::line_plot(fd, {.title = "Frechet distance",
                                         .x_label = "sampling steps",
-                                        .y_label = "FD",
+                                        .y_label = "FD (real images: 1.10)",
                                         .log_x = true,
-                                        .x_ticks = fd[0].x}));
-    page.drawing(report::line_plot(agreement, {.title = "Condition agreement",
+                                        .log_y = true,
+                                        .x_ticks = fd[0].x}),
+                 "Lower is better; both axes are logarithmic. Bands are 95 % bootstrap intervals over samples.");
+    page.drawing(report::line_plot(agreement, {.title = "Agreement",
                                                .x_label = "sampling steps",
-                                               .y_label = "%",
+                                               .y_label = "agreement, %",
                                                .log_x = true,
-                                               .x_ticks = fd[0].x}));
+                                               .x_ticks = fd[0].x}),
+                 "Higher is better; the axis does not begin at 0.");
+    page.drawing(report::line_plot(trajectory, {.title = "Trajectory error",
+                                                .x_label = "sampling steps",
+                                                .y_label = "mean squared latent distance",
+                                                .log_x = true,
+                                                .log_y = true,
+                                                .x_ticks = fd[0].x}),
+                 "Lower is nearer to where the teacher's 50 steps end.");
     page.end_columns();
   }
 
@@ -210,7 +240,7 @@ inline void write_report(const Run& run, const Findings& found, const std::strin
   }
   page.end_columns();
   page.heading("Autoencoder");
-  page.drawing(autoencoder, "Real images (above) and what the autoencoder keeps of them (below)");
+  page.drawing(drawings.autoencoder, "Real images (above) and what the autoencoder keeps of them (below)");
   page.begin_details("Options of this run").key_values(found.settings).end_details();
   page.footer("Written by hypersd_fashion.");
   page.save(run.directory.file("report.html"));

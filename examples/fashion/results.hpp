@@ -74,11 +74,11 @@ void show_results(const Run& run, const Dataset& data, const Models<D>& m,
     if (part.starts_with("one-step-")) {
       one_step.push_back({merged, part == whole_unet ? 999.0 : static_cast<diffusion::Time>(o.one_step_time),
                           part == whole_unet ? "1, UNet" : "1, t = " + std::to_string(o.one_step_time)});
-      measure.sampler(title_of(part), merged, one_step.back().options(), true);
+      measure.sampler(title_of(part, o), merged, one_step.back().options(), true);
     } else {
-      measure.student(title_of(part), merged);
+      measure.student(title_of(part, o), merged);
       shown = merged;
-      stages.emplace_back(title_of(part), merged);
+      stages.emplace_back(title_of(part, o), merged);
     }
   }
   for (const auto& [title, net, time] : m.baselines) {
@@ -97,15 +97,16 @@ void show_results(const Run& run, const Dataset& data, const Models<D>& m,
   found.judge_accuracy = m.rewards.judge_accuracy;
   for (const auto& [part, net] : m.made)
     if (part == "feedback") found.sweep = measure.sweep(net, {0, 0.5, 1, 1.5, 2});
-  const auto picture =
-      sample_grid(run, data, m.autoencoder, m.latents, m.teacher, shown.value_or(m.teacher.unet), one_step);
+  const SampleSets sets =
+      draw_sets(run, data, m.autoencoder, m.latents, m.teacher, shown.value_or(m.teacher.unet), one_step);
+  const auto picture = sample_grid(sets);
   io::atomic_write(run.directory.file("samples.svg"), picture);
   const auto by_stage = stage_grid(run, data, m.autoencoder, m.latents, m.teacher, stages);
   io::atomic_write(run.directory.file("stages.svg"), by_stage);
   const auto reconstruction = reconstruction_grid(data, m.autoencoder);
   io::atomic_write(run.directory.file("autoencoder.svg"), reconstruction);
   found.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  write_report(run, found, picture, by_stage, reconstruction);
+  write_report(run, found, {picture, sample_strip(sets), by_stage, reconstruction});
   print_results(found, run.directory.folder());
 }
 

@@ -13,4 +13,5 @@
 
 #if __has_include(<png.h>)
 #include <hypersd/report/image_grid.hpp>
+#include <hypersd/report/image_strip.hpp>
 #endif

@@ -37,6 +37,16 @@ TEST_CASE("lines, bands, markers and legend") {
   CHECK(svg.find("nan") == std::string::npos);
 }
 
+TEST_CASE("the ninth series has the colour of the first, dots and squares") {
+  std::vector<report::PlotSeries> series(9, {.name = "s", .x = {1, 2}, .y = {1, 2}, .markers = true});
+  const std::string svg = report::line_plot(series);
+  CHECK(count(svg, "<circle") == 16);
+  CHECK(count(svg, "<rect x=") == 2);
+  CHECK(count(svg, "</rect>") == 2);
+  CHECK(count(svg, "stroke-dasharray=\"1 4\"") == 2);  // the line and its legend
+  CHECK(count(svg, "stroke=\"#3b82f6\"") == 4);
+}
+
 TEST_CASE("text is escaped") {
   const std::string svg = report::line_plot({{.name = "<script>", .x = {0, 1}, .y = {0, 1}}}, {.title = "a & \"b\""});
   CHECK(svg.find("<script>") == std::string::npos);

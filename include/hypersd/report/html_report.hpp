@@ -60,8 +60,8 @@ struct ReportTable {
   std::string caption = {};
 };
 
-/// One self-contained HTML page, built from top to bottom, without scripts and external resources. All text is escaped;
-/// backticks mark `code`, double asterisks **bold**.
+/// One self-contained HTML page, built from top to bottom, without external resources and, but for `image_strip`,
+/// without scripts. All text is escaped; backticks mark `code`, double asterisks **bold**.
 class HtmlReport {
  public:
   using KeyValues = std::vector<std::pair<std::string, std::string>>;
@@ -122,7 +122,8 @@ class HtmlReport {
     }
     return add(out + "</tbody></table></div>\n");
   }
-  /// An SVG drawing, e.g. of `line_plot` or `image_grid`. It is not escaped, so it must come from a trusted source.
+  /// A drawing: the markup of `line_plot`, `image_grid` or `image_strip`. It is not escaped, so it must come from a
+  /// trusted source. A caption says what to look at.
   HtmlReport& drawing(const std::string& svg, const std::string& caption = {}) {
     return add("<figure>\n<div class=\"scroll\">" + svg + "</div>" + figcaption(caption) + "</figure>\n");
   }

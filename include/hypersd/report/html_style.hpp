@@ -54,6 +54,15 @@ figure svg{display:block;max-width:max(100%,640px);height:auto}
 figure svg.plot{max-width:100%}
 @media(max-width:500px){figure svg.plot{font-size:14px}}
 figcaption{color:var(--soft);font-size:.9rem;margin-top:.45rem;max-width:46rem}
+.strip .pick{display:flex;flex-wrap:wrap;gap:.5rem 1.3rem;align-items:center;color:var(--soft);font-size:.92rem}
+.strip label{display:inline-flex;align-items:center;gap:.4rem}
+.strip select,.strip input{font:inherit;accent-color:var(--accent)}
+.strip select{color:var(--ink);background:var(--card);border:1px solid var(--line);border-radius:7px;padding:.2rem .4rem}
+.strip .cells{display:grid;grid-template-columns:repeat(auto-fit,minmax(62px,1fr));gap:.55rem .35rem;margin:.7rem 0}
+.strip .cell i{display:block;aspect-ratio:1;margin-bottom:3px;background:var(--sheet) 0 0/var(--size);
+image-rendering:pixelated}
+.strip .cell i:nth-child(3){background-image:var(--sheet),var(--sheet);background-blend-mode:difference}
+.strip .cell span{display:block;color:var(--soft);font-size:.8rem;line-height:1.25;text-align:center}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:0 1.6rem;align-items:start}
 .note{border-left:3px solid var(--accent);background:var(--tint);border-radius:0 9px 9px 0;padding:.65rem 1rem;
 margin:.9rem 0;max-width:48rem}

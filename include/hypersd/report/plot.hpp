@@ -55,21 +55,23 @@ class SvgPlot {
     right_ = o_.width - 16.0;
     measure();
     double widest = 0;
-    for (const auto& tick : y_.ticks()) widest = std::max(widest, 6.6 * static_cast<double>(tick.label.size()));
+    for (const auto& tick : y_.ticks()) widest = std::max(widest, 7.8 * static_cast<double>(tick.label.size()));
     left_ = 14 + widest + (o_.y_label.empty() ? 0 : 20);
     open();
     legend();
     axes();
     std::size_t i = 0;
-    for (const PlotSeries& s : series_) draw(s, colour(i++));
+    for (const PlotSeries& s : series_) draw(s, i++);
     out_ += "</svg>\n";
     return std::move(out_);
   }
 
  private:
+  // Of series i. From the ninth on colours repeat, with dots in the line and squares at its points.
+  static bool again(std::size_t i) { return i / 8 % 2 == 1; }
   static const char* colour(std::size_t i) {
     static constexpr std::array<const char*, 8> palette = {"#3b82f6", "#f59e0b", "#10b981", "#ef4444",
-                                                           "#8b5cf6", "#06b6d4", "#ec4899", "#84cc16"};
+                                                           "#8b5cf6", "#06b6d4", "#ec4899", "#65a30d"};
     return palette[i % palette.size()];
   }
   void check() const {
@@ -126,13 +128,16 @@ class SvgPlot {
     for (std::size_t i = 0; i < series_.size(); ++i) {
       if (series_[i].name.empty()) continue;
       const double x = legend_at_[i].first, y = first + 20.0 * legend_at_[i].second;
-      line(x, y - 4, x + 18, y - 4, stroke(series_[i], colour(i), 2.5));
+      line(x, y - 4, x + 18, y - 4, stroke(series_[i], i, 2.5));
       put_text(x + 23, y, series_[i].name, "");
     }
   }
-  static std::string stroke(const PlotSeries& s, const std::string& colour, double width) {
-    return "fill=\"none\" stroke=\"" + colour + "\" stroke-width=\"" + io::compact(width) +
-           "\" stroke-linejoin=\"round\" stroke-linecap=\"round\"" + (s.dashed ? " stroke-dasharray=\"6 5\"" : "");
+  static std::string stroke(const PlotSeries& s, std::size_t i, double width) {
+    return std::string("fill=\"none\" stroke=\"") + colour(i) + "\" stroke-width=\"" + io::compact(width) +
+           "\" stroke-linejoin=\"round\" stroke-linecap=\"round\"" +
+           (s.dashed   ? " stroke-dasharray=\"6 5\""
+            : again(i) ? " stroke-dasharray=\"1 4\""
+                       : "");
   }
   void axes() {
     for (const auto& tick : y_.ticks()) {
@@ -216,21 +221,26 @@ class SvgPlot {
     }
     return out;
   }
-  void draw(const PlotSeries& s, const std::string& colour) {
-    if (!s.low.empty()) band(s, colour);
+  void draw(const PlotSeries& s, std::size_t index) {
+    if (!s.low.empty()) band(s, colour(index));
     if (o_.smooth && !s.dashed && s.y.size() > 50) {
-      polyline(runs(s.x, s.y), stroke(s, colour, 1) + " stroke-opacity=\".3\"");
-      polyline(runs(s.x, running_mean(s.y)), stroke(s, colour, 2));
+      polyline(runs(s.x, s.y), stroke(s, index, 1) + " stroke-opacity=\".3\"");
+      polyline(runs(s.x, running_mean(s.y)), stroke(s, index, 2));
     } else {
-      polyline(runs(s.x, s.y), stroke(s, colour, 2));
+      polyline(runs(s.x, s.y), stroke(s, index, 2));
     }
     if (!s.markers) return;
     for (std::size_t i = 0; i < s.x.size(); ++i) {
       if (!x_.shows(s.x[i]) || !y_.shows(s.y[i])) continue;
       std::string tip = (s.name.empty() ? "" : s.name + ": ") + io::compact(s.x[i], 6) + ", " + io::compact(s.y[i]);
       if (!s.low.empty()) tip += " (" + io::compact(s.low[i]) + " to " + io::compact(s.high[i]) + ")";
-      out_ += "<circle cx=\"" + io::fixed(px(s.x[i]), 1) + "\" cy=\"" + io::fixed(py(s.y[i]), 1) +
-              "\" r=\"3.5\" fill=\"" + colour + "\"><title>" + io::xml_text(tip) + "</title></circle>\n";
+      const double x = px(s.x[i]), y = py(s.y[i]);
+      const std::string mark =
+          again(index)
+              ? "rect x=\"" + io::fixed(x - 3, 1) + "\" y=\"" + io::fixed(y - 3, 1) + "\" width=\"6\" height=\"6"
+              : "circle cx=\"" + io::fixed(x, 1) + "\" cy=\"" + io::fixed(y, 1) + "\" r=\"3.5";
+      out_ += "<" + mark + "\" fill=\"" + colour(index) + "\"><title>" + io::xml_text(tip) + "</title></" +
+              mark.substr(0, mark.find(' ')) + ">\n";
     }
   }
   void band(const PlotSeries& s, const std::string& colour) {
