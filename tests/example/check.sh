@@ -55,6 +55,8 @@ for file in report.html samples.svg stages.svg sweep.csv autoencoder.svg metrics
 done
 grep -q '^<svg .*role="img"' "$work/whole/samples.svg" && grep -q '>teacher 4</text>' "$work/whole/samples.svg" || problem 'samples.svg lacks a caption'
 grep -q 'data:image/png;base64' "$work/whole/report.html" || problem 'the report holds no picture'
+grep -q 'The student is best in' "$work/whole/report.html" || problem 'the report does not say what happened'
+grep -q 'class="strip" data-wide="30" data-high="7"' "$work/whole/report.html" || problem 'the report has no strip of 7 samplers'
 refused 'already' "${tiny[@]}" --out "$work/whole"
 refused 'seed' "${tiny[@]}" --seed 6 --resume --out "$work/whole"
 
