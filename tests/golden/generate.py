@@ -25,6 +25,7 @@ import golden_flow_maps
 import golden_image_encoder
 import golden_instance
 import golden_loras
+import golden_matching
 import golden_more_solvers
 import golden_narrow
 import golden_networks
@@ -61,6 +62,7 @@ FAMILIES = {
     "resize": golden_data.resize,
     "image_encoder": golden_image_encoder.image_encoder,
     "loras": golden_loras.loras,
+    "matching": golden_matching.matching,
     "single_files": golden_single_files.single_files,
     "instance": golden_instance.instance,
     "objectives": golden_objectives.objectives,

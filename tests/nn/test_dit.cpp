@@ -89,6 +89,14 @@ TEST_CASE("dit: jvp along sample and time, adapters included, is the central dif
     network_checks::jvp_fits(filled(nn::Dit<double>(config)), {2, 4, 6, 4}, labels());
 }
 
+TEST_CASE("dit: a fresh network learns to attend to other pixels") {
+  auto c = tiny();
+  c.in_channels = c.out_channels = c.patch_size = c.layers = c.classes = 1;
+  c.sample_size = 2;
+  const auto one_class = Tensor<std::int32_t>::full({16}, 0);
+  CHECK(network_checks::share_left_of_pixelwise(nn::Dit<float>(c), one_class, 120, 2e-2) < 0.7);
+}
+
 TEST_CASE("dit: RMS norms of queries and keys bound the scores") {
   auto c = tiny();
   c.qk_norm = true;

@@ -79,6 +79,16 @@ TEST_CASE_TEMPLATE("pixart: output and gradients of diffusers' PixArtTransformer
   }
 }
 
+TEST_CASE("pixart: a fresh network learns to attend to other pixels") {
+  auto c = plain();
+  c.in_channels = c.out_channels = c.patch_size = 1;
+  c.sample_size = 2;
+  c.head_dim = 8;
+  c.text_channels = 16;
+  const nn::UnetCondition<float> text{Var<float>(Tensor<float>::ones({16, 1, 16})), {}};
+  CHECK(network_checks::share_left_of_pixelwise(nn::PixArt<float>(c), text, 120, 2e-2) < 0.7);
+}
+
 TEST_CASE("pixart: a fresh network predicts 0") {
   nn::PixArt<float> net(tiny());
   nn::init_parameters(net, 3);

@@ -124,18 +124,23 @@ inline const Velocity& teacher() {
   return net;
 }
 
-/// A copy of `start` trained by `objective` with the exact teacher, and the student's moving average as the target.
-template <class Objective, class Net>
-Net train(const Objective& objective, const Net& start, std::int64_t steps, double rate = 2e-3) {
+/// A copy of `start` trained by `objective` with `teacher`, and the student's moving average as the target.
+template <class Objective, class Net, class Teacher>
+Net train_by(const Teacher& teacher, const Objective& objective, const Net& start, std::int64_t steps,
+             double rate = 2e-3) {
   Net student = nn::deep_copy(start), target = nn::deep_copy(start);
   nn::set_requires_grad(target, false);
   const auto averages = optim::parameters_of(target, "", false), now = optim::parameters_of(student, "", false);
-  const auto truth = exact();
   descend(student, steps, rate, [&](std::int64_t i, const Data& batch) {
     if (i > 0) optim::ema_update(averages, now, 0.95);
-    return diffusion::learn_and_loss(objective, student, truth, target, batch, {2, i}).loss;
+    return diffusion::learn_and_loss(objective, student, teacher, target, batch, {2, i}).loss;
   });
   return student;
+}
+/// The same with the exact teacher.
+template <class Objective, class Net>
+Net train(const Objective& objective, const Net& start, std::int64_t steps, double rate = 2e-3) {
+  return train_by(exact(), objective, start, steps, rate);
 }
 
 /// Where `net` takes the same noise in `steps` steps of the flow.

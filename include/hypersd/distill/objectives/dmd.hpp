@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hypersd/distill/distances/adversarial.hpp>
+#include <hypersd/distill/divergence.hpp>
 #include <hypersd/distill/inject_gradient.hpp>
 #include <hypersd/distill/objective.hpp>
 #include <hypersd/distill/one_step.hpp>
@@ -20,6 +21,12 @@ struct DmdOptions {
   int learn_per_update = 1;           ///< updates of the fake score for one of the student (DMD2: 5 to 10)
   double regression_weight = 0.25;    ///< of the MSE to paired end points, where the batch has them
   double adversarial_weight = 0;      ///< of the critic's loss on the samples (DMD2)
+  /// The critic judges the samples and the data noised to the time of the comparison, and is told that time (DMD2).
+  bool judge_noised = false;
+  /// Another than the reverse KL divergence needs a critic of noised samples: its mean logit is taken for the logarithm
+  /// of the ratio of densities there. Weights have the mean 1 in a batch.
+  Divergence divergence = Divergence::reverse_kl;
+  double ratio_low = 0.1, ratio_high = 20;  ///< bounds of that ratio
 };
 
 /// A score of the student's own distribution that is trained on its samples.
@@ -57,9 +64,10 @@ struct NoFakeScore {};
 ///
 ///   g = (x0_teacher - x0_fake) / mean |x - x0_teacher| with the sign that lowers the divergence,
 ///
-/// plus a regression on paired data and, as DMD2 has it, a critic. `learn` trains the fake score and the critic on the
-/// samples of the same draws, in all `learn_per_update` updates (DMD2 draws fresh ones for each), and the critic once,
-/// on clean samples, of which it is told the first time (DMD2's judges noised ones). [Hyper-SD Eq. 8]
+/// plus a regression on paired data and, as DMD2 has it, a critic, of clean samples, of which it is told the first
+/// time, or of noised ones. `learn` trains the fake score and the critic on the samples of the same draws, in all
+/// `learn_per_update` updates (DMD2 draws fresh ones for each), and the critic once. With another `divergence` g is
+/// multiplied with a weight of each sample (f-distill). [Hyper-SD Eq. 8]
 template <class Fake = NoFakeScore, diffusion::DiffusionProcess Process = diffusion::Discrete<>,
           class Critic = NoCritic>
 struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
@@ -83,6 +91,10 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
     require_weight("Dmd", "adversarial_weight", options.adversarial_weight);
     require<OptionError>(options.adversarial_weight == 0 || critic != nullptr, "Dmd: an adversarial weight of ",
                          options.adversarial_weight, " without a critic");
+    require<OptionError>(options.divergence == Divergence::reverse_kl || (critic != nullptr && options.judge_noised),
+                         "Dmd: another than the reverse KL divergence needs a critic with judge_noised");
+    require<OptionError>(0 < options.ratio_low && options.ratio_low <= options.ratio_high,
+                         "Dmd: ratio_low = ", options.ratio_low, ", ratio_high = ", options.ratio_high);
   }
 
   /// Start times and times of comparison of `batch` samples.
@@ -159,8 +171,14 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
       if (samples.plan.updates.empty())
         for (int i = 0; i < options.learn_per_update; ++i) fake->learn(x, condition, of_update(random, i), average);
     if constexpr (LearningCritic<Critic, T, D, C>)
-      if (options.adversarial_weight > 0)
-        Adversarial<Critic>{critic, {}}.learn(x, batch.x0, at_data(samples.plan, condition), average);
+      if (options.adversarial_weight > 0 || options.divergence != Divergence::reverse_kl) {
+        const Adversarial<Critic> adversarial{critic, {}};
+        const auto& plan = samples.plan;
+        if (options.judge_noised)
+          adversarial.learn(noised_at(plan, x), noised_at(plan, batch.x0), at_noise(plan, condition), average);
+        else
+          adversarial.learn(x, batch.x0, at_data(plan, condition), average);
+      }
   }
   /// Fake score and critic, for checkpoints.
   template <class F>
@@ -235,6 +253,15 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
   Where<T, D, C> at_data(const Plan<T, D>& plan, const C& condition) const {
     return {plan.row(data_time), condition, {}};
   }
+  template <class T, class D, class C>
+  Where<T, D, C> at_noise(const Plan<T, D>& plan, const C& condition) const {
+    return {plan.row(time), condition, {}};
+  }
+  /// x at the time of the comparison.
+  template <class T, class D>
+  Tensor<T, D> noised_at(const Plan<T, D>& plan, const Tensor<T, D>& x) const {
+    return diffusion::combine(plan.form(noised), x, plan.compared);
+  }
 
   /// The loss of samples x.
   template <class Student, class Teacher, class T, class D, class C>
@@ -242,11 +269,15 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
                            const Batch<T, D, C>& batch, const Plan<T, D>& plan) const {
     const C& condition = batch.condition.conditional;
     const auto t = plan.template times<Process>(time);
-    const auto x_t = diffusion::combine(plan.form(noised), x.value(), plan.compared);
+    const auto x_t = noised_at(plan, x.value());
     const auto real = diffusion::predict_guided(process, teacher, x_t, t, batch.condition,
                                                 {plan.row(guidance), plan.row(guidance + 1)}, options.guidance > 1);
     const auto own = diffusion::predict(process, *fake, x_t, t, condition);
-    LossResult<T, D> out{inject_gradient(x, direction(x.value(), x_t, real, own, plan)), {}};
+    auto g = direction(x.value(), x_t, real, own, plan);
+    if constexpr (!std::same_as<Critic, NoCritic>)
+      if (options.divergence != Divergence::reverse_kl)
+        g = ops::map(ops::Mul{}, g, ops::per_sample(divergence_weights(x_t, plan, condition)));
+    LossResult<T, D> out{inject_gradient(x, g), {}};
     out.diagnostics.emplace_back("matching", out.loss.value());
     const auto add = [&](const char* name, double weight, const Var<T, D>& term) {
       out.diagnostics.emplace_back(name, term.value());
@@ -256,11 +287,28 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
       add("regression", options.regression_weight,
           autograd::mse(clean_data(student, Var<T, D>(batch.noise), plan, paired_time, condition), batch.x0));
     if constexpr (!std::same_as<Critic, NoCritic>) {
-      if (options.adversarial_weight > 0)
+      const Adversarial<Critic> adversarial{critic, {}};
+      if (options.adversarial_weight > 0 && options.judge_noised)
         add("adversarial", options.adversarial_weight,
-            Adversarial<Critic>{critic, {}}(x, batch.x0, at_data(plan, condition)));
+            adversarial(diffusion::combine(plan.form(noised), x, Var<T, D>(plan.compared)), batch.x0,
+                        at_noise(plan, condition)));
+      else if (options.adversarial_weight > 0)
+        add("adversarial", options.adversarial_weight, adversarial(x, batch.x0, at_data(plan, condition)));
     }
     return out;
+  }
+  /// h of each sample divided by their mean.
+  template <class T, class D, class C>
+  Numbers<T, D> divergence_weights(const Tensor<T, D>& x_t, const Plan<T, D>& plan, const C& condition) const {
+    const autograd::NoGrad guard;
+    const Tensor<T, D> logits = (*critic)(Var<T, D>(x_t), plan.row(time), condition).value();
+    const double batch = static_cast<double>(logits.dim(0));
+    const Numbers<T, D> h(Shape{logits.dim(0)});
+    ops::map_into(h,
+                  DivergenceWeight{options.divergence, options.ratio_low, options.ratio_high,
+                                   static_cast<double>(logits.size()) / batch},
+                  ops::sum_to_samples(logits));
+    return ops::map(OverMean{batch}, h, ops::everywhere(ops::sum(h)));
   }
   /// (x0_fake - x0_real) / mean |x - x0_real| of each sample, from the predictions at x_t. The difference is taken
   /// before it is brought to x0, where x_t would cancel. [Hyper-SD Eq. 8]

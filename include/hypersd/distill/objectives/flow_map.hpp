@@ -28,6 +28,8 @@ struct FlowMapOptions {
   /// central difference, of two evaluations with gradient. Without, the target is fixed (as in "Align your flow").
   bool through_derivative = false;
   double step = 1e-3;  ///< of that difference, a share of `process.last()`; above 0
+  /// Self-distillation: v where the jump ends is that of the target network, a moving average, not the student's own.
+  bool target_velocity = false;
 };
 
 /// Flow maps (Boffi et al., "How to build a consistency model: learning flow maps via self-distillation"; Sabour et
@@ -61,10 +63,10 @@ struct FlowMap {
   explicit FlowMap(Options o = {}) requires std::default_initializable<Process> : FlowMap(Process(), o) {}
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
-  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
-                        Randomness random) const {
+  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target,
+                        const Batch<T, D, C>& batch, Randomness random) const {
     const ContinuousDraws d = draw(batch.x0.dim(0), random);
-    return loss_at(student, teacher, batch, d, between(d, random),
+    return loss_at(student, teacher, target, batch, d, between(d, random),
                    diffusion::normals<T, D>(batch.x0.shape(), random, "flow_map.noise"), random);
   }
 
@@ -88,16 +90,30 @@ struct FlowMap {
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const ContinuousDraws& d, const diffusion::Times& middle, const Tensor<T, D>& noise,
                            Randomness random = {}) const {
+    return loss_at(student, teacher, student, batch, d, middle, noise, random);
+  }
+  /// The same with the target network of `target_velocity`.
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Target& target,
+                           const Batch<T, D, C>& batch, const ContinuousDraws& d, const diffusion::Times& middle,
+                           const Tensor<T, D>& noise, Randomness random = {}) const {
     static_assert((diffusion::detail::require_two_times<Student, T, D, C>(), true));
+    constexpr bool target_maps = diffusion::TwoTimeDenoiser<Target, T, D, C>;
+    require<OptionError>(target_maps || !options.target_velocity,
+                         "flow map: target_velocity, but the target network has no second time");
     const auto x_t = diffusion::add_noise(process, batch.x0, noise, d.t);
     const C& condition = batch.condition.conditional;
     // v at x and `times`: where end = t of the sample's data or the teacher, else the student's own or the teacher's.
     const auto velocity = [&](const Tensor<T, D>& x, const diffusion::Times& times) {
       if (options.source == FlowSource::teacher)
         return flow_velocity(FlowSource::teacher, process, teacher, batch, x, noise, times, d.guidance);
-      const auto own = diffusion::velocity_of(
-          process, x, diffusion::predict_between(process, student, x, times, times, condition), times);
-      return select(d, diffusion::pair_velocity(process, batch.x0, noise, times), own);
+      const auto own = [&] {
+        if constexpr (target_maps)
+          if (options.target_velocity) return diffusion::predict_between(process, target, x, times, times, condition);
+        return diffusion::predict_between(process, student, x, times, times, condition);
+      }();
+      return select(d, diffusion::pair_velocity(process, batch.x0, noise, times),
+                    diffusion::velocity_of(process, x, own, times));
     };
     const JumpDrift<T, D> drift = [&] {
       if constexpr (equation == FlowMapEquation::eulerian)
