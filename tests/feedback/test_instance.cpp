@@ -189,3 +189,25 @@ TEST_CASE("matrix NMS drops a duplicate and keeps another object of the class") 
   CHECK(matrix_nms(nn::SegmenterOutput<double, Cpu>{Var<double>(category), Var<double>(mask)}, {.update = 0.2})[0]
             .size() == 2);
 }
+
+TEST_CASE("matrix NMS divides an overlap by the worst that its better object has itself") {
+  // Rows of four pixels: a covers rows 0 and 1, b 1 and 2, c 2 and 3, so neighbours have IoU 1/3. Of another class, d
+  // covers the same as a.
+  auto category = Tensor<double>::full({1, 2, 2, 2}, logit(0.01));
+  category[0] = logit(0.9), category[2] = logit(0.8), category[4] = logit(0.7), category[7] = logit(0.6);
+  auto mask = Tensor<double>::full({1, 4, 4, 4}, -20.0);
+  for (std::int64_t cell = 0; cell < 4; ++cell)
+    for (std::int64_t i = 0; i < 8; ++i) mask[(i + 4 * (cell % 3)) * 4 + cell] = 20.0;
+  const auto found = matrix_nms(nn::SegmenterOutput<double, Cpu>{Var<double>(category), Var<double>(mask)});
+  REQUIRE(found[0].size() == 4);
+  const double by_third = std::exp(-2.0 / 9);
+  CHECK(found[0][0].score == doctest::Approx(0.9));
+  CHECK(found[0][1].score == doctest::Approx(0.7));  // c: exp(-2/9) over the same of b
+  CHECK(found[0][2].score == doctest::Approx(0.8 * by_third));
+  CHECK(found[0][3].score == doctest::Approx(0.6));
+  CHECK(found[0][3].label == 1);
+  CHECK(found[0][3].mask.to_vector() == found[0][0].mask.to_vector());
+  // Nothing above the threshold: no object.
+  CHECK(matrix_nms(nn::SegmenterOutput<double, Cpu>{Var<double>(category), Var<double>(mask)}, {.score = 0.95})[0]
+            .empty());
+}

@@ -3,67 +3,138 @@
 
 #include <algorithm>
 #include <cmath>
-#include <hypersd/core/parallel.hpp>
 #include <hypersd/metrics/bootstrap.hpp>
-#include <hypersd/metrics/moments.hpp>
+#include <hypersd/ops/cast.hpp>
+#include <hypersd/ops/copy.hpp>
+#include <hypersd/ops/map.hpp>
+#include <hypersd/ops/matmul.hpp>
+#include <hypersd/ops/reduce.hpp>
+#include <hypersd/ops/sort.hpp>
 #include <limits>
 #include <span>
+#include <string>
 #include <vector>
 
 /// \file
 /// Measures by nearest neighbors in feature space: fidelity, diversity and memorization apart, where a Frechet
-/// distance is one number for all.
+/// distance is one number for all. They are computed in double on the device of the features, and are the same for any
+/// number of threads. Cost: N M F multiplications; a block of rows times all samples in memory.
 
 namespace hypersd::metrics {
 
 namespace detail {
 
-/// Calls f(i, distances) for each row i of x with its squared distances to all rows of y. Rows run in parallel; each
-/// distance is the same for any number of threads. Cost: N M F multiplications.
-template <class F>
-void for_distances(const FeatureMatrix& x, const FeatureMatrix& y, F&& f) {
-  require<ShapeError>(x.cols() == y.cols(), "neighbors: ", x.cols(), " features beside ", y.cols());
-  // Centred, so that |x|^2 + |y|^2 - 2 x y loses no digits to a common offset.
-  const Eigen::RowVectorXd center = y.colwise().mean();
-  const FeatureMatrix to = y.rowwise() - center;
-  const Eigen::RowVectorXd lengths = to.rowwise().squaredNorm().transpose();
-  constexpr std::int64_t rows = 64;  // of a matmul
-  parallel_for((x.rows() + rows - 1) / rows, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin * rows; i < std::min<std::int64_t>(x.rows(), end * rows); i += rows) {
-      const std::int64_t count = std::min<std::int64_t>(rows, x.rows() - i);
-      const FeatureMatrix from = x.middleRows(i, count).rowwise() - center;
-      FeatureMatrix d = -2 * from * to.transpose();
-      d.colwise() += from.rowwise().squaredNorm();
-      d.rowwise() += lengths;
-      d = d.cwiseMax(0);
-      for (std::int64_t r = 0; r < count; ++r)
-        f(i + r, std::span<double>(d.row(r).data(), static_cast<std::size_t>(d.cols())));
-    }
-  });
-}
+/// -|x - y|^2 from 2 x y, |x|^2 and |y|^2; never positive.
+struct Nearness {
+  HYPERSD_HD double operator()(double product, double x, double y) const {
+    const double v = product - x - y;
+    return v < 0 ? v : 0;
+  }
+};
+/// The nearness of two samples of one set; a sample is nearest to itself.
+struct OthersNearness {
+  HYPERSD_HD double operator()(double nearness, double i, double j) const { return i == j ? 1 : nearness; }
+};
+/// 1 where a is at least b.
+struct AtLeast {
+  HYPERSD_HD double operator()(double a, double b) const { return a >= b ? 1 : 0; }
+};
+/// The distance of two different samples i and j that share a label; 0 for other pairs.
+struct DistanceWithinClass {
+  HYPERSD_HD double operator()(double nearness, double i, double j, double label, double other) const {
+    return i != j && label == other ? math::sqrt(nearness < 0 ? -nearness : 0) : 0;
+  }
+};
+/// 1 for such a pair.
+struct PairWithinClass {
+  HYPERSD_HD double operator()(double, double i, double j, double label, double other) const {
+    return i != j && label == other ? 1 : 0;
+  }
+};
+/// 1 where x is not finite.
+struct NotFinite {
+  HYPERSD_HD double operator()(double x) const { return x - x == 0 ? 0 : 1; }
+};
 
-/// Squared distance of each row to its k-th nearest other row.
-template <class = void>
-std::vector<double> squared_radii(const FeatureMatrix& x, std::int64_t k) {
-  std::vector<double> out(static_cast<std::size_t>(x.rows()));
-  for_distances(x, x, [&](std::int64_t i, std::span<double> d) {
-    d[static_cast<std::size_t>(i)] = -1;  // the row itself comes first
-    std::nth_element(d.begin(), d.begin() + k, d.end());
-    out[static_cast<std::size_t>(i)] = d[static_cast<std::size_t>(k)];
-  });
+/// [N, F] features in double. Throws ShapeError for another rank and NumericError for a feature that is not finite,
+/// naming the sample.
+template <class T, class D>
+Tensor<double, D> neighbor_features(const Tensor<T, D>& features) {
+  require<ShapeError>(features.rank() == 2 && features.dim(1) > 0, "features: shape ", features.shape(),
+                      ", [samples, features] needed");
+  const auto out = ops::cast<double>(features);
+  if (ops::wide_map_sum(NotFinite{}, out).item() > 0) {
+    const std::vector<double> values = out.to_vector();
+    const auto bad = std::find_if(values.begin(), values.end(), [](double x) { return !std::isfinite(x); });
+    fail<NumericError>("features: sample ", (bad - values.begin()) / features.dim(1), " has the feature ", *bad);
+  }
   return out;
 }
 
-/// How many balls around rows of y, of these squared radii, contain a point with squared distances `d` to those rows.
-inline std::int64_t balls_around(std::span<const double> d, std::span<const double> radii) {
-  std::int64_t n = 0;
-  for (std::size_t j = 0; j < d.size(); ++j) n += d[j] <= radii[j];
-  return n;
+/// The numbers of rows [begin, end), as [end - begin].
+template <class D>
+Tensor<double, D> numbered(std::int64_t begin, std::int64_t end) {
+  std::vector<double> out;
+  for (std::int64_t i = begin; i < end; ++i) out.push_back(static_cast<double>(i));
+  return Tensor<double>::from(Shape{end - begin}, out).template to<D>();
 }
 
-template <class Counts>
-double share_above_zero(const Counts& counts) {
-  return static_cast<double>(std::count_if(counts.begin(), counts.end(), [](auto n) { return n > 0; })) /
+/// Calls f(first, nearness [n, M]) for blocks of n rows of x from row `first` on: minus their squared distances to all
+/// rows of y.
+template <class D, class F>
+void for_nearness(const Tensor<double, D>& x, const Tensor<double, D>& y, F&& f) {
+  require<ShapeError>(x.dim(1) == y.dim(1), "neighbors: ", x.dim(1), " features beside ", y.dim(1));
+  // Centred, so that |x|^2 + |y|^2 - 2 x y loses no digits to a common offset.
+  const auto center = ops::map(ops::Affine<double>{1 / static_cast<double>(std::max<std::int64_t>(1, y.dim(0)))},
+                               ops::sum_to_channels(y));
+  const auto to = ops::map(ops::Sub{}, y, ops::per_channel(center));
+  const auto lengths = ops::sum_to_samples(ops::map(ops::Square{}, to));
+  constexpr std::int64_t block = 256;
+  for (std::int64_t first = 0; first < x.dim(0); first += block) {
+    const auto from = ops::map(ops::Sub{}, x.slice(first, std::min(x.dim(0), first + block)), ops::per_channel(center));
+    const Tensor<double, D> nearness(Shape{from.dim(0), to.dim(0)});
+    ops::gemm(nearness, from, false, to, true, 2.0);
+    ops::map_into(nearness, Nearness{}, nearness, ops::per_sample(ops::sum_to_samples(ops::map(ops::Square{}, from))),
+                  ops::per_channel(lengths));
+    f(first, nearness);
+  }
+}
+
+/// The nearness of each row of x [N, F] to its k-th nearest other row: [N].
+template <class D>
+Tensor<double, D> radii(const Tensor<double, D>& x, std::int64_t k) {
+  const auto all = numbered<D>(0, x.dim(0));
+  std::vector<Tensor<double, D>> parts;
+  for_nearness(x, x, [&](std::int64_t first, const Tensor<double, D>& nearness) {
+    const auto own = all.slice(first, first + nearness.dim(0));
+    const auto others = ops::map(OthersNearness{}, nearness, ops::per_sample(own), ops::per_channel(all));
+    parts.push_back(ops::slice_last(ops::top_k(others, k + 1).values, k, k + 1));
+  });
+  return ops::concat_first(parts).reshape(Shape{x.dim(0)});
+}
+
+/// For each row of x, in how many balls around rows of y, of these radii, it lies.
+template <class D>
+std::vector<double> balls_around(const Tensor<double, D>& x, const Tensor<double, D>& y,
+                                 const Tensor<double, D>& radii_of_y) {
+  std::vector<Tensor<double, D>> parts;
+  for_nearness(x, y, [&](std::int64_t, const Tensor<double, D>& nearness) {
+    parts.push_back(ops::sum_to_samples(ops::map(AtLeast{}, nearness, ops::per_channel(radii_of_y))));
+  });
+  return ops::concat_first(parts).to_vector();
+}
+
+/// The nearness of each row of x to the nearest row of y, on the host.
+template <class D>
+std::vector<double> nearest(const Tensor<double, D>& x, const Tensor<double, D>& y) {
+  std::vector<Tensor<double, D>> parts;
+  for_nearness(
+      x, y, [&](std::int64_t, const Tensor<double, D>& nearness) { parts.push_back(ops::top_k(nearness, 1).values); });
+  return parts.empty() ? std::vector<double>{} : ops::concat_first(parts).to_vector();
+}
+
+inline double share_above_zero(const std::vector<double>& counts) {
+  return static_cast<double>(std::count_if(counts.begin(), counts.end(), [](double n) { return n > 0; })) /
          static_cast<double>(counts.size());
 }
 
@@ -83,38 +154,30 @@ struct Manifold {
 /// in the mean and coverage 1 - prod_{i = 1..k} (N - i) / (M + N - i). Values depend on N, M and k: compare at equal
 /// numbers. Throws ShapeError, OptionError unless 1 <= k < min(N, M), and NumericError for a feature that is not
 /// finite.
-template <class T>
-Manifold manifold(const Tensor<T>& real, const Tensor<T>& generated, std::int64_t k = 5) {
-  const FeatureMatrix x = feature_matrix(real), y = feature_matrix(generated);
-  require<OptionError>(k >= 1 && k < std::min(x.rows(), y.rows()), "neighbors: k = ", k, " of ", x.rows(), " and ",
-                       y.rows(), " samples");
-  const std::vector<double> real_radii = detail::squared_radii(x, k), radii = detail::squared_radii(y, k);
-  std::vector<std::int64_t> around_generated(radii.size()), around_real(real_radii.size());
-  detail::for_distances(y, x, [&](std::int64_t i, std::span<const double> d) {
-    around_generated[static_cast<std::size_t>(i)] = detail::balls_around(d, real_radii);
-  });
-  std::vector<char> covered(real_radii.size());
-  detail::for_distances(x, y, [&](std::int64_t i, std::span<const double> d) {
-    const auto own = static_cast<std::size_t>(i);
-    around_real[own] = detail::balls_around(d, radii);
-    covered[own] = *std::min_element(d.begin(), d.end()) <= real_radii[own];
-  });
-  double total = 0;
-  for (const std::int64_t n : around_generated) total += static_cast<double>(n);
-  return {detail::share_above_zero(around_generated), detail::share_above_zero(around_real),
-          total / static_cast<double>(k * y.rows()), detail::share_above_zero(covered)};
+template <class T, class D>
+Manifold manifold(const Tensor<T, D>& real, const Tensor<T, D>& generated, std::int64_t k = 5) {
+  const auto x = detail::neighbor_features(real), y = detail::neighbor_features(generated);
+  require<OptionError>(k >= 1 && k < std::min(x.dim(0), y.dim(0)), "neighbors: k = ", k, " of ", x.dim(0), " and ",
+                       y.dim(0), " samples");
+  const auto real_radii = detail::radii(x, k), generated_radii = detail::radii(y, k);
+  const std::vector<double> around_generated = detail::balls_around(y, x, real_radii);
+  const std::vector<double> nearest = detail::nearest(x, y), limits = real_radii.to_vector();
+  double total = 0, covered = 0;
+  for (const double n : around_generated) total += n;
+  for (std::size_t i = 0; i < limits.size(); ++i) covered += nearest[i] >= limits[i] ? 1 : 0;
+  return {detail::share_above_zero(around_generated),
+          detail::share_above_zero(detail::balls_around(x, y, generated_radii)),
+          total / static_cast<double>(k * y.dim(0)), covered / static_cast<double>(limits.size())};
 }
 
 /// Distance of each sample [N, F] to the nearest row of `reference` [M, F], M >= 1. Generated samples that are nearer
 /// to the training set than held-out real ones are memorized. Throws ShapeError and NumericError.
-template <class T>
-std::vector<double> nearest_distances(const Tensor<T>& samples, const Tensor<T>& reference) {
-  const FeatureMatrix x = feature_matrix(samples), y = feature_matrix(reference);
-  require<ShapeError>(y.rows() >= 1, "nearest_distances: the reference has no sample");
-  std::vector<double> out(static_cast<std::size_t>(x.rows()));
-  detail::for_distances(x, y, [&](std::int64_t i, std::span<const double> d) {
-    out[static_cast<std::size_t>(i)] = std::sqrt(*std::min_element(d.begin(), d.end()));
-  });
+template <class T, class D>
+std::vector<double> nearest_distances(const Tensor<T, D>& samples, const Tensor<T, D>& reference) {
+  const auto x = detail::neighbor_features(samples), y = detail::neighbor_features(reference);
+  require<ShapeError>(y.dim(0) >= 1, "nearest_distances: the reference has no sample");
+  std::vector<double> out = detail::nearest(x, y);
+  for (double& v : out) v = std::sqrt(-v);
   return out;
 }
 
@@ -133,21 +196,26 @@ inline double memorized_share(std::span<const double> generated, std::vector<dou
 /// Mean distance of two different samples [N, F] that share a label, over all such pairs: what is left of it when a
 /// model collapses to one picture a class is 0. NaN if no two samples share a label. Throws ShapeError unless there is
 /// one label a sample.
-template <class T>
-double diversity_within_classes(const Tensor<T>& samples, std::span<const std::int32_t> labels) {
-  const FeatureMatrix x = feature_matrix(samples);
-  require<ShapeError>(labels.size() == static_cast<std::size_t>(x.rows()), "diversity: ", labels.size(), " labels for ",
-                      x.rows(), " samples");
-  std::vector<double> sums(labels.size());
-  std::vector<std::int64_t> pairs(labels.size());
-  detail::for_distances(x, x, [&](std::int64_t i, std::span<const double> d) {
-    const auto own = static_cast<std::size_t>(i);
-    for (std::size_t j = 0; j < d.size(); ++j)
-      if (j != own && labels[j] == labels[own]) sums[own] += std::sqrt(d[j]), ++pairs[own];
+template <class T, class D>
+double diversity_within_classes(const Tensor<T, D>& samples, std::span<const std::int32_t> labels) {
+  const auto x = detail::neighbor_features(samples);
+  require<ShapeError>(labels.size() == static_cast<std::size_t>(x.dim(0)), "diversity: ", labels.size(), " labels for ",
+                      x.dim(0), " samples");
+  const auto all = detail::numbered<D>(0, x.dim(0));
+  const std::vector<double> wide(labels.begin(), labels.end());
+  const auto classes = Tensor<double>::from(Shape{x.dim(0)}, wide).template to<D>();
+  double sum = 0, pairs = 0;
+  detail::for_nearness(x, x, [&](std::int64_t first, const Tensor<double, D>& nearness) {
+    const std::int64_t end = first + nearness.dim(0);
+    const auto own = all.slice(first, end), label = classes.slice(first, end);
+    const auto total = [&](const auto& f) {
+      return ops::sum(ops::map(f, nearness, ops::per_sample(own), ops::per_channel(all), ops::per_sample(label),
+                               ops::per_channel(classes)))
+          .item();
+    };
+    sum += total(detail::DistanceWithinClass{}), pairs += total(detail::PairWithinClass{});
   });
-  double sum = 0, n = 0;
-  for (std::size_t i = 0; i < sums.size(); ++i) sum += sums[i], n += static_cast<double>(pairs[i]);
-  return n > 0 ? sum / n : std::numeric_limits<double>::quiet_NaN();
+  return pairs > 0 ? sum / pairs : std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace hypersd::metrics

@@ -1,27 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <thrust/execution_policy.h>
+#include <thrust/system/cuda/execution_policy.h>
+#include <thrust/system_error.h>
+#include <cstdint>
 #include <hypersd/core/storage_cuda.cuh>
-#include <hypersd/core/tensor.hpp>
-#include <hypersd/ops/cuda/kernels.cuh>
 
 /// \file
-/// Calls of the device-wide algorithms of CUB (https://nvidia.github.io/cccl/cub).
-
-namespace hypersd::ops::launch {
-
-/// out[i] = scale (i modulo `period`).
-struct SequenceElements {
-  std::int32_t* out;
-  std::int64_t count, period, scale;
-  [[nodiscard]] HYPERSD_HD std::int64_t size() const { return count; }
-  template <class Index>
-  HYPERSD_HD void operator()(Index i) const {
-    out[i] = static_cast<std::int32_t>(divide(i, period).rest) * static_cast<std::int32_t>(scale);
-  }
-};
-
-}  // namespace hypersd::ops::launch
+/// Calls of the device-wide algorithms of CUB and Thrust (https://nvidia.github.io/cccl). Thrust gives the iterators
+/// and the permutations, CUB what would synchronize in Thrust (a selection whose length the host must know).
 
 namespace hypersd::ops::backend {
 
@@ -58,12 +46,24 @@ void run_cub(const char* op, F&& algorithm) {
   context.launched(op);
 }
 
-/// The numbers scale (i modulo `period`) for i in [0, count) on the device.
-inline Tensor<std::int32_t, Cuda> sequence(const char* op, std::int64_t count, std::int64_t period,
-                                           std::int64_t scale = 1) {
-  const Tensor<std::int32_t, Cuda> out(Shape{count});
-  run_elements(Cuda{}, op, launch::SequenceElements{out.data(), count, period, scale});
-  return out;
+/// Calls algorithm(policy) with the policy by which algorithms of Thrust are enqueued on the thread's stream without
+/// synchronization. Throws DeviceError naming `op`.
+template <class F>
+void run_thrust(const char* op, F&& algorithm) {
+  auto& context = hypersd::detail::CudaContext::current();
+  try {
+    const RelaxedCapture relaxed;
+    algorithm(thrust::cuda::par_nosync.on(context.stream()));
+  } catch (const thrust::system_error& error) {
+    fail<DeviceError>(op, ": ", error.what());
+  }
+  context.launched(op);
 }
+
+/// scale (i modulo `period`) as a function of i.
+struct Repeated {
+  std::int32_t period, scale;
+  HYPERSD_HD std::int32_t operator()(std::int32_t i) const { return i % period * scale; }
+};
 
 }  // namespace hypersd::ops::backend

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <thrust/iterator/counting_iterator.h>
+#include <thrust/iterator/transform_iterator.h>
+#include <thrust/tabulate.h>
 #include <cub/device/device_radix_sort.cuh>
 #include <cub/device/device_segmented_radix_sort.cuh>
 #include <hypersd/core/tensor.hpp>
@@ -21,8 +24,13 @@ void sort_rows(const Cuda&, Order order, std::int64_t rows, std::int64_t cols, c
   constexpr const char* op = "sort";
   constexpr int bits = 8 * static_cast<int>(sizeof(T));
   const auto count = static_cast<int>(rows * cols), segments = static_cast<int>(rows);
-  const auto columns = sequence(op, count, cols), offsets = sequence(op, rows + 1, rows + 1, cols);
-  const std::int32_t *from = columns.data(), *begin = offsets.data();
+  const Tensor<std::int32_t, Cuda> columns(Shape{rows * cols});
+  run_thrust(op, [&](const auto& policy) {
+    thrust::tabulate(policy, columns.data(), columns.data() + count, Repeated{static_cast<std::int32_t>(cols), 1});
+  });
+  const std::int32_t* from = columns.data();
+  const auto begin = thrust::make_transform_iterator(thrust::make_counting_iterator(std::int32_t{0}),
+                                                     Repeated{segments + 1, static_cast<std::int32_t>(cols)});
   const bool descending = order == Order::descending;
   run_cub(op, [&](void* temporary, std::size_t& bytes, cudaStream_t stream) {
     using One = cub::DeviceRadixSort;
