@@ -186,7 +186,7 @@ if [ -e cmake/deps.sh ]; then
   while IFS= read -r library; do
     grep -q " inc:$library/" cmake/deps.sh || fault "cmake/deps.sh: nothing installs <$library/...>"
   done < <(grep -rhoE '^ *# *include +<[A-Za-z0-9_]+/' include/hypersd | sed 's/.*<//; s,/,,' | sort -u |
-    grep -vxE 'hypersd|sys|cub')
+    grep -vxE 'hypersd|sys|cub|thrust')
 fi
 
 # --- 7. CITATION.cff and the vcpkg port have the version of the library.
