@@ -43,7 +43,7 @@ case $what in
   faults)
     "$program" train one
     for how in throw kill; do
-      if [ $how = throw ]; then message='rank 1 of 2( failed)?: the data of this rank are gone'
+      if [ $how = throw ]; then message="rank 1 of 2( failed)?: phase 'teacher', rank 1 of 2, step 14 of 24: the data of this rank are gone"
       else message='rank 1 .*on signal 9|KILLED BY SIGNAL: 9'; fi
       fails "$message" "${launch[@]}" train $how $how 1 13
       "$program" checkpoint $how/state/teacher.safetensors | grep -x 'teacher 10'

@@ -244,9 +244,9 @@ TEST_CASE("a step that throws on one rank ends all at that step, and has changed
       CAPTURE(at);
       CAPTURE(may_stop);
       const Ranks ranks = together<float, Kernels, DeviceThreads>(3, 4, {at, 1, "throw"}, may_stop);
-      CHECK(ranks.said == std::vector<std::string>{"rank 1 of 3 failed: the data of this rank are gone",
-                                                   "the data of this rank are gone",
-                                                   "rank 1 of 3 failed: the data of this rank are gone"});
+      const std::string mine = "phase 'denoiser', rank 1 of 3, step " + std::to_string(at + 1) +
+                               " of 11: the data of this rank are gone; no checkpoint was written yet";
+      CHECK(ranks.said == std::vector<std::string>{"rank 1 of 3 failed: " + mine, mine, "rank 1 of 3 failed: " + mine});
       for (const Outcome& rank : ranks.outcomes) {
         CHECK(rank.parameters == ranks.outcomes[0].parameters);
         CHECK(rank.updates[0] == at);
@@ -266,7 +266,9 @@ TEST_CASE("a run that failed goes on from its checkpoint, bit for bit, or on one
   };
   const Ranks whole = run("whole");
   CHECK(whole.said == std::vector<std::string>(2));
-  for (const char* name : {"two", "one"}) CHECK(run(name, {8}).said[1] == "the data of this rank are gone");
+  for (const char* name : {"two", "one"})
+    CHECK(run(name, {8}).said[1].find(
+              "step 9 of 11: the data of this rank are gone; the checkpoint of step 6 is kept") != std::string::npos);
   const Ranks resumed = run("two");
   for (std::size_t r = 0; r < 2; ++r) {
     CHECK(resumed.outcomes[r].after.front() == 7);
@@ -280,8 +282,11 @@ TEST_CASE("a run that failed goes on from its checkpoint, bit for bit, or on one
 
 TEST_CASE("of two ranks that fail before the question the earlier one is named") {
   const Ranks ranks = together<float, Kernels, DeviceThreads>(3, 4, {4, 2, "two"});
-  const std::string said = "rank 2 of 3 failed: the data of this rank are gone";
-  CHECK(ranks.said == std::vector<std::string>{said, said, "the data of this rank are gone"});
+  const std::string mine =
+                        "phase 'denoiser', rank 2 of 3, step 5 of 11: the data of this rank are gone; no checkpoint "
+                        "was written yet",
+                    said = "rank 2 of 3 failed: " + mine;
+  CHECK(ranks.said == std::vector<std::string>{said, said, mine});
   for (const Outcome& rank : ranks.outcomes) CHECK(rank.updates[0] == 4);
 }
 
@@ -325,8 +330,10 @@ TEST_CASE("a task that learns makes the ranks wait for each step") {
       }
       read();
     });
-    CHECK(said[0] == (at < 0 ? "" : "rank 1 of 2 failed: the data of this rank are gone"));
-    CHECK(said[1] == (at < 0 ? "" : "the data of this rank are gone"));
+    const std::string mine =
+        "phase 'toy', rank 1 of 2, step 4 of 5: the data of this rank are gone; no checkpoint was written yet";
+    CHECK(said[0] == (at < 0 ? "" : "rank 1 of 2 failed: " + mine));
+    CHECK(said[1] == (at < 0 ? "" : mine));
     CHECK(weights[0] == weights[1]);
     CHECK(weights[0][0] < 1);
     CHECK(reductions[0] == (at < 0 ? 10 : 7));  // the critic's and the step's; none after the failure

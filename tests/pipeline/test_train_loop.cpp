@@ -7,6 +7,8 @@
 #include <hypersd/autograd/grad_matmul.hpp>
 #include <hypersd/ops/random.hpp>
 #include <limits>
+#include <new>
+#include <stdexcept>
 #include <string>
 
 #include "folder.hpp"
@@ -193,6 +195,40 @@ TEST_CASE("a gradient that is not finite stops the run too, and names the parame
   const TrainOptions options{.phase = "student", .steps = 9};
   CHECK_THROWS_WITH_AS(pipeline::train(options, toy.parameters(), step_fn),
                        doctest::Contains("phase 'student', step 4 of 9: the gradient of 'b1'"), NumericError);
+}
+
+TEST_CASE("an error of a step names phase, step and checkpoint, and keeps its type") {
+  struct Own : Error {
+    using Error::Error;
+  };
+  const Folder folder("train");
+  const Toy toy;
+  const TrainOptions options{
+      .phase = "student", .steps = 9, .checkpoint_every = 2, .checkpoint = folder.file("c.safetensors")};
+  const auto failing = [&](const auto& error) {
+    return pipeline::train(options, toy.parameters(), [&](std::int64_t step) {
+      if (step == 5) throw error;
+      return toy(step).loss;
+    });
+  };
+  const std::string place = "phase 'student', step 6 of 9: ",
+                    kept = "; the checkpoint of step 4 is kept in '" + options.checkpoint + "'";
+  CHECK_THROWS_WITH_AS(failing(IoError("no such image")), (place + "no such image" + kept).c_str(), IoError);
+  CHECK_THROWS_WITH_AS(failing(ShapeError("[2] and [3]")), (place + "[2] and [3]" + kept).c_str(), ShapeError);
+  CHECK_THROWS_WITH_AS(failing(Error("none")), (place + "none" + kept).c_str(), Error);
+  CHECK_THROWS_WITH_AS(failing(std::bad_alloc()), (place + "out of memory" + kept).c_str(), Error);
+  CHECK_THROWS_WITH_AS(failing(Own("own")), "own", Own);
+  CHECK_THROWS_AS(failing(7), int);
+  try {
+    failing(std::out_of_range("at 3"));
+  } catch (const Error& e) {
+    CHECK(std::string(e.what()) == place + "at 3" + kept);
+    CHECK_THROWS_AS(std::rethrow_if_nested(e), std::out_of_range);
+  }
+  // Before the first checkpoint there is none to keep.
+  CHECK_THROWS_WITH_AS(pipeline::train({.phase = "p", .steps = 2}, toy.parameters(),
+                                       [](std::int64_t) -> Var<float> { fail<OptionError>("bad"); }),
+                       "phase 'p', step 1 of 2: bad; no checkpoint was written yet", OptionError);
 }
 
 TEST_CASE("options out of range are errors that name phase and option") {

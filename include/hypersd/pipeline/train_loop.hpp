@@ -12,6 +12,7 @@
 #include <hypersd/dist/gradients.hpp>
 #include <hypersd/optim/enqueued_steps.hpp>
 #include <hypersd/optim/schedule.hpp>
+#include <hypersd/pipeline/step_error.hpp>
 #include <hypersd/pipeline/task.hpp>
 #include <hypersd/records/checkpoint.hpp>
 #include <hypersd/records/loss_log.hpp>
@@ -126,7 +127,8 @@ class Trainer {
   }
 
   /// Trains to the end (or to `Hooks::stop`). Throws NumericError naming phase and step if loss or gradient are not
-  /// finite: the parameters are those before that step, and the last checkpoint stays. Errors of the task pass through.
+  /// finite: the parameters are those before that step, and the last checkpoint stays. An error of the task is thrown
+  /// again with phase, step and checkpoint in its message (`rethrow_with_place`).
   template <class StepFn>
   TrainReport run(StepFn&& task, const Progress& progress = {}, const Hooks& hooks = {}) {
     using F = std::remove_cvref_t<StepFn>;
@@ -173,8 +175,12 @@ class Trainer {
               loss = backward(task(step_), diagnostics);
           } catch (const dist::StepFailedElsewhere&) {
           } catch (...) {
-            if (group.size() == 1) throw;
-            enqueued.error = std::current_exception();
+            if (group.size() == 1) rethrow_located();
+            try {
+              rethrow_located();
+            } catch (...) {
+              enqueued.error = std::current_exception();
+            }
             enqueued.failed_at = enqueued.update.pending();
             if (votes) (void)group.any(true);
           }
@@ -328,16 +334,19 @@ class Trainer {
     saved_step_ = step_;
   }
 
-  [[noreturn]] void stop_for(const std::string& reason) const {
-    std::string kept = "; no checkpoint was written yet";
-    if (saved_step_ >= 0)
-      kept = "; the checkpoint of step " + std::to_string(saved_step_) + " is kept in " +
-             io::in_quotes(options_.checkpoint);
+  /// "phase 'p', rank r of n, step s of t: REASON; which checkpoint is kept", of the step that is being done.
+  [[nodiscard]] std::string located(const std::string& reason) const {
     const dist::Group& group = options_.group;
-    const std::string rank =
-        group.size() == 1 ? "" : "rank " + std::to_string(group.rank()) + " of " + std::to_string(group.size()) + ", ";
-    fail<NumericError>("phase '", options_.phase, "', ", rank, "step ", step_ + 1, " of ", options_.steps, ": ", reason,
-                       kept);
+    std::string text = "phase '" + options_.phase + "', ";
+    if (group.size() > 1) text += "rank " + std::to_string(group.rank()) + " of " + std::to_string(group.size()) + ", ";
+    text += "step " + std::to_string(step_ + 1) + " of " + std::to_string(options_.steps) + ": " + reason;
+    if (saved_step_ < 0) return text + "; no checkpoint was written yet";
+    return text + "; the checkpoint of step " + std::to_string(saved_step_) + " is kept in " +
+           io::in_quotes(options_.checkpoint);
+  }
+  [[noreturn]] void stop_for(const std::string& reason) const { throw NumericError(located(reason)); }
+  [[noreturn]] void rethrow_located() const {
+    rethrow_with_place([this](const std::string& reason) { return located(reason); });
   }
 
   TrainOptions options_;
