@@ -16,10 +16,17 @@ namespace txt2img {
 /// Prints a remark to stderr.
 inline void remark(const std::string& text) { std::fprintf(stderr, "hypersd_txt2img: %s\n", text.c_str()); }
 
+/// The 16-bit type of --dtype that weights are held in.
+inline std::optional<hypersd::io::DType> weight_type(const Options& o) {
+  if (o.dtype == "f32") return std::nullopt;
+  return o.dtype == "f16" ? hypersd::io::DType::F16 : hypersd::io::DType::BF16;
+}
+
 /// The checkpoint with its LoRAs.
 template <class D>
 sd::Model<float, D> load(const Options& o) {
-  auto model = sd::load_model<float, D>(o.model, {o.variant, o.config});
+  sd::LoadOptions options{.variant = o.variant, .config_folder = o.config, .weights = weight_type(o)};
+  auto model = sd::load_model<float, D>(o.model, options);
   for (const std::string& note : model.notes) remark(note);
   for (std::size_t i = 0; i < o.loras.size(); ++i) {
     const LoraOption lora = lora_option(o.loras[i]);
@@ -31,7 +38,9 @@ sd::Model<float, D> load(const Options& o) {
     remark(lora.path + ": " + (layers.empty() ? "no layers" : "layers: " + layers));
     for (const std::string& unused : applied.unused) remark(lora.path + ": not applied: " + unused);
   }
-  if (!o.loras.empty() && !o.unfused_lora) model = hypersd::nn::merge_lora(model);
+  using hypersd::nn::MergedWeights;
+  if (!o.loras.empty() && !o.unfused_lora)
+    model = hypersd::nn::merge_lora(model, {}, options.weights ? MergedWeights::as_stored : MergedWeights::exact);
   return model;
 }
 
@@ -61,7 +70,8 @@ sd::ImageOptions<float, D> image_options(const Options& o, const sd::Model<float
   }
   for (std::size_t i = 0; i < o.controlnets.size(); ++i) {
     sd::Notes notes;
-    const auto net = sd::load_controlnet<float, D>(o.controlnets[i], {o.control_variant, ""}, &notes);
+    const auto net = sd::load_controlnet<float, D>(o.controlnets[i],
+                                                   {.variant = o.control_variant, .weights = weight_type(o)}, &notes);
     for (const std::string& note : notes) remark(note);
     image.controls.push_back({net, control_picture(o.control_images[i], size[1], size[0], o.canny).template to<D>(),
                               o.control_scales[i], o.control_starts[i], o.control_ends[i]});

@@ -200,7 +200,10 @@ inline Options read_options(int argc, char** argv) {
   app.add_option("--tiny-decoder", o.tiny_decoder, "TAESD's file or folder instead of the autoencoder's decoder");
 
   program::add_device(app, o.device);
-  app.add_option("--dtype", o.dtype, "of computations; weights of 16 bits in the files stay as they are stored")
+  app.add_option(
+         "--dtype", o.dtype,
+         "f16, bf16: weights are held in 16 bits, rounded where files have more and after LoRAs are added; f32: "
+         "as they are stored, with LoRAs added in float32. Computations are in float32")
       ->check(CLI::IsMember({"f32", "bf16", "f16"}))
       ->capture_default_str();
   app.add_option("--threads", o.threads, "threads of the CPU; 0: all processors")
@@ -236,8 +239,7 @@ inline Options read_options(int argc, char** argv) {
                        "--guess-mode and --canny are for --controlnet, which is not given");
   require<OptionError>(o.width % 8 == 0 && o.height % 8 == 0, "--width ", o.width, " and --height ", o.height,
                        " must be multiples of 8");
-  require<OptionError>(o.dtype == "f32", "--dtype ", o.dtype,
-                       ": not supported yet; use f32, which takes weight files of 16 bits too");
+  require<OptionError>(o.dtype == "f32" || o.device == "cpu", "--dtype ", o.dtype, " is for --device cpu");
   return o;
 }
 

@@ -52,7 +52,8 @@
   HYPERSD_FUNCTIONS_OF(HOW, nn::TextEncoder, D)                                                                        \
   HOW template std::int64_t nn::add_lora(nn::Unet<float, D>&, const nn::LoraOptions&, std::uint64_t);                  \
   HOW template auto nn::lora_parameters(nn::Unet<float, D>&, const std::string&);                                      \
-  HOW template nn::Unet<float, D> nn::merge_lora(const nn::Unet<float, D>&, const std::map<std::string, double>&);     \
+  HOW template nn::Unet<float, D> nn::merge_lora(const nn::Unet<float, D>&, const std::map<std::string, double>&,      \
+                                                 nn::MergedWeights);                                                   \
   HOW template nn::StateDict<float> nn::lora_state(const nn::Unet<float, D>&, const std::string&, const std::string&); \
   HOW template class optim::AdamW<float, D>;                                                                           \
   HOW template class optim::Ema<float, D>;

@@ -144,7 +144,8 @@ TEST_CASE("tensor table: tensors of 16 bits as they are stored, in the mapped fi
   io::SafetensorsWriter writer;
   writer.add("a", rows);
   writer.add("b", Tensor<bfloat16>::from({3}, {bfloat16(1), bfloat16(2), bfloat16(3)}));
-  writer.add("c", Tensor<float>::ones({2}));
+  writer.add("c", Tensor<float>::from({2}, {1.0F + 0x1p-9F, 1.0F + 0x1.cp-7F}));
+  writer.add("large", Tensor<float>::full(Shape{1}, 65520.0F));  // the first number that half has not
   writer.write(folder / "m.safetensors");
   const auto values = [](const ConstantTensor& t) {
     std::vector<float> out;
@@ -176,6 +177,18 @@ TEST_CASE("tensor table: tensors of 16 bits as they are stored, in the mapped fi
     CHECK(values(parts.narrow("lower", true)) == std::vector<float>{5, 6, 7, 8});
     CHECK(values(parts.narrow("turned")) == std::vector<float>{1, 3, 5, 7, -2, 4, 6, 8});
     CHECK_FALSE(formats::TensorTable(folder / "m.safetensors").narrow("a").defined());
+    // Rounded: in the type that is asked for, a copy unless it is stored in that. bfloat16 has 1 + i 2^-7 near 1.
+    const auto rounded = table.rounded(io::DType::BF16);
+    CHECK(values(rounded.narrow("a")) == values(a));
+    CHECK_FALSE(rounded.narrow("a").is_half());
+    CHECK(rounded.narrow("b").bits() == table.narrow("b").bits());
+    CHECK(values(rounded.narrow("c")) == std::vector<float>{1, 1.0F + 0x1p-6F});
+    CHECK(values(rounded.mapped({"x"}, [](const std::string&) { return std::optional(formats::StoredTensor{"c"}); })
+                     .narrow("x")) == std::vector<float>{1, 1.0F + 0x1p-6F});
+    CHECK(values(formats::TensorTable(folder / "m.safetensors").rounded(io::DType::F16).narrow("c")) ==
+          std::vector<float>{1.0F + 0x1p-9F, 1.0F + 0x1.cp-7F});
+    CHECK_THROWS_WITH_AS(table.rounded(io::DType::F16).narrow("large"), doctest::Contains("'large'"), FormatError);
+    CHECK_THROWS_AS(table.rounded(io::DType::F32), OptionError);
   }
   CHECK(values(a) == std::vector<float>{1, -2, 3, 4, 5, 6, 7, 8});  // the tensor keeps the file
 

@@ -2,6 +2,7 @@
 #include <hypersd/nn/lora.hpp>
 
 #include <hypersd/nn/models/unet.hpp>
+#include <hypersd/ops/cast.hpp>
 #include <hypersd/testing/gradcheck.hpp>
 
 #include "golden.hpp"
@@ -192,4 +193,42 @@ TEST_CASE_TEMPLATE("lora: weights, outputs and gradients of the reference", T, f
   check(
       "conv", nn::Conv2d<T>(conv[1], conv[0], conv[2]), [](const Tensor<T>& v) { return ops::nchw_to_nhwc(v); },
       [](const Tensor<T>& v) { return ops::nhwc_to_nchw(v); });
+}
+
+TEST_CASE("lora: merged into 16-bit weights the sum is rounded once, and takes no more memory") {
+  nn::Linear<float> layer(3, 2);
+  nn::init_parameters(layer, 5);
+  const auto exact = Tensor<float>::from({2, 3}, {1, -2, 0.5F, 3, 0.25F, 8});
+  for (const bool is_half : {true, false}) {
+    CAPTURE(is_half);
+    auto net = layer;
+    net.weight.keep(is_half ? ConstantTensor(ops::cast<half>(exact)) : ConstantTensor(ops::cast<bfloat16>(exact)));
+    nn::add_lora(net, {.rank = 1, .alpha = 0.5});
+    auto& a = net.adapters[0];
+    a.down.assign(Tensor<float>::from({1, 3}, {1, 0.1F, -0.01F}));
+    a.up.assign(Tensor<float>::from({2, 1}, {0.3F, -7}));
+    const auto merged = nn::merge_lora(net, {}, nn::MergedWeights::as_stored);
+    REQUIRE(merged.weight.kept().defined());
+    CHECK(merged.weight.kept().is_half() == is_half);
+    CHECK(merged.weight.bytes() == 12);
+    CHECK(merged.adapters.empty());
+    const auto got = merged.weight.get().value(), sum = nn::merge_lora(net).weight.value();
+    for (std::int64_t i = 0; i < 6; ++i) {
+      const double up = i < 3 ? 0.3F : -7, down = a.down.value()[i % 3];
+      const auto want = static_cast<float>(static_cast<double>(exact[i]) + 0.5 * up * down);
+      CHECK(sum[i] == doctest::Approx(want).epsilon(1e-6));
+      CHECK(got[i] == (is_half ? static_cast<float>(half(sum[i])) : static_cast<float>(bfloat16(sum[i]))));
+    }
+    // Its own weight is what it was.
+    CHECK(net.weight.get().value().to_vector() == exact.to_vector());
+    // Switched off, an adapter leaves the stored bits.
+    CHECK(nn::merge_lora(net, {{"default", 0}}, nn::MergedWeights::as_stored).weight.kept().bits() ==
+          net.weight.kept().bits());
+    a.up.assign(Tensor<float>::full(Shape{2, 1}, 1e6F));
+    if (is_half)
+      CHECK_THROWS_WITH_AS(nn::merge_lora(net, {}, nn::MergedWeights::as_stored), doctest::Contains("beyond the range"),
+                           NumericError);
+    else
+      CHECK_NOTHROW(nn::merge_lora(net, {}, nn::MergedWeights::as_stored));
+  }
 }

@@ -6,6 +6,8 @@
 
 #include "checkpoints.hpp"
 
+#include <map>
+
 #include <each_instruction_set.hpp>
 #include <numbers.hpp>
 
@@ -82,6 +84,32 @@ TEST_CASE("load: weights of 16 bits stay as stored, and compute what their float
     check([&](const auto& model) { return model.vae.decode(latent).value(); });
     check([&](const auto& model) { return nn::decode_in_strips(model.vae, latent.value(), 4096); });
   });
+}
+
+TEST_CASE("load: weights of float32 files are rounded to 16 bits on request, once") {
+  const auto stored = load(checkpoints::folder("sd15"));
+  const auto rounded = sd::load_model<float>(checkpoints::folder("sd15"), {.weights = io::DType::BF16});
+  auto handles = rounded, wide = stored;
+  std::map<std::string, Tensor<float>> exact;
+  auto keep = [&](const std::string& name, auto& p) { exact.emplace(name, p.value()); };
+  nn::visit_parameters(wide, keep);
+  std::int64_t kept = 0, wrong = 0;
+  auto look = [&](const std::string& name, auto& p) {
+    const Tensor<float> got = p.get().value(), &want = exact.at(name);
+    for (std::int64_t i = 0; i < got.size(); ++i)
+      wrong += got[i] != (p.rank() > 1 ? static_cast<float>(bfloat16(want[i])) : want[i]);
+    kept += p.kept().defined() ? 1 : 0;
+  };
+  nn::visit_parameters(handles, look);
+  CHECK(wrong == 0);
+  CHECK(kept > 20);
+  CHECK(nn::parameter_bytes(rounded) < 0.55 * static_cast<double>(nn::parameter_bytes(stored)));
+  // An SDXL of float16 files stays as it is in float16.
+  const auto half_files =
+      sd::load_model<float>(checkpoints::folder("sdxl"), {.variant = "fp16", .weights = io::DType::F16});
+  CHECK(checkpoints::unet_difference(half_files, checkpoints::Values("sdxl")) < 1e-5);
+  CHECK_THROWS_WITH_AS(sd::load_model<float>(checkpoints::folder("sd15"), {.widen = true, .weights = io::DType::BF16}),
+                       doctest::Contains("exclude each other"), OptionError);
 }
 
 TEST_CASE("load: a variant that is not there is replaced by the one that is, with a note") {

@@ -134,7 +134,7 @@ TEST_CASE("txt2img: errors name the option or file") {
   CHECK(mentions(refused({"--model", "tiny", "--latents", "control.png"}), "control.png"));
   CHECK(mentions(refused({"--model", "tiny", "--prompt-2", "x"}), "SDXL"));
   CHECK(mentions(refused({"--model", "tiny", "--crops", "1"}), "--crops"));
-  CHECK(mentions(refused({"--model", "tiny", "--dtype", "f16"}), "f32"));
+  CHECK(mentions(refused({"--model", "tiny", "--dtype", "f16", "--device", "cuda"}), "--device cpu"));
   CHECK(mentions(refused({"--model", "tiny", "--tiny-decoder", "lora.safetensors"}), "lora.safetensors"));
   CHECK(mentions(refused({"--model", "tiny", "--prompt", "\xFF"}), "UTF-8"));
 }
@@ -151,4 +151,24 @@ TEST_CASE("txt2img: options that a published LoRA does not fit give a remark") {
   };
   CHECK(test::mentions(with({"--scheduler", "ddim"}), "wants tcd with eta 1"));
   CHECK(with({"--scheduler", "tcd", "--guidance-scale", "0"}).find(" wants ") == std::string::npos);
+}
+
+TEST_CASE("txt2img: --dtype f16 keeps float16 files as they are, and rounds what a LoRA has changed") {
+  const test::TempFolder folder;
+  const auto draw = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--model", "tiny", "--prompt", "x", "--steps", "2", "--scheduler", "tcd",
+                             "--guidance-scale", "0", "--out", folder / "out"});
+    REQUIRE(run(more, folder / "log") == 0);
+    return io::read_npy_as<float>(folder / "out/image.npy");
+  };
+  const auto plain = draw({});
+  CHECK(draw({"--dtype", "f16"}).to_vector() == plain.to_vector());
+  const double rounded = difference(draw({"--dtype", "bf16"}), plain);
+  CHECK(rounded > 0);
+  CHECK(rounded < 0.05);
+  const auto adapted = draw({"--lora", "lora.safetensors"});
+  const double merged = difference(draw({"--lora", "lora.safetensors", "--dtype", "f16"}), adapted);
+  CHECK(merged > 0);
+  CHECK(merged < 0.01);
+  CHECK(difference(draw({"--lora", "lora.safetensors", "--dtype", "f16", "--unfused-lora"}), adapted) < 1e-4);
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <hypersd/nn/init.hpp>
 #include <hypersd/nn/linear.hpp>
 #include <hypersd/nn/state.hpp>
+#include <hypersd/ops/cast.hpp>
 
 /// \file
 /// Low-rank adapters (Hu et al., LoRA, arXiv 2106.09685) on the linear and convolution layers of any module:
@@ -148,18 +150,48 @@ void set_lora_weights(M& net, const std::map<std::string, double>& weights) {
                        unknown.empty() ? "" : *unknown.begin(), "'");
 }
 
+namespace detail {
+
+/// A merged weight in 16 bits, half or bfloat16. Throws NumericError if a value is beyond its range.
+inline ConstantTensor rounded_sum(const Tensor<float>& sum, bool is_half, const std::string& path) {
+  const auto round = [&]<class N>(N) {
+    const Tensor<N> out = ops::cast<N>(sum);
+    for (std::int64_t i = 0; i < out.size(); ++i)
+      require<NumericError>(std::isfinite(widened(out[i])), "merge_lora: layer '", path, "' has ", sum[i],
+                            ", beyond the range of its 16-bit weights: merge exactly, in float32");
+    return ConstantTensor(out);
+  };
+  return is_half ? round(half()) : round(bfloat16());
+}
+
+}  // namespace detail
+
+/// What `merge_lora` makes of a weight that is held in 16 bits.
+enum class MergedWeights {
+  exact,     ///< float32, with the results of adapters at run time
+  as_stored  ///< the sum is rounded once to the 16-bit type of the weight: no more memory
+};
+
 /// A copy with the adapters merged into the weights; merged weights are not trainable. Weights without an adapter,
-/// biases and norms are shared with `net`. A merged weight is float32, also of one that `net` holds in 16 bits; `net`
-/// keeps its own to the last bit. `weights` overrides the strength of adapters by name.
+/// biases and norms are shared with `net`, which keeps its own to the last bit. `weights` overrides the strength of
+/// adapters by name. Throws NumericError naming the layer if a rounded sum is beyond the range of its type.
 template <Module M>
-M merge_lora(const M& net, const std::map<std::string, double>& weights = {}) {
+M merge_lora(const M& net, const std::map<std::string, double>& weights = {},
+             [[maybe_unused]] MergedWeights merged = MergedWeights::exact) {
   using T = typename M::value_type;
   using D = typename M::device_type;
   const autograd::NoGrad guard;
   M out = net;
   if (!weights.empty()) set_lora_weights(out, weights);
-  for_each_layer(out, [](const std::string&, AdaptedLayer<T, D>& layer) {
+  for_each_layer(out, [&](const std::string& path, AdaptedLayer<T, D>& layer) {
     if (layer.adapters.empty()) return;
+    if constexpr (Parameter<T, D>::can_keep)
+      if (const ConstantTensor& kept = layer.weight.kept();
+          kept.defined() && kept.narrow() && merged == MergedWeights::as_stored) {
+        if (layer.adapted())
+          layer.weight.keep(detail::rounded_sum(layer.effective_weight().value(), kept.is_half(), path));
+        return layer.adapters.clear();
+      }
     if (layer.adapted())
       layer.weight.bind(Var<T, D>(layer.effective_weight().value()));
     else if (layer.weight.defined())

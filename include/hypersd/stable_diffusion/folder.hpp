@@ -8,6 +8,7 @@
 #include <hypersd/nn/state.hpp>
 #include <hypersd/stable_diffusion/model.hpp>
 #include <hypersd/stable_diffusion/scheduler_config.hpp>
+#include <optional>
 #include <string>
 
 namespace hypersd::stable_diffusion {
@@ -17,14 +18,21 @@ struct LoadOptions {
   std::string variant = "";        ///< preferred variant of the weights, such as `fp16`; another one is a fallback
   std::string config_folder = "";  ///< folder with configurations, tokenizer and scheduler for a single file
   bool widen = false;              ///< 16-bit weights become float32; else the CPU keeps them as they are stored
+  /// F16 or BF16: a model of float on the CPU holds all matrices and kernels in that type, rounded where the file has
+  /// another, and computes with them in float32. Other models ignore it.
+  std::optional<io::DType> weights = {};
 };
 
 namespace detail {
 
-/// How the files of a network are opened: mapped if it holds weights as they are stored.
-template <Scalar T, Device D>
-io::Access weight_access(const LoadOptions& options) {
-  return nn::Parameter<T, D>::can_keep && !options.widen ? io::Access::Map : io::Access::Read;
+/// Opens the tensors of a network by `open(access)`: mapped if it holds weights as they are stored or rounded. Throws
+/// OptionError if the options want both float32 and 16 bits.
+template <Scalar T, Device D, class Open>
+io::formats::TensorTable open_for(const LoadOptions& options, const Open& open) {
+  require<OptionError>(!options.widen || !options.weights, "load: widen and weights exclude each other");
+  constexpr bool keeps = nn::Parameter<T, D>::can_keep;
+  const io::formats::TensorTable table = open(keeps && !options.widen ? io::Access::Map : io::Access::Read);
+  return keeps && options.weights ? table.rounded(*options.weights) : table;
 }
 
 /// Loads all parameters from `table`; errors begin with `label`. A network with weights held in 16 bits is frozen.
@@ -46,13 +54,14 @@ void load_weights(M& net, const io::formats::TensorTable& table, const std::stri
 }
 
 /// Finds and opens the weights of a component; a replacement for the wanted variant goes to `notes`.
-inline io::formats::TensorTable component_weights(const std::string& folder, const std::string& stem,
-                                                  const std::string& variant, io::Access access, Notes& notes) {
-  const auto file = io::formats::find_weights(folder, stem, variant);
-  if (file.variant != variant)
-    notes.push_back(io::in_quotes(folder) + ": no variant " + io::in_quotes(variant) + ", " + io::in_quotes(file.path) +
-                    " is used");
-  return io::formats::open_weights(file, access);
+template <Scalar T, Device D>
+io::formats::TensorTable component_weights(const std::string& folder, const std::string& stem,
+                                           const LoadOptions& options, Notes& notes) {
+  const auto file = io::formats::find_weights(folder, stem, options.variant);
+  if (file.variant != options.variant)
+    notes.push_back(io::in_quotes(folder) + ": no variant " + io::in_quotes(options.variant) + ", " +
+                    io::in_quotes(file.path) + " is used");
+  return open_for<T, D>(options, [&](io::Access access) { return io::formats::open_weights(file, access); });
 }
 
 /// A component's configuration: `config.json` in its folder.
@@ -78,8 +87,7 @@ template <Scalar T, Device D>
 nn::TextEncoder<T, D> load_text_encoder(const std::string& folder, const LoadOptions& options, Notes& notes) {
   const auto config = ComponentConfig::read(folder);
   auto sizes = text_encoder_config(config.json, config.file, notes);
-  const auto table = component_weights(folder, "model", options.variant, weight_access<T, D>(options), notes)
-                         .renamed(io::formats::text_encoder_name);
+  const auto table = component_weights<T, D>(folder, "model", options, notes).renamed(io::formats::text_encoder_name);
   // A configuration without `architectures` does not say whether there is a projection.
   if (sizes.projection_dim == 0 && table.contains("text_projection.weight")) {
     const Shape projection = table.shape("text_projection.weight");
@@ -96,8 +104,7 @@ void load_vae(Model<T, D>& model, const std::string& path, const LoadOptions& op
   const auto config = ComponentConfig::read(path + "/vae");
   model.vae = nn::Autoencoder<T, D>(autoencoder_config(config.json, config.file, model.notes));
   model.force_upcast = io::JsonFields(config.json, config.file).flag("force_upcast", true);
-  const auto table = component_weights(path + "/vae", "diffusion_pytorch_model", options.variant,
-                                       weight_access<T, D>(options), model.notes);
+  const auto table = component_weights<T, D>(path + "/vae", "diffusion_pytorch_model", options, model.notes);
   load_weights(model.vae, table.renamed(io::formats::autoencoder_name), path + "/vae");
 }
 
@@ -132,8 +139,7 @@ Model<T, D> load_folder(const std::string& path, const LoadOptions& options = {}
     model.unet = nn::Unet<T, D>(unet_config(config.json, config.file, model.notes));
     model.family = family_of(model.unet.config());
     model.sample_size = detail::read_sample_size(config, model.family == Family::sdxl ? 128 : 64);
-    const auto table = detail::component_weights(path + "/unet", "diffusion_pytorch_model", options.variant,
-                                                 detail::weight_access<T, D>(options), model.notes);
+    const auto table = detail::component_weights<T, D>(path + "/unet", "diffusion_pytorch_model", options, model.notes);
     detail::load_weights(model.unet, table, path + "/unet");
   }
   detail::load_vae(model, path, options);
@@ -162,8 +168,7 @@ nn::ControlNet<T, D> load_controlnet_folder(const std::string& path, const LoadO
   Notes& to = notes != nullptr ? *notes : own;
   const auto config = detail::ComponentConfig::read(path);
   nn::ControlNet<T, D> net(controlnet_config(config.json, config.file, to));
-  const auto table = detail::component_weights(path, "diffusion_pytorch_model", options.variant,
-                                               detail::weight_access<T, D>(options), to);
+  const auto table = detail::component_weights<T, D>(path, "diffusion_pytorch_model", options, to);
   detail::load_weights(net, table, path);
   return net;
 }

@@ -14,8 +14,7 @@ Net<T, D> load_transformer(const std::string& path, const LoadOptions& options, 
   Notes& to = notes != nullptr ? *notes : own;
   const auto config = ComponentConfig::read(path);
   Net<T, D> net(read(config.json, config.file, to));
-  const auto access = weight_access<T, D>(options);
-  load_weights(net, component_weights(path, "diffusion_pytorch_model", options.variant, access, to), path);
+  load_weights(net, component_weights<T, D>(path, "diffusion_pytorch_model", options, to), path);
   return net;
 }
 

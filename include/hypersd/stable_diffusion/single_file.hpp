@@ -203,7 +203,8 @@ inline void note_leftovers(const io::formats::TensorTable& all, const std::vecto
 /// does.
 template <Scalar T, Device D = Cpu>
 Model<T, D> load_single_file(const std::string& path, const LoadOptions& options = {}) {
-  const io::formats::TensorTable all(path, detail::weight_access<T, D>(options));
+  const auto all =
+      detail::open_for<T, D>(options, [&](io::Access access) { return io::formats::TensorTable(path, access); });
   const std::string& folder = options.config_folder;
   const auto prefix = detail::unet_prefix(all);
   require<FormatError>(prefix.has_value(), io::in_quotes(path), ": no UNet of Stable Diffusion in its ", all.size(),
@@ -274,7 +275,8 @@ template <Scalar T, Device D = Cpu>
 nn::ControlNet<T, D> load_controlnet_file(const std::string& path, const LoadOptions& options = {},
                                           Notes* notes = nullptr) {
   Notes own;
-  const io::formats::TensorTable all(path, detail::weight_access<T, D>(options));
+  const auto all =
+      detail::open_for<T, D>(options, [&](io::Access access) { return io::formats::TensorTable(path, access); });
   const auto inner = all.with_prefix("control_model.");
   const io::formats::TensorTable& table = inner.size() > 0 ? inner : all;
   const bool ldm = table.contains("input_hint_block.0.weight");

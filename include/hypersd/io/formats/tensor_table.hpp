@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <hypersd/core/constant_tensor.hpp>
 #include <hypersd/io/safetensors.hpp>
 #include <map>
@@ -84,13 +85,24 @@ class TensorTable {
   }
   /// The tensor as it is stored, if its elements have 16 bits and its file is mapped (`Access::Map`); else undefined.
   /// It is in the file's memory if it is aligned and in order there, and `copy` does not forbid it. The result keeps
-  /// the file open.
+  /// the file open. In a `rounded` table a tensor of another type is a copy, rounded; throws FormatError for a value
+  /// beyond the range of that type.
   [[nodiscard]] ConstantTensor narrow(const std::string& name, bool copy = false) const {
-    const DType type = dtype(name);
-    if (!entry(name).file->in_memory()) return {};
+    const Entry& e = entry(name);
+    const DType stored = dtype(name), type = e.rounded.value_or(stored);
+    if (type != stored) return type == DType::F16 ? rounded_to<half>(name) : rounded_to<bfloat16>(name);
+    if (!e.file->in_memory()) return {};
     if (type == DType::F16) return narrow_of<half>(name, copy);
     if (type == DType::BF16) return narrow_of<bfloat16>(name, copy);
     return {};
+  }
+  /// The same tensors, of which `narrow` gives all in `type`: F16 or BF16. Throws OptionError for another type.
+  [[nodiscard]] TensorTable rounded(DType type) const {
+    require<OptionError>(type == DType::F16 || type == DType::BF16, "weights cannot be rounded to ", dtype_name(type),
+                         ": F16 or BF16 are needed");
+    TensorTable out = *this;
+    for (auto& [name, e] : out.entries_) e.rounded = type;
+    return out;
   }
   /// File and stored name, type and shape of a tensor, for messages.
   [[nodiscard]] std::string origin(const std::string& name) const {
@@ -139,7 +151,7 @@ class TensorTable {
       if (at == entries_.end()) continue;
       StoredTensor part = *stored;
       part.name = at->second.stored.name;
-      out.entries_.insert_or_assign(name, Entry{at->second.file, part});
+      out.entries_.insert_or_assign(name, Entry{at->second.file, part, at->second.rounded});
     }
     return out;
   }
@@ -148,6 +160,7 @@ class TensorTable {
   struct Entry {
     std::shared_ptr<const SafetensorsFile> file;
     StoredTensor stored;
+    std::optional<DType> rounded = {};
   };
   template <Narrow T>
   [[nodiscard]] ConstantTensor narrow_of(const std::string& name, bool copy) const {
@@ -158,6 +171,14 @@ class TensorTable {
     const bool aligned = reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(T) == 0;
     if (copy || e.stored.transposed || !aligned) return ConstantTensor(get<T>(name));
     return ConstantTensor(s, e.file, data);
+  }
+  template <Narrow T>
+  [[nodiscard]] ConstantTensor rounded_to(const std::string& name) const {
+    const Tensor<T> value = get<T>(name);
+    bool finite = true;
+    for (std::int64_t i = 0; i < value.size(); ++i) finite = finite && std::isfinite(widened(value[i]));
+    require<FormatError>(finite, origin(name), ": not all values are finite in ", dtype_name(dtype_of<T>()));
+    return ConstantTensor(value);
   }
   [[nodiscard]] const Entry& entry(const std::string& name) const {
     const auto at = entries_.find(name);
