@@ -15,12 +15,10 @@
 #include <hypersd/feedback/hinge.hpp>
 #include <hypersd/feedback/refl.hpp>
 #include <hypersd/feedback/stay_close.hpp>
-#include <hypersd/io/formats/weight_files.hpp>
 #include <hypersd/nn/lora_state.hpp>
-#include <hypersd/nn/models/aesthetic_head.hpp>
-#include <hypersd/nn/models/image_encoder.hpp>
 #include <hypersd/ops/copy.hpp>
 #include <hypersd/pipeline/recipe.hpp>
+#include <hypersd/stable_diffusion/reward_models.hpp>
 
 /// \file
 /// The three parts of the paper on a Stable Diffusion checkpoint.
@@ -41,40 +39,12 @@ struct Decode {
   Var<float, D> operator()(const Var<float, D>& z) const { return vae.from_latent(z); }
 };
 
-/// LAION's aesthetic predictor on CLIP's image embedding: about 1 to 10.
+/// LAION's aesthetic predictor; the prompt does not matter to it.
 template <Device D>
 struct Aesthetic {
-  nn::ImageEncoder<float, D> clip;
-  nn::AestheticHead<float, D> head;
-  Var<float, D> operator()(const Var<float, D>& pixels, const Condition<D>&) const {
-    return head(clip(nn::clip_pixels(pixels, clip.config.image_size)));
-  }
+  sd::AestheticReward<float, D> reward;
+  Var<float, D> operator()(const Var<float, D>& pixels, const Condition<D>&) const { return reward(pixels); }
 };
-
-/// Loads the reward's two parts. Throws IoError and FormatError naming file, field or tensor.
-template <Device D>
-Aesthetic<D> load_aesthetic(const Options& o) {
-  const std::string file = o.clip + "/config.json";
-  const io::Json json = io::read_json(file);
-  io::JsonFields f(json, file);
-  f.require_one_of("hidden_act", {"\"quick_gelu\"", "\"gelu\""});
-  const nn::ImageEncoderConfig c{.image_size = f.whole("image_size", 224),
-                                 .patch_size = f.whole("patch_size", 32),
-                                 .channels = f.whole("hidden_size", 768),
-                                 .layers = f.whole("num_hidden_layers", 12),
-                                 .heads = f.whole("num_attention_heads", 12),
-                                 .mlp_channels = f.whole("intermediate_size", 3072),
-                                 .projection = f.whole("projection_dim", 512),
-                                 .quick_gelu = f.text("hidden_act", "quick_gelu") == "quick_gelu"};
-  Aesthetic<D> out{nn::ImageEncoder<float, D>(c), nn::AestheticHead<float, D>(nn::ScoreHeadConfig{c.projection})};
-  const auto weights = io::formats::open_weights(io::formats::find_weights(o.clip, "model", ""));
-  nn::load_state_dict(out.clip, weights, "", false);
-  io::formats::refuse_pickle(o.aesthetic);
-  nn::load_state_dict(out.head, io::SafetensorsFile(o.aesthetic));
-  out.clip = feedback::frozen(out.clip);
-  out.head = feedback::frozen(out.head);
-  return out;
-}
 
 /// TSCD through the stages. [Hyper-SD Eq. 12]
 template <Device D>

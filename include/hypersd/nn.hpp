@@ -26,6 +26,7 @@
 #include <hypersd/nn/models/dit.hpp>
 #include <hypersd/nn/models/dit_config.hpp>
 #include <hypersd/nn/models/image_encoder.hpp>
+#include <hypersd/nn/models/image_reward.hpp>
 #include <hypersd/nn/models/mmdit.hpp>
 #include <hypersd/nn/models/mmdit_config.hpp>
 #include <hypersd/nn/models/pixart.hpp>

@@ -15,6 +15,7 @@
 #include <hypersd/stable_diffusion/load_transformer.hpp>
 #include <hypersd/stable_diffusion/lora.hpp>
 #include <hypersd/stable_diffusion/model.hpp>
+#include <hypersd/stable_diffusion/reward_models.hpp>
 #include <hypersd/stable_diffusion/save_lora.hpp>
 #include <hypersd/stable_diffusion/scheduler.hpp>
 #include <hypersd/stable_diffusion/scheduler_config.hpp>

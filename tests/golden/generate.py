@@ -23,6 +23,7 @@ import golden_distill
 import golden_feedback
 import golden_flow_maps
 import golden_image_encoder
+import golden_image_reward
 import golden_instance
 import golden_loras
 import golden_matching
@@ -61,6 +62,7 @@ FAMILIES = {
     "checkpoints": golden_checkpoints.checkpoints,
     "resize": golden_data.resize,
     "image_encoder": golden_image_encoder.image_encoder,
+    "image_reward": golden_image_reward.image_reward,
     "loras": golden_loras.loras,
     "matching": golden_matching.matching,
     "single_files": golden_single_files.single_files,
