@@ -7,8 +7,10 @@
 #include <hypersd/data/batches.hpp>
 #include <hypersd/data/image_folder.hpp>
 #include <hypersd/diffusion/objective.hpp>
+#include <hypersd/dist/group.hpp>
 #include <hypersd/io/safetensors.hpp>
 #include <hypersd/io/safetensors_writer.hpp>
+#include <hypersd/pipeline/stop.hpp>
 #include <hypersd/stable_diffusion/conditions.hpp>
 
 #include <numeric>
@@ -41,6 +43,15 @@ struct Cache {
   Tensor<float> tokens, added;            ///< [N, L, C] and, for SDXL, [N, F]
   Tensor<float> null_tokens, null_added;  ///< one row
 
+  /// The tensors with their names in the file.
+  [[nodiscard]] std::vector<std::pair<const char*, Tensor<float>*>> tensors() {
+    return {{"latents", &latents},
+            {"tokens", &tokens},
+            {"added", &added},
+            {"null_tokens", &null_tokens},
+            {"null_added", &null_added}};
+  }
+
   /// The condition of the samples `ids`, with the null condition for guidance.
   template <Device D>
   [[nodiscard]] diffusion::GuidedCondition<Condition<D>> condition(const std::vector<std::int64_t>& ids) const {
@@ -55,34 +66,23 @@ struct Cache {
   }
 };
 
-/// Training batches, in an order of the seed's.
+/// This process's part of the training batches, in an order of the seed's.
 template <Device D>
 struct Batches {
   const Cache& cache;
   data::Batches order;
+  dist::Slice part;  ///< of each batch
   Batch<D> operator()(std::int64_t iteration) const {
-    const auto ids = order(iteration);
+    const auto ids = order(iteration, part.first, part.count);
     return {rows(cache.latents, ids).template to<D>(), cache.template condition<D>(ids)};
   }
 };
 
-/// Encodes images and captions, or reads them from the run's folder.
+/// Encodes images and captions into `path`. Throws Stopped after a signal: a resumed run begins with the first image.
 template <Device D>
-Cache make_cache(records::RunDirectory& directory, const Progress& progress, const Options& o,
+void write_cache(const std::string& path, const std::string& phase, const Progress& progress, const Options& o,
                  const sd::Model<float, D>& model, const sd::PromptEncoder<float, D>& encoder, std::int64_t size) {
-  const std::string path = directory.file("state/cache.safetensors"), phase = "latents and embeddings";
   Cache out;
-  const std::vector<std::pair<const char*, Tensor<float>*>> tensors{{"latents", &out.latents},
-                                                                    {"tokens", &out.tokens},
-                                                                    {"added", &out.added},
-                                                                    {"null_tokens", &out.null_tokens},
-                                                                    {"null_added", &out.null_added}};
-  if (directory.done(phase)) {
-    const io::SafetensorsFile file(path);
-    for (const auto& [name, tensor] : tensors)
-      if (file.contains(name)) *tensor = file.get<float>(name);
-    return out;
-  }
   const auto images = data::read_image_folder(o.images);
   const auto count = static_cast<std::int64_t>(images.size());
   const autograd::NoGrad guard;
@@ -91,6 +91,8 @@ Cache make_cache(records::RunDirectory& directory, const Progress& progress, con
     all.slice(i, i + 1).copy_from(row);
   };
   for (std::int64_t i = 0; i < count; ++i) {
+    require<pipeline::Stopped>(!pipeline::StopOnSignal::stop(), "stopped in phase '", phase, "' after ", i, " of ",
+                               count, " images");
     const auto& image = images[static_cast<std::size_t>(i)];
     const auto pixels = data::load_square(image.path, size).reshape({1, size, size, 3});
     put(out.latents, i, model.vae.to_latent(Var<float, D>(pixels.template to<D>())).value().template to<Cpu>());
@@ -108,10 +110,24 @@ Cache make_cache(records::RunDirectory& directory, const Progress& progress, con
     notify(progress, {phase, i + 1, count, {}, {}});
   }
   io::SafetensorsWriter writer;
-  for (const auto& [name, tensor] : tensors)
+  for (const auto& [name, tensor] : out.tensors())
     if (tensor->defined()) writer.add(name, *tensor);
   writer.write(path);
-  directory.mark_done(phase);
+}
+
+/// What `write_cache` has written to the run's folder, by rank 0 where it is not there yet.
+template <Device D>
+Cache make_cache(records::RunDirectory& directory, const dist::Group& group, const Progress& progress, const Options& o,
+                 const sd::Model<float, D>& model, const sd::PromptEncoder<float, D>& encoder, std::int64_t size) {
+  const std::string path = directory.file("state/cache.safetensors"), phase = "latents and embeddings";
+  if (!directory.done(phase)) {
+    group.on_root([&] { write_cache(path, phase, progress, o, model, encoder, size); });
+    directory.mark_done(phase);
+  }
+  Cache out;
+  const io::SafetensorsFile file(path);
+  for (const auto& [name, tensor] : out.tensors())
+    if (file.contains(name)) *tensor = file.get<float>(name);
   return out;
 }
 

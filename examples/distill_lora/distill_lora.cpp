@@ -2,6 +2,7 @@
 /// TSCD, feedback and one-step enhancement on a Stable Diffusion checkpoint, into one LoRA.
 
 #include "memory.hpp"
+#include "ranks.hpp"
 #include "recipe.hpp"
 
 #include <hypersd/compiled.hpp>
@@ -51,8 +52,9 @@ std::string samples(const Cache& cache, const Process& process, const sd::Model<
   return report::image_grid(ops::concat_first(cells), grid);
 }
 
+/// The whole program, on one process or as one of a group.
 template <Device D>
-void execute(const Options& o) {
+void execute(const Options& o, const dist::Group& group = {}) {
   // Shapes first: whether the run fits is known before anything is loaded.
   sd::Notes notes;
   const std::string unet_file = o.model + "/unet/config.json", vae_file = o.model + "/vae/config.json";
@@ -66,36 +68,44 @@ void execute(const Options& o) {
   const std::int64_t size = o.size > 0 ? o.size : factor * (whole != nullptr ? *whole : usual);
   require<OptionError>(size % factor == 0, "--size ", size, " is not a multiple of ", factor,
                        ", the autoencoder's factor");
-  check_memory(o, memory_need(o, unet, size / factor, nn::parameter_count(shapes), weight_bytes(o)));
+  const dist::Slice part = dist::slice(group, o.batch);
+  group.on_root([&] {
+    check_memory(o, memory_need(o, unet, size / factor, nn::parameter_count(shapes), weight_bytes(o), part.count),
+                 group.size());
+  });
   if (o.dry_run) return;
 
-  records::RunDirectory directory(o.out, kept(o), o.resume ? records::Existing::resume : records::Existing::refuse);
+  records::RunDirectory directory(o.out, kept(o), o.resume ? records::Existing::resume : records::Existing::refuse,
+                                  group);
   report::TerminalProgress terminal;
   const Progress progress = [&](const ProgressEvent& e) { terminal(e); };
   auto model = sd::load_model<float, D>(o.model, {.variant = o.variant});
-  for (const std::string& note : model.notes) std::printf("note: %s\n", note.c_str());
+  if (group.root())
+    for (const std::string& note : model.notes) std::printf("note: %s\n", note.c_str());
   nn::set_requires_grad(model, false);
   model.unet.encoder.config.checkpoint_layers = !o.keep_activations;
   std::vector<text::ClipTokenizer> tokenizers;
   for (const std::string& folder : model.tokenizers) tokenizers.push_back(text::ClipTokenizer::open(folder));
-  const Cache cache = make_cache(directory, progress, o, model,
+  const Cache cache = make_cache(directory, group, progress, o, model,
                                  sd::PromptEncoder<float, D>(model.text_encoders, std::move(tokenizers)), size);
   model.text_encoders.clear();  // their work is done
   const Process process = process_of(model);
-  const Batches<D> batches{cache, data::Batches(cache.latents.dim(0), o.batch, o.seed)};
+  const Batches<D> batches{cache, data::Batches(cache.latents.dim(0), o.batch, o.seed), part};
 
-  const pipeline::Session session{directory, o.seed, progress, o.checkpoint_every};
+  const pipeline::Session session{directory, o.seed, progress, o.checkpoint_every, group, pipeline::StopOnSignal::stop};
   pipeline::RecipeState<Net<D>> state{model.unet, model.unet};
-  const auto save = [&](const std::string& part) {
-    io::ensure_writable_folder(directory.file("models"));
-    const std::string path = directory.file("models/" + part + "_lora.safetensors");
-    sd::save_lora(path, one_lora(state.student));
-    std::printf("wrote %s\n", path.c_str());
+  const auto save = [&](const std::string& name) {
+    group.on_root([&] {
+      io::ensure_writable_folder(directory.file("models"));
+      const std::string path = directory.file("models/" + name + "_lora.safetensors");
+      sd::save_lora(path, one_lora(state.student));
+      std::printf("wrote %s\n", path.c_str());
+    });
   };
   pipeline::run_part(session, tscd_part(o, process, batches), state);
   save("tscd");
   if (o.feedback_steps > 0) {
-    const Aesthetic<D> reward = load_aesthetic<D>(o);
+    const Aesthetic<D> reward{sd::load_aesthetic<float, D>(o.clip, o.aesthetic)};
     pipeline::run_part(session, feedback_part(o, process, batches, model, reward), state);
     save("feedback");
   }
@@ -104,16 +114,20 @@ void execute(const Options& o) {
     pipeline::run_part(session, one_step_part(o, process, batches, fake), state);
     save("one-step");
   }
-  io::atomic_write(directory.file("samples.svg"),
-                   samples(cache, process, model, nn::merge_lora(state.student), o.seed));
-  std::printf("pictures: %s\n", directory.file("samples.svg").c_str());
+  group.on_root([&] {
+    io::atomic_write(directory.file("samples.svg"),
+                     samples(cache, process, model, nn::merge_lora(state.student), o.seed));
+    std::printf("pictures: %s\n", directory.file("samples.svg").c_str());
+  });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) try {
+  const auto guard = program::stop_on_signal("hypersd_distill_lora");
   const Options o = parse_options(argc, argv);
   if (o.threads > 0) set_num_threads(o.threads);
+  if (o.mpi) return run_with_mpi([&](const dist::Group& group) { execute<Cpu>(o, group); }, "hypersd_distill_lora");
   program::on_gpu(o.device) ? execute<program::Gpu>(o) : execute<Cpu>(o);
   return 0;
 } catch (...) {

@@ -56,9 +56,10 @@ inline double weight_bytes(const Options& o) {
   return o.device == "cpu" && io::dtype_bits(table.dtype(table.names().front())) == 16 ? 2 : 4;
 }
 
-/// The need of a run of `o` with a UNet of `config` on latents of `side` x `side`.
+/// The need of a process of a run of `o` with a UNet of `config` on latents of `side` x `side`, of which it takes
+/// `batch`.
 inline MemoryNeed memory_need(const Options& o, const nn::UnetConfig& config, std::int64_t side,
-                              std::int64_t autoencoder_parameters, double stored) {
+                              std::int64_t autoencoder_parameters, double stored, std::int64_t batch) {
   nn::Unet<float> net(config);
   const auto weights = static_cast<double>(nn::parameter_count(net));
   double factors = 0;
@@ -72,7 +73,7 @@ inline MemoryNeed memory_need(const Options& o, const nn::UnetConfig& config, st
                 {"autoencoder", stored * static_cast<double>(autoencoder_parameters)},
                 // Student and target, gradients, two moments; feedback has an adapter of its own.
                 {"LoRA, its target, gradients and moments", bytes * factors * (o.feedback_steps > 0 ? 7 : 5)},
-                {"activations", bytes * static_cast<double>(o.batch) * activations(config, side, !o.keep_activations)},
+                {"activations", bytes * static_cast<double>(batch) * activations(config, side, !o.keep_activations)},
                 // Layers with an adapter compute on the sum of weight and update.
                 {"weights with the adapter added, while a gradient is computed", bytes * weights}};
   if (o.one_step_steps > 0) need.parts.emplace_back("fake score, its gradients and moments", bytes * weights * 4);
@@ -91,17 +92,19 @@ inline double available_memory() {
   return at == std::string::npos ? 0 : 1024 * std::strtod(text.c_str() + at + 13, nullptr);
 }
 
-/// Prints the need, and throws OptionError where the CPU's memory does not suffice, unless `--force`.
-inline void check_memory(const Options& o, const MemoryNeed& need) {
-  std::printf("memory that the run needs (computing in float32):\n");
+/// Prints the need of each of `processes`, and throws OptionError where the CPU's memory does not suffice for all of
+/// them, unless `--force`.
+inline void check_memory(const Options& o, const MemoryNeed& need, int processes) {
+  std::printf("memory that %s needs (computing in float32):\n", processes > 1 ? "each process" : "the run");
   for (const auto& [what, size] : need.parts) std::printf("  %9.2f GB  %s\n", size / 1e9, what.c_str());
   const double free = o.device == "cpu" ? available_memory() : 0;
   std::printf("  %9.2f GB  in all", need.total() / 1e9);
   std::printf(free > 0 ? "; %.2f GB are available\n" : "\n", free / 1e9);
   std::fflush(stdout);
   if (o.dry_run || o.force || free <= 0) return;
+  const double all = need.total() * processes;
   require<OptionError>(
-      need.total() <= free, "the run needs about ", io::compact(std::round(need.total() / 1e8) / 10), " GB, ",
+      all <= free, "the run needs about ", io::compact(std::round(all / 1e8) / 10), " GB, ",
       io::compact(std::round(free / 1e8) / 10),
       " GB are available. A smaller --batch, --size or --rank needs less, --one-step-steps 0 saves the "
       "fake score; --force tries it all the same");

@@ -14,7 +14,7 @@ namespace distill_lora {
 /// Everything that a run depends on.
 struct Options {
   std::string model, variant, images, out = "runs/distill_lora", clip, aesthetic, device = "cpu";
-  bool resume = false, dry_run = false, force = false, keep_activations = false;
+  bool resume = false, dry_run = false, force = false, keep_activations = false, mpi = false;
   int threads = 0;
   std::uint64_t seed = 0;
   std::int64_t size = 0, batch = 4, rank = 64, checkpoint_every = 50;
@@ -47,6 +47,7 @@ inline Options parse_options(int argc, char** argv) {
   app.add_option("--threads", o.threads, "CPU threads, 0: all (results do not depend on it)")
       ->check(program::whole(0, 1024));
   program::add_device(app, o.device);
+  app.add_flag("--mpi", o.mpi, "train on all processes of mpirun, each on its part of the batch (CPU)");
   app.add_option("--batch", o.batch, "images an iteration")->check(program::whole(1, 65536))->capture_default_str();
   app.add_option("--rank", o.rank, "LoRA rank")->check(program::whole(1, 4096))->capture_default_str();
   app.add_option("--stages", o.stages, "segments k of each stage")
@@ -92,6 +93,7 @@ inline Options parse_options(int argc, char** argv) {
                        "--stages: segments must fall from stage to stage, as 8,4,2,1");
   require<OptionError>(o.guidance_min <= o.guidance_max, "--guidance-min ", o.guidance_min, " is above --guidance-max ",
                        o.guidance_max);
+  require<OptionError>(!o.mpi || o.device == "cpu", "--mpi is for --device cpu");
   require<OptionError>(o.clip.empty() == o.aesthetic.empty(),
                        "--clip and --aesthetic belong together: the aesthetic head scores CLIP's image embeddings");
   if (o.clip.empty()) o.feedback_steps = 0;
