@@ -12,6 +12,7 @@ Builds the targets in build/fuzz with clang++, writes seeds from the golden file
 Prints one row of a table a target; inputs that fail are left in build/fuzz/<target>.
 
   --seconds N    time for each target (default 60)
+  --runs N       executions after which a target ends before that time
   --target NAME  only this one: clip, coco, config, idx, json, lora, npy, npz, png, safetensors, scheduler or shards
   --help         this text
 
@@ -21,12 +22,12 @@ environment: CXX, a clang++ with libFuzzer (default clang++)
 EOF
 }
 
-seconds=60 only=''
+seconds=60 runs=-1 only=''
 while [ $# -gt 0 ]; do
   case $1 in
-    --seconds | --target)
+    --seconds | --runs | --target)
       [ $# -ge 2 ] || { echo "$1 needs a value" >&2; exit 2; }
-      case $1 in --seconds) seconds=$2 ;; --target) only=$2 ;; esac
+      case $1 in --seconds) seconds=$2 ;; --runs) runs=$2 ;; --target) only=$2 ;; esac
       shift
       ;;
     -h | --help) usage; exit 0 ;;
@@ -35,6 +36,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 [[ $seconds =~ ^[1-9][0-9]{0,5}$ ]] || { echo "--seconds: '$seconds' is not a whole number from 1 to 999999" >&2; exit 2; }
+[[ $runs =~ ^(-1|[1-9][0-9]{0,9})$ ]] || { echo "--runs: '$runs' is not a whole number above 0" >&2; exit 2; }
 [ -z "$only" ] || [ -e "tests/fuzz/fuzz_$only.cpp" ] || { echo "--target: no target '$only'" >&2; exit 2; }
 
 compiler=${CXX:-clang++}
@@ -58,7 +60,7 @@ for source in tests/fuzz/fuzz_*.cpp; do
   mkdir -p "$out/$target/corpus"
   dictionary=()
   case $target in clip | coco | config | json | lora | safetensors | scheduler | shards) dictionary=(-dict=tests/fuzz/json.dict) ;; esac
-  "$out/fuzz_$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 \
+  "$out/fuzz_$target" -max_total_time="$seconds" -runs="$runs" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=512 \
     -print_final_stats=1 -artifact_prefix="$out/$target/" "${dictionary[@]}" "$out/$target/corpus" \
     "$out/seeds.d/$target" >"$out/$target/log" 2>&1 || failed=1
   awk -v target="$target" -v failing="$(find "$out/$target" -maxdepth 1 -type f ! -name log | wc -l)" '

@@ -3,6 +3,7 @@
 # check.sh runs PROGRAM: runs of one binary print the same bits, for any number of threads and instruction set.
 # check.sh flags COMPILER INCLUDE_FLAG...: with -ffp-contract=off, -O2 and -O3 with all of this processor's instructions
 # print the same bits.
+# check.sh threads COMPILER MAIN DATA INCLUDE_FLAG...: test_threads.cpp and those of core under ThreadSanitizer.
 set -u
 what=$1
 shift
@@ -31,6 +32,14 @@ case $what in
   runs)
     for threads in 1 1 2 3 4; do same "$threads threads" "$1" "$threads"; done
     for set in avx2 avx512; do same $set env HYPERSD_INSTRUCTION_SET=$set "$1" 2; done
+    ;;
+  threads)
+    compiler=$1 main=$2 data=$3
+    shift 3
+    "$compiler" -std=c++20 -O1 -g1 -fsanitize=thread "$@" -DHYPERSD_TEST_DATA="\"$data\"" "$here/test_threads.cpp" \
+      "$here/../core/test_parallel.cpp" "$main" -pthread -lz -lutf8proc -o "$work/threads" || exit 1
+    TSAN_OPTIONS=halt_on_error=1 "$work/threads"
+    exit
     ;;
   flags)
     compiler=$1

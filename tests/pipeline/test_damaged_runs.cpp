@@ -22,8 +22,15 @@ TEST_CASE("state without run.json is refused, and replaced on request") {
   std::filesystem::remove(path + "/run.json");
   for (const Existing existing : {Existing::refuse, Existing::resume})
     CHECK_THROWS_WITH_AS(RunDirectory(path, {{"seed", "2"}}, existing), doctest::Contains("no run.json"), OptionError);
-  const RunDirectory replaced(path, {{"seed", "2"}}, Existing::replace);
-  CHECK(!std::filesystem::exists(path + "/state/teacher.safetensors"));
+  {
+    const RunDirectory replaced(path, {{"seed", "2"}}, Existing::replace);
+    CHECK(!std::filesystem::exists(path + "/state/teacher.safetensors"));
+  }
+  // A kill before run.json was there may leave the probe of a folder: that is no state.
+  std::filesystem::remove(path + "/run.json");
+  io::atomic_write(path + "/state/.probe-1", "0");
+  const RunDirectory begun(path, {{"seed", "3"}}, Existing::resume);
+  CHECK(!begun.resumed());
 }
 
 TEST_CASE("a lock that is a link is refused, and what it points to stays") {

@@ -181,9 +181,12 @@ class RunDirectory {
     io::ensure_writable_folder(file("logs"));
     if (!resumed_) save();
   }
+  /// Whether `folder` has no file but those of interrupted writes, whose names begin with a dot.
   static bool empty(const std::string& folder) {
     std::error_code ignored;
-    return !std::filesystem::is_directory(folder, ignored) || std::filesystem::is_empty(folder, ignored);
+    for (const auto& entry : std::filesystem::directory_iterator(folder, ignored))
+      if (!entry.path().filename().string().starts_with('.')) return false;
+    return true;
   }
   void clear() const {
     std::error_code code;
