@@ -5,6 +5,7 @@
     python3 ../make_pipeline/make_pipeline.py models
     python3 compare_diffusers.py --program PATH/hypersd_txt2img --models models             # all cases
     python3 compare_diffusers.py --program ... --models models --cases 'tcd|sdxl' --keep out
+    python3 compare_diffusers.py --program ... --models models --combinations              # solvers x options x kinds
 
 A case passes if tokens are equal, embeddings differ by at most 1e-4, latents after each step by at most 5e-4 times their
 standard deviation (or 1 if that is larger), and pictures by at most 1/255. diffusers' results are kept in --cache, since
@@ -24,6 +25,7 @@ import torch
 from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from combinations import combinations
 from reference import reference
 
 LIMITS = {"tokens": 0, "embeds": 1e-4, "latents": 5e-4, "image": 1 / 255}
@@ -129,7 +131,7 @@ def cases(m, work):
 def cached(folder, name, options):
     """diffusers' results of a case, computed once."""
     key = hashlib.sha256(repr((name, options)).encode()).hexdigest()[:16]
-    path = folder / f"{name}.{key}.npz"
+    path = folder / f"{name.replace('/', '-')}.{key}.npz"
     if not path.exists():
         np.savez(path, **reference(options))
     return dict(np.load(path))
@@ -175,6 +177,7 @@ def main():
     p.add_argument("--cases", default="", help="regular expression; default: all cases")
     p.add_argument("--keep", type=pathlib.Path, default=pathlib.Path("compare_diffusers"), help="folder for results")
     p.add_argument("--cache", type=pathlib.Path, help="folder for diffusers' results; default: KEEP/cache")
+    p.add_argument("--combinations", action="store_true", help="the solvers with all their options on all kinds instead: 180 cases")
     p.add_argument("--only-reference", action="store_true", help="fill the cache; do not run the program")
     args = p.parse_args()
     torch.set_num_threads(1)
@@ -182,11 +185,18 @@ def main():
     for folder in (args.keep, cache, args.keep / "inputs"):
         folder.mkdir(parents=True, exist_ok=True)
     failed = []
-    for name, options in cases(args.models, args.keep / "inputs").items():
+    chosen = cases(args.models, args.keep / "inputs")
+    if args.combinations:
+        chosen = combinations(args.models, args.keep / "inputs")
+    for name, options in chosen.items():
         if not re.search(args.cases, name):
             continue
         started = time.time()
-        theirs = cached(cache, name, options)
+        try:
+            theirs = cached(cache, name, options)
+        except Exception as error:  # an option that diffusers does not have there
+            print(f"none   {name}: diffusers: {type(error).__name__}: {str(error)[:200]}", flush=True)
+            continue
         if args.only_reference:
             print(f"{name}: {time.time() - started:.1f} s", flush=True)
             continue
