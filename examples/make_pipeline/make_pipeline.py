@@ -80,6 +80,37 @@ def randomize(model, name, dtype=torch.float32):
     return (model if dtype == torch.float32 else model.to(dtype)).eval()
 
 
+def random_files(model, folder, stem, half):
+    """The files of a network on torch's meta device, whose weights never are in memory: configuration and random weights.
+
+    The weights have the deviations of `randomize`; their random numbers repeat after 2^22.
+    """
+    (getattr(model, "save_config", None) or model.config.save_pretrained)(folder)
+    block = torch.randn(1 << 22, generator=generator(str(stem)))
+    kind, size = ("F16", 2) if half else ("F32", 4)
+    entries, at = {}, 0
+    tensors = dict(model.named_parameters())
+    for key, p in tensors.items():
+        entries[key] = {"dtype": kind, "shape": list(p.shape), "data_offsets": [at, at + p.numel() * size]}
+        at += p.numel() * size
+    header = json.dumps({"__metadata__": {"format": "pt"}} | entries).encode()
+    header += b" " * (-len(header) % 8)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f"{stem}{'.fp16' if half else ''}.safetensors", "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for key, p in tensors.items():
+            scale, shift = 0.05, 0.0
+            if "norm" in key and key.endswith("weight"):
+                scale, shift = 0.1, 1.0
+            elif "embedding.weight" in key:
+                scale = 0.5
+            elif p.ndim > 1:
+                scale = (p.shape[0] / p.numel()) ** 0.5
+            values = (shift + scale * block).to(torch.float16 if half else torch.float32).numpy()
+            for begin in range(0, p.numel(), len(values)):
+                file.write(values[: min(len(values), p.numel() - begin)].tobytes())
+
+
 def unet(widths, attention, heads, cross, **more):
     down = tuple(CROSS if a else PLAIN for a in attention)
     up = tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention))
@@ -241,7 +272,8 @@ def write_pipeline(kind, out, args):
     out.mkdir(parents=True, exist_ok=True)
     parts = {"tokenizer": ["transformers", "CLIPTokenizer"], "scheduler": ["diffusers", type(scheduler(kind)).__name__]}
     vocab = vocabulary.write_tokenizer(out / "tokenizer", merges)
-    net, vae, texts = networks(kind, args.full, vocab)
+    with torch.device("meta" if args.full else "cpu"):
+        net, vae, texts = networks(kind, args.full, vocab)
     if kind == "sdxl":
         vocabulary.write_tokenizer(out / "tokenizer_2", merges, pad="!")
         parts["tokenizer_2"] = parts["tokenizer"]
@@ -250,13 +282,19 @@ def write_pipeline(kind, out, args):
     write_json(path, json.loads(path.read_text()) | {"clip_sample": False})  # as published, for PNDM too
     shards = {"max_shard_size": "120KB"} if kind == "deep" else {"max_shard_size": "40GB"}
     for name, model in {"unet": net, "vae": vae}.items():
-        randomize(model, f"{kind}.{name}", dtype).save_pretrained(out / name, variant=variant, **(shards if name == "unet" else {}))
         parts[name] = ["diffusers", type(model).__name__]
+        if args.full:
+            random_files(model, out / name, "diffusion_pytorch_model", args.half)
+            continue
+        randomize(model, f"{kind}.{name}", dtype).save_pretrained(out / name, variant=variant, **(shards if name == "unet" else {}))
     for i, model in enumerate(texts):
         name = "text_encoder" + ("_2" if i else "")
-        save_text_encoder(randomize(model, f"{kind}.{name}", dtype), out / name, layout, variant)
         parts[name] = ["transformers", type(model).__name__]
-    if kind == "sd15":
+        if args.full:
+            random_files(model, out / name, "model", args.half)
+            continue
+        save_text_encoder(randomize(model, f"{kind}.{name}", dtype), out / name, layout, variant)
+    if kind == "sd15" and not args.full:
         old_attention_names(next((out / "vae").glob("*.safetensors")))
     if layout == "new":  # the tokenizer as transformers 5 saves it
         from transformers import CLIPTokenizer

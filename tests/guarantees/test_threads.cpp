@@ -92,7 +92,7 @@ TEST_CASE("threads: one text encoder and one tokenizer") {
   const auto work = [&](int i) {
     Tensor<std::int32_t> ids(Shape{1, 6});
     const auto tokens = tokenizer.encode("caf\xC3\xA9 number " + std::to_string(i));
-    for (std::int64_t j = 0; j < 6; ++j) ids[j] = tokens[static_cast<std::size_t>(j)] % 60;
+    for (std::size_t j = 0; j < 6; ++j) ids[static_cast<std::int64_t>(j)] = tokens[j % tokens.size()] % 60;
     return encoder(ids).value().to_vector();
   };
   std::vector<std::vector<float>> alone, together(count);
