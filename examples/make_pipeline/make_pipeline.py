@@ -106,7 +106,7 @@ def random_files(model, folder, stem, half):
                 scale = 0.5
             elif p.ndim > 1:
                 scale = (p.shape[0] / p.numel()) ** 0.5
-            values = (shift + scale * block).to(torch.float16 if half else torch.float32).numpy()
+            values = (shift + scale * block[: p.numel()]).to(torch.float16 if half else torch.float32).numpy()
             for begin in range(0, p.numel(), len(values)):
                 file.write(values[: min(len(values), p.numel() - begin)].tobytes())
 

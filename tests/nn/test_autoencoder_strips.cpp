@@ -40,6 +40,20 @@ TEST_CASE("autoencoder in strips: the decoder's image, whatever the height of th
   }
 }
 
+TEST_CASE("autoencoder in strips: memory is bounded by the strips, and no matrix of patches is made") {
+  const auto net = small_autoencoder();
+  const auto z = ops::normal<float>({1, 40, 40, 4}, stream(1, "z"));
+  constexpr std::size_t largest = std::size_t{160} * 160 * 12 * sizeof(float);  // of the feature maps
+  const auto peak = [&](std::int64_t elements) {                                // what the pool keeps afterwards
+    Memory<Cpu>::release_pool();
+    (void)nn::decode_in_strips(net, z, elements);
+    return detail::CpuPool::instance().pooled();
+  };
+  const std::size_t narrow = peak(2000), whole = peak(1 << 24);
+  CHECK(narrow < 4 * largest);  // the patches of one 3x3 convolution alone take 9
+  CHECK(whole > narrow + largest);
+}
+
 TEST_CASE("autoencoder in strips: the encoder's moments, odd sizes too") {
   const auto net = small_autoencoder();
   const autograd::NoGrad guard;

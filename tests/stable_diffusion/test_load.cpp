@@ -6,6 +6,9 @@
 
 #include "checkpoints.hpp"
 
+#include <hypersd/ops/random.hpp>
+
+#include <cmath>
 #include <map>
 
 #include <each_instruction_set.hpp>
@@ -84,6 +87,18 @@ TEST_CASE("load: weights of 16 bits stay as stored, and compute what their float
     check([&](const auto& model) { return model.vae.decode(latent).value(); });
     check([&](const auto& model) { return nn::decode_in_strips(model.vae, latent.value(), 4096); });
   });
+}
+
+TEST_CASE("load: a VAE of float16 files decodes activations beyond the range of float16") {
+  const auto kept = load(checkpoints::folder("sdxl"), "fp16");
+  const auto wide = sd::load_model<float>(checkpoints::folder("sdxl"), {.variant = "fp16", .widen = true});
+  REQUIRE(kept.force_upcast);
+  const autograd::NoGrad guard;
+  auto latents = ops::normal<float>({1, 4, 4, 4}, stream(1, "latents"));
+  for (float& v : latents.span()) v *= 1e6F;  // float16 ends at 65504
+  const auto image = kept.vae.decode(Var<float>(latents)).value();
+  for (const float v : image.span()) CHECK(std::isfinite(v));
+  CHECK(image.to_vector() == wide.vae.decode(Var<float>(latents)).value().to_vector());
 }
 
 TEST_CASE("load: weights of float32 files are rounded to 16 bits on request, once") {
