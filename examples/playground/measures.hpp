@@ -4,6 +4,7 @@
 #include "methods.hpp"
 
 #include <hypersd/diffusion/timesteps.hpp>
+#include <hypersd/diffusion/two_times.hpp>
 
 namespace playground {
 
@@ -44,7 +45,7 @@ ErrorCurve error_along_t(const World<D, Pr>& w, const std::string& name, const N
     const Tensor<float>& x = trajectory[static_cast<std::size_t>(i)];
     const diffusion::Times t(static_cast<std::size_t>(x.dim(0)), time), end(t.size(), w.process().first());
     const auto on_device = x.template to<D>();
-    const auto f = diffusion::predict(w.process(), net, on_device, t, Unconditional{}).template to<Cpu>();
+    const auto f = diffusion::predict_between(w.process(), net, on_device, t, end, Unconditional{}).template to<Cpu>();
     out.t.push_back(w.process().network_time(time));
     out.error.push_back(mean_gap(diffusion::jump(w.process(), x, f, t, end), trajectory.back()));
   }

@@ -2,6 +2,7 @@
 #include "methods.hpp"
 
 #include <hypersd/diffusion/sampler.hpp>
+#include <hypersd/diffusion/schedules/continuous_table.hpp>
 #include <hypersd/diffusion/solvers/ddim_ode.hpp>
 #include <hypersd/diffusion/solvers/euler_ancestral.hpp>
 #include <hypersd/diffusion/solvers/lcm.hpp>
@@ -13,15 +14,18 @@
 #include <hypersd/distill/objectives/ctm.hpp>
 #include <hypersd/distill/objectives/data_terms.hpp>
 #include <hypersd/distill/objectives/dmd.hpp>
+#include <hypersd/distill/objectives/easy_consistency.hpp>
 #include <hypersd/distill/objectives/flow_map.hpp>
 #include <hypersd/distill/objectives/lcm.hpp>
 #include <hypersd/distill/objectives/lightning.hpp>
 #include <hypersd/distill/objectives/mean_flow.hpp>
+#include <hypersd/distill/objectives/moment_matching.hpp>
 #include <hypersd/distill/objectives/pcm.hpp>
 #include <hypersd/distill/objectives/pd.hpp>
 #include <hypersd/distill/objectives/perflow.hpp>
 #include <hypersd/distill/objectives/sds.hpp>
 #include <hypersd/distill/objectives/shortcut.hpp>
+#include <hypersd/distill/objectives/terminal_velocity.hpp>
 #include <hypersd/distill/objectives/tscd.hpp>
 #include <hypersd/distill/sum.hpp>
 
@@ -104,24 +108,38 @@ std::function<Students<D>(const World<D, Pr>&)> flow_map(Objective o) {
     return Students<D>{{1, w.distil(o, flow_map_of(w.teacher), w.teacher, w.steps)}};
   };
 }
-/// The methods of continuous time.
-template <Device D, diffusion::DiffusionProcess Pr>
-std::vector<Method<D, Pr>> continuous_methods(const Pr& p, const Draw<D>& ode) {
+/// `Pr` in continuous time: itself, or that of the table.
+template <diffusion::DiffusionProcess Pr>
+auto in_continuous_time() {
+  if constexpr (Pr::discrete)
+    return diffusion::Process<diffusion::ContinuousTable<>, diffusion::Epsilon>();
+  else
+    return make_process<Pr>();
+}
+/// The methods of continuous time on `p`, for students that the sampler of `Pr` draws with.
+template <Device D, diffusion::DiffusionProcess Pr, diffusion::DiffusionProcess Continuous>
+std::vector<Method<D, Pr>> continuous_methods(const Continuous& p, const Draw<D>& ode) {
   using namespace distill;
+  using C = Continuous;
   const TimeProposal times{.kind = TimeProposal::Kind::uniform};
   const ContinuousConsistencyOptions consistency{.times = times, .warm_up = 200};
   // Weights by the residual are biased in two dimensions.
   const MeanFlowOptions mean{.times = times, .same_share = 0.5, .power = 0};
   const FlowMapOptions map{.same_share = 0.25, .source = FlowSource::teacher};
   return {
-      {"scd", "sCD", plain<D, Pr>(Scd<Pr>(p, consistency)), ode},
-      {"scd4", "sCD, 4 segments", plain<D, Pr>(SegmentedScd<4, Pr>(p, consistency)), ode},
-      {"ayf", "TSCD's limit, told the end", flow_map<D, Pr>(ContinuousTscd<1, Pr>(p, consistency)), ode},
-      {"meanflow", "Mean flow", flow_map<D, Pr>(MeanFlow<Pr>(p, mean)), ode},
-      {"imf", "Improved mean flow", flow_map<D, Pr>(ImprovedMeanFlow<Pr>(p, mean)), ode},
-      {"lmd", "Lagrangian map", flow_map<D, Pr>(LagrangianFlowMap<Pr>(p, map)), ode},
-      {"psd", "Progressive map", flow_map<D, Pr>(ProgressiveFlowMap<Pr>(p, map)), ode},
-      {"shortcut", "Shortcut", flow_map<D, Pr>(Shortcut<Pr>(p, {.levels = 5, .shortcut_share = 0.5})), ode},
+      {"ect", "Easy consistency",
+       plain<D, Pr>(EasyConsistency<C>(p, {.times = times, .nearby = {.stage_steps = 250}, .huber = 0.06})), ode},
+      {"scd", "sCD", plain<D, Pr>(Scd<C>(p, consistency)), ode},
+      {"scd4", "sCD, 4 segments", plain<D, Pr>(SegmentedScd<4, C>(p, consistency)), ode},
+      {"ayf", "TSCD's limit, told the end", flow_map<D, Pr>(ContinuousTscd<1, C>(p, consistency)), ode},
+      {"meanflow", "Mean flow", flow_map<D, Pr>(MeanFlow<C>(p, mean)), ode},
+      {"imf", "Improved mean flow", flow_map<D, Pr>(ImprovedMeanFlow<C>(p, mean)), ode},
+      {"lmd", "Lagrangian map", flow_map<D, Pr>(LagrangianFlowMap<C>(p, map)), ode},
+      {"emd", "Eulerian map", flow_map<D, Pr>(EulerianFlowMap<C>(p, map)), ode},
+      {"psd", "Progressive map", flow_map<D, Pr>(ProgressiveFlowMap<C>(p, map)), ode},
+      {"tvm", "Terminal velocity", flow_map<D, Pr>(TerminalVelocity<C>(p)), ode},
+      {"imm", "Moment matching", flow_map<D, Pr>(MomentMatching<C>(p, {.gap_exponent = 8})), ode},
+      {"shortcut", "Shortcut", flow_map<D, Pr>(Shortcut<C>(p, {.levels = 5, .shortcut_share = 0.5})), ode},
   };
 }
 
@@ -152,8 +170,7 @@ std::vector<Method<D, Pr>> all_methods() {
   // It straightens the windows of a table.
   if constexpr (Pr::discrete)
     all.insert(all.begin() + 8, {"perflow", "Rectified flow, 4", plain<D, Pr>(distill::PerFlow<Pr>(p)), ode});
-  else
-    for (auto& method : continuous_methods<D, Pr>(p, ode)) all.push_back(std::move(method));
+  for (auto& method : continuous_methods<D, Pr>(in_continuous_time<Pr>(), ode)) all.push_back(std::move(method));
   return all;
 }
 

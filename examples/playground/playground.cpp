@@ -154,7 +154,7 @@ void execute(const Options& o) {
       return std::find(names.begin(), names.end(), method.name) != names.end();
     };
     if (one_of({"teacher", "tcd", "tscd", "pd", "lmd", "scd4"})) followed.emplace_back(method.name, students);
-    if (one_of({"teacher", "cd", "tcd", "tscd", "scd"}))
+    if (one_of({"teacher", "cd", "tcd", "tscd", "scd", "meanflow", "lmd", "tvm"}))
       curves.push_back(error_along_t(w, method.name == "teacher" ? "score-based (teacher)" : method.name,
                                      student_for(students, 1), fine));
   }

@@ -220,9 +220,9 @@ struct World {
   [[nodiscard]] Tensor<float> data(std::int64_t n, std::uint64_t sub) const {
     return exact.template data<float>(n, stream(seed, "data", sub));
   }
-  /// A student that starts from `from` and learns by `objective` from the network `teacher`.
-  template <class Objective>
-  [[nodiscard]] Net<D> distil(const Objective& objective, const Net<D>& from, const Net<D>& guide, std::int64_t updates,
+  /// A student that starts from `from` and learns by `objective` from the network `guide`.
+  template <class Objective, class Guide>
+  [[nodiscard]] Net<D> distil(const Objective& objective, const Net<D>& from, const Guide& guide, std::int64_t updates,
                               double rate = 2e-3) const {
     Net<D> student = nn::deep_copy(from), target = nn::deep_copy(from);
     nn::set_requires_grad(target, false);

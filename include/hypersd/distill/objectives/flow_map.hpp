@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <hypersd/diffusion/forward_process.hpp>
 #include <hypersd/diffusion/processes.hpp>
 #include <hypersd/distill/jump_drift.hpp>
@@ -194,6 +195,7 @@ struct FlowMap {
     }
     Var<T, D> slope;
     for (std::size_t i = 0; i < 3; ++i) {
+      if (std::all_of(weight[i].begin(), weight[i].end(), [](double w) { return w == 0; })) continue;
       const auto f = diffusion::evaluate_between(process, student, x, d.t, offset[i], condition);
       const auto moved = autograd::mul(diffusion::jump(process, x, f, d.t, offset[i]),
                                        ops::per_sample(diffusion::sample_scales<T, D>(weight[i])));
