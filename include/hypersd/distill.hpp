@@ -28,6 +28,7 @@
 #include <hypersd/distill/objectives/continuous_consistency.hpp>
 #include <hypersd/distill/objectives/ctm.hpp>
 #include <hypersd/distill/objectives/data_terms.hpp>
+#include <hypersd/distill/objectives/decoupled_dmd.hpp>
 #include <hypersd/distill/objectives/dmd.hpp>
 #include <hypersd/distill/objectives/easy_consistency.hpp>
 #include <hypersd/distill/objectives/flow_map.hpp>

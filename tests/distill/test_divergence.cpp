@@ -3,6 +3,7 @@
 //
 #include <doctest/doctest.h>
 
+#include <hypersd/distill/objectives/decoupled_dmd.hpp>
 #include <hypersd/distill/objectives/rcm.hpp>
 
 #include "continuous.hpp"
@@ -82,6 +83,73 @@ TEST_CASE("A divergence without a critic of noised samples is refused") {
   CHECK_THROWS_AS((Dmd<Net, Trig>(Trig(), &fake, {.divergence = Divergence::forward_kl})), OptionError);
   CHECK_THROWS_AS((Dmd<Net, Trig, Net>(Trig(), &fake, {.divergence = Divergence::forward_kl}, &critic)), OptionError);
   CHECK_THROWS_AS((Dmd<Net, Trig, Net>(Trig(), &fake, {.ratio_low = 2, .ratio_high = 1}, &critic)), OptionError);
+}
+
+TEST_CASE("Decoupled distribution matching: loss and gradient equal PyTorch's") {
+  const continuous::Golden golden("matching");
+  const auto student = golden.network<false>("student", true);
+  const auto teacher = golden.network<false>("teacher");
+  auto fake = golden.network<false>("fake");
+  const DecoupledDmd<Net, Trig> objective(Trig(), &fake, {.guidance = 3, .regression_weight = 0});
+  const auto z = golden.values("z");
+  const auto matched =
+      objective.matching.loss_at(student, teacher, golden.batch(), compared(golden), z, golden.values("noise"));
+  const diffusion::Times last(6, Trig().last());
+  const auto x = few_step_samples(student, Trig(), golden.batch(), last, z, {Trig().last()});
+  const auto added =
+      objective.augmentation(x, teacher, golden.batch(), golden.numbers("augmented"), golden.values("flow_noise"));
+  golden.check("decoupled", autograd::add(matched.loss, added), student);
+}
+
+TEST_CASE("Decoupled distribution matching at one time and noise goes where guided matching goes") {
+  const continuous::Golden golden("matching");
+  const auto teacher = golden.network<false>("teacher");
+  auto fake = golden.network<false>("fake");
+  const auto z = golden.values("z"), noise = golden.values("noise");
+  const diffusion::Times last(6, Trig().last());
+  const auto slopes = [&](const auto& loss_of) {
+    const Var<double> x(golden.values("x0"), true);
+    // The student's clean data are x whatever it is asked at; its input is x_t / 0.5.
+    const auto student = [&](const Var<double>& at, const Tensor<double>&, const Tensor<double>&) {
+      const diffusion::Form f = Trig().x0(Trig().last());
+      return autograd::linear_combination(1 / f.prediction, x, -0.5 * f.x / f.prediction, at);
+    };
+    autograd::backward(loss_of(student));
+    return x.grad().to_vector();
+  };
+  const Dmd<Net, Trig> guided(Trig(), &fake, {.guidance = 3, .regression_weight = 0});
+  const DecoupledDmd<Net, Trig> decoupled(Trig(), &fake, {.guidance = 3, .regression_weight = 0});
+  const auto one = slopes([&](const auto& student) {
+    return guided.loss_at(student, teacher, golden.batch(), compared(golden), z, noise).loss;
+  });
+  const auto two = slopes([&](const auto& student) {
+    const auto first = decoupled.matching.loss_at(student, teacher, golden.batch(), compared(golden), z, noise).loss;
+    const auto x = few_step_samples(student, Trig(), golden.batch(), last, z, {Trig().last()});
+    return autograd::add(first, decoupled.augmentation(x, teacher, golden.batch(), golden.numbers("compared"), noise));
+  });
+  for (std::size_t b = 0; b < 6; ++b) {
+    double ab = 0, aa = 0, bb = 0;
+    for (std::size_t i = 5 * b; i < 5 * b + 5; ++i) ab += one[i] * two[i], aa += one[i] * one[i], bb += two[i] * two[i];
+    CHECK(ab / std::sqrt(aa * bb) == doctest::Approx(1).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("Decoupled distribution matching: times not above the start; both terms in one iteration; refusals") {
+  const Gaussian data{.m = 0.3, .c = 0.5};
+  const Trig process;
+  auto fake = data.teacher(process);
+  const DecoupledDmd<decltype(fake), Trig> objective(process, &fake, {.start = {0.8, 1.5}});
+  const auto t = objective.times({0.8, 1.5, 0.8, 0.8, 0.01}, {1, 2});
+  CHECK((t[0] <= 0.8 && t[1] <= 1.5 && t[2] <= 0.8 && t[3] <= 0.8 && t[4] == 0.01));
+  CHECK(t[0] != t[2]);
+  CHECK(*std::min_element(t.begin(), t.end() - 1) >= 0.02 * process.last());
+  // An exact student, exact scores and no classes: nothing is left.
+  const AffineStudent student{[&](continuous::Jet n, continuous::Jet) { return data.between(process, n, 0.0); }};
+  const Batch<double, Cpu, Unconditional> batch{Tensor<double>::full(Shape{8, 1}, 0.1), {}};
+  const auto loss = objective.loss(student, fake, fake, batch, {1, 2});
+  CHECK(loss.loss.item() == 0);
+  CHECK(loss.diagnostic("augmentation") == 0);
+  CHECK_THROWS_AS((DecoupledDmd<decltype(fake), Trig>(process, &fake, {.guidance = 0.5})), OptionError);
 }
 
 TEST_CASE("rCM: loss and gradient equal PyTorch's, which are those of sCM and distribution matching") {

@@ -13,6 +13,8 @@ with two times, all others with one. D(x, t) is clean data, sg stops gradients.
                 l = ln(alpha^2 / sigma^2), b = 4, a = 1; `squares`: k = -|a - b|^2, groups of 1
     terminal    mean (d/ds X - sg F_target(X, s, s))^2 + 0.5 mean (F(x', t', t') - (z' - x0))^2
     rcm         100 sCM (normalized tangents) + DMD, both with the scales given; DMD's guidance is 2
+    decoupled   g = (x0_fake - x0_c) / mean |x - x0_c| as in DMD, and at `augmented` times with `flow_noise`
+                -2 (x0_c - x0_u) / mean |x - x0_c|
     divergence  DMD with g times h / mean h, h(r), r = exp(critic's logit at x_t, t) in [0.1, 20]; + 0.2 -mean logit
 """
 
@@ -30,6 +32,7 @@ MOMENTS = {"t": [0.9] * 3 + [0.4] * 3, "middle": [6.5 / 7.5] * 3 + [0.1] * 3, "e
 TERMINAL = {"t": [0.3, 0.5, 0.7, 0.9, 1.0, 0.95], "end": [0.1, 0.45, 0.2, 0.6, 0.5, 0.05]}
 FLOW_T = [0.05, 0.2, 0.4, 0.6, 0.8, 1.0]
 COMPARED = [0.1, 0.4, 0.7, 1.0, 1.3, 1.5]
+AUGMENTED = [0.2, 0.3, 0.9, 0.6, 1.1, 1.4]
 
 
 def matching(out):
@@ -161,6 +164,23 @@ def matching(out):
         g = (g / (g.norm(dim=1, keepdim=True) + 0.1)).detach()
         return 100 * ((f - (f.detach() + g)) ** 2).mean() + dmd(student)
 
+    def decoupled(student):
+        begin = SD * last.sin()[:, None] * noises["z"]
+        x = clean(trig, begin, trig.call(student, begin, last, None, condition), last)
+        inject = lambda g: 0.5 * ((x - (x - g).detach()) ** 2).mean()
+
+        def teachers(t, noise):
+            at = trig.noise(x, noise, t).detach()
+            real, free = (clean(trig, at, trig.call(nets["teacher"], at, t, None, c), t) for c in (condition, null))
+            own = clean(trig, at, trig.call(nets["fake"], at, t, None, condition), t)
+            return real, free, own, (x.detach() - real).abs().mean(1, keepdim=True)
+
+        real, _, own, size = teachers(compared, z)
+        real2, free, _, size2 = teachers(double(AUGMENTED), noises["flow_noise"])
+        return inject((own - real) / size) + inject(-2 * (real2 - free) / size2)
+
+    tensors["augmented"] = double(AUGMENTED)
+    case("decoupled", "student", decoupled)
     tensors["rcm.t"] = double([0.05, 0.4, 0.8, 1.1, 1.4, 1.56])
     case("rcm", "student", rcm)
     forms = {
