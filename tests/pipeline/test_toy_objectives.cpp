@@ -62,18 +62,35 @@ struct Critic {
   template <class Average>
   void learn(const Tensor<double>& fake, const Tensor<double>& real, const Tensor<double>& t, const Unconditional& c,
              const Average&) {
-    const autograd::EnableGrad guard;
-    nn::set_requires_grad(*this, true);
-    optimizer->zero_grad();
-    autograd::backward(critic_loss((*this)(Var<double>(real), t, c), (*this)(Var<double>(fake), t, c)));
-    optimizer->step(learning_rate);
-    optimizer->zero_grad();
-    nn::set_requires_grad(*this, false);
+    update([&] { return critic_loss((*this)(Var<double>(real), t, c), (*this)(Var<double>(fake), t, c)); });
   }
   template <class Average>
   void learn(const Tensor<double>& fake, const Tensor<double>& real, const Tensor<double>& t,
              const Origin<double, Cpu>&, const Unconditional& c, const Average& average) {
     learn(fake, real, t, c, average);
+  }
+
+ protected:
+  template <class Loss>
+  void update(const Loss& loss) {
+    const autograd::EnableGrad guard;
+    nn::set_requires_grad(*this, true);
+    optimizer->zero_grad();
+    autograd::backward(loss());
+    optimizer->step(learning_rate);
+    optimizer->zero_grad();
+    nn::set_requires_grad(*this, false);
+  }
+};
+
+/// One that learns the logarithm of a ratio of densities.
+struct RatioCritic : Critic {
+  using form = NonSaturating;
+  template <class Average>
+  void learn(const Tensor<double>& fake, const Tensor<double>& real, const Tensor<double>& t, const Unconditional& c,
+             const Average&) {
+    update(
+        [&] { return non_saturating_critic_loss((*this)(Var<double>(real), t, c), (*this)(Var<double>(fake), t, c)); });
   }
 };
 
@@ -183,6 +200,12 @@ TEST_CASE("Distribution matching and adversarial distillation bring one step nea
   FakeScore<Net> fake(nn::deep_copy(toy::teacher()), toy::table(), 2e-3);
   matches("dmd", train(Dmd<FakeScore<Net>>(toy::table(), &fake, {.guidance = 1, .learn_per_update = 2}), 400, 1e-3),
           0.5);
+  FakeScore<Net> second(nn::deep_copy(toy::teacher()), toy::table(), 2e-3);
+  RatioCritic ratio;
+  const Dmd<FakeScore<Net>, diffusion::Discrete<>, RatioCritic> divergence(
+      toy::table(), &second,
+      {.guidance = 1, .learn_per_update = 2, .judge_noised = true, .divergence = Divergence::jensen_shannon}, &ratio);
+  matches("dmd, Jensen-Shannon", train(divergence, 400, 1e-3), 0.5);
   Critic critic;
   critic.learning_rate = 1e-3;  // not faster than the student, or the two run in circles
   matches("add", train(Add<Critic>(toy::table(), &critic, {.start = {999}, .guidance = 1}), 400, 1e-3), 0.5);
