@@ -129,10 +129,10 @@ def solver_figures(ours, theirs):
 
 
 def large_figures(options, runner, common):
-    """Rows of bench_large and bench_networks beside those of PyTorch: GFLOP/s, so the ratio is value / peer_value. The best of all rounds
+    """Rows of bench_large, bench_networks and bench_lora_step beside those of PyTorch: GFLOP/s, so the ratio is value / peer_value. The best of all rounds
     counts for each shape. By CPU time, one thread: other programs on the machine disturb that least."""
     programs = []
-    for name in ("large", "networks"):
+    for name in ("large", "networks", "lora_step"):
         programs.append((name, "ours", [options.build / f"bench/bench_{name}"]))
         if options.peers:
             programs.append((name, "torch", [options.peers / "bin/python", f"bench/peers/{name}.py"]))

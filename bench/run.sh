@@ -22,8 +22,9 @@ this machine, and prints a table. Use an idle machine: other work makes figures 
   --quick           one short round: does everything run?
   --micro           instead: every solver, objective and operation by Google Benchmark (bench/micro), beside those that
                     the given files register (docs/how_to/micro_benchmarks.md)
-  --large           only matmuls, convolutions and attention at Stable Diffusion's sizes and its UNet, decoder and text
-                    encoder, in GFLOP/s; with --threads 1 by CPU time. Needs 10 GB of memory
+  --large           only matmuls, convolutions and attention at Stable Diffusion's sizes, its UNet, decoder and text
+                    encoder, and a training step of a LoRA, in GFLOP/s; with --threads 1 by CPU time. Needs 12 GB of
+                    memory
   --help            this text
 
 Environment: HYPERSD_PEERS, the folder of the virtual environment (default .venv-peers).

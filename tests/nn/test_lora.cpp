@@ -7,6 +7,8 @@
 
 #include "golden.hpp"
 
+#include <numbers.hpp>
+
 using namespace hypersd;
 
 namespace {
@@ -231,4 +233,69 @@ TEST_CASE("lora: merged into 16-bit weights the sum is rounded once, and takes n
     else
       CHECK_NOTHROW(nn::merge_lora(net, {}, nn::MergedWeights::as_stored));
   }
+}
+
+TEST_CASE_TEMPLATE("lora: a large layer's trained adapters are branches, with the results and gradients of the sum", T,
+                   float, double) {
+  // Of the four layers the first two are large enough for their rank, the third is small, the fourth of a high rank.
+  nn::Linear<T> linear(256, 260), small(64, 64), high(256, 260);
+  nn::Conv2d<T> conv(32, 256, 3, 2);
+  nn::init_parameters(linear, 1);
+  nn::init_parameters(small, 2);
+  nn::init_parameters(high, 3);
+  nn::init_parameters(conv, 4);
+  const auto check = [](auto& layer, const Shape& shape, std::int64_t rank, bool branches) {
+    CAPTURE(shape.str());
+    nn::add_lora(layer, {.rank = rank, .alpha = 3, .name = "a"}, 5);
+    nn::add_lora(layer, {.rank = 2, .name = "b"}, 6);
+    const auto factors = [&] {
+      auto list = nn::lora_parameters(layer, "a");
+      for (auto& p : nn::lora_parameters(layer, "b")) list.push_back(p);
+      return list;
+    };
+    for (auto& p : factors()) {
+      const auto values = numbers::normal<T>(p.var.shape(), p.name);
+      for (std::int64_t i = 0; i < values.size(); ++i) p.var.value()[i] = values[i] / 16;
+    }
+    CHECK(layer.has_branches() == branches);
+    const auto run = [&](bool sum) {
+      const Var<T> x(numbers::normal<T>(shape, "x"), true);
+      Var<T> y;
+      if (sum) {
+        auto merged = layer;
+        merged.weight.bind(layer.effective_weight());
+        merged.adapters.clear();
+        y = merged(x);
+      } else {
+        y = layer(x);
+      }
+      autograd::backward(y, numbers::normal<T>(y.shape(), "gy"));
+      std::vector<Tensor<T>> out{y.value(), x.grad()};
+      for (auto& p : factors()) {
+        out.push_back(p.var.grad());
+        p.var.zero_grad();
+      }
+      return out;
+    };
+    const auto want = run(true), got = run(false);
+    REQUIRE(got.size() == 6);
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      double largest = 0;
+      for (const T v : want[i].span()) largest = std::max(largest, std::abs(static_cast<double>(v)));
+      const double error = numbers::distance(got[i], want[i]) / largest;
+      CHECK(error < (std::same_as<T, float> ? 1e-5 : 1e-13));
+      if (!branches) CHECK(error == 0);
+    }
+    // Adapters that are not trained, and weights that are, are summed.
+    CHECK(layer.has_branches() == branches);
+    layer.weight.set_requires_grad(true);
+    CHECK_FALSE(layer.has_branches());
+    nn::set_requires_grad(layer, false);
+    CHECK_FALSE(layer.has_branches());
+    CHECK(layer(Var<T>(numbers::normal<T>(shape, "x"))).value().to_vector() == run(true)[0].to_vector());
+  };
+  check(linear, {3, 7, 256}, 8, true);
+  check(conv, {2, 9, 8, 32}, 8, true);
+  check(small, {5, 64}, 2, false);
+  check(high, {5, 256}, 40, false);
 }

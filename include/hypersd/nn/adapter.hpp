@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <hypersd/autograd/functions.hpp>
+#include <hypersd/autograd/grad_matmul.hpp>
 #include <hypersd/nn/module.hpp>
 #include <hypersd/ops/matmul.hpp>
 
@@ -80,17 +82,43 @@ struct AdaptedLayer {
   [[nodiscard]] bool adapted() const {
     return std::any_of(adapters.begin(), adapters.end(), [](const auto& a) { return a.weight != 0; });
   }
-  /// f(w) for the weight with all adapters added: a `ConstantTensor` if the weight is held as constants and nothing
-  /// is added to it, else a variable.
-  template <class F>
-  auto with_weight(F&& f) const {
-    if constexpr (Parameter<T, D>::can_keep)
-      if (weight.kept().defined() && !adapted()) return f(weight.kept());
-    return f(effective_weight());
+  /// layer(x, w, bias), a linear function of (w, bias), for the weight with all adapters added: constants if the weight
+  /// is held as such and nothing is added to it, else a variable. Large trained adapters are branches.
+  template <class Layer>
+  Var<T, D> apply(const Var<T, D>& x, const Layer& layer) const {
+    if (!adapted() || has_branches()) {
+      const auto base = [&](const auto& w) { return layer(x, w, bias.get()); };
+      Var<T, D> y;
+      if constexpr (Parameter<T, D>::can_keep)
+        if (weight.kept().defined()) y = base(weight.kept());
+      if (!y.defined()) y = base(weight.get());
+      for (const auto& a : adapters)
+        if (a.weight != 0)
+          y = autograd::linear_combination(Accumulator<T>(1), y, static_cast<Accumulator<T>>(a.scale()),
+                                           autograd::linear(layer(x, a.down.get(), Var<T, D>()), a.up.get()));
+      return y;
+    }
+    return layer(x, effective_weight(), bias.get());
   }
-  /// The weight with all adapters added. One matmul with the sum is cheaper than a second branch for each adapter
-  /// if the layer is applied to more positions than it has input channels. A constant weight is widened for the sum,
-  /// which is in memory as long as the result is.
+  /// Whether adapters are trained and so much smaller than their constant weight [out, K] that branches up (down x)
+  /// cost less, in the backward pass above all, than the sum of weights, whose gradient is a matmul as large as the
+  /// layer. Never in 16 bits: the result would be rounded once more. A function of the shapes, and not of the number of
+  /// positions, so that a batch has the bits of its samples.
+  [[nodiscard]] bool has_branches() const {
+    if (Narrow<T> || weight.requires_grad()) return false;
+    constexpr std::int64_t least = 1 << 16;
+    const std::int64_t out = weight.dim(0), depth = weight.size() / std::max<std::int64_t>(1, out);
+    std::int64_t rank = 0;
+    for (const auto& a : adapters) {
+      if (a.weight == 0) continue;
+      if (!a.up.requires_grad() && !a.down.requires_grad()) return false;
+      rank += a.rank();
+    }
+    return rank > 0 && out * depth >= least && 4 * rank * (out + depth) <= out * depth;
+  }
+  /// The weight with all adapters added. For inference one matmul with the sum is cheaper than a second branch for each
+  /// adapter if the layer is applied to more positions than it has input channels. A constant weight is widened for the
+  /// sum, which is in memory as long as the result is.
   [[nodiscard]] Var<T, D> effective_weight() const {
     Var<T, D> w = weight.get();
     for (const auto& a : adapters)

@@ -21,7 +21,8 @@ struct Conv2d : AdaptedLayer<T, D> {
   }
   /// x [B, H, W, in] -> [B, H', W', out].
   Var<T, D> operator()(const Var<T, D>& x) const {
-    return this->with_weight([&](const auto& w) { return autograd::conv2d(x, w, this->bias.get(), options); });
+    return this->apply(
+        x, [&](const auto& in, const auto& w, const auto& b) { return autograd::conv2d(in, w, b, options); });
   }
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/autograd/grad_matmul.hpp>
 #include <hypersd/nn/adapter.hpp>
 
 namespace hypersd::nn {
@@ -16,7 +15,7 @@ struct Linear : AdaptedLayer<T, D> {
   }
   /// x [..., in] -> [..., out].
   Var<T, D> operator()(const Var<T, D>& x) const {
-    return this->with_weight([&](const auto& w) { return autograd::linear(x, w, this->bias.get()); });
+    return this->apply(x, [](const auto& in, const auto& w, const auto& b) { return autograd::linear(in, w, b); });
   }
 };
 
