@@ -24,7 +24,7 @@ template <Device D>
 Process process_of(const sd::Model<float, D>& model) {
   sd::Notes notes;
   const auto config = sd::scheduler_config(model.scheduler, model.path + "/scheduler/scheduler_config.json",
-                                           sd::SchedulerKind::tcd, false, notes);
+                                           sd::SchedulerKind::tcd, notes);
   return {config.table, config.prediction};
 }
 
@@ -79,7 +79,9 @@ void execute(const Options& o, const dist::Group& group = {}) {
                                   group);
   report::TerminalProgress terminal;
   const Progress progress = [&](const ProgressEvent& e) { terminal(e); };
-  auto model = sd::load_model<float, D>(o.model, {.variant = o.variant});
+  sd::LoadOptions load{.variant = o.variant};
+  if (o.dtype != "f32") load.weights = o.dtype == "f16" ? io::DType::F16 : io::DType::BF16;
+  auto model = sd::load_model<float, D>(o.model, load);
   if (group.root())
     for (const std::string& note : model.notes) std::printf("note: %s\n", note.c_str());
   nn::set_requires_grad(model, false);

@@ -49,8 +49,9 @@ inline double activations(const nn::UnetConfig& c, std::int64_t side, bool check
   return kept + (checkpoint ? 3 : 1) * largest;
 }
 
-/// Bytes of an element of the UNet's weights: on the CPU 16-bit ones stay as they are stored.
+/// Bytes of an element of the UNet's weights: on the CPU 16-bit ones stay as they are stored or rounded.
 inline double weight_bytes(const Options& o) {
+  if (o.dtype != "f32") return 2;
   const std::string stem = "diffusion_pytorch_model";
   const auto table = io::formats::open_weights(io::formats::find_weights(o.model + "/unet", stem, o.variant));
   return o.device == "cpu" && io::dtype_bits(table.dtype(table.names().front())) == 16 ? 2 : 4;

@@ -13,7 +13,7 @@ namespace distill_lora {
 
 /// Everything that a run depends on.
 struct Options {
-  std::string model, variant, images, out = "runs/distill_lora", clip, aesthetic, device = "cpu";
+  std::string model, variant, images, out = "runs/distill_lora", clip, aesthetic, device = "cpu", dtype = "f32";
   bool resume = false, dry_run = false, force = false, keep_activations = false, mpi = false;
   int threads = 0;
   std::uint64_t seed = 0;
@@ -47,6 +47,11 @@ inline Options parse_options(int argc, char** argv) {
   app.add_option("--threads", o.threads, "CPU threads, 0: all (results do not depend on it)")
       ->check(program::whole(0, 1024));
   program::add_device(app, o.device);
+  app.add_option(
+         "--dtype", o.dtype,
+         "f16, bf16: the model's weights are held in 16 bits, rounded where files have more (CPU); f32: as stored")
+      ->check(CLI::IsMember({"f32", "bf16", "f16"}))
+      ->capture_default_str();
   app.add_flag("--mpi", o.mpi, "train on all processes of mpirun, each on its part of the batch (CPU)");
   app.add_option("--batch", o.batch, "images an iteration")->check(program::whole(1, 65536))->capture_default_str();
   app.add_option("--rank", o.rank, "LoRA rank")->check(program::whole(1, 4096))->capture_default_str();
@@ -94,6 +99,7 @@ inline Options parse_options(int argc, char** argv) {
   require<OptionError>(o.guidance_min <= o.guidance_max, "--guidance-min ", o.guidance_min, " is above --guidance-max ",
                        o.guidance_max);
   require<OptionError>(!o.mpi || o.device == "cpu", "--mpi is for --device cpu");
+  require<OptionError>(o.dtype == "f32" || o.device == "cpu", "--dtype ", o.dtype, " is for --device cpu");
   require<OptionError>(o.clip.empty() == o.aesthetic.empty(),
                        "--clip and --aesthetic belong together: the aesthetic head scores CLIP's image embeddings");
   if (o.clip.empty()) o.feedback_steps = 0;
@@ -110,6 +116,7 @@ inline hypersd::records::RunOptions kept(const Options& o) {
   const auto text = [](double v) { return hypersd::io::number(v); };
   return {{"model", o.model},
           {"variant", o.variant},
+          {"dtype", o.dtype},
           {"images", o.images},
           {"size", std::to_string(o.size)},
           {"seed", std::to_string(o.seed)},

@@ -61,9 +61,9 @@ sd::RunPlan plan(const Options& o, const sd::Model<float, D>& model, double guid
   std::optional<sd::SchedulerKind> kind;
   if (!o.scheduler.empty()) kind = sd::scheduler_kind(o.scheduler);
   sd::Notes notes;
-  const auto config =
-      sd::scheduler_config(sd::with_scheduler_options(model.scheduler, o.scheduler_options),
-                           model.path + ": scheduler_config.json", kind, model.family != sd::Family::sdxl, notes);
+  const auto stated = model.family == sd::Family::sdxl ? model.scheduler : sd::corrected_by_pipeline(model.scheduler);
+  const auto config = sd::scheduler_config(sd::with_scheduler_options(stated, o.scheduler_options),
+                                           model.path + ": scheduler_config.json", kind, notes);
   sd::RunOptions run;
   run.steps = o.steps.value_or(50);
   run.timesteps = o.timesteps;

@@ -42,6 +42,7 @@ refused 'fall from stage' "${files[@]}" --stages 1,2 --stage-steps 3,3
 refused 'smaller --batch' "${files[@]}" --size 4096 --batch 65536 --keep-activations
 [ ! -e "$work/bad" ] || problem 'a refused run wrote a folder'
 "$program" "${tiny[@]}" --dry-run --out "$work/dry" | grep -q 'in all' || problem 'no sum of the memory'
+refused '--device cpu' "${files[@]}" --dtype bf16 --device cuda
 [ ! -e "$work/dry" ] || problem 'a dry run wrote a folder'
 
 "$program" "${tiny[@]}" --out "$work/whole" >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the run failed'; }

@@ -14,8 +14,9 @@ void fuzz::run(std::string_view input) {
   for (const auto& name : sd::detail::scheduler_names) {
     fuzz::accepted([&] {
       sd::Notes notes;
-      const auto config =
-          sd::scheduler_config(sd::read_scheduler_json(file.path()), "file", name.kind, input.size() % 2 == 0, notes);
+      const io::Json json = sd::read_scheduler_json(file.path());
+      const auto config = sd::scheduler_config(input.size() % 2 == 0 ? sd::corrected_by_pipeline(json) : json, "file",
+                                               name.kind, notes);
       for (const int steps : {1, 3}) {
         const sd::RunPlan plan = sd::plan_run(config, {.steps = steps});
         expect(!plan.steps.empty() && plan.steps.size() == plan.peer_factors.size(), "a factor for each step");

@@ -16,16 +16,14 @@ namespace {
 const std::string sd15 = R"({"_class_name": "PNDMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085,
     "beta_end": 0.012, "clip_sample": false, "set_alpha_to_one": false, "skip_prk_steps": true, "steps_offset": 1})";
 
-sd::SchedulerConfig read(const std::string& json, std::optional<Kind> as = {}, sd::Notes* notes = nullptr,
-                         bool pipeline = false) {
+sd::SchedulerConfig read(const std::string& json, std::optional<Kind> as = {}, sd::Notes* notes = nullptr) {
   sd::Notes ignored;
-  return sd::scheduler_config(io::Json::parse(json, "test"), "scheduler_config.json", as, pipeline,
+  return sd::scheduler_config(io::Json::parse(json, "test"), "scheduler_config.json", as,
                               notes != nullptr ? *notes : ignored);
 }
 sd::SchedulerConfig changed(const std::vector<std::string>& options, std::optional<Kind> as = {}) {
   sd::Notes notes;
-  return sd::scheduler_config(sd::with_scheduler_options(io::Json::parse(sd15, "test"), options), "file", as, false,
-                              notes);
+  return sd::scheduler_config(sd::with_scheduler_options(io::Json::parse(sd15, "test"), options), "file", as, notes);
 }
 template <class E = FormatError>
 std::string refusal(const std::vector<std::string>& options, std::optional<Kind> as = {}) {
@@ -56,9 +54,16 @@ TEST_CASE("scheduler: configurations have the defaults of the class that is aske
   CHECK(!read(bare, Kind::lcm).clip_sample);
   CHECK(read(bare).table.alphas_cumprod(0) == doctest::Approx(1 - 0.0001));
   CHECK(read(bare, Kind::tcd).table.alphas_cumprod(0) == doctest::Approx(1 - 0.00085));
-  // The pipelines of SD1.x and SD2.x correct two values.
-  CHECK(!read(bare, {}, nullptr, true).clip_sample);
-  CHECK(read(bare, {}, nullptr, true).steps_offset == 1);
+  // The pipelines of SD1.x and SD2.x correct two values of the checkpoint, not those that the user sets.
+  const auto corrected = sd::corrected_by_pipeline(io::Json::parse(bare, "bare"));
+  sd::Notes notes;
+  CHECK(!sd::scheduler_config(corrected, "file", {}, notes).clip_sample);
+  CHECK(sd::scheduler_config(corrected, "file", {}, notes).steps_offset == 1);
+  const std::vector<std::string> own{"clip_sample=true", "clip_sample_range=1.5", "steps_offset=0"};
+  const auto set = sd::scheduler_config(sd::with_scheduler_options(corrected, own), "file", {}, notes);
+  CHECK(set.clip_sample);
+  CHECK(set.clip_sample_range == 1.5);
+  CHECK(set.steps_offset == 0);
   CHECK(sd::scheduler_kind("euler-a") == Kind::euler_ancestral);
   CHECK(std::string(sd::scheduler_name(Kind::dpmpp_2m)) == "dpmpp2m");
   CHECK(sd::scheduler_kind("DPMSolverMultistepScheduler") == Kind::dpmpp_2m);
@@ -107,7 +112,7 @@ TEST_CASE("scheduler: the infinities that diffusers writes are read") {
   CHECK(json.find("lambda_min_clipped")->is_null());
   CHECK(*json.find("text")->as<std::string>() == "a \" -Infinity");
   sd::Notes notes;
-  CHECK(sd::scheduler_config(json, "s.json", {}, false, notes).kind == Kind::dpmpp_2m);
+  CHECK(sd::scheduler_config(json, "s.json", {}, notes).kind == Kind::dpmpp_2m);
   CHECK(notes.size() == 2);  // text and x
   io::atomic_write(folder / "s.json", "{");
   CHECK_THROWS_AS(sd::read_scheduler_json(folder / "s.json"), FormatError);

@@ -52,7 +52,7 @@ TEST_CASE("schedulers: whole loops equal diffusers") {
     CAPTURE(name);
     sd::Notes notes;
     const std::string kind = *c.find("kind")->as<std::string>();
-    const auto config = sd::scheduler_config(*c.find("config"), "golden", sd::scheduler_kind(kind), false, notes);
+    const auto config = sd::scheduler_config(*c.find("config"), "golden", sd::scheduler_kind(kind), notes);
     sd::RunOptions options;
     options.steps = static_cast<int>(number(c, "steps", 0));
     options.strength = number(c, "strength", 1);

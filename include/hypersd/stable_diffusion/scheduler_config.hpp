@@ -120,6 +120,12 @@ inline io::Json with_scheduler_options(const io::Json& config, std::span<const s
   return io::Json(std::move(members));
 }
 
+/// A checkpoint's configuration as the pipelines of SD1.x and SD2.x in diffusers correct it: an offset of 1 and no
+/// clipping. Options that are set afterwards hold.
+inline io::Json corrected_by_pipeline(const io::Json& config) {
+  return with_scheduler_options(config, std::array<std::string, 2>{"steps_offset=1", "clip_sample=false"});
+}
+
 namespace detail {
 
 /// The table of a configuration. Solvers in sigma / alpha use 2^-24 in place of a signal of zero, as diffusers does.
@@ -180,11 +186,10 @@ inline void refuse_unsupported(io::JsonFields& f, SchedulerKind kind) {
 
 /// The scheduler of a configuration, or with `as` another one with the same options, as diffusers' `from_config` makes
 /// it: stated values hold, absent ones have the defaults of the scheduler's own class. `config` is the content of
-/// `file`, which errors name. `pipeline`: with the corrections of the pipelines of SD1.x and SD2.x, an offset of 1 and
-/// no clipping. Throws FormatError for a value that is not supported, OptionError for another class; what is unknown or
-/// has no effect goes to `notes`.
+/// `file`, which errors name. Throws FormatError for a value that is not supported, OptionError for another class; what
+/// is unknown or has no effect goes to `notes`.
 inline SchedulerConfig scheduler_config(const io::Json& config, const std::string& file,
-                                        std::optional<SchedulerKind> as, bool pipeline, Notes& notes) {
+                                        std::optional<SchedulerKind> as, Notes& notes) {
   using Kind = SchedulerKind;
   io::JsonFields f(config, file);
   const std::string class_name = f.text("_class_name", "");
@@ -207,7 +212,7 @@ inline SchedulerConfig scheduler_config(const io::Json& config, const std::strin
   f.require_one_of("timestep_spacing", {"\"leading\"", "\"trailing\"", "\"linspace\""});
   const std::string spacing = f.text("timestep_spacing", by_ratio ? "leading" : "linspace");
   c.spacing = spacing == "leading" ? Spacing::leading : spacing == "trailing" ? Spacing::trailing : Spacing::linspace;
-  c.steps_offset = pipeline ? 1 : static_cast<int>(f.whole("steps_offset", 0, 0, 1000));
+  c.steps_offset = static_cast<int>(f.whole("steps_offset", 0, 0, 1000));
   if (by_ratio) c.set_alpha_to_one = f.flag("set_alpha_to_one", kind == Kind::ddim);
   if (kind == Kind::pndm && c.spacing != Spacing::leading)
     f.refuse("timestep_spacing", "pndm is supported with 'leading' only");
@@ -215,7 +220,7 @@ inline SchedulerConfig scheduler_config(const io::Json& config, const std::strin
     notes.push_back(io::in_quotes(file) + ": pndm begins without Runge-Kutta steps ('skip_prk_steps' is true)");
 
   const bool clips = kind == Kind::ddim || kind == Kind::lcm || kind == Kind::heun;
-  if (clips) c.clip_sample = !pipeline && f.flag("clip_sample", kind == Kind::ddim);
+  if (clips) c.clip_sample = f.flag("clip_sample", kind == Kind::ddim);
   if (c.clip_sample) {
     c.clip_sample_range = f.real("clip_sample_range", 1);
     if (!(c.clip_sample_range > 0)) f.refuse("clip_sample_range", "a positive number is needed");
