@@ -68,7 +68,8 @@ def combinations(m, work):
     for s in ("ddim", "tcd", "lcm"):
         out[f"{s}/alpha-one"] = sd("sd15", *solver(s, 5, set_alpha_to_one="true", steps_offset=0), *one)
         out[f"{s}/clip"] = sd("sd15", *solver(s, 5, clip_sample="true", clip_sample_range="1.5"), *one)
-        out[f"{s}/times"] = sd("sdxl", "--scheduler", s, "--timesteps", "999,700,401,100", "--guidance-scale", "3", "--eta", "0", *one)
+        eta = [] if s == "lcm" else ["--eta", "0"]
+        out[f"{s}/times"] = sd("sdxl", "--scheduler", s, "--timesteps", "999,700,401,100", "--guidance-scale", "3", *eta, *one)
     out |= {
         "euler/times": sd("sd15", "--scheduler", "euler", "--timesteps", "999,700,401,100", "--guidance-scale", "3", *one),
         "dpmpp2m/times": sd("sd15", "--scheduler", "dpmpp2m", "--timesteps", "999,700,401,100", "--guidance-scale", "3", *one),

@@ -203,6 +203,9 @@ def main():
         folder = args.keep / name
         command = [args.program, *options, "--out", str(folder), "--save-steps", "--dump-embeds", "--dump-tokens"]
         run = subprocess.run(command, capture_output=True, text=True)
+        if run.returncode == 2 and "not supported" in run.stderr:
+            print(f"refused {name}: {run.stderr.strip()[-200:]}", flush=True)
+            continue
         if run.returncode != 0:
             print(f"FAILED {name}: exit code {run.returncode}: {run.stderr.strip()[-400:]}", flush=True)
             failed.append(name)
