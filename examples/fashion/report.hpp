@@ -64,9 +64,10 @@ inline void write_report(const Run& run, const Findings& found, const Drawings& 
       if (r.method == method && r.steps == steps && r.eta == 0) return r;
     return Result{};
   };
-  std::string best = title_of("tscd", o);
-  for (const Result& r : found.results)
-    if (r.method == "unified") best = r.method;
+  std::string best;  // what the last part that keeps all numbers of steps has made
+  for (const char* part : {"tscd", "feedback", "one-step"})
+    for (const Result& r : found.results)
+      if (r.method == title_of(part, o)) best = r.method;
   const Result teacher = find("teacher", o.teacher_inference_steps), four = find(best, 4), one = find(best, 1);
   auto number = [](double v, int digits) {
     std::ostringstream out;

@@ -84,7 +84,7 @@ TEST_CASE("A preset is taken whole, and what was typed goes on top of it") {
   const auto quick = parsed({"--quick", "--teacher-batch", "5", "--ema-target", "0.9"}), usual = parsed({});
   CHECK(quick.teacher_batch == 5);
   CHECK(quick.ema_target == 0.9);
-  CHECK(quick.skip == std::vector<std::string>{"one-step-unet"});
+  CHECK(quick.skip == std::vector<std::string>{"one-step", "one-step-unet"});
   CHECK(parsed({"--quick", "--skip", "feedback"}).skip == std::vector<std::string>{"feedback"});
   // Less work than the default in each part that takes long.
   CHECK(quick.teacher_steps * 32 < usual.teacher_steps * usual.teacher_batch);
