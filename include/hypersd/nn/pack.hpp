@@ -20,7 +20,7 @@ enum class Keep {
 ///
 /// With `Keep::transformed`, images of 16 x 16 positions and more are convolved by Winograd's method, whose error is
 /// below 1e-4 of the results' standard deviation, and each 3x3 layer that does so keeps four times the float size of
-/// its weights, from its first call on: at 512 x 512 pixels that is 3.7 GiB for Stable Diffusion 1.5's UNet.
+/// its weights, from its first call on: at 512 x 512 pixels that is 4.1 GiB for Stable Diffusion 1.5's UNet.
 /// `parameter_bytes` counts it.
 template <Module M>
 void pack_weights(M& net, Keep keep = Keep::nothing) {
