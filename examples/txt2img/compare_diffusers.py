@@ -177,7 +177,7 @@ def main():
     p.add_argument("--cases", default="", help="regular expression; default: all cases")
     p.add_argument("--keep", type=pathlib.Path, default=pathlib.Path("compare_diffusers"), help="folder for results")
     p.add_argument("--cache", type=pathlib.Path, help="folder for diffusers' results; default: KEEP/cache")
-    p.add_argument("--combinations", action="store_true", help="the solvers with all their options on all kinds instead: 180 cases")
+    p.add_argument("--combinations", action="store_true", help="the solvers with all their options on all kinds instead: 193 cases")
     p.add_argument("--only-reference", action="store_true", help="fill the cache; do not run the program")
     args = p.parse_args()
     torch.set_num_threads(1)
