@@ -16,7 +16,7 @@
 namespace fashion {
 
 template <Device D>
-using Fake = distill::FakeScore<Net<D>>;
+using Fake = distill::FakeScore<Net<D>, Process>;
 
 /// The teacher's pairs, kept in the run's folder.
 template <Device D>
@@ -61,7 +61,7 @@ auto unified_part(const Run& run, const PairBatches<D>& batches, Fake<D>& fake) 
   const Options& o = run.options;
   const distill::DmdOptions dmd{.guidance = o.guidance, .regression_weight = o.regression_weight};
   const auto objective = distill::sum_of(
-      weighted(1, distill::Dmd<Fake<D>>(Process{}, &fake, dmd)),
+      weighted(1, distill::Dmd<Fake<D>, Process>(Process{}, &fake, dmd)),
       weighted(o.preserve_weight, distill::Preserve<distill::Anywhere, Process>(Process{}), "preserve"));
   return pipeline::part(pipeline::Phase{"one-step",
                                         objective,
@@ -75,7 +75,7 @@ template <Device D>
 auto dmd_part(const Run& run, const PairBatches<D>& batches, Fake<D>& fake, const std::string& name,
               pipeline::Tuning tuning, diffusion::Time time, double learning_rate) {
   const Options& o = run.options;
-  const distill::Dmd<Fake<D>> objective(
+  const distill::Dmd<Fake<D>, Process> objective(
       Process{}, &fake, {.start = {time}, .guidance = o.guidance, .regression_weight = o.regression_weight});
   return pipeline::part(
       pipeline::Phase{name, objective, batches, tuning, {.steps = o.one_step_steps, .learning_rate = learning_rate}},
