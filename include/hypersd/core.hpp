@@ -12,6 +12,7 @@
 #include <hypersd/core/half.hpp>
 #include <hypersd/core/instruction_set.hpp>
 #include <hypersd/core/large_blocks.hpp>
+#include <hypersd/core/located_error.hpp>
 #include <hypersd/core/math.hpp>
 #include <hypersd/core/normal_blocks.hpp>
 #include <hypersd/core/normal_blocks_generic.hpp>

@@ -4,7 +4,6 @@
 /// \file
 /// Training loops, phases and recipes. Checkpoints, and the headers that use them, need zlib.
 
-#include <hypersd/pipeline/step_error.hpp>
 #include <hypersd/pipeline/stop.hpp>
 #include <hypersd/pipeline/task.hpp>
 #include <hypersd/pipeline/tuning.hpp>

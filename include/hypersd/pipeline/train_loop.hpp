@@ -7,12 +7,12 @@
 #include <filesystem>
 #include <functional>
 #include <hypersd/core/graph.hpp>
+#include <hypersd/core/located_error.hpp>
 #include <hypersd/core/progress.hpp>
 #include <hypersd/dist/deferred_mean.hpp>
 #include <hypersd/dist/gradients.hpp>
 #include <hypersd/optim/enqueued_steps.hpp>
 #include <hypersd/optim/schedule.hpp>
-#include <hypersd/pipeline/step_error.hpp>
 #include <hypersd/pipeline/task.hpp>
 #include <hypersd/records/checkpoint.hpp>
 #include <hypersd/records/loss_log.hpp>

@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <typeinfo>
 
-namespace hypersd::pipeline {
+namespace hypersd {
 
 namespace detail {
 
@@ -42,4 +42,4 @@ template <class Where>
   }
 }
 
-}  // namespace hypersd::pipeline
+}  // namespace hypersd
