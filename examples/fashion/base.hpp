@@ -25,8 +25,8 @@ using Net = nn::Unet<float, D>;
 template <Device D>
 using Condition = typename Net<D>::Condition;
 
-/// The diffusion process of the whole job: that of Stable Diffusion 1.5 and SDXL. `diffusion::StableDiffusionV` predicts
-/// velocities (docs/experiments/prediction.md).
+/// The diffusion process of the whole job: that of Stable Diffusion 1.5 and SDXL. `diffusion::StableDiffusionV`
+/// predicts velocities (docs/experiments/prediction.md).
 using Process = diffusion::StableDiffusion;
 
 /// Caption width, and the share of the training set that the evaluation classifier sees.
