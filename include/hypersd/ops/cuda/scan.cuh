@@ -7,6 +7,7 @@
 #include <cub/device/device_scan.cuh>
 #include <hypersd/ops/cpu/scan.hpp>
 #include <hypersd/ops/cuda/cub.cuh>
+#include <hypersd/ops/cuda/kernels.cuh>
 
 namespace hypersd::ops::backend {
 
