@@ -89,10 +89,7 @@ Tensor<double, D> rows_at(const Tensor<double, D>& x, const Tensor<std::int32_t,
 template <class D>
 Tensor<double, D> decayed(const Tensor<double, D>& scores, const Tensor<double, D>& masks,
                           const Tensor<double, D>& labels, double sigma) {
-  const std::int64_t n = scores.dim(0);
-  std::vector<double> numbers;
-  for (std::int64_t i = 0; i < n; ++i) numbers.push_back(static_cast<double>(i));
-  const auto rank = Tensor<double>::from(Shape{n}, numbers).template to<D>();
+  const auto rank = ops::places<double, D>(scores.dim(0));
   const auto area = ops::sum_to_samples(masks);
   const auto overlaps =
       ops::map(BetterOverlap{}, ops::matmul(masks, masks, false, true), ops::per_sample(area), ops::per_channel(area),
@@ -128,11 +125,9 @@ std::vector<std::vector<Found>> matrix_nms(const nn::SegmenterOutput<T, D>& out,
         detail::rows_at(ops::sum_to_samples(on), cell).reshape(candidates.shape()));
 
     const auto ranked = ops::sort(score);
-    const auto of_rank = [&](const auto& x) {
-      return detail::rows_at(x.reshape(Shape{x.dim(0), x.shape().numel_from(1)}), ranked.indices);
-    };
-    const auto masks = of_rank(detail::rows_at(on, cell));
-    const auto labels = of_rank(ops::cast<double>(ops::map(detail::Column{classes}, candidates)));
+    const auto masks = detail::rows_at(detail::rows_at(on, cell), ranked.indices);
+    const auto labels =
+        detail::rows_at(ops::cast<double>(ops::map(detail::Column{classes}, candidates)), ranked.indices);
     const auto kept = ops::sort(detail::decayed(ranked.values, masks, labels.reshape(candidates.shape()), o.sigma));
 
     const std::vector<double> scores = kept.values.to_vector();

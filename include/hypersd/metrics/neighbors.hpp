@@ -11,6 +11,7 @@
 #include <hypersd/ops/reduce.hpp>
 #include <hypersd/ops/sort.hpp>
 #include <limits>
+#include <numeric>
 #include <span>
 #include <string>
 #include <vector>
@@ -71,14 +72,6 @@ Tensor<double, D> neighbor_features(const Tensor<T, D>& features) {
   return out;
 }
 
-/// The numbers of rows [begin, end), as [end - begin].
-template <class D>
-Tensor<double, D> numbered(std::int64_t begin, std::int64_t end) {
-  std::vector<double> out;
-  for (std::int64_t i = begin; i < end; ++i) out.push_back(static_cast<double>(i));
-  return Tensor<double>::from(Shape{end - begin}, out).template to<D>();
-}
-
 /// Calls f(first, nearness [n, M]) for blocks of n rows of x from row `first` on: minus their squared distances to all
 /// rows of y.
 template <class D, class F>
@@ -103,7 +96,7 @@ void for_nearness(const Tensor<double, D>& x, const Tensor<double, D>& y, F&& f)
 /// The nearness of each row of x [N, F] to its k-th nearest other row: [N].
 template <class D>
 Tensor<double, D> radii(const Tensor<double, D>& x, std::int64_t k) {
-  const auto all = numbered<D>(0, x.dim(0));
+  const auto all = ops::places<double, D>(x.dim(0));
   std::vector<Tensor<double, D>> parts;
   for_nearness(x, x, [&](std::int64_t first, const Tensor<double, D>& nearness) {
     const auto own = all.slice(first, first + nearness.dim(0));
@@ -113,15 +106,10 @@ Tensor<double, D> radii(const Tensor<double, D>& x, std::int64_t k) {
   return ops::concat_first(parts).reshape(Shape{x.dim(0)});
 }
 
-/// For each row of x, in how many balls around rows of y, of these radii, it lies.
-template <class D>
-std::vector<double> balls_around(const Tensor<double, D>& x, const Tensor<double, D>& y,
-                                 const Tensor<double, D>& radii_of_y) {
-  std::vector<Tensor<double, D>> parts;
-  for_nearness(x, y, [&](std::int64_t, const Tensor<double, D>& nearness) {
-    parts.push_back(ops::sum_to_samples(ops::map(AtLeast{}, nearness, ops::per_channel(radii_of_y))));
-  });
-  return ops::concat_first(parts).to_vector();
+/// How many elements of each row are at least `limit`, an operand of a map: [n].
+template <class D, class Limit>
+Tensor<double, D> count_at_least(const Tensor<double, D>& nearness, const Limit& limit) {
+  return ops::sum_to_samples(ops::map(AtLeast{}, nearness, limit));
 }
 
 /// The nearness of each row of x to the nearest row of y, on the host.
@@ -160,14 +148,20 @@ Manifold manifold(const Tensor<T, D>& real, const Tensor<T, D>& generated, std::
   require<OptionError>(k >= 1 && k < std::min(x.dim(0), y.dim(0)), "neighbors: k = ", k, " of ", x.dim(0), " and ",
                        y.dim(0), " samples");
   const auto real_radii = detail::radii(x, k), generated_radii = detail::radii(y, k);
-  const std::vector<double> around_generated = detail::balls_around(y, x, real_radii);
-  const std::vector<double> nearest = detail::nearest(x, y), limits = real_radii.to_vector();
-  double total = 0, covered = 0;
-  for (const double n : around_generated) total += n;
-  for (std::size_t i = 0; i < limits.size(); ++i) covered += nearest[i] >= limits[i] ? 1 : 0;
-  return {detail::share_above_zero(around_generated),
-          detail::share_above_zero(detail::balls_around(x, y, generated_radii)),
-          total / static_cast<double>(k * y.dim(0)), covered / static_cast<double>(limits.size())};
+  std::vector<Tensor<double, D>> around_generated, around_real, within_real;
+  detail::for_nearness(y, x, [&](std::int64_t, const Tensor<double, D>& nearness) {
+    around_generated.push_back(detail::count_at_least(nearness, ops::per_channel(real_radii)));
+  });
+  detail::for_nearness(x, y, [&](std::int64_t first, const Tensor<double, D>& nearness) {
+    const auto own = real_radii.slice(first, first + nearness.dim(0));
+    around_real.push_back(detail::count_at_least(nearness, ops::per_channel(generated_radii)));
+    within_real.push_back(detail::count_at_least(nearness, ops::per_sample(own)));
+  });
+  const std::vector<double> balls = ops::concat_first(around_generated).to_vector();
+  const double total = std::accumulate(balls.begin(), balls.end(), 0.0);
+  return {detail::share_above_zero(balls), detail::share_above_zero(ops::concat_first(around_real).to_vector()),
+          total / static_cast<double>(k * y.dim(0)),
+          detail::share_above_zero(ops::concat_first(within_real).to_vector())};
 }
 
 /// Distance of each sample [N, F] to the nearest row of `reference` [M, F], M >= 1. Generated samples that are nearer
@@ -201,7 +195,7 @@ double diversity_within_classes(const Tensor<T, D>& samples, std::span<const std
   const auto x = detail::neighbor_features(samples);
   require<ShapeError>(labels.size() == static_cast<std::size_t>(x.dim(0)), "diversity: ", labels.size(), " labels for ",
                       x.dim(0), " samples");
-  const auto all = detail::numbered<D>(0, x.dim(0));
+  const auto all = ops::places<double, D>(x.dim(0));
   const std::vector<double> wide(labels.begin(), labels.end());
   const auto classes = Tensor<double>::from(Shape{x.dim(0)}, wide).template to<D>();
   double sum = 0, pairs = 0;

@@ -67,4 +67,12 @@ Sorted<T, D> top_k(const Tensor<T, D>& x, std::int64_t k) {
   }
 }
 
+/// 0, 1, ..., n - 1 as [n]: the places of a sorted row, to compare with.
+template <Scalar T, class D>
+Tensor<T, D> places(std::int64_t n) {
+  Tensor<T> out(Shape{n});
+  for (std::int64_t i = 0; i < n; ++i) out[i] = static_cast<T>(i);
+  return out.template to<D>();
+}
+
 }  // namespace hypersd::ops
