@@ -78,4 +78,11 @@ inline bool mentions(const std::string& text, const std::string& part) {
   return found;
 }
 
+/// How often `part` is in `text`.
+inline int count(const std::string& text, const std::string& part) {
+  int n = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
+
 }  // namespace test

@@ -9,17 +9,8 @@
 #include <temp_folder.hpp>
 
 using namespace hypersd;
+using test::count;
 using test::mentions;
-
-namespace {
-
-int count(const std::string& text, const std::string& part) {
-  int n = 0;
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
-  return n;
-}
-
-}  // namespace
 
 TEST_CASE("everything is escaped") {
   const std::string evil = "<script>alert('x')</script>";

@@ -9,15 +9,10 @@
 #include <temp_folder.hpp>
 
 using namespace hypersd;
+using test::count;
 using test::mentions;
 
 namespace {
-
-int count(const std::string& text, const std::string& part) {
-  int n = 0;
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
-  return n;
-}
 
 /// Images of 2 x 3 pixels, image i at level i of `n`.
 Tensor<float> levels(std::int64_t n) {

@@ -3,19 +3,12 @@
 
 #include <doctest/doctest.h>
 
+#include <temp_folder.hpp>
+
 #include <limits>
 
 using namespace hypersd;
-
-namespace {
-
-int count(const std::string& text, const std::string& part) {
-  int n = 0;
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
-  return n;
-}
-
-}  // namespace
+using test::count;
 
 TEST_CASE("lines, bands, markers and legend") {
   const std::vector<report::PlotSeries> series = {{.name = "TSCD",
