@@ -2,6 +2,7 @@
 #include "target.hpp"
 
 #include <hypersd/text/clip_tokenizer.hpp>
+#include <hypersd/text/word_pieces.hpp>
 
 #include <map>
 
@@ -46,7 +47,10 @@ std::string bytes_of(const text::ClipTokenizer& tokenizer, const std::vector<std
   }();
   std::string out;
   for (const std::int32_t id : ids) {
-    std::string token = tokenizer.token(id);
+    static std::map<std::int32_t, std::string> known;  // of the one tokenizer here
+    std::string& spelling = known[id];
+    if (spelling.empty()) spelling = tokenizer.token(id);
+    std::string token = spelling;
     if (token.size() > 4 && token.substr(token.size() - 4) == "</w>") token.resize(token.size() - 4);
     for (std::size_t at = 0; at < token.size();) {
       const std::size_t length = static_cast<unsigned char>(token[at]) < 0x80 ? 1 : 2;
@@ -89,17 +93,52 @@ void prompt(const text::ClipTokenizer& tokenizer, std::string_view input) {
   fuzz::expect(bytes_of(tokenizer, ids) == want, "the tokens spell the text");
 }
 
+/// The whole alphabet and a few longer pieces.
+text::WordPieceVocabulary pieces() {
+  text::WordPieceVocabulary out;
+  const auto add = [&](const std::string& token) { out.tokens.emplace(token, number_of(out.tokens)); };
+  for (const std::string& token : {out.start, out.end, out.unknown}) {
+    add(token);
+    out.added.push_back({token, number_of(out.tokens) - 1});
+  }
+  for (char c = 33; c < 127; ++c)
+    for (const char* before : {"", "##"}) add(before + std::string(1, c));
+  for (const char* token : {"aab", "##aa", "##ing", "\xC3\xA6", "##\xC3\xA6"}) add(token);
+  return out;
+}
+
+void bert_prompt(const text::WordPieceTokenizer& tokenizer, std::string_view input) {
+  std::vector<std::int32_t> ids;
+  const bool valid = fuzz::accepted([&] { ids = tokenizer.encode(input); });
+  fuzz::expect(valid == io::valid_utf8(input), "valid UTF-8, and only that, is encoded");
+  if (!valid) return;
+  const auto first = tokenizer.sequence(input, 6);
+  const auto count = static_cast<std::ptrdiff_t>(std::min<std::size_t>(4, ids.size()));
+  fuzz::expect(first.front() == tokenizer.start() && first.back() == tokenizer.end() &&
+                   std::equal(first.begin() + 1, first.end() - 1, ids.begin(), ids.begin() + count),
+               "a limit gives the first ids between start and end");
+}
+
 }  // namespace
 
-/// The first byte decides what the rest is: a prompt, a `tokenizer.json`, or merges.
+/// The first byte decides what the rest is: a prompt for CLIP or BERT, a `tokenizer.json` of either, merges, or a
+/// `vocab.txt`.
 void fuzz::run(std::string_view input) {
   static const text::ClipTokenizer tokenizer(small());
+  static const text::WordPieceTokenizer bert(pieces());
   if (input.empty()) return;
   const char kind = input[0];
   input.remove_prefix(1);
   if (kind == 'p') return prompt(tokenizer, input);
+  if (kind == 'w') return bert_prompt(bert, input);
   const fuzz::File file(input);
   fuzz::accepted([&] {
+    if (kind == 'b' || kind == 'v') {
+      const text::WordPieceTokenizer read(kind == 'b' ? text::read_word_piece_json(file.path())
+                                                      : text::read_word_piece_lines(file.path()));
+      expect(read.sequence("a cat", 5).size() <= 5, "a text of at most its length");
+      return;
+    }
     const text::ClipTokenizer read(kind == 'j' ? text::read_tokenizer_json(file.path())
                                                : text::read_clip_merges(file.path()));
     expect(read.padded("a cat").size() == static_cast<std::size_t>(read.max_length()), "a prompt of its length");

@@ -79,7 +79,13 @@ int main(int argc, char** argv) {
   const std::string checkpoints = std::string(argv[2]) + "/checkpoints";
   for (const auto& entry : fs::recursive_directory_iterator(checkpoints)) {
     const std::string path = entry.path().string(), name = entry.path().filename().string();
-    if (name == "config.json") seed("config", std::to_string(std::hash<std::string>{}(path)), io::read_file(path));
+    if (name == "config.json") {
+      const char kind = path.find("text_encoder") != path.npos ? 't'
+                        : path.find("vae") != path.npos        ? 'v'
+                        : path.find("control") != path.npos    ? 'c'
+                                                               : 'u';
+      seed("config", std::to_string(std::hash<std::string>{}(path)), kind + io::read_file(path));
+    }
     if (name == "adapter_config.json") seed("lora", name, io::read_file(path));
     if (name.find(".index.") != std::string::npos && entry.file_size() < 20000)
       seed("shards", name, io::read_file(path));
@@ -99,10 +105,10 @@ int main(int argc, char** argv) {
   seed("lora", "conv", conv.to_bytes());
 
   const std::string head("\0\0\x08\x02\0\0\0\x02\0\0\0\x03", 12);
-  seed("idx", "bytes", head + "abcdef");
-  seed("idx", "gzip", gzip(head + "abcdef"));
-  seed("idx", "int", std::string("\0\0\x0C\x01\0\0\0\x01\0\0\0\x05", 12));
-  seed("idx", "float", std::string("\0\0\x0D\x01\0\0\0\x01\x3F\x80\0\0", 12));
+  seed("idx", "bytes", "u" + head + "abcdef");
+  seed("idx", "gzip", "u" + gzip(head + "abcdef"));
+  seed("idx", "int", "i" + std::string("\0\0\x0C\x01\0\0\0\x01\0\0\0\x05", 12));
+  seed("idx", "float", "f" + std::string("\0\0\x0D\x01\0\0\0\x01\x3F\x80\0\0", 12));
 
   seed("clip", "words", "pA photo of\t1 aabaab's <|endoftext|>!! <|EndOfText|>");
   seed("clip", "unicode", "pe\xCC\x81 \xEA\xB0\xB8\xE1\x86\xA7 \xF0\x9F\x98\x80\xC4\xB0 q\xCC\x87\xCC\xA3");
@@ -110,15 +116,25 @@ int main(int argc, char** argv) {
        R"(j{"added_tokens": [{"id": 5, "content": "<|endoftext|>", "normalized": false}, {"id": 4, "content":
       "<|startoftext|>"}], "model": {"type": "BPE", "unk_token": "<|endoftext|>", "end_of_word_suffix": "</w>", "vocab":
       {"a": 0, "t</w>": 1, "at</w>": 2, "c": 3}, "merges": [["a", "t</w>"]]}})");
+  seed("clip", "bert", "wA photo aabing\t[SEP]x \xC3\x86 e\xCC\x81!\xE7\x8C\xAB");
+  seed("clip", "bert vocabulary", "v[CLS]\n[SEP]\n[UNK]\na\n##t\r\n");
+  seed("clip", "bert json", R"(b{"added_tokens": [{"id": 0, "content": "[CLS]"}], "normalizer": {"type":
+      "BertNormalizer"}, "pre_tokenizer": {"type": "BertPreTokenizer"}, "model": {"type": "WordPiece", "unk_token": "u",
+      "continuing_subword_prefix": "##", "max_input_chars_per_word": 9, "vocab": {"[SEP]": 1, "u": 2}}})");
   seed("clip", "merges", "m#version: 0.2\na t</w>\nc at</w>\n");
 
-  seed("scheduler", "sd15", R"({"_class_name": "PNDMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085,
+  seed("scheduler", "sd15",
+       "\x85"
+       R"({"_class_name": "PNDMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085,
       "beta_end": 0.012, "clip_sample": false, "set_alpha_to_one": false, "skip_prk_steps": true, "steps_offset": 1})");
   seed("scheduler", "v",
+       "\x02"
        R"({"num_train_timesteps": 100, "prediction_type": "v_prediction", "rescale_betas_zero_snr": true,
       "timestep_spacing": "trailing", "use_karras_sigmas": true, "final_sigmas_type": "sigma_min", "lambda_min_clipped":
       -Infinity, "clip_sample": true, "clip_sample_range": 0.5, "original_inference_steps": 10})");
-  seed("scheduler", "cosine", R"({"num_train_timesteps": 50, "beta_schedule": "squaredcos_cap_v2", "prediction_type":
+  seed("scheduler", "cosine",
+       "\x09"
+       R"({"num_train_timesteps": 50, "beta_schedule": "squaredcos_cap_v2", "prediction_type":
       "sample", "timestep_spacing": "linspace", "timestep_scaling": 3.5, "lower_order_final": false})");
 
   const std::string coco = R"({"info": {}, "categories": [{"id": 7, "name": "cup"}], "images": [{"id": 5, "height": 4,

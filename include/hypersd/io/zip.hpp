@@ -117,7 +117,7 @@ class ZipFile {
 
   template <class... Parts>
   void check(bool ok, const Parts&... parts) const {
-    require<FormatError>(ok, "zip file ", in_quotes(path_), ": ", parts...);
+    if (!ok) fail<FormatError>("zip file ", in_quotes(path_), ": ", parts...);
   }
   [[nodiscard]] std::string piece(std::uint64_t offset, std::uint64_t bytes) const {
     check(offset <= size_ && bytes <= size_ - offset, "truncated");

@@ -82,19 +82,21 @@ struct SchedulerConfig {
 inline io::Json read_scheduler_json(const std::string& path) {
   const std::string text = io::read_file(path);
   std::string out;
+  out.reserve(text.size());
   bool quoted = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '"') quoted = !quoted;
     if (quoted && text[i] == '\\' && i + 1 < text.size()) out += text[i++];
-    bool replaced = false;
-    for (const std::string_view word : {"-Infinity", "Infinity", "NaN"})
-      if (!quoted && text.compare(i, word.size(), word) == 0) {
-        out += "null";
-        i += word.size() - 1;
-        replaced = true;
-        break;
-      }
-    if (!replaced) out += text[i];
+    std::string_view found;
+    if (!quoted && (text[i] == '-' || text[i] == 'I' || text[i] == 'N'))
+      for (const std::string_view word : {"-Infinity", "Infinity", "NaN"})
+        if (text.compare(i, word.size(), word) == 0) found = word;
+    if (found.empty()) {
+      out += text[i];
+    } else {
+      out += "null";
+      i += found.size() - 1;
+    }
   }
   return io::Json::parse(out, io::in_quotes(path));
 }
