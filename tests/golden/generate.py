@@ -41,6 +41,7 @@ import golden_solvers
 import golden_text
 import golden_training
 import golden_transformers
+import golden_word_pieces
 
 FAMILIES = {
     "arrays": golden_arrays.arrays,
@@ -74,6 +75,7 @@ FAMILIES = {
     "philox": golden_training.philox,
     "pipeline": golden_pipeline.pipeline,
     "text": golden_text.text,
+    "word_pieces": golden_word_pieces.word_pieces,
     "schedulers": golden_schedulers.schedulers,
     "torch_random": golden_random.torch_random,
     "prompt": golden_prompt.prompt,

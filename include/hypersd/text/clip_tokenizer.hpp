@@ -59,9 +59,10 @@ class ClipTokenizer {
                                                  std::size_t at_most = std::numeric_limits<std::size_t>::max()) const {
     std::vector<std::int32_t> out;
     const std::u32string written = decode_utf8(text);
-    split_at(written, written_, at_most, out, [&](std::u32string_view part) {
+    detail::split_at(written, written_, at_most, out, [&](std::u32string_view part) {
       const std::u32string plain = normalize(part);
-      split_at(plain, normalized_, at_most, out, [&](std::u32string_view words) { encode_words(words, at_most, out); });
+      detail::split_at(plain, normalized_, at_most, out,
+                       [&](std::u32string_view words) { encode_words(words, at_most, out); });
     });
     if (out.size() > at_most) out.resize(at_most);
     return out;
@@ -90,11 +91,6 @@ class ClipTokenizer {
   }
 
  private:
-  struct Token {
-    std::u32string content;
-    std::int32_t id = 0;
-  };
-
   [[nodiscard]] std::int32_t id_of(const std::string& token) const {
     const auto found = vocabulary_.tokens.find(token);
     require<FormatError>(found != vocabulary_.tokens.end(), "ClipTokenizer: the vocabulary has no token ",
@@ -115,29 +111,6 @@ class ClipTokenizer {
       blank = space;
     }
     return out;
-  }
-
-  /// Appends the ids of `tokens` in `text`, the leftmost first and the longest of those that begin there; `rest` takes
-  /// what stands between them.
-  template <class Rest>
-  static void split_at(std::u32string_view text, const std::vector<Token>& tokens, std::size_t at_most,
-                       std::vector<std::int32_t>& out, Rest&& rest) {
-    std::size_t from = 0;
-    for (std::size_t at = 0; at < text.size() && out.size() < at_most;) {
-      const Token* best = nullptr;
-      for (const Token& token : tokens)
-        if (text[at] == token.content[0] && text.substr(at, token.content.size()) == token.content &&
-            (best == nullptr || token.content.size() > best->content.size()))
-          best = &token;
-      if (best == nullptr) {
-        ++at;
-        continue;
-      }
-      if (at > from) rest(text.substr(from, at - from));
-      out.push_back(best->id);
-      from = at += best->content.size();
-    }
-    if (from < text.size() && out.size() < at_most) rest(text.substr(from));
   }
 
   void encode_words(std::u32string_view text, std::size_t at_most, std::vector<std::int32_t>& out) const {
@@ -181,7 +154,7 @@ class ClipTokenizer {
   }
 
   ClipVocabulary vocabulary_;
-  std::vector<Token> written_, normalized_;
+  std::vector<detail::FoundToken> written_, normalized_;
   std::int32_t start_ = 0, end_ = 0, pad_ = 0;
   BytePairs pairs_;
 };

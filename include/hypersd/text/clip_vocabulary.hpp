@@ -7,6 +7,7 @@
 #include <hypersd/io/file.hpp>
 #include <hypersd/io/gzip.hpp>
 #include <hypersd/io/json_events.hpp>
+#include <hypersd/text/added_tokens.hpp>
 #include <hypersd/text/byte_pairs.hpp>
 #include <limits>
 #include <optional>
@@ -17,13 +18,6 @@
 /// OpenCLIP.
 
 namespace hypersd::text {
-
-/// A token that is found in the text before it is split into words.
-struct AddedToken {
-  std::string content;
-  std::int32_t id = 0;
-  bool normalized = false;  ///< found in the normalized (lower-case) text, not in the text as written
-};
 
 /// What a CLIP tokenizer consists of.
 struct ClipVocabulary {
