@@ -60,27 +60,44 @@ Tensor<T, Cpu> to_file_layout(const Tensor<T, Cpu>& value) {
   if (value.dim(1) == 1 && value.dim(2) == 1) return value.reshape(file_shape(value.shape()));
   return ops::permute(value, {0, 3, 1, 2});
 }
+namespace detail {
+
+/// Kernels [out, in, taps] of a file as [out, taps, in], element by element in the order of the file.
+template <class T>
+void kernels_from_file(const T* from, T* to, std::int64_t out, std::int64_t in, std::int64_t taps) {
+  parallel_for(out, 16, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t o = begin; o < end; ++o) {
+      const T* row = from + o * in * taps;
+      T* kernel = to + o * in * taps;
+      for (std::int64_t c = 0; c < in; ++c)
+        for (std::int64_t t = 0; t < taps; ++t) kernel[t * in + c] = *row++;
+    }
+  });
+}
+
+}  // namespace detail
+
 /// The reverse, for a parameter of shape `shape`. A 1x1 convolution may be a matrix in the file, and the reverse.
+/// Throws ShapeError for another number of elements.
 template <Scalar T>
 Tensor<T, Cpu> from_file_layout(const Tensor<T, Cpu>& value, const Shape& shape) {
   if (shape.rank() != 4 || (shape[1] == 1 && shape[2] == 1)) return value.reshape(shape);
-  return ops::permute(value, {0, 2, 3, 1});
+  require<ShapeError>(value.size() == shape.numel(), "a kernel of shape ", value.shape(), " for ", shape);
+  Tensor<T, Cpu> out(shape);
+  detail::kernels_from_file(value.data(), out.data(), shape[0], shape[3], shape[1] * shape[2]);
+  return out;
 }
 /// The same for 16-bit values, whose memory is shared where the layouts agree.
 inline ConstantTensor from_file_layout(const ConstantTensor& value, const Shape& shape) {
   if (shape.rank() != 4 || (shape[1] == 1 && shape[2] == 1)) return value.reshape(shape);
-  const std::int64_t taps = shape[1] * shape[2], in = shape[3];
-  const auto permuted = [&]<class T>(T) {
+  require<ShapeError>(value.size() == shape.numel(), "a kernel of shape ", value.shape(), " for ", shape);
+  const auto in_order = [&]<class T>(T) {
     const Tensor<T, Cpu> out(shape);
-    auto* to = reinterpret_cast<std::uint16_t*>(out.data());
-    parallel_for(shape[0], 16, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t o = begin; o < end; ++o)
-        for (std::int64_t t = 0; t < taps; ++t)
-          for (std::int64_t c = 0; c < in; ++c) to[(o * taps + t) * in + c] = value.bits()[(o * in + c) * taps + t];
-    });
+    detail::kernels_from_file(value.bits(), reinterpret_cast<std::uint16_t*>(out.data()), shape[0], shape[3],
+                              shape[1] * shape[2]);
     return ConstantTensor(out);
   };
-  return value.is_half() ? permuted(half()) : permuted(bfloat16());
+  return value.is_half() ? in_order(half()) : in_order(bfloat16());
 }
 /// Whether a tensor of a file fits a parameter of shape `shape`: shapes are compared up to trailing extents of 1.
 inline bool fits_file_shape(const Shape& in_file, const Shape& shape) {
