@@ -40,22 +40,54 @@ std::vector<hypersd::io::PngText> png_texts(const Options& o, std::size_t i, con
 /// The settings in one line, as far as they were given.
 std::string settings_of(const Options& o, double guidance, sd::SizePair size) {
   std::string out;
-  if (o.steps) out += "Steps: " + std::to_string(*o.steps) + ", ";
-  if (!o.timesteps.empty()) {
-    out += "Timesteps:";
-    for (const double t : o.timesteps) out += " " + hypersd::io::compact(t);
-    out += ", ";
-  }
-  out += "Sampler: " + (o.scheduler.empty() ? std::string("of the checkpoint") : o.scheduler);
+  const auto add = [&](const char* name, const std::string& value) {
+    if (!value.empty()) out += (out.empty() ? "" : ", ") + std::string(name) + ": " + value;
+  };
+  const auto number = [](double x) { return hypersd::io::compact(x); };
+  const auto list = [&](const std::vector<double>& values) {
+    std::string text;
+    for (const double x : values) text += (text.empty() ? "" : " ") + number(x);
+    return text;
+  };
+  const auto pair = [](const std::optional<Pair>& p) {
+    return p ? std::to_string((*p)[0]) + "x" + std::to_string((*p)[1]) : std::string();
+  };
+  if (o.steps) add("Steps", std::to_string(*o.steps));
+  add("Timesteps", list(o.timesteps));
+  add("Sampler", o.scheduler.empty() ? "of the checkpoint" : o.scheduler);
   for (const std::string& option : o.scheduler_options) out += ", " + option;
-  out += ", CFG scale: " + hypersd::io::compact(guidance) + ", Seed: " + std::to_string(o.seed) + ", RNG: " + o.rng +
-         ", Size: " + std::to_string(size[1]) + "x" + std::to_string(size[0]) + ", Model: " + o.model;
-  if (o.eta) out += ", Eta: " + hypersd::io::compact(*o.eta);
-  if (o.clip_skip > 0) out += ", Clip skip: " + std::to_string(o.clip_skip);
-  for (const std::string& lora : o.loras) out += ", LoRA: " + lora;
-  for (const std::string& net : o.controlnets) out += ", ControlNet: " + net;
-  if (!o.init_image.empty())
-    out += ", Initial image: " + o.init_image + ", Strength: " + hypersd::io::compact(o.strength);
+  add("CFG scale", number(guidance));
+  if (o.guidance_rescale > 0) add("CFG rescale", number(o.guidance_rescale));
+  add("Seed", std::to_string(o.seed));
+  add("RNG", o.rng);
+  add("Size", std::to_string(size[1]) + "x" + std::to_string(size[0]));
+  add("Model", o.model);
+  add("Variant", o.variant);
+  if (o.dtype != "f32") add("Weights", o.dtype);
+  if (o.eta) add("Eta", number(*o.eta));
+  if (o.clip_skip > 0) add("Clip skip", std::to_string(o.clip_skip));
+  add("Prompt 2", o.prompt_2.value_or(""));
+  add("Negative prompt 2", o.negative_prompt_2.value_or(""));
+  add("Original size", pair(o.original_size));
+  add("Crop", pair(o.crops));
+  add("Target size", pair(o.target_size));
+  add("Negative original size", pair(o.negative_original_size));
+  add("Negative crop", pair(o.negative_crops));
+  add("Negative target size", pair(o.negative_target_size));
+  for (const std::string& lora : o.loras) add("LoRA", lora);
+  if (!o.loras.empty() && o.lora_scale != 1) add("LoRA scale", number(o.lora_scale));
+  for (std::size_t i = 0; i < o.controlnets.size(); ++i) {
+    add("ControlNet", o.controlnets[i] + (o.canny ? " on edges of " : " on ") + o.control_images[i]);
+    add("Control scale", number(o.control_scales[i]));
+    if (o.control_starts[i] > 0 || o.control_ends[i] < 1)
+      add("Control window", number(o.control_starts[i]) + " to " + number(o.control_ends[i]));
+  }
+  if (o.guess_mode) add("Guess mode", "on");
+  add("Initial image", o.init_image);
+  if (!o.init_image.empty()) add("Strength", number(o.strength));
+  add("Latents", o.latents);
+  add("Noise", o.noise);
+  add("Tiny decoder", o.tiny_decoder);
   return out + ", Program: hypersd txt2img";
 }
 

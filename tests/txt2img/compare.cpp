@@ -106,13 +106,34 @@ TEST_CASE("txt2img: LCM, clip skip and a tiny decoder") { compare("lcm"); }
 
 TEST_CASE("txt2img: prompt and settings are in the picture") {
   const test::TempFolder folder;
-  REQUIRE(run({"--model", "tiny", "--prompt", "ein H\xC3\xBCndchen", "--steps", "1", "--scheduler", "tcd",
-               "--guidance-scale", "0", "--seed", "77", "--out", folder / "out"},
+  REQUIRE(run({"--model",
+               "tiny",
+               "--prompt",
+               "ein H\xC3\xBCndchen",
+               "--steps",
+               "1",
+               "--scheduler",
+               "tcd",
+               "--guidance-scale",
+               "0",
+               "--seed",
+               "77",
+               "--eta",
+               "0.5",
+               "--clip-skip",
+               "1",
+               "--dtype",
+               "bf16",
+               "--scheduler-option",
+               "original_inference_steps=40",
+               "--out",
+               folder / "out"},
               folder / "log") == 0);
   const std::string png = io::read_file(folder / "out/image.png");
   const std::size_t at = png.find("iTXtparameters");
   REQUIRE(at != std::string::npos);
-  for (const char* part : {"ein H\xC3\xBCndchen", "Steps: 1", "Sampler: tcd", "Seed: 77", "Size: 64x64"})
+  for (const char* part : {"ein H\xC3\xBCndchen", "Steps: 1, Sampler: tcd, original_inference_steps=40, CFG scale: 0",
+                           "Seed: 77, RNG: philox, Size: 64x64", "Weights: bf16, Eta: 0.5, Clip skip: 1, Program"})
     CHECK(test::mentions(png.substr(at, 400), part));
   CHECK(!std::filesystem::exists(folder / "out/latents_steps.npy"));
 }
