@@ -23,8 +23,19 @@ namespace distill_lora {
 using namespace hypersd;
 namespace sd = stable_diffusion;
 
+/// The UNet's condition, with the samples that it is of: rewards read their captions.
 template <Device D>
-using Condition = nn::UnetCondition<float, D>;
+struct Condition : nn::UnetCondition<float, D> {
+  std::vector<std::int64_t> samples{};
+};
+/// Both branches of guidance in one evaluation.
+template <Device D>
+Condition<D> concat_batch(const Condition<D>& a, const Condition<D>& b) {
+  std::vector<std::int64_t> samples = a.samples;
+  samples.insert(samples.end(), b.samples.begin(), b.samples.end());
+  const nn::UnetCondition<float, D>&first = a, &second = b;
+  return {nn::concat_batch(first, second), std::move(samples)};
+}
 template <Device D>
 using Batch = diffusion::Batch<float, D, Condition<D>>;
 
@@ -55,8 +66,8 @@ struct Cache {
   /// The condition of the samples `ids`, with the null condition for guidance.
   template <Device D>
   [[nodiscard]] diffusion::GuidedCondition<Condition<D>> condition(const std::vector<std::int64_t>& ids) const {
-    const auto make = [](const Tensor<float>& t, const Tensor<float>& a) {
-      Condition<D> out{Var<float, D>(t.template to<D>()), {}};
+    const auto make = [&](const Tensor<float>& t, const Tensor<float>& a) {
+      Condition<D> out{{Var<float, D>(t.template to<D>()), {}}, ids};
       if (a.defined()) out.added = Var<float, D>(a.template to<D>());
       return out;
     };

@@ -107,8 +107,10 @@ void execute(const Options& o, const dist::Group& group = {}) {
   pipeline::run_part(session, tscd_part(o, process, batches), state);
   save("tscd");
   if (o.feedback_steps > 0) {
-    const Aesthetic<D> reward{sd::load_aesthetic<float, D>(o.clip, o.aesthetic)};
-    pipeline::run_part(session, feedback_part(o, process, batches, model, reward), state);
+    std::vector<std::string> captions;
+    for (const auto& image : data::read_image_folder(o.images)) captions.push_back(image.caption);
+    const auto rewards = Rewards<D>::load(o, captions);
+    pipeline::run_part(session, feedback_part(o, process, batches, model, rewards), state);
     save("feedback");
   }
   if (o.one_step_steps > 0) {

@@ -3,6 +3,7 @@
 
 #include "options.hpp"
 
+#include <filesystem>
 #include <hypersd/io/file.hpp>
 #include <hypersd/io/formats/weight_files.hpp>
 #include <hypersd/nn/lora.hpp>
@@ -77,6 +78,17 @@ inline MemoryNeed memory_need(const Options& o, const nn::UnetConfig& config, st
                 {"activations", bytes * static_cast<double>(batch) * activations(config, side, !o.keep_activations)},
                 // Layers with an adapter compute on the sum of weight and update.
                 {"weights with the adapter added, while a gradient is computed", bytes * weights}};
+  double rewards = 0;
+  const auto add = [&](const std::filesystem::path& file) {
+    std::error_code missing;
+    const auto size = std::filesystem::file_size(file, missing);
+    if (!missing) rewards += static_cast<double>(size);
+  };
+  add(o.image_reward);
+  std::error_code ignored;
+  for (const auto& file : std::filesystem::directory_iterator(o.clip, ignored))
+    if (file.path().extension() == ".safetensors") add(file.path());
+  if (rewards > 0 && o.feedback_steps > 0) need.parts.emplace_back("reward models", rewards);
   if (o.one_step_steps > 0) need.parts.emplace_back("fake score, its gradients and moments", bytes * weights * 4);
   return need;
 }

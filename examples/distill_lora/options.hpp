@@ -13,7 +13,8 @@ namespace distill_lora {
 
 /// Everything that a run depends on.
 struct Options {
-  std::string model, variant, images, out = "runs/distill_lora", clip, aesthetic, device = "cpu", dtype = "f32";
+  std::string model, variant, images, out = "runs/distill_lora", device = "cpu", dtype = "f32";
+  std::string clip, aesthetic, image_reward, image_reward_vocabulary;
   bool resume = false, dry_run = false, force = false, keep_activations = false, mpi = false;
   int threads = 0;
   std::uint64_t seed = 0;
@@ -22,7 +23,7 @@ struct Options {
   std::vector<std::int64_t> stage_steps = {200, 200, 200, 200};
   double learning_rate = 1e-4, guidance_min = 3, guidance_max = 8, target_decay = 0.95;
   std::int64_t feedback_steps = 50, one_step_steps = 100;
-  double feedback_lr = 1e-5, reward_target = 7, stay_close = 4;
+  double feedback_lr = 1e-5, reward_target = 7, image_reward_target = 2, stay_close = 4;
   double one_step_lr = 1e-5, preserve = 2;
 };
 
@@ -72,11 +73,16 @@ inline Options parse_options(int argc, char** argv) {
   number("--target-decay", o.target_decay, "decay of the target network", program::real(0, 1));
   app.add_option("--clip", o.clip, "folder of CLIP's image encoder (CLIPVisionModelWithProjection), for the feedback");
   app.add_option("--aesthetic", o.aesthetic, "safetensors file of LAION's aesthetic head on it, for the feedback");
-  app.add_option("--feedback-steps", o.feedback_steps, "iterations of feedback; without --clip there is none")
+  app.add_option("--image-reward", o.image_reward, "safetensors file of ImageReward, for the feedback");
+  app.add_option("--image-reward-vocabulary", o.image_reward_vocabulary,
+                 "its tokens: vocab.txt or tokenizer.json of bert-base-uncased, or the folder of one");
+  app.add_option("--feedback-steps", o.feedback_steps, "iterations of feedback; without a reward there is none")
       ->check(program::whole(0, 1'000'000'000))
       ->capture_default_str();
   number("--feedback-lr", o.feedback_lr, "learning rate of the feedback", program::positive());
-  number("--reward-target", o.reward_target, "the hinge raises scores below it", program::real(-1000, 1000));
+  number("--reward-target", o.reward_target, "the hinge raises aesthetic scores below it", program::real(-1000, 1000));
+  number("--image-reward-target", o.image_reward_target, "the hinge raises ImageReward's scores below it",
+         program::real(-1000, 1000));
   number("--stay-close", o.stay_close, "weight of staying near the student before feedback", program::weight());
   app.add_option("--one-step-steps", o.one_step_steps, "iterations of the one-step enhancement, 0: none")
       ->check(program::whole(0, 1'000'000'000))
@@ -102,7 +108,10 @@ inline Options parse_options(int argc, char** argv) {
   require<OptionError>(o.dtype == "f32" || o.device == "cpu", "--dtype ", o.dtype, " is for --device cpu");
   require<OptionError>(o.clip.empty() == o.aesthetic.empty(),
                        "--clip and --aesthetic belong together: the aesthetic head scores CLIP's image embeddings");
-  if (o.clip.empty()) o.feedback_steps = 0;
+  require<OptionError>(
+      o.image_reward.empty() == o.image_reward_vocabulary.empty(),
+      "--image-reward and --image-reward-vocabulary belong together: it reads captions by BERT's tokens");
+  if (o.clip.empty() && o.image_reward.empty()) o.feedback_steps = 0;
   return o;
 }
 
@@ -130,9 +139,12 @@ inline hypersd::records::RunOptions kept(const Options& o) {
           {"target_decay", text(o.target_decay)},
           {"clip", o.clip},
           {"aesthetic", o.aesthetic},
+          {"image_reward", o.image_reward},
+          {"image_reward_vocabulary", o.image_reward_vocabulary},
           {"feedback_steps", std::to_string(o.feedback_steps)},
           {"feedback_lr", text(o.feedback_lr)},
           {"reward_target", text(o.reward_target)},
+          {"image_reward_target", text(o.image_reward_target)},
           {"stay_close", text(o.stay_close)},
           {"one_step_steps", std::to_string(o.one_step_steps)},
           {"one_step_lr", text(o.one_step_lr)},

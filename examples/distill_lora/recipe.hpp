@@ -19,6 +19,8 @@
 #include <hypersd/ops/copy.hpp>
 #include <hypersd/pipeline/recipe.hpp>
 #include <hypersd/stable_diffusion/reward_models.hpp>
+#include <hypersd/text/word_pieces.hpp>
+#include <optional>
 
 /// \file
 /// The three parts of the paper on a Stable Diffusion checkpoint.
@@ -46,6 +48,62 @@ struct Aesthetic {
   Var<float, D> operator()(const Var<float, D>& pixels, const Condition<D>&) const { return reward(pixels); }
 };
 
+/// ImageReward with the caption of each sample.
+template <Device D>
+struct Preference {
+  nn::ImageReward<float, D> reward;
+  std::vector<std::vector<std::int32_t>> captions;  ///< tokens of all samples
+  Var<float, D> operator()(const Var<float, D>& pixels, const Condition<D>& condition) const {
+    std::vector<std::vector<std::int32_t>> ids;
+    for (const std::int64_t i : condition.samples) ids.push_back(captions.at(static_cast<std::size_t>(i)));
+    return reward(pixels, ids);
+  }
+};
+
+/// The rewards that the options name, each behind a hinge.
+template <Device D>
+struct Rewards {
+  std::optional<feedback::Hinge<Aesthetic<D>>> aesthetic{};
+  std::optional<feedback::Hinge<Preference<D>>> preference{};
+
+  /// Loads them. `captions` are those of all samples. Throws OptionError for a vocabulary that is larger than the
+  /// network's, and what the loaders throw.
+  static Rewards load(const Options& o, const std::vector<std::string>& captions) {
+    Rewards out;
+    if (!o.aesthetic.empty())
+      out.aesthetic.emplace(Aesthetic<D>{sd::load_aesthetic<float, D>(o.clip, o.aesthetic)}, o.reward_target, 1,
+                            "aesthetic");
+    if (o.image_reward.empty()) return out;
+    Preference<D> reward{sd::load_image_reward<float, D>(o.image_reward), {}};
+    const auto tokenizer = text::WordPieceTokenizer::open(o.image_reward_vocabulary);
+    const nn::BlipConfig& sizes = reward.reward.blip.config;
+    for (const std::string& caption : captions) {
+      // ImageReward was trained on 35 tokens.
+      reward.captions.push_back(tokenizer.sequence(caption, std::min<std::int64_t>(35, sizes.max_length)));
+      for (const std::int32_t id : reward.captions.back())
+        require<OptionError>(id < sizes.vocabulary, "--image-reward-vocabulary ",
+                             io::in_quotes(o.image_reward_vocabulary), " has a token with id ", id, ", ",
+                             io::in_quotes(o.image_reward), " has ", sizes.vocabulary, " tokens");
+    }
+    out.preference.emplace(std::move(reward), o.image_reward_target, 1, "image_reward");
+    return out;
+  }
+
+  /// The sum of the hinges.
+  diffusion::LossResult<float, D> operator()(const Var<float, D>& pixels, const Condition<D>& condition) const {
+    diffusion::LossResult<float, D> out;
+    const auto add = [&](const auto& hinge) {
+      if (!hinge) return;
+      auto one = (*hinge)(pixels, condition);
+      out.loss = out.loss.defined() ? autograd::add(out.loss, one.loss) : one.loss;
+      for (auto& d : one.diagnostics) out.diagnostics.push_back(std::move(d));
+    };
+    add(aesthetic);
+    add(preference);
+    return out;
+  }
+};
+
 /// TSCD through the stages. [Hyper-SD Eq. 12]
 template <Device D>
 auto tscd_part(const Options& o, const Process& process, const Batches<D>& batches) {
@@ -62,16 +120,15 @@ auto tscd_part(const Options& o, const Process& process, const Batches<D>& batch
                           });
 }
 
-/// The aesthetic reward at the student's own samples, held near the student before. [Hyper-SD Eq. 10 and 13]
+/// The rewards at the student's own samples, held near the student before. [Hyper-SD Eq. 10 and 13]
 template <Device D>
 auto feedback_part(const Options& o, const Process& process, const Batches<D>& batches,
-                   const sd::Model<float, D>& model, const Aesthetic<D>& reward) {
+                   const sd::Model<float, D>& model, const Rewards<D>& rewards) {
   using distill::weighted;
   const feedback::RolloutOptions rollout{};
   const feedback::Checkpointed decode{Decode<D>{feedback::frozen(model.vae)}};
-  const feedback::Hinge<Aesthetic<D>> hinge{reward, o.reward_target, 1, "aesthetic"};
   const auto objective =
-      distill::sum_of(weighted(1, feedback::Refl(process, decode, hinge, rollout)),
+      distill::sum_of(weighted(1, feedback::Refl(process, decode, rewards, rollout)),
                       weighted(o.stay_close, feedback::StayClose<Process>(process, rollout), "stay"));
   return pipeline::part(pipeline::Phase{"feedback",
                                         objective,

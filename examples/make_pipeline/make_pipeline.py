@@ -17,6 +17,7 @@ kinds (OUT/<kind>):
   controlnet  ControlNets for sd15 (two of them) and sdxl
   taesd       tiny decoder and encoder: a diffusers folder, and files with the names of the original
   aesthetic   an aesthetic reward: CLIP's image encoder and LAION's head (for distill_lora)
+  imagereward a reward of picture and caption: ImageReward with a vocabulary of BERT (for distill_lora)
   images      24 drawings with captions (for distill_lora)
   ldm         sd15 and sdxl as single files (needs the folders sd15 and sdxl)
 
@@ -54,7 +55,8 @@ import vocabulary
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 
-KINDS = ["sd15", "sd21", "sdxl", "deep", "lcm", "tiny", "lora", "controlnet", "taesd", "aesthetic", "images", "ldm"]
+KINDS = ["sd15", "sd21", "sdxl", "deep", "lcm", "tiny", "lora", "controlnet", "taesd", "aesthetic",
+         "imagereward", "images", "ldm"]
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 CROSS, PLAIN = "CrossAttnDownBlock2D", "DownBlock2D"
 
@@ -424,6 +426,8 @@ def main():
             write_taesd(folder, args)
         elif kind == "aesthetic":
             training.write_aesthetic(folder, args.full)
+        elif kind == "imagereward":
+            training.write_image_reward(folder, args.full)
         elif kind == "images":
             training.write_images(folder)
         elif kind == "ldm":

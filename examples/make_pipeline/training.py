@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What distill_lora needs beside a model: images with captions, and an aesthetic reward with random weights."""
+"""What distill_lora needs beside a model: images with captions, and reward models with random weights."""
 
 import json
 import random
@@ -8,6 +8,8 @@ import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+import image_reward
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 150, 60), "blue": (40, 70, 190), "yellow": (230, 200, 40)}
 SHAPES = ["ball", "box", "triangle"]
@@ -53,3 +55,10 @@ def write_aesthetic(folder, full):
         state |= {f"layers.{place}.weight": layer.weight.detach(), f"layers.{place}.bias": layer.bias.detach()}
     state["layers.7.bias"] = state["layers.7.bias"] + 5  # scores are about 1 to 10
     save_file(state, folder / "head.safetensors")
+
+
+def write_image_reward(folder, full):
+    """ImageReward and BERT's vocabulary."""
+    torch.manual_seed(0)
+    image_reward.write(folder, image_reward.FULL if full else image_reward.SMALL,
+                       lambda n, deviation, mean: (torch.randn(n) * deviation + mean).numpy().tobytes())

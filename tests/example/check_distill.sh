@@ -21,8 +21,11 @@ for picture in "$images"/*.png; do
   [ $i -lt 3 ] || break
 done
 
+python3 "$(dirname "$0")/../../examples/make_pipeline/image_reward.py" "$work/reward" || problem 'no reward model'
+reward=(--image-reward "$work/reward/ImageReward.safetensors" --image-reward-vocabulary "$work/reward")
+
 # shellcheck disable=SC2054  # the commas are the program's
-steps=(--stages 2,1 --stage-steps 3,3 --one-step-steps 2 --checkpoint-every 1 --threads 2)
+steps=(--stages 2,1 --stage-steps 3,3 --feedback-steps 2 --one-step-steps 2 --checkpoint-every 1 --threads 2 "${reward[@]}")
 tiny=(--model "$model" --images "$work/images" --batch 2 --rank 2 "${steps[@]}")
 refused() {
   local words=$1
@@ -37,6 +40,7 @@ refused 'unet/config.json' --model "$work/nowhere" --images "$work/images" --out
 refused 'metadata.jsonl' --model "$model" --images "$work" --batch 1 --rank 2 --out "$work/no_images"
 refused 'not a multiple' "${files[@]}" --size 33
 refused 'belong together' "${files[@]}" --clip "$work"
+refused 'belong together' "${files[@]}" --image-reward "$work"
 refused '--stage-steps 4' "${files[@]}" --stages 1
 refused 'fall from stage' "${files[@]}" --stages 1,2 --stage-steps 3,3
 refused 'smaller --batch' "${files[@]}" --size 4096 --batch 65536 --keep-activations
@@ -46,9 +50,10 @@ refused '--device cpu' "${files[@]}" --dtype bf16 --device cuda
 [ ! -e "$work/dry" ] || problem 'a dry run wrote a folder'
 
 "$program" "${tiny[@]}" --out "$work/whole" >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the run failed'; }
-for file in models/tscd_lora.safetensors models/one-step_lora.safetensors samples.svg logs/tscd-k-1.csv; do
+for file in models/tscd_lora.safetensors models/feedback_lora.safetensors models/one-step_lora.safetensors samples.svg logs/tscd-k-1.csv; do
   [ -s "$work/whole/$file" ] || problem "no $file"
 done
+head -n 1 "$work/whole/logs/feedback.csv" | grep -q 'image_reward' || problem 'no reward in the log of the feedback'
 refused 'already' "${tiny[@]}" --out "$work/whole"
 refused 'rank' --model "$model" --images "$work/images" --batch 2 --rank 3 "${steps[@]}" --resume --out "$work/whole"
 
@@ -73,7 +78,7 @@ for signal in TERM KILL; do
   resume=(--resume)
 done
 "$program" "${tiny[@]}" --resume --out "$work/killed" >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'resuming failed'; }
-for part in tscd one-step; do
+for part in tscd feedback one-step; do
   cmp -s "$work/whole/models/${part}_lora.safetensors" "$work/killed/models/${part}_lora.safetensors" ||
     problem "the resumed run's $part adapter differs"
 done
@@ -86,7 +91,7 @@ if [ $# -gt 0 ]; then
   export OMPI_MCA_plm_rsh_agent=sh OMPI_MCA_btl_vader_single_copy_mechanism=none
   "$@" "$program" "${tiny[@]}" --mpi --out "$work/ranks" >"$work/log" 2>&1 </dev/null ||
     { tail -n 20 "$work/log"; problem 'the run on two processes failed'; }
-  for log in tscd-k-2 tscd-k-1 one-step; do
+  for log in tscd-k-2 tscd-k-1 feedback one-step; do
     # Rows of step, loss, ...: the losses differ by less than 1e-3 of their value.
     paste -d, "$work/whole/logs/$log.csv" "$work/ranks/logs/$log.csv" | awk -F, '
       NR == 1 { for (i = 1; i <= NF; ++i) if ($i == "loss") at[++n] = i; next }

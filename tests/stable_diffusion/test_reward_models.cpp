@@ -77,6 +77,44 @@ TEST_CASE("image reward: the checkpoint's names load; its head scores the state 
                        FormatError);
 }
 
+TEST_CASE("image reward: sizes are read from the tensors") {
+  const test::TempFolder folder;
+  const nn::BlipConfig want{.image_size = 24,
+                            .patch_size = 8,
+                            .image_channels = 128,
+                            .image_layers = 2,
+                            .image_heads = 2,
+                            .image_mlp = 20,
+                            .vocabulary = 30,
+                            .max_length = 11,
+                            .channels = 64,
+                            .layers = 3,
+                            .heads = 1,
+                            .mlp = 18};
+  nn::ImageReward<float> net(want);
+  nn::init_parameters(net, 7);
+  const auto write = [&](const char* name, const std::string& changed = "", const Shape& shape = {}) {
+    io::SafetensorsWriter writer;
+    for (const auto& [key, value] : nn::state_dict(net))
+      if (key != changed) writer.add(key, value);
+    if (shape.rank() > 0) writer.add(changed, Tensor<float>::ones(shape));
+    writer.write(folder / name);
+    return folder / name;
+  };
+  const auto read = sd::load_image_reward<float>(write("a.safetensors"));
+  const autograd::NoGrad guard;
+  const Var<float> pixels(ops::normal<float>(Shape{2, 30, 20, 3}, stream(3, "pixels")));
+  const std::vector<std::vector<std::int32_t>> ids{{2, 29, 3}, {2, 1, 1, 4, 3}};
+  CHECK(read(pixels, ids).value().to_vector() == net(pixels, ids).value().to_vector());
+  const auto refused = [&](const std::string& file, const char* words) {
+    CHECK_THROWS_WITH_AS(sd::load_image_reward<float>(file), doctest::Contains(words), FormatError);
+  };
+  refused(write("b.safetensors", "blip.visual_encoder.pos_embed"), "no tensor 'blip.visual_encoder.pos_embed'");
+  refused(write("c.safetensors", "blip.visual_encoder.pos_embed", Shape{1, 9, 128}), "9 positions are no square");
+  refused(write("d.safetensors", "blip.text_encoder.embeddings.word_embeddings.weight", Shape{30, 65}), "width of 65");
+  refused(write("e.safetensors", "blip.visual_encoder.patch_embed.proj.weight", Shape{128, 3}), "has shape");
+}
+
 TEST_CASE("aesthetic reward: a folder of CLIP and the head's file load, and errors name them") {
   const test::TempFolder folder;
   std::filesystem::create_directories(folder / "clip");

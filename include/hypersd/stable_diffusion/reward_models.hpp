@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <hypersd/io/formats/weight_files.hpp>
 #include <hypersd/io/json_fields.hpp>
 #include <hypersd/nn/models/aesthetic_head.hpp>
@@ -69,18 +70,60 @@ AestheticReward<T, D> load_aesthetic(const std::string& clip, const std::string&
   return out;
 }
 
-/// Loads ImageReward from its checkpoint as safetensors; the published one has the sizes of `BlipConfig`'s defaults.
+/// The sizes of an ImageReward by the shapes of its tensors, with heads of 64 channels as in ViT-L/16 and BERT-base.
+/// `label` names the file. Throws FormatError for a tensor that is missing or of another kind.
+inline nn::BlipConfig blip_config(const io::formats::TensorTable& table, const std::string& label) {
+  const auto shape = [&](const std::string& name, int rank) {
+    require<FormatError>(table.contains(name), io::in_quotes(label), ": no tensor ", io::in_quotes(name),
+                         ", which ImageReward has");
+    const Shape s = table.shape(name);
+    require<FormatError>(s.rank() == rank, io::in_quotes(label), ": tensor ", io::in_quotes(name), " has shape ", s);
+    return s;
+  };
+  const auto layers = [&](const std::string& prefix, const std::string& suffix) {
+    std::int64_t n = 0;
+    while (table.contains(prefix + std::to_string(n) + suffix)) ++n;
+    return n;
+  };
+  const auto heads = [&](std::int64_t width) {
+    require<FormatError>(width > 0 && width % 64 == 0, io::in_quotes(label), ": a width of ", width,
+                         " is no multiple of the 64 channels of a head");
+    return width / 64;
+  };
+  const std::string image = "blip.visual_encoder.", text = "blip.text_encoder.";
+  const Shape patch = shape(image + "patch_embed.proj.weight", 4), positions = shape(image + "pos_embed", 3),
+              words = shape(text + "embeddings.word_embeddings.weight", 2);
+  nn::BlipConfig c;
+  c.patch_size = patch[3];
+  c.image_channels = patch[0];
+  const auto side = static_cast<std::int64_t>(std::lround(std::sqrt(static_cast<double>(positions[1] - 1))));
+  require<FormatError>(side >= 1 && side * side + 1 == positions[1], io::in_quotes(label), ": ", positions[1],
+                       " positions are no square of patches and a class token");
+  c.image_size = side * c.patch_size;
+  c.image_heads = heads(c.image_channels);
+  c.image_layers = layers(image + "blocks.", ".norm1.weight");
+  c.image_mlp = shape(image + "blocks.0.mlp.fc1.weight", 2)[0];
+  c.vocabulary = words[0];
+  c.channels = words[1];
+  c.heads = heads(c.channels);
+  c.max_length = shape(text + "embeddings.position_embeddings.weight", 2)[0];
+  c.layers = layers(text + "encoder.layer.", ".output.dense.weight");
+  c.mlp = shape(text + "encoder.layer.0.intermediate.dense.weight", 2)[0];
+  return c;
+}
+
+/// Loads ImageReward from its checkpoint as safetensors, with the sizes of `blip_config` unless `config` is given.
 /// BLIP's projections for retrieval, which the reward does not use, are left out. Throws IoError; FormatError for a
 /// pickle file and for missing or unknown tensors; ShapeError for other sizes.
 template <Scalar T, Device D = Cpu>
-nn::ImageReward<T, D> load_image_reward(const std::string& path, const nn::BlipConfig& config = {}) {
+nn::ImageReward<T, D> load_image_reward(const std::string& path, std::optional<nn::BlipConfig> config = {}) {
   io::formats::refuse_pickle(path);
-  nn::ImageReward<T, D> net(config);
   const auto used = io::formats::TensorTable(path).renamed([](const std::string& name) {
     const bool unused =
         name.starts_with("blip.vision_proj.") || name.starts_with("blip.text_proj.") || name.ends_with(".position_ids");
     return unused ? std::nullopt : std::optional(name);
   });
+  nn::ImageReward<T, D> net(config ? *config : blip_config(used, path));
   detail::load_reward_part(net, used, path);
   return net;
 }
