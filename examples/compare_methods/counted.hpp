@@ -2,7 +2,7 @@
 #pragma once
 
 #include <hypersd/autograd/variable.hpp>
-#include <hypersd/nn/timestep_embedding.hpp>
+#include <hypersd/diffusion/two_times.hpp>
 
 #include <memory>
 #include <string>
@@ -37,10 +37,12 @@ struct Counted {
   using Times = nn::Times<value_type, device_type>;
 
   V operator()(const V& x, const Times& t, const Condition& condition) const {
-    V out = net(x, t, condition);
-    count->add(x.dim(0), 1, out.tracked());
-    if (out.has_tangent()) count->add(x.dim(0), 1, false);
-    return out;
+    return counted(x, net(x, t, condition));
+  }
+  /// The same of a network with a second time.
+  V operator()(const V& x, const nn::Interval<value_type, device_type>& t, const Condition& condition)
+      const requires diffusion::TwoTimeDenoiser<Net, value_type, device_type, Condition> {
+    return counted(x, net(x, t, condition));
   }
   std::vector<V> features(const V& x, const Times& t, const Condition& condition) const {
     std::vector<V> out = net.features(x, t, condition);
@@ -50,6 +52,13 @@ struct Counted {
   template <class F>
   void visit(F&& f, const std::string& prefix = "") {
     net.visit(std::forward<F>(f), prefix);
+  }
+
+ private:
+  V counted(const V& x, V out) const {
+    count->add(x.dim(0), 1, out.tracked());
+    if (out.has_tangent()) count->add(x.dim(0), 1, false);
+    return out;
   }
 };
 

@@ -13,6 +13,7 @@ struct Description {
   bool preserves = true;              ///< follows the teacher's trajectories
   bool model_per_count = false;       ///< has one student for each number of steps
   bool trained = true;                ///< not the teacher itself
+  bool guided = true;                 ///< learns the guided teacher, not data alone
   std::vector<std::string> samplers;  ///< the first is the one that the tables show
 };
 

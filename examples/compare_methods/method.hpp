@@ -8,35 +8,51 @@
 
 namespace compare {
 
-/// A way to sample: `draw(net, noise, condition, steps)`; latents of [B, 8, 8, 4].
+/// What a call of a sampler is asked for.
+struct Draw {
+  int steps = 1;
+  double guidance = 1;  ///< read by samplers of the teacher; students are sampled without
+  std::uint64_t seed = 0;
+  std::int64_t first = 0;  ///< number of the first sample
+};
+
+/// A way to sample: `draw(student, noise, condition, how, count)` gives latents [B, 8, 8, 4] and counts evaluations.
 template <Device D>
 struct SamplerChoice {
   std::string name;
   bool deterministic = true;  ///< then the distance to the teacher's end points means something
-  std::function<Tensor<float, D>(const Net<D>&, const Tensor<float, D>&,
-                                 const diffusion::GuidedCondition<Condition<D>>&, int steps, std::uint64_t seed,
-                                 std::int64_t first)>
+  std::function<Tensor<float, D>(const Student<D>&, const Tensor<float, D>&,
+                                 const diffusion::GuidedCondition<Condition<D>>&, const Draw&, Evaluations&)>
       draw;
   int at_least = 1;  ///< fewer steps are left out
 };
 
-/// Solver `S` as a choice. `scale` is the guidance scale (1: none).
-template <class S, Device D>
+/// How a solver samples beside its options.
+struct Sampling {
+  bool guided = false;
+  diffusion::EndPoint end = diffusion::EndPoint::first_entry;
+  int at_least = 1;
+};
+
+/// Solver `S` as a choice for networks of type `N`.
+template <class S, Device D, class N = Net<D>>
 SamplerChoice<D> sampler_choice(std::string name, bool deterministic, typename S::Options options = {},
-                                double scale = 1, diffusion::EndPoint end = diffusion::EndPoint::first_entry,
-                                int at_least = 1) {
+                                const Sampling& how = {}) {
   using Sampler = diffusion::Sampler<S, fashion::Process, diffusion::ClassifierFree>;
-  return {
-      std::move(name), deterministic,
-      [=](const Net<D>& net, const Tensor<float, D>& noise, const diffusion::GuidedCondition<Condition<D>>& condition,
-          int steps, std::uint64_t seed, std::int64_t first) {
-        diffusion::SampleOptions o;
-        o.seed = seed;
-        o.end = end;
-        o.first_sample = first;
-        return Sampler(options, {}, {.scale = scale})(net, noise, condition, steps, o);
-      },
-      at_least};
+  return {std::move(name), deterministic,
+          [=](const Student<D>& student, const Tensor<float, D>& noise,
+              const diffusion::GuidedCondition<Condition<D>>& condition, const Draw& draw, Evaluations& count) {
+            diffusion::SampleOptions o;
+            o.seed = draw.seed;
+            o.end = how.end;
+            o.first_sample = draw.first;
+            const Counted<N> net{std::get<N>(student)};
+            auto x =
+                Sampler(options, {}, {.scale = how.guided ? draw.guidance : 1})(net, noise, condition, draw.steps, o);
+            count.forward += net.count->forward;
+            return x;
+          },
+          how.at_least};
 }
 
 /// A method of the study on device D. The first sampler is the one that the tables show.
@@ -48,9 +64,10 @@ struct Method {
   bool model_per_count = false;  ///< has one student for each number of steps instead of one for all
   std::vector<SamplerChoice<D>> samplers;
   std::function<Trained<D>(const Seed<D>&)> train;  ///< empty: the teacher itself
+  bool guided = true;                               ///< learns the guided teacher, not data alone
 
   [[nodiscard]] Description description() const {
-    Description d{name, title, source, preserves, model_per_count, static_cast<bool>(train), {}};
+    Description d{name, title, source, preserves, model_per_count, static_cast<bool>(train), guided, {}};
     for (const auto& s : samplers) d.samplers.push_back(s.name);
     return d;
   }
@@ -63,12 +80,17 @@ template <Device D>
 std::vector<Method<D>> consistency_methods();
 template <Device D>
 std::vector<Method<D>> matching_methods();
+template <Device D>
+std::vector<Method<D>> flow_map_methods();
+template <Device D>
+std::vector<Method<D>> recent_methods();
 
 /// All methods in the order of the tables.
 template <Device D>
 std::vector<Method<D>> all_methods() {
   std::vector<Method<D>> out;
-  for (const auto& family : {teacher_methods<D>(), consistency_methods<D>(), matching_methods<D>()})
+  for (const auto& family : {teacher_methods<D>(), consistency_methods<D>(), matching_methods<D>(),
+                             flow_map_methods<D>(), recent_methods<D>()})
     out.insert(out.end(), family.begin(), family.end());
   return out;
 }

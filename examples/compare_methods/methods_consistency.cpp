@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Methods whose students agree with themselves along the teacher's trajectories.
+#include "heads.hpp"
 #include "method.hpp"
 
-#include <hypersd/diffusion/schedules/continuous_table.hpp>
 #include <hypersd/diffusion/solvers/lcm.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
 #include <hypersd/distill/feature_critic.hpp>
@@ -14,8 +14,6 @@
 #include <hypersd/distill/objectives/pcm.hpp>
 #include <hypersd/distill/objectives/tscd.hpp>
 #include <hypersd/distill/sum.hpp>
-#include <hypersd/nn/init.hpp>
-#include <hypersd/nn/models/discriminator.hpp>
 
 namespace compare {
 
@@ -66,12 +64,9 @@ Trained<D> train_with_terms(const Seed<D>& s, const std::string& name, const std
   // 6 for consistency, 3 for denoising; 3 for the critic's sample, 1.5 to judge it, and 1 to train the critic.
   const Plan plan{.stages = stages, .cost = [](int) { return 14.5; }};
   const Model<D> teacher{s.teacher.unet};
-  nn::Discriminator<float, D> heads(
-      {.feature_channels = s.teacher.unet.feature_channels(), .hidden = s.run.options.channels});
-  nn::init_parameters(heads, s.seed(), "critic");
-  using Critic = distill::FeatureCritic<Model<D>, nn::Discriminator<float, D>>;
+  using Critic = distill::FeatureCritic<Model<D>, Heads<D>>;
   using distill::weighted;
-  Critic critic(teacher, heads, 1e-3);
+  Critic critic(teacher, heads_for(s, 1), 1e-3);
   return train_stages(s, name, plan, teacher, false, [&](int k, bool) {
     using Rule = std::remove_const_t<decltype(rule_of(k))>;
     return distill::sum_of(
@@ -96,7 +91,6 @@ Trained<D> train_tscd_terms(const Seed<D>& s) {
 template <Device D, class Rule, class RuleOf>
 Trained<D> train_continuous(const Seed<D>& s, const std::string& name, const std::vector<int>& stages,
                             RuleOf&& rule_of) {
-  using Continuous = diffusion::Process<diffusion::ContinuousTable<diffusion::ScaledLinear>, diffusion::Epsilon>;
   const fashion::Options& o = s.run.options;
   const distill::ContinuousConsistencyOptions options{.times = {.kind = distill::TimeProposal::Kind::uniform},
                                                       .guidance_min = o.guidance_min,
@@ -127,7 +121,7 @@ std::vector<Method<D>> consistency_methods() {
   const auto tcd = [](double eta) {
     return sampler_choice<diffusion::Tcd, D>("TCD, eta " + io::number(eta), eta == 0, {.eta = eta});
   };
-  const auto lcm = sampler_choice<diffusion::Lcm, D>("LCM", false, {}, 1, diffusion::EndPoint::clean);
+  const auto lcm = sampler_choice<diffusion::Lcm, D>("LCM", false, {}, {.end = diffusion::EndPoint::clean});
   std::vector<Method<D>> out;
   out.push_back({"cd", "CD", "Song et al. 2023", true, false, {tcd(0), lcm}, train_cd<D>});
   out.push_back({"lcm", "LCM", "Luo et al. 2023", true, false, {lcm, tcd(0)}, train_lcm<D>});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Methods that shorten the teacher's path step by step, or match a distribution with critics and scores.
+#include "heads.hpp"
 #include "method.hpp"
 
 #include <fashion/pairs.hpp>
@@ -16,25 +17,10 @@
 #include <hypersd/distill/objectives/pd.hpp>
 #include <hypersd/distill/objectives/perflow.hpp>
 #include <hypersd/distill/objectives/sds.hpp>
-#include <hypersd/nn/init.hpp>
-#include <hypersd/nn/models/discriminator.hpp>
 
 namespace compare {
 
 namespace {
-
-template <Device D>
-using Heads = nn::Discriminator<float, D>;
-
-/// Critic heads for the teacher's features, each map `times` as wide.
-template <Device D>
-Heads<D> heads_for(const Seed<D>& s, std::int64_t times) {
-  nn::DiscriminatorConfig c{.feature_channels = s.teacher.unet.feature_channels(), .hidden = s.run.options.channels};
-  for (auto& channels : c.feature_channels) channels *= times;
-  Heads<D> heads(c);
-  nn::init_parameters(heads, s.seed(), "critic");
-  return heads;
-}
 
 // What an iteration costs a sample counts each network's passes: 3 with gradient, 1 without.
 template <Device D>
@@ -121,9 +107,8 @@ std::vector<Method<D>> matching_methods() {
   const auto ode = sampler_choice<diffusion::DdimOde, D>("DDIM", true);
   const auto renoise = sampler_choice<diffusion::Tcd, D>("TCD, eta 1", false, {.eta = 1});
   const auto ancestral =
-      sampler_choice<diffusion::EulerAncestral, D>("Euler ancestral", false, {}, 1, diffusion::EndPoint::clean);
-  const auto flow =
-      sampler_choice<diffusion::PerFlow, D>("PeRFlow", true, {.windows = 4}, 1, diffusion::EndPoint::first_entry, 4);
+      sampler_choice<diffusion::EulerAncestral, D>("Euler ancestral", false, {}, {.end = diffusion::EndPoint::clean});
+  const auto flow = sampler_choice<diffusion::PerFlow, D>("PeRFlow", true, {.windows = 4}, {.at_least = 4});
   std::vector<Method<D>> out;
   out.push_back({"pd", "PD", "Salimans, Ho 2022", true, true, {ode}, train_pd<D>});
   out.push_back({"perflow", "PeRFlow", "Yan et al. 2024", true, false, {flow}, train_perflow<D>});

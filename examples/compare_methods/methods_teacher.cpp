@@ -11,12 +11,11 @@ namespace compare {
 
 template <Device D>
 std::vector<Method<D>> teacher_methods() {
-  const double guidance = fashion::Options{}.guidance;
   Method<D> m{"teacher", "Teacher, guided", "", true, false, {}, {}};
-  m.samplers.push_back(sampler_choice<diffusion::DdimOde, D>("DDIM", true, {}, guidance));
-  m.samplers.push_back(
-      sampler_choice<diffusion::DpmPp2M, D>("DPM++ 2M", true, {}, guidance, diffusion::EndPoint::clean));
-  m.samplers.push_back(sampler_choice<diffusion::Heun, D>("Heun", true, {}, guidance, diffusion::EndPoint::clean));
+  m.samplers.push_back(sampler_choice<diffusion::DdimOde, D>("DDIM", true, {}, {.guided = true}));
+  const Sampling to_clean{.guided = true, .end = diffusion::EndPoint::clean};
+  m.samplers.push_back(sampler_choice<diffusion::DpmPp2M, D>("DPM++ 2M", true, {}, to_clean));
+  m.samplers.push_back(sampler_choice<diffusion::Heun, D>("Heun", true, {}, to_clean));
   return {m};
 }
 

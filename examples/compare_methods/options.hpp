@@ -3,6 +3,7 @@
 
 #include <common/program.hpp>
 #include <fashion/options.hpp>
+#include <hypersd/io/text.hpp>
 
 #include <string>
 #include <vector>
@@ -16,11 +17,25 @@ struct StudyOptions {
   fashion::Options base;
   std::vector<std::string> methods;  ///< names; empty: all
   std::vector<std::int64_t> steps = {1, 2, 4, 8};
+  std::vector<double> guidance = {fashion::Options{}.guidance};  ///< trained in; the tables show the first
   int seeds = 3;
   std::uint64_t first_seed = 0;
   double budget = 200;       ///< thousands of network evaluations that each method may spend on training
   std::int64_t pairs = 512;  ///< (noise, end point) pairs of the teacher for DMD's regression
 };
+
+/// `options` with the teacher's guidance around `guidance`.
+inline fashion::Options with_guidance(fashion::Options options, double guidance) {
+  const double half = (options.guidance_max - options.guidance_min) / 2;
+  options.guidance = guidance;
+  options.guidance_min = guidance - half;
+  options.guidance_max = guidance + half;
+  return options;
+}
+/// What the names of files and phases of a guidance end in: nothing for the default.
+inline std::string guidance_suffix(double guidance) {
+  return guidance == fashion::Options{}.guidance ? "" : "_g" + io::number(guidance);
+}
 
 /// Decay of the target of every method, for a grid of 40 points.
 inline constexpr double slow_target = 0.95;
@@ -57,6 +72,11 @@ inline StudyOptions parse_options(int argc, char** argv, const std::vector<std::
       ->delimiter(',')
       ->capture_default_str()
       ->check(program::whole(1, 1000));
+  app.add_option("--guidance", o.guidance,
+                 "guidance scales to train in, each with students of its own; the tables show the first")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(program::real(1.25, 100));
   app.add_option("--seeds", o.seeds, "how many seeds; each trains everything anew")
       ->capture_default_str()
       ->check(program::whole(1, 100));
@@ -92,7 +112,7 @@ inline StudyOptions parse_options(int argc, char** argv, const std::vector<std::
       ->check(program::positive())
       ->capture_default_str();
   app.add_option("--pairs", o.pairs, "teacher's (noise, end point) pairs for DMD")
-      ->check(program::whole(64, 1000000))
+      ->check(program::whole(1, 1000000))
       ->capture_default_str();
   program::parse(app, argc, argv);
   if (quick) {
@@ -103,6 +123,8 @@ inline StudyOptions parse_options(int argc, char** argv, const std::vector<std::
     app.clear();
     program::parse(app, argc, argv);
   }
+  require<OptionError>(o.pairs >= o.base.distill_batch, "--pairs: ", o.pairs, " are fewer than a batch, ",
+                       o.base.distill_batch);
   return o;
 }
 

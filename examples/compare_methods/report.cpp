@@ -32,13 +32,16 @@ std::string budget_text(const StudyOptions& o) {
          ".";
 }
 
+std::string steps_text(std::int64_t n) { return std::to_string(n) + count_word(static_cast<int>(n)); }
+
 struct NamedTable {
   std::string title;
   report::ReportTable table;
 };
 
-std::vector<NamedTable> tables(const StudyOptions& o, const std::vector<Description>& methods, const Results& results) {
+std::vector<NamedTable> tables(const StudyOptions& o, const std::vector<Description>& methods, const Results& all) {
   std::vector<NamedTable> out;
+  const Results results = all.at(o.guidance.front());
   out.push_back({"Methods and cost (Table 1 in small)", methods_table(methods, results)});
   out.push_back({"Frechet distance (Tables 2 and 3 in small)",
                  measure_table(methods, results, o.steps, &Row::fd, report::Best::Lowest, 2)});
@@ -52,6 +55,15 @@ std::vector<NamedTable> tables(const StudyOptions& o, const std::vector<Descript
     out.push_back({"Segments or not: FD (Table 5 in small)",
                    measure_table(pair, results, o.steps, &Row::fd, report::Best::Lowest, 2)});
   }
+  if (o.guidance.size() > 1)
+    for (const std::int64_t n : o.steps) {
+      const std::string at = " by guidance, " + steps_text(n);
+      const auto add = [&](const std::string& title, Measure m, report::Best best, int digits) {
+        out.push_back({title + at, guidance_table(methods, all, o.guidance, static_cast<int>(n), m, best, digits)});
+      };
+      add("Frechet distance", &Row::fd, report::Best::Lowest, 2);
+      add("Agreement, %,", &Row::agreement, report::Best::Highest, 1);
+    }
   return out;
 }
 
@@ -67,7 +79,8 @@ Pictures pictures(const StudyOptions& o, const std::vector<Description>& methods
     std::vector<Tensor<float>> found;
     bool any = false;
     for (const std::int64_t n : o.steps) {
-      const auto path = picture_file(o, o.first_seed, m.name, static_cast<int>(n));
+      const auto path =
+          picture_file(o, o.first_seed, m.name + guidance_suffix(o.guidance.front()), static_cast<int>(n));
       found.push_back(std::filesystem::exists(path) ? io::read_npy<float>(path) : Tensor<float>());
       if (found.back().defined()) any = true, out.shape = found.back().shape();
     }
@@ -77,8 +90,6 @@ Pictures pictures(const StudyOptions& o, const std::vector<Description>& methods
   }
   return out;
 }
-std::string steps_text(std::int64_t n) { return std::to_string(n) + count_word(static_cast<int>(n)); }
-
 /// Rows are methods, groups of columns numbers of steps.
 std::string picture(const StudyOptions& o, const Pictures& p) {
   const std::int64_t each = std::min<std::int64_t>(6, p.shape[0]);
@@ -117,34 +128,83 @@ std::string strip(const StudyOptions& o, const Pictures& p, const fashion::Datas
   return report::image_strip(all, s);
 }
 
-std::string plot(const StudyOptions& o, const std::vector<Description>& methods, const Results& results, Measure m,
-                 const std::string& title, const std::string& unit, bool log_y) {
+/// A point of a curve: where, and what was measured.
+struct Point {
+  double x;
+  metrics::Interval y;
+};
+/// A curve for each method: `points(method)` by rising x.
+template <class Points>
+std::string plot(const std::vector<Description>& methods, report::PlotOptions options, Points&& points) {
   std::vector<report::PlotSeries> series;
-  std::vector<double> ticks(o.steps.begin(), o.steps.end());
   for (const Description& method : methods) {
     report::PlotSeries s{.name = method.name, .markers = true};
     s.dashed = !method.trained;
     bool intervals = true;
-    for (const std::int64_t n : o.steps) {
-      const auto v = results.mean(method.name, method.samplers.front(), static_cast<int>(n), m);
-      if (!std::isfinite(v.estimate)) continue;
-      s.x.push_back(static_cast<double>(n));
-      s.y.push_back(v.estimate);
-      s.low.push_back(v.low);
-      s.high.push_back(v.high);
-      intervals = intervals && std::isfinite(v.low) && (!log_y || v.low > 0);
+    for (const auto& [x, y] : points(method)) {
+      if (!std::isfinite(x) || !std::isfinite(y.estimate)) continue;
+      s.x.push_back(x);
+      s.y.push_back(y.estimate);
+      s.low.push_back(y.low);
+      s.high.push_back(y.high);
+      intervals = intervals && std::isfinite(y.low) && (!options.log_y || y.low > 0);
     }
     if (!intervals) s.low.clear(), s.high.clear();
     if (!s.x.empty()) series.push_back(std::move(s));
   }
   if (series.empty()) return {};
-  return report::line_plot(series, {.title = title,
-                                    .x_label = "sampling steps",
-                                    .y_label = unit,
+  options.height = 400;
+  return report::line_plot(series, options);
+}
+/// Quality against sampling steps.
+std::string by_steps(const StudyOptions& o, const std::vector<Description>& methods, const Results& results, Measure m,
+                     const std::string& title, const std::string& unit, bool log_y) {
+  report::PlotOptions options{.title = title, .x_label = "sampling steps", .y_label = unit, .log_x = true};
+  options.log_y = log_y;
+  options.x_ticks.assign(o.steps.begin(), o.steps.end());
+  return plot(methods, options, [&](const Description& method) {
+    std::vector<Point> out;
+    for (const std::int64_t n : o.steps)
+      out.push_back(
+          {static_cast<double>(n), results.mean(method.name, method.samplers.front(), static_cast<int>(n), m)});
+    return out;
+  });
+}
+/// Frechet distance against what a sample costs.
+std::string by_cost(const StudyOptions& o, const std::vector<Description>& methods, const Results& results) {
+  const report::PlotOptions options{.title = "Frechet distance by cost",
+                                    .x_label = "multiply-adds of a sample, millions",
+                                    .y_label = "FD (real images: 1.10)",
                                     .log_x = true,
-                                    .log_y = log_y,
-                                    .x_ticks = ticks,
-                                    .height = 400});
+                                    .log_y = true};
+  return plot(methods, options, [&](const Description& method) {
+    std::vector<Point> out;
+    for (const std::int64_t n : o.steps) {
+      const auto of = [&](Measure m) {
+        return results.mean(method.name, method.samplers.front(), static_cast<int>(n), m);
+      };
+      out.push_back({1e-6 * of(&Row::sample_multiply_adds).estimate, of(&Row::fd)});
+    }
+    return out;
+  });
+}
+/// Frechet distance against the guidance that was trained in, at `steps` steps.
+std::string by_guidance(const StudyOptions& o, const std::vector<Description>& methods, const Results& results,
+                        int steps) {
+  std::vector<double> guidance = o.guidance;
+  std::sort(guidance.begin(), guidance.end());
+  report::PlotOptions options{.title = "Frechet distance, " + std::to_string(steps) + count_word(steps),
+                              .x_label = "guidance",
+                              .y_label = "FD (real images: 1.10)"};
+  options.log_y = true;
+  options.x_ticks = guidance;
+  return plot(methods, options, [&](const Description& method) {
+    std::vector<Point> out;
+    if (method.guided)
+      for (const double g : guidance)
+        out.push_back({g, results.at(g).mean(method.name, method.samplers.front(), steps, &Row::fd)});
+    return out;
+  });
 }
 
 }  // namespace
@@ -156,11 +216,12 @@ std::string markdown_tables(const StudyOptions& o, const std::vector<Description
   return out;
 }
 
-void write_study(const StudyOptions& o, const std::vector<Description>& methods, const Results& results) {
+void write_study(const StudyOptions& o, const std::vector<Description>& methods, const Results& all) {
+  const Results results = all.at(o.guidance.front());
   const auto file = [&](const char* name) { return (o.base.out / name).string(); };
-  save_rows(file("compare.csv"), results.rows);
+  save_rows(file("compare.csv"), all.rows);
   std::string lines;
-  for (const Row& r : results.rows) {
+  for (const Row& r : all.rows) {
     std::string line;
     for (const auto& [name, value] : metric_row(r))
       line += (line.empty() ? "{" : ", ") + io::json_string(name) + ": " + value.json();
@@ -168,7 +229,7 @@ void write_study(const StudyOptions& o, const std::vector<Description>& methods,
   }
   io::atomic_write(file("compare.jsonl"), lines);
   io::atomic_write(file("tables.md"),
-                   budget_text(o) + "\n\n" + explanation(o) + "\n\n" + markdown_tables(o, methods, results));
+                   budget_text(o) + "\n\n" + explanation(o) + "\n\n" + markdown_tables(o, methods, all));
 
   report::HtmlReport page("Few-step methods on one bench", "Fashion-MNIST, one teacher a seed, equal budgets");
   page.section("What was found", "Summary");
@@ -193,16 +254,27 @@ void write_study(const StudyOptions& o, const std::vector<Description>& methods,
   const auto show = [&](const std::string& svg, const std::string& caption) {
     if (!svg.empty()) page.drawing(svg, caption + bands);
   };
-  show(plot(o, methods, results, &Row::fd, "Frechet distance", "FD (real images: 1.10)", true), "Lower is better.");
-  show(plot(o, methods, results, &Row::agreement, "Agreement", "agreement, %", false),
+  show(by_steps(o, methods, results, &Row::fd, "Frechet distance", "FD (real images: 1.10)", true), "Lower is better.");
+  show(by_steps(o, methods, results, &Row::agreement, "Agreement", "agreement, %", false),
        "Higher is better; the axis does not begin at 0.");
-  show(plot(o, methods, results, &Row::trajectory, "Trajectory error", "mean squared latent distance", true),
+  show(by_steps(o, methods, results, &Row::trajectory, "Trajectory error", "mean squared latent distance", true),
        "Lower is nearer to where the teacher's 50 steps end; deterministic samplers only.");
+  show(by_cost(o, methods, results),
+       "The same against what a sample costs: a guided teacher is evaluated twice a step.");
   page.end_columns();
+  if (o.guidance.size() > 1) {
+    page.section("Quality by guidance", "Guidance");
+    page.begin_columns();
+    for (const std::int64_t n : o.steps)
+      show(by_guidance(o, methods, all, static_cast<int>(n)),
+           "Each point is a student of its own; the teacher is sampled with the scale. A method that is best at one "
+           "scale need not be at another.");
+    page.end_columns();
+  }
   page.section("Tables");
   page.paragraph(budget_text(o));
   page.paragraph(explanation(o));
-  for (const auto& [title, table] : tables(o, methods, results)) page.heading(title).table(table);
+  for (const auto& [title, table] : tables(o, methods, all)) page.heading(title).table(table);
   page.footer("Written by hypersd_compare_methods.");
   page.save(file("report.html"));
 }

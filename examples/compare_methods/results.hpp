@@ -17,12 +17,29 @@ struct Row {
   double fd = NAN, agreement = NAN, trajectory = NAN;   ///< agreement in percent
   double fd_low = NAN, fd_high = NAN;                   ///< bootstrap interval within the seed
   double evaluations = 0, iterations = 0, seconds = 0;  ///< of training; seconds 0 if it was resumed
+  double guidance = fashion::Options{}.guidance;        ///< trained in; of the teacher's sampler
+  /// Network evaluations and multiply-adds for one sample; NaN in results of versions that did not count them.
+  double sample_evaluations = NAN, sample_multiply_adds = NAN;
+  double peak_mb = NAN;  ///< of resident memory in training above that before; NaN if unknown
 };
 
 inline const std::vector<std::string>& row_columns() {
-  static const std::vector<std::string> names{"method",     "sampler",     "steps",      "seed",
-                                              "fd",         "fd_low",      "fd_high",    "agreement",
-                                              "trajectory", "evaluations", "iterations", "seconds"};
+  static const std::vector<std::string> names{"method",
+                                              "sampler",
+                                              "steps",
+                                              "seed",
+                                              "fd",
+                                              "fd_low",
+                                              "fd_high",
+                                              "agreement",
+                                              "trajectory",
+                                              "evaluations",
+                                              "iterations",
+                                              "seconds",
+                                              "guidance",
+                                              "sample_evaluations",
+                                              "sample_multiply_adds",
+                                              "peak_mb"};
   return names;
 }
 inline io::MetricRow metric_row(const Row& r) {
@@ -37,7 +54,21 @@ inline io::MetricRow metric_row(const Row& r) {
           {"trajectory", r.trajectory},
           {"evaluations", r.evaluations},
           {"iterations", r.iterations},
-          {"seconds", r.seconds}};
+          {"seconds", r.seconds},
+          {"guidance", r.guidance},
+          {"sample_evaluations", r.sample_evaluations},
+          {"sample_multiply_adds", r.sample_multiply_adds},
+          {"peak_mb", r.peak_mb}};
+}
+
+/// Columns that files of earlier versions do not have.
+inline const std::vector<std::pair<const char*, double Row::*>>& newer_columns() {
+  static const std::vector<std::pair<const char*, double Row::*>> columns{
+      {"guidance", &Row::guidance},
+      {"sample_evaluations", &Row::sample_evaluations},
+      {"sample_multiply_adds", &Row::sample_multiply_adds},
+      {"peak_mb", &Row::peak_mb}};
+  return columns;
 }
 
 /// Writes the rows of one method and seed at once; the file is there only when all are.
@@ -63,10 +94,23 @@ inline std::vector<Row> load_rows(const std::string& path) {
         fail<FormatError>("CSV file ", io::in_quotes(path), ": ", column, " is ", io::in_quotes(text));
       }
     };
-    out.push_back({fields[table.column("method")], fields[table.column("sampler")], static_cast<int>(number("steps")),
-                   static_cast<std::uint64_t>(number("seed")), number("fd"), number("agreement"), number("trajectory"),
-                   number("fd_low"), number("fd_high"), number("evaluations"), number("iterations"),
-                   number("seconds")});
+    Row r{.method = fields[table.column("method")],
+          .sampler = fields[table.column("sampler")],
+          .steps = static_cast<int>(number("steps")),
+          .seed = static_cast<std::uint64_t>(number("seed")),
+          .fd = number("fd"),
+          .agreement = number("agreement"),
+          .trajectory = number("trajectory"),
+          .fd_low = number("fd_low"),
+          .fd_high = number("fd_high"),
+          .evaluations = number("evaluations"),
+          .iterations = number("iterations"),
+          .seconds = number("seconds")};
+    // Results of earlier versions lack these columns.
+    for (const auto& [column, member] : newer_columns())
+      if (std::find(table.columns.begin(), table.columns.end(), column) != table.columns.end())
+        r.*member = number(column);
+    out.push_back(std::move(r));
   }
   return out;
 }
@@ -78,6 +122,13 @@ using Measure = double Row::*;
 struct Results {
   std::vector<Row> rows;
 
+  /// Those of one guidance.
+  [[nodiscard]] Results at(double guidance) const {
+    Results out;
+    std::copy_if(rows.begin(), rows.end(), std::back_inserter(out.rows),
+                 [&](const Row& r) { return r.guidance == guidance; });
+    return out;
+  }
   /// Values over seeds, in the order of seeds.
   [[nodiscard]] std::map<std::uint64_t, double> values(const std::string& method, const std::string& sampler, int steps,
                                                        Measure m) const {
@@ -99,8 +150,7 @@ struct Results {
       if (const auto it = b.find(seed); it != b.end()) gaps[seed] = value - it->second;
     return mean_of(gaps);
   }
-
- private:
+  /// Mean of values by seed, as `mean`.
   static metrics::Interval mean_of(const std::map<std::uint64_t, double>& by_seed) {
     std::vector<double> v;
     for (const auto& [seed, value] : by_seed) v.push_back(value);

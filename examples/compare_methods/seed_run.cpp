@@ -2,12 +2,25 @@
 /// One seed of the study: the shared networks, then method by method training, sampling and measuring.
 #include "seed_run.hpp"
 
+#include "peak_memory.hpp"
+
+#include <hypersd/nn/models/unet_cost.hpp>
+
 namespace compare {
 
 namespace {
 
 std::string seed_folder(const StudyOptions& o, std::uint64_t seed) {
   return (o.base.out / ("seed" + std::to_string(seed))).string();
+}
+
+/// Multiply-adds of one evaluation of a sample.
+template <Device D>
+std::int64_t cost_of(const Student<D>& student, const fashion::Dataset& data) {
+  const auto* map = std::get_if<FlowMap<D>>(&student);
+  const nn::UnetConfig& c = map ? map->config() : std::get<Net<D>>(student).config();
+  const std::int64_t unet = nn::multiply_adds(c, 8, 8, data.words.longest());
+  return map ? unet + (c.block_out_channels[0] + c.embedding_dim()) * c.embedding_dim() : unet;
 }
 
 /// Measures a trained method with each of its samplers.
@@ -22,58 +35,63 @@ class Examiner {
         shown_(s.data, s.data.classes(), s.seed(), "picture.noise"),
         few_(std::min(s.run.options.trajectory_samples, s.run.options.eval_samples)) {
     const auto teacher = teacher_methods<D>().front().samplers.front();
+    Evaluations uncounted;
     ends_ = draw(teacher, s.teacher.unet, prompts_.noise.slice(0, few_), prompts_.captions.slice(0, few_), 50,
-                 "teacher, 50 steps")
+                 "teacher, 50 steps", uncounted)
                 .template to<Cpu>();
   }
 
-  void measure(const Method<D>& m, const Trained<D>& trained, double seconds, std::vector<Row>& rows) const {
+  /// `training` holds the measures of the training alone.
+  void measure(const Method<D>& m, const Trained<D>& trained, const Row& training, std::vector<Row>& rows) const {
     std::vector<int> counts(s_.options.steps.begin(), s_.options.steps.end());
     if (!m.train) counts.push_back(static_cast<int>(s_.run.options.teacher_inference_steps));
     for (const SamplerChoice<D>& sampler : m.samplers)
       for (const int n : counts) {
         // One step injects no noise: a second, stochastic sampler would only repeat the first.
         if (n < sampler.at_least || (n == 1 && !sampler.deterministic && &sampler != &m.samplers.front())) continue;
-        const Net<D>& net = student(m, trained, n);
+        const Student<D>& net = student(m, trained, n);
+        Evaluations spent;
         const auto z = draw(sampler, net, prompts_.noise, prompts_.captions, n,
-                            m.name + ", " + std::to_string(n) + (n == 1 ? " step" : " steps"));
+                            m.name + s_.suffix() + ", " + std::to_string(n) + (n == 1 ? " step" : " steps"), spent);
         const auto images = fashion::decode_all(autoencoder_, s_.latents, z);
-        Row r{.method = m.name, .sampler = sampler.name, .steps = n, .seed = s_.seed()};
+        Row r = training;
+        r.method = m.name, r.sampler = sampler.name, r.steps = n, r.seed = s_.seed();
+        r.guidance = s_.run.options.guidance;
+        r.sample_evaluations = spent.forward / static_cast<double>(prompts_.noise.dim(0));
+        r.sample_multiply_adds = r.sample_evaluations * static_cast<double>(cost_of<D>(net, s_.data));
         const auto fd = evaluator_.frechet(images);
         r.fd = fd.estimate, r.fd_low = fd.low, r.fd_high = fd.high;
         r.agreement = 100 * evaluator_.agreement(images, prompts_.labels).estimate;
         if (sampler.deterministic)
           r.trajectory = metrics::trajectory_error(z.slice(0, few_).template to<Cpu>(), ends_).mean();
-        r.evaluations = trained.planned;
-        r.iterations = static_cast<double>(trained.iterations);
-        r.seconds = seconds;
         rows.push_back(r);
         if (&sampler == &m.samplers.front()) {
-          const auto latents = draw(sampler, net, shown_.noise, shown_.captions, n, "");
-          io::write_npy(picture_file(s_.options, s_.seed(), m.name, n),
+          const auto latents = draw(sampler, net, shown_.noise, shown_.captions, n, "", spent);
+          io::write_npy(picture_file(s_.options, s_.seed(), m.name + s_.suffix(), n),
                         fashion::decode_all(autoencoder_, s_.latents, latents));
         }
       }
   }
 
  private:
-  static const Net<D>& student(const Method<D>& m, const Trained<D>& trained, int steps) {
+  static const Student<D>& student(const Method<D>& m, const Trained<D>& trained, int steps) {
     if (!m.model_per_count) return trained.last;
     // The student of the stage with as many steps, or the nearest with more.
-    const Net<D>* best = &trained.last;
+    const Student<D>* best = &trained.last;
     for (const auto& [k, net] : trained.stages)
       if (k <= steps) best = &net;
     return *best;
   }
-  Tensor<float, D> draw(const SamplerChoice<D>& sampler, const Net<D>& net, const Tensor<float>& noise,
-                        const Tensor<std::int32_t>& captions, int steps, const std::string& phase) const {
+  Tensor<float, D> draw(const SamplerChoice<D>& sampler, const Student<D>& net, const Tensor<float>& noise,
+                        const Tensor<std::int32_t>& captions, int steps, const std::string& phase,
+                        Evaluations& count) const {
     std::int64_t first = 0;
     return fashion::in_batches(noise, 250, [&](const Tensor<float>& part) {
       const std::int64_t next = first + part.dim(0);
       if (!phase.empty()) notify(s_.run.progress, {phase, first, noise.dim(0), {}, {}});
       auto x =
           sampler.draw(net, part.template to<D>(), fashion::condition_of(s_.teacher.text, captions.slice(first, next)),
-                       steps, s_.seed(), first);
+                       {steps, s_.run.options.guidance, s_.seed(), first}, count);
       first = next;
       if (!phase.empty()) notify(s_.run.progress, {phase, next, noise.dim(0), {}, {}});
       return x;
@@ -87,6 +105,33 @@ class Examiner {
   std::int64_t few_;
   Tensor<float> ends_;
 };
+
+/// Trains `m` and measures it.
+template <Device D>
+std::vector<Row> train_and_measure(const Seed<D>& s, const Examiner<D>& examiner, const Method<D>& m) {
+  const PeakMemory peak;
+  const auto begin = std::chrono::steady_clock::now();
+  const Trained<D> trained = m.train ? m.train(s) : Trained<D>{.last = s.teacher.unet};
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  Row training;
+  if (m.train) {
+    training.evaluations = trained.planned;
+    training.iterations = static_cast<double>(trained.iterations);
+    training.seconds = took.count();
+    if constexpr (std::derived_from<D, Cpu>) training.peak_mb = peak.megabytes();
+  }
+  // A resumed training counts only its rest, a whole one must cost what its plan says.
+  if (trained.spent > 0 && std::abs(trained.spent - trained.planned) > 0.02 * trained.planned)
+    notify(s.run.progress, {"",
+                            0,
+                            0,
+                            {},
+                            m.name + ": " + io::compact(trained.spent) + " evaluations counted, " +
+                                io::compact(trained.planned) + " planned"});
+  std::vector<Row> rows;
+  examiner.measure(m, trained, training, rows);
+  return rows;
+}
 
 }  // namespace
 
@@ -104,21 +149,27 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
   records::RunDirectory directory(base.out.string(), settings_of(options, base),
                                   base.resume ? records::Existing::resume : records::Existing::refuse);
   io::ensure_writable_folder(directory.file("results"));
-  const auto file = [&](const Method<D>& m) { return directory.file("results/" + m.name + ".csv"); };
+  const auto file = [&](const Method<D>& m, double guidance) {
+    return directory.file("results/" + m.name + guidance_suffix(guidance) + ".csv");
+  };
   std::vector<Row> rows;
   const auto complete = [&](const std::vector<Row>& found) {
     return std::all_of(options.steps.begin(), options.steps.end(), [&](std::int64_t n) {
       return std::any_of(found.begin(), found.end(), [&](const Row& r) { return r.steps >= n; });
     });
   };
-  std::vector<const Method<D>*> open;
-  for (const Method<D>& m : methods) {
-    const auto found = std::filesystem::exists(file(m)) ? load_rows(file(m)) : std::vector<Row>{};
-    if (found.empty() || !complete(found))
-      open.push_back(&m);
-    else
-      rows.insert(rows.end(), found.begin(), found.end());
-  }
+  std::map<double, std::vector<const Method<D>*>> open;  // by guidance
+  for (const double guidance : options.guidance)
+    for (const Method<D>& m : methods) {
+      // What learns from data alone has no guidance to sweep.
+      if (!m.guided && guidance != options.guidance.front()) continue;
+      const std::string path = file(m, guidance);
+      const auto found = std::filesystem::exists(path) ? load_rows(path) : std::vector<Row>{};
+      if (found.empty() || !complete(found))
+        open[guidance].push_back(&m);
+      else
+        rows.insert(rows.end(), found.begin(), found.end());
+    }
   if (open.empty()) return rows;
 
   const fashion::Dataset data(base.data.string());
@@ -127,24 +178,16 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
   const auto classifier = fashion::train_classifier<D>(run, data);
   const auto latents = fashion::encode_all(autoencoder, data.images.train.first(base.latent_images));
   const auto teacher = fashion::train_teacher(run, data, latents);
-  const Seed<D> s{options, run, data, latents, teacher};
-  const Examiner<D> examiner(s, autoencoder, classifier);
-  for (const Method<D>* m : open) {
-    const auto begin = std::chrono::steady_clock::now();
-    const Trained<D> trained = m->train ? m->train(s) : Trained<D>{.last = teacher.unet};
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-    // A resumed training counts only its rest, a whole one must cost what its plan says.
-    if (trained.spent > 0 && std::abs(trained.spent - trained.planned) > 0.02 * trained.planned)
-      notify(progress, {"",
-                        0,
-                        0,
-                        {},
-                        m->name + ": " + io::compact(trained.spent) + " evaluations counted, " +
-                            io::compact(trained.planned) + " planned"});
-    std::vector<Row> mine;
-    examiner.measure(*m, trained, m->train ? took.count() : 0, mine);
-    save_rows(file(*m), mine);
-    rows.insert(rows.end(), mine.begin(), mine.end());
+  for (const auto& [guidance, list] : open) {
+    const fashion::Options guided = with_guidance(base, guidance);
+    const fashion::Run guided_run{guided, directory, progress};
+    const Seed<D> s{options, guided_run, data, latents, teacher};
+    const Examiner<D> examiner(s, autoencoder, classifier);
+    for (const Method<D>* m : list) {
+      auto mine = train_and_measure(s, examiner, *m);
+      save_rows(file(*m, guidance), mine);
+      rows.insert(rows.end(), mine.begin(), mine.end());
+    }
   }
   return rows;
 }

@@ -6,8 +6,10 @@
 
 #include <fashion/evaluate.hpp>
 #include <fashion/shared.hpp>
+#include <hypersd/diffusion/schedules/continuous_table.hpp>
 #include <hypersd/distill/objective.hpp>
 #include <hypersd/nn/lora.hpp>
+#include <hypersd/nn/models/two_time_unet.hpp>
 #include <hypersd/pipeline/phase.hpp>
 
 #include <cmath>
@@ -15,6 +17,8 @@
 #include <map>
 #include <string>
 #include <type_traits>
+#include <utility>
+#include <variant>
 #include <vector>
 
 namespace compare {
@@ -27,8 +31,15 @@ template <Device D>
 using Model = Counted<Net<D>>;
 template <Device D>
 using Batch = distill::Batch<float, D, Condition<D>>;
+/// A network with a second time.
 template <Device D>
-using State = pipeline::RecipeState<Model<D>>;
+using FlowMap = nn::TwoTimeUnet<float, D>;
+/// What training makes of the teacher.
+template <Device D>
+using Student = std::variant<Net<D>, FlowMap<D>>;
+
+/// The teacher's process in continuous time.
+using Continuous = diffusion::Process<diffusion::ContinuousTable<diffusion::ScaledLinear>, diffusion::Epsilon>;
 
 /// One seed's world, shared by all methods.
 template <Device D>
@@ -40,6 +51,8 @@ struct Seed {
   const fashion::Teacher<D>& teacher;
 
   [[nodiscard]] std::uint64_t seed() const { return run.options.seed; }
+  /// What distinguishes the files of this guidance from those of the default, which have no suffix.
+  [[nodiscard]] std::string suffix() const { return guidance_suffix(run.options.guidance); }
   /// Training batch of an iteration: the same for every method.
   [[nodiscard]] Batch<D> batch(std::int64_t iteration) const {
     const data::Batches batches(latents.values.dim(0), run.options.distill_batch, seed() + 1);
@@ -68,8 +81,8 @@ struct Plan {
 /// What training gives: the student after the last stage, and after each.
 template <Device D>
 struct Trained {
-  Net<D> last;
-  std::map<int, Net<D>> stages = {};
+  Student<D> last;
+  std::map<int, Student<D>> stages = {};
   double spent = 0;    ///< evaluations counted in this process
   double planned = 0;  ///< evaluations that the plan says
   std::int64_t iterations = 0;
@@ -84,9 +97,9 @@ struct SeedBatches {
 
 /// Trains an adapter on the teacher through the plan's stages; `objective_of(k, guided)` is the objective of one, where
 /// a later stage of a method that follows its own students is not guided. `teacher` is the method's own handle: what it
-/// has counted is the method's cost.
-template <Device D, class Batches, class ObjectiveOf>
-Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& plan, const Model<D>& teacher,
+/// has counted is the method's cost. `N` is a network or a flow map.
+template <Device D, class N, class Batches, class ObjectiveOf>
+Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& plan, const Counted<N>& teacher,
                         const Batches& batches, bool follow_previous, ObjectiveOf&& objective_of) {
   const fashion::Options& o = s.run.options;
   Trained<D> out;
@@ -100,10 +113,10 @@ Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& p
     out.iterations += options.steps.back();
     out.planned += plan.cost(k) * static_cast<double>(options.steps.back() * o.distill_batch);
   }
-  State<D> state{teacher, teacher};
-  const auto part = pipeline::staged(name, plan.stages, batches, options, objective_of);
+  pipeline::RecipeState<Counted<N>> state{teacher, teacher};
+  const auto part = pipeline::staged(name + s.suffix(), plan.stages, batches, options, objective_of);
   auto k = plan.stages.begin();
-  pipeline::run_part(s.run.session(), part, state, [&](const std::string&, const State<D>& now) {
+  pipeline::run_part(s.run.session(), part, state, [&](const std::string&, const auto& now) {
     out.last = nn::merge_lora(now.student).net;
     out.stages.insert_or_assign(*k++, out.last);
   });
@@ -111,10 +124,21 @@ Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& p
   out.planned += plan.before;
   return out;
 }
-template <Device D, class ObjectiveOf>
-Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& plan, const Model<D>& teacher,
+template <Device D, class N, class ObjectiveOf>
+Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& plan, const Counted<N>& teacher,
                         bool follow_previous, ObjectiveOf&& objective_of) {
   return train_stages(s, name, plan, teacher, SeedBatches<D>{s}, follow_previous, objective_of);
 }
+
+/// An objective without networks of its own behind a function, so that the training loop is compiled once for all.
+template <class N, Device D>
+struct AnyObjective {
+  std::function<distill::LossResult<float, D>(const N& student, const N& teacher, const N& target, const Batch<D>&,
+                                              diffusion::Randomness)>
+      loss;
+  template <class Objective>
+  explicit AnyObjective(Objective o)
+      : loss([o = std::move(o)](const auto&... arguments) { return o.loss(arguments...); }) {}
+};
 
 }  // namespace compare

@@ -18,29 +18,48 @@ inline report::ReportCell cell(const metrics::Interval& v, int digits) {
 
 inline const char* count_word(int n) { return n == 1 ? " step" : " steps"; }
 
-/// What each method is and what it cost. [Hyper-SD Table 1, in small]
+/// What each method is and what it cost, in training (seconds and memory: the mean over seeds) and for a step of
+/// sampling. [Hyper-SD Table 1, in small]
 inline report::ReportTable methods_table(const std::vector<Description>& methods, const Results& results) {
   report::ReportTable t;
   t.columns = {{"Method"},
                {"Source"},
                {"Trajectory"},
                {"Students"},
-               {"Guidance when sampling"},
+               {"Guidance"},
                {"Training, iterations"},
-               {"Training, network evaluations"}};
+               {"Training, network evaluations"},
+               {"Training, seconds"},
+               {"Training, peak memory, MB"},
+               {"A step, evaluations"},
+               {"A step, multiply-adds, M"}};
   for (const Description& m : methods) {
-    double iterations = 0, evaluations = 0;
+    double iterations = 0, evaluations = 0, step_evaluations = NAN, step_multiply_adds = NAN;
+    int steps = 0;
     for (const Row& r : results.rows)
-      if (r.method == m.name) iterations = r.iterations, evaluations = r.evaluations;
-    t.rows.push_back(
-        {{m.title, m.source, m.preserves ? "kept" : "replaced",
-          !m.trained          ? ""
-          : m.model_per_count ? "one for each number of steps"
-                              : "one for all",
-          m.trained ? "none" : "needed",
-          m.trained ? report::ReportCell(io::fixed(iterations, 0)) : report::ReportCell(""),
-          m.trained ? report::ReportCell(io::fixed(evaluations / 1000, 0) + " k") : report::ReportCell("")},
-         !m.trained});
+      if (r.method == m.name && r.sampler == m.samplers.front()) {
+        iterations = r.iterations, evaluations = r.evaluations;
+        step_evaluations = r.sample_evaluations / r.steps, step_multiply_adds = r.sample_multiply_adds / r.steps;
+        steps = r.steps;
+      }
+    const auto of_training = [&](Measure measure) {
+      // A resumed training was not measured.
+      auto values = results.values(m.name, m.samplers.front(), steps, measure);
+      std::erase_if(values, [](const auto& v) { return !(v.second > 0); });
+      return m.trained && !values.empty() ? cell(Results::mean_of(values), 0) : report::ReportCell("");
+    };
+    t.rows.push_back({{m.title, m.source, m.preserves ? "kept" : "replaced",
+                       !m.trained          ? ""
+                       : m.model_per_count ? "one for each number of steps"
+                                           : "one for all",
+                       !m.trained ? "when sampling"
+                       : m.guided ? "trained in"
+                                  : "none: from data",
+                       m.trained ? report::ReportCell(io::fixed(iterations, 0)) : report::ReportCell(""),
+                       m.trained ? report::ReportCell(io::fixed(evaluations / 1000, 0) + " k") : report::ReportCell(""),
+                       of_training(&Row::seconds), of_training(&Row::peak_mb), cell({step_evaluations, NAN, NAN}, 0),
+                       cell({1e-6 * step_multiply_adds, NAN, NAN}, 1)},
+                      !m.trained});
   }
   return t;
 }
@@ -63,6 +82,27 @@ inline report::ReportTable measure_table(const std::vector<Description>& methods
       }
       if (any) t.rows.push_back(row);
     }
+  return t;
+}
+
+/// One measure at `steps` steps by method and the guidance that was trained in, or that the teacher samples with.
+inline report::ReportTable guidance_table(const std::vector<Description>& methods, const Results& results,
+                                          const std::vector<double>& guidance, int steps, Measure m, report::Best best,
+                                          int digits) {
+  report::ReportTable t;
+  t.columns = {{"Method"}, {"Sampler"}};
+  for (const double g : guidance) t.columns.push_back({"guidance " + io::number(g), best});
+  for (const Description& method : methods) {
+    if (!method.guided) continue;
+    report::ReportRow row{{method.title, method.samplers.front()}, !method.trained};
+    bool any = false;
+    for (const double g : guidance) {
+      const auto v = results.at(g).mean(method.name, method.samplers.front(), steps, m);
+      any = any || std::isfinite(v.estimate);
+      row.cells.push_back(cell(v, digits));
+    }
+    if (any) t.rows.push_back(row);
+  }
   return t;
 }
 

@@ -41,6 +41,7 @@
 #include <hypersd/nn/models/unet.hpp>
 #include <hypersd/nn/models/unet_blocks.hpp>
 #include <hypersd/nn/models/unet_config.hpp>
+#include <hypersd/nn/models/unet_cost.hpp>
 #include <hypersd/nn/models/unet_encoder.hpp>
 #include <hypersd/nn/modulation.hpp>
 #include <hypersd/nn/module.hpp>

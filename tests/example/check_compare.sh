@@ -10,8 +10,8 @@ trap 'rm -rf "$work"' EXIT
 failures=0
 problem() { echo "FAILED: $1"; failures=$((failures + 1)); }
 
-tiny=(--quick --budget 4 --autoencoder-steps 6 --classifier-steps 6 --teacher-steps 6 --latent-images 300 --eval-samples 20
-      --pairs 64 --steps 1,4 --seed 3)
+tiny=(--quick --budget 1.2 --autoencoder-steps 6 --classifier-steps 6 --teacher-steps 6 --latent-images 300 --eval-samples 20
+      --pairs 20 --steps 1,4 --seed 3)
 refused() {
   local words=$1
   shift
@@ -22,6 +22,8 @@ refused() {
 }
 refused 'methods' "${tiny[@]}" --methods tscd,magic --out "$work/bad"
 refused 'steps' "${tiny[@]}" --steps 0 --out "$work/bad"
+refused 'pairs' "${tiny[@]}" --pairs 19 --out "$work/bad"
+refused 'guidance' "${tiny[@]}" --guidance 1 --out "$work/bad"
 refused 'no data folder' "${tiny[@]}" --data "$work/nowhere" --out "$work/bad"
 
 # Every method runs, and its counted cost is the planned one.
@@ -30,25 +32,41 @@ grep -q 'evaluations counted' "$work/log" && { grep 'evaluations counted' "$work
 for file in compare.csv compare.jsonl tables.md samples.svg report.html; do
   [ -s "$work/whole/$file" ] || problem "no $file"
 done
-for method in teacher cd lcm ctm tcd pcm tscd scd scd4 tscd_limit pd perflow lightning add sds dmd; do
+for method in teacher cd lcm ctm tcd pcm tscd scd scd4 tscd_limit pd perflow lightning add sds dmd shortcut meanflow imf \
+  lmd emd psd ayf tvm imm ect tcm rcm dmd2 decoupled; do
   grep -q "^$method," "$work/whole/compare.csv" || problem "no $method in compare.csv"
 done
 grep -q 'nan' <(cut -d, -f5,8 "$work/whole/compare.csv") && problem 'a measure is not a number'
 refused 'already' "${tiny[@]}" --out "$work/whole"
 refused 'budget' "${tiny[@]}" --budget 5 --resume --out "$work/whole"
 
-# Killed after the first method and resumed with an additional one: the same numbers, except for times.
+# What a sample costs: the guided teacher twice a step, a flow map once and 20480 multiply-adds for its second time.
+costs() { awk -F, -v m="$1" -v s="$2" '$1 == m && $(NF-11) == s { print $(NF-2), $(NF-1); exit }' "$work/whole/compare.csv"; }
+[ "$(costs teacher 4)" = '8 164560896' ] || problem "a sample of the teacher costs $(costs teacher 4)"
+[ "$(costs shortcut 4)" = '4 82362368' ] || problem "a sample of a flow map costs $(costs shortcut 4)"
+
+# Killed after the first method and resumed with additional ones and another guidance: the same numbers, except for times.
+# Meanwhile the finished result becomes one of an earlier version, which had fewer columns.
 "$program" "${tiny[@]}" --methods teacher,tcd --out "$work/part" >/dev/null 2>&1 </dev/null &
 pid=$!
 for _ in $(seq 600); do [ -s "$work/part/seed3/results/teacher.csv" ] && break; sleep 0.1; done
 kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null
-"$program" "${tiny[@]}" --methods teacher,tcd,dmd --out "$work/part" --resume >"$work/log" 2>&1 </dev/null ||
+sed -i -E 's/(,[^,]*){4}$//' "$work/part/seed3/results/teacher.csv"
+"$program" "${tiny[@]}" --methods teacher,tcd,dmd,ect --guidance 2,3 --out "$work/part" --resume >"$work/log" 2>&1 </dev/null ||
   { cat "$work/log"; problem 'the resumed study failed'; }
-for method in teacher tcd dmd; do
-  cmp -s <(grep "^$method," "$work/whole/compare.csv" | cut -d, -f1-11) \
-    <(grep "^$method," "$work/part/compare.csv" | cut -d, -f1-11) || problem "$method differs after kill and resume"
+rows() {  # of a method at the default guidance, up to the seconds
+  awk -F, -v m="$2" '$1 == m && $(NF-3) == 2 { for (i = 1; i < NF - 4; ++i) printf "%s,", $i; print "" }' "$work/$1/compare.csv"
+}
+for method in teacher tcd dmd ect; do
+  [ -n "$(rows whole $method)" ] && cmp -s <(rows whole $method) <(rows part $method) ||
+    problem "$method differs after kill and resume"
 done
+# Students of another guidance beside the others', except where none is learned.
+guided() { awk -F, -v m="$1" '$1 == m && $(NF-3) == 3' "$work/part/compare.csv" | wc -l; }
+[ "$(guided tcd)" -eq 3 ] && [ "$(guided dmd)" -eq 2 ] && [ "$(guided ect)" -eq 0 ] || problem 'wrong rows of guidance 3'
+[ -s "$work/part/seed3/results/tcd_g3.csv" ] || problem 'no file of guidance 3'
+grep -q 'guidance 3 |' "$work/part/tables.md" || problem 'no table by guidance'
 
 [ $failures -eq 0 ] && echo 'all checks passed'
 exit $((failures > 0))

@@ -5,6 +5,7 @@
 #include <hypersd/nn/init.hpp>
 #include <hypersd/nn/lora.hpp>
 #include <hypersd/nn/models/two_time_unet.hpp>
+#include <hypersd/nn/models/unet_cost.hpp>
 
 #include "golden.hpp"
 #include "network_checks.hpp"
@@ -264,6 +265,23 @@ TEST_CASE("unet: the second call allocates nothing") {
   call();
   CHECK(pool.misses() == first);
   set_num_threads(before);
+}
+
+TEST_CASE("unet: multiply-adds are those that PyTorch counts for diffusers' networks") {
+  // Half of `FlopCounterMode` (torch 2.15) for UNet2DConditionModel with these settings, by tests/golden/flops.py.
+  CHECK(2 * nn::multiply_adds(nn::UnetConfig::sd15(), 64, 64, 77) == 803273441280);
+  nn::UnetConfig c;
+  c.down_attention = {false, true};
+  CHECK(2 * nn::multiply_adds(c, 8, 8, 5) == 41385984);
+  CHECK(2 * nn::multiply_adds(c, 7, 7, 3) == 37405184);  // levels of 7 and 4
+  CHECK(2 * nn::multiply_adds(c, 10, 10, 8) == 64902144);
+  c.layers_per_block = 2;
+  c.block_out_channels = {32, 48, 64};
+  c.down_attention = {false, true, true};
+  c.heads = c.transformer_layers = {1, 2, 2};
+  CHECK(2 * nn::multiply_adds(c, 12, 12, 8) == 134174208);
+  c.heads = {4};
+  CHECK_THROWS_AS(nn::multiply_adds(c, 8, 8, 5), OptionError);
 }
 
 TEST_CASE("unet: wrong shapes throw and name both shapes") {

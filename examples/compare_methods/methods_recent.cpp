@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Consistency by a curriculum, and what followed distribution matching distillation.
+#include "heads.hpp"
+#include "method.hpp"
+
+#include <hypersd/diffusion/solvers/lcm.hpp>
+#include <hypersd/diffusion/solvers/tcd.hpp>
+#include <hypersd/distill/fake_score.hpp>
+#include <hypersd/distill/feature_critic.hpp>
+#include <hypersd/distill/objectives/decoupled_dmd.hpp>
+#include <hypersd/distill/objectives/rcm.hpp>
+#include <hypersd/distill/objectives/truncated_consistency.hpp>
+
+namespace compare {
+
+namespace {
+
+/// Pairs of times come nearer in eight equal stages of `iterations`.
+template <Device D>
+AnyObjective<Model<D>, D> easy(std::int64_t iterations) {
+  return AnyObjective<Model<D>, D>(distill::EasyConsistency<Continuous>(
+      Continuous{}, {.times = {.kind = distill::TimeProposal::Kind::uniform},
+                     .nearby = {.stage_steps = std::max<std::int64_t>(1, iterations / 8)},
+                     .huber = 0.06}));
+}
+
+/// From data alone, without guidance: the student's pass with gradient 3, its target 1.
+template <Device D>
+Trained<D> train_ect(const Seed<D>& s) {
+  const Plan plan{.cost = [](int) { return 4.0; }};
+  return train_stages(s, "ect", plan, Model<D>{s.teacher.unet}, false,
+                      [&](int k, bool) { return easy<D>(plan.iterations(s.options, k)); });
+}
+/// The same for half of the budget; then times of much noise alone, with the model of the first half, 1, as the target
+/// at the others.
+template <Device D>
+Trained<D> train_tcm(const Seed<D>& s) {
+  const Plan plan{.stages = {2, 1}, .cost = [](int k) { return k == 2 ? 4.0 : 5.0; }};
+  return train_stages(s, "tcm", plan, Model<D>{s.teacher.unet}, true, [&](int k, bool) {
+    if (k == 2) return easy<D>(plan.iterations(s.options, k));
+    const Continuous process;
+    const diffusion::Level last = process.level(process.last());
+    return AnyObjective<Model<D>, D>(distill::TruncatedConsistency<Continuous>(
+        process, {.nearby = {.stage = 7, .eta_max = last.sigma / last.alpha}, .huber = 0.06}));
+  });
+}
+
+/// The student begins at any of the times of four steps; of `updates` of the fake score for one of the student.
+distill::DmdOptions four_starts(double guidance, int updates) {
+  return {.start = {999, 749, 499, 249}, .guidance = guidance, .learn_per_update = updates, .regression_weight = 0};
+}
+
+/// The student's sample 3, the guided teacher 2, the fake score 1, its training 3 an update; to train the critic 1, and
+/// to be judged by it 1.5.
+template <Device D>
+Trained<D> train_dmd2(const Seed<D>& s) {
+  constexpr int updates = 3;
+  const Plan plan{.cost = [](int) { return 8.5 + 3 * updates; }, .learning_rate = 3e-4};
+  const Model<D> teacher{s.teacher.unet};
+  using Fake = distill::FakeScore<Model<D>, fashion::Process>;
+  using Critic = distill::FeatureCritic<Model<D>, Heads<D>, distill::NonSaturating>;
+  Fake fake(nn::deep_copy(teacher), fashion::Process{}, 3e-4);
+  Critic critic(teacher, heads_for(s, 1), 1e-3);
+  distill::DmdOptions options = four_starts(s.run.options.guidance, updates);
+  options.adversarial_weight = 1e-2;
+  options.judge_noised = true;
+  return train_stages(s, "dmd2", plan, teacher, false, [&](int, bool) {
+    return distill::Dmd<Fake, fashion::Process, Critic>(fashion::Process{}, &fake, options, &critic);
+  });
+}
+
+/// The student's sample 3, the teacher 1 and the fake score 1 to match, its training 3 an update, both branches of the
+/// teacher for the augmentation.
+template <Device D>
+Trained<D> train_decoupled(const Seed<D>& s) {
+  constexpr int updates = 3;
+  const Plan plan{.cost = [](int) { return 7.0 + 3 * updates; }, .learning_rate = 3e-4};
+  const Model<D> teacher{s.teacher.unet};
+  using Fake = distill::FakeScore<Model<D>, fashion::Process>;
+  Fake fake(nn::deep_copy(teacher), fashion::Process{}, 3e-4);
+  return train_stages(s, "decoupled", plan, teacher, false, [&](int, bool) {
+    return distill::DecoupledDmd<Fake, fashion::Process>(fashion::Process{}, &fake,
+                                                         four_starts(s.run.options.guidance, updates));
+  });
+}
+
+/// sCD 6, and of distribution matching the student's sample 3, the guided teacher 2, the fake score 1 and its training.
+template <Device D>
+Trained<D> train_rcm(const Seed<D>& s) {
+  constexpr int updates = 2;
+  const Plan plan{.cost = [](int) { return 12.0 + 3 * updates; }, .learning_rate = 3e-4};
+  const Model<D> teacher{s.teacher.unet};
+  using Fake = distill::FakeScore<Model<D>, Continuous>;
+  Fake fake(nn::deep_copy(teacher), Continuous{}, 3e-4);
+  const fashion::Options& o = s.run.options;
+  const distill::RcmOptions options{
+      .consistency = {.times = {.kind = distill::TimeProposal::Kind::uniform},
+                      .guidance_min = o.guidance_min,
+                      .guidance_max = o.guidance_max},
+      .matching = {.guidance = o.guidance, .learn_per_update = updates, .regression_weight = 0}};
+  return train_stages(s, "rcm", plan, teacher, false,
+                      [&](int, bool) { return distill::rcm(Continuous{}, &fake, options); });
+}
+
+}  // namespace
+
+template <Device D>
+std::vector<Method<D>> recent_methods() {
+  const auto tcd = [](double eta) {
+    return sampler_choice<diffusion::Tcd, D>("TCD, eta " + io::number(eta), eta == 0, {.eta = eta});
+  };
+  const auto lcm = sampler_choice<diffusion::Lcm, D>("LCM", false, {}, {.end = diffusion::EndPoint::clean});
+  std::vector<Method<D>> out;
+  out.push_back({"ect", "Easy consistency", "Geng et al. 2024", true, false, {lcm, tcd(0)}, train_ect<D>, false});
+  out.push_back({"tcm", "Truncated consistency", "Lee et al. 2024", true, false, {lcm, tcd(0)}, train_tcm<D>, false});
+  out.push_back({"rcm", "rCM", "Zheng et al. 2025", false, false, {tcd(1)}, train_rcm<D>});
+  out.push_back({"dmd2", "DMD2", "Yin et al. 2024", false, false, {tcd(1)}, train_dmd2<D>});
+  out.push_back({"decoupled", "Decoupled DMD", "Liu et al. 2025", false, false, {tcd(1)}, train_decoupled<D>});
+  return out;
+}
+
+template std::vector<Method<Cpu>> recent_methods();
+#if HYPERSD_HAS_CUDA
+template std::vector<Method<Cuda>> recent_methods();
+#endif
+
+}  // namespace compare
