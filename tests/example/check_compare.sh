@@ -41,7 +41,7 @@ refused 'already' "${tiny[@]}" --out "$work/whole"
 refused 'budget' "${tiny[@]}" --budget 5 --resume --out "$work/whole"
 
 # What a sample costs: the guided teacher twice a step, a flow map once and 20480 multiply-adds for its second time.
-costs() { awk -F, -v m="$1" -v s="$2" '$1 == m && $(NF-11) == s { print $(NF-2), $(NF-1); exit }' "$work/whole/compare.csv"; }
+costs() { awk -F, -v m="$1" -v s="$2" '$1 == m && $(NF-13) == s { print $(NF-2), $(NF-1); exit }' "$work/whole/compare.csv"; }
 [ "$(costs teacher 4)" = '8 164560896' ] || problem "a sample of the teacher costs $(costs teacher 4)"
 [ "$(costs shortcut 4)" = '4 82362368' ] || problem "a sample of a flow map costs $(costs shortcut 4)"
 
