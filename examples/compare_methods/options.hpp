@@ -47,7 +47,7 @@ inline void make_quick(StudyOptions& o) {
   o.base.ema_target = slow_target;
   o.base.eval_samples = 300;
   o.seeds = 1;
-  o.budget = 12;
+  o.budget = 10;
   o.pairs = 64;
 }
 
@@ -66,7 +66,7 @@ inline StudyOptions parse_options(int argc, char** argv, const std::vector<std::
           text,
       "hypersd_compare_methods"};
   bool quick = false;
-  app.add_flag("--quick", quick, "small study of one seed, at most 5 minutes on 2 cores");
+  app.add_flag("--quick", quick, "small study of one seed, some minutes on 2 cores");
   app.add_option("--methods", o.methods, "which, by name (default: all)")->delimiter(',')->check(CLI::IsMember(known));
   app.add_option("--steps", o.steps, "numbers of sampling steps")
       ->delimiter(',')
