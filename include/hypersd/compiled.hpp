@@ -51,7 +51,7 @@
   HYPERSD_FUNCTIONS_OF(HOW, nn::Autoencoder, D)                                                                        \
   HYPERSD_FUNCTIONS_OF(HOW, nn::TextEncoder, D)                                                                        \
   HOW template std::int64_t nn::add_lora(nn::Unet<float, D>&, const nn::LoraOptions&, std::uint64_t);                  \
-  HOW template auto nn::lora_parameters(nn::Unet<float, D>&, const std::string&);                                      \
+  HOW template std::vector<nn::NamedVar<float, D>> nn::lora_parameters(nn::Unet<float, D>&, const std::string&);       \
   HOW template nn::Unet<float, D> nn::merge_lora(const nn::Unet<float, D>&, const std::map<std::string, double>&,      \
                                                  nn::MergedWeights);                                                   \
   HOW template nn::StateDict<float> nn::lora_state(const nn::Unet<float, D>&, const std::string&, const std::string&); \
@@ -59,11 +59,11 @@
   HOW template class optim::Ema<float, D>;
 
 /// Functions of one of these networks.
-#define HYPERSD_FUNCTIONS_OF(HOW, Net, D)                                                     \
-  HOW template void nn::init_parameters(Net<float, D>&, std::uint64_t, const std::string&);   \
-  HOW template auto nn::parameters(Net<float, D>&, const std::string&);                       \
-  HOW template nn::StateDict<float> nn::state_dict(const Net<float, D>&, const std::string&); \
-  HOW template void nn::set_requires_grad(Net<float, D>&, bool);                              \
+#define HYPERSD_FUNCTIONS_OF(HOW, Net, D)                                                              \
+  HOW template void nn::init_parameters(Net<float, D>&, std::uint64_t, const std::string&);            \
+  HOW template std::vector<nn::NamedVar<float, D>> nn::parameters(Net<float, D>&, const std::string&); \
+  HOW template nn::StateDict<float> nn::state_dict(const Net<float, D>&, const std::string&);          \
+  HOW template void nn::set_requires_grad(Net<float, D>&, bool);                                       \
   HOW template Net<float, D> nn::deep_copy(const Net<float, D>&);
 
 namespace hypersd {

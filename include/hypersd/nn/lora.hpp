@@ -107,7 +107,8 @@ std::int64_t add_lora(M& net, const LoraOptions& options = {}, std::uint64_t see
 
 /// The trainable factors of adapter `name`, in the order of layers.
 template <Module M>
-auto lora_parameters(M& net, const std::string& name = "default") {
+std::vector<NamedVar<typename M::value_type, typename M::device_type>> lora_parameters(
+    M& net, const std::string& name = "default") {
   using T = typename M::value_type;
   using D = typename M::device_type;
   std::vector<NamedVar<T, D>> list;

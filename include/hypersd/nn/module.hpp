@@ -149,7 +149,8 @@ struct NamedVar {
 
 /// All parameters that are variables, in the order of visit: those held in 16 bits are constants and not among them.
 template <Module M>
-auto parameters(M& net, const std::string& prefix = "") {
+std::vector<NamedVar<typename M::value_type, typename M::device_type>> parameters(M& net,
+                                                                                  const std::string& prefix = "") {
   std::vector<NamedVar<typename M::value_type, typename M::device_type>> list;
   auto collect = [&](const std::string& name, auto& p) {
     if (p.defined()) list.push_back({name, p});

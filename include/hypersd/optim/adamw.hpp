@@ -62,36 +62,11 @@ class AdamW {
   };
 
   /// Keeps handles to `parameters`. Throws OptionError for options out of range or equal names.
-  explicit AdamW(const ParameterList<T, D>& parameters, const AdamWOptions& options = {}) : options_(options) {
-    require<OptionError>(options.beta1 >= 0 && options.beta1 < 1, "AdamW: beta1 = ", options.beta1, ", not in [0, 1)");
-    require<OptionError>(options.beta2 >= 0 && options.beta2 < 1, "AdamW: beta2 = ", options.beta2, ", not in [0, 1)");
-    require<OptionError>(options.eps > 0, "AdamW: eps = ", options.eps, ", not above 0");
-    require<OptionError>(options.weight_decay >= 0, "AdamW: weight_decay = ", options.weight_decay, ", below 0");
-    require_distinct(parameters, "AdamW");
-    slots_.reserve(parameters.size());
-    for (const auto& p : parameters)
-      slots_.push_back({p, Tensor<A, D>::zeros(p.var.shape()), Tensor<A, D>::zeros(p.var.shape()), master_of(p),
-                        Tensor<std::int64_t, Cpu>::zeros(Shape{1})});
-  }
+  explicit AdamW(const ParameterList<T, D>& parameters, const AdamWOptions& options = {});
 
   /// One update with learning rate `lr` >= 0; gradients are multiplied by `grad_scale` (see `clip_factor`) as they are
   /// read. Throws OptionError for the learning rate.
-  void step(double lr, double grad_scale = 1) {
-    require<OptionError>(std::isfinite(lr) && lr >= 0, "AdamW: learning rate ", lr);
-    segments_.clear();
-    for (Slot& slot : slots_) {
-      const Var<T, D>& var = slot.parameter.var;
-      if (!var.grad().defined() || var.size() == 0) continue;
-      const AdamWRates rates = this->rates(lr, ++slot.steps[0]);
-      AdamWUpdate<A> update = constants();
-      update.grad_scale = static_cast<A>(grad_scale);
-      update.decay = static_cast<A>(rates.decay);
-      update.step_size = static_cast<A>(rates.step_size);
-      update.root_scale = static_cast<A>(rates.root_scale);
-      segments_.push_back(slot.segment(var.grad().data(), update));
-    }
-    multi_update<D>(segments_);
-  }
+  void step(double lr, double grad_scale = 1);
   /// The rates of update number `t` = 1, 2, ... of a parameter with learning rate `lr`.
   [[nodiscard]] AdamWRates rates(double lr, std::int64_t t) const {
     const auto n = static_cast<double>(t);
@@ -139,5 +114,36 @@ class AdamW {
   std::vector<Slot> slots_;
   std::vector<AdamWSegment<AdamWUpdate<A>, T, T, false>> segments_;
 };
+
+template <Floating T, Device D>
+AdamW<T, D>::AdamW(const ParameterList<T, D>& parameters, const AdamWOptions& options) : options_(options) {
+  require<OptionError>(options.beta1 >= 0 && options.beta1 < 1, "AdamW: beta1 = ", options.beta1, ", not in [0, 1)");
+  require<OptionError>(options.beta2 >= 0 && options.beta2 < 1, "AdamW: beta2 = ", options.beta2, ", not in [0, 1)");
+  require<OptionError>(options.eps > 0, "AdamW: eps = ", options.eps, ", not above 0");
+  require<OptionError>(options.weight_decay >= 0, "AdamW: weight_decay = ", options.weight_decay, ", below 0");
+  require_distinct(parameters, "AdamW");
+  slots_.reserve(parameters.size());
+  for (const auto& p : parameters)
+    slots_.push_back({p, Tensor<A, D>::zeros(p.var.shape()), Tensor<A, D>::zeros(p.var.shape()), master_of(p),
+                      Tensor<std::int64_t, Cpu>::zeros(Shape{1})});
+}
+
+template <Floating T, Device D>
+void AdamW<T, D>::step(double lr, double grad_scale) {
+  require<OptionError>(std::isfinite(lr) && lr >= 0, "AdamW: learning rate ", lr);
+  segments_.clear();
+  for (Slot& slot : slots_) {
+    const Var<T, D>& var = slot.parameter.var;
+    if (!var.grad().defined() || var.size() == 0) continue;
+    const AdamWRates rates = this->rates(lr, ++slot.steps[0]);
+    AdamWUpdate<A> update = constants();
+    update.grad_scale = static_cast<A>(grad_scale);
+    update.decay = static_cast<A>(rates.decay);
+    update.step_size = static_cast<A>(rates.step_size);
+    update.root_scale = static_cast<A>(rates.root_scale);
+    segments_.push_back(slot.segment(var.grad().data(), update));
+  }
+  multi_update<D>(segments_);
+}
 
 }  // namespace hypersd::optim

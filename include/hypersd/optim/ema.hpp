@@ -61,15 +61,7 @@ class Ema {
 
   /// Starts at the present values of `parameters` and keeps handles to them. Throws OptionError for options out of
   /// range or equal names.
-  explicit Ema(const ParameterList<T, D>& parameters, const EmaOptions& options = {})
-      : options_(options), source_(parameters), updates_(Tensor<std::int64_t, Cpu>::zeros(Shape{1})) {
-    require<OptionError>(options.decay >= 0 && options.decay <= 1, "EMA: decay = ", options.decay, ", not in [0, 1]");
-    require_distinct(parameters, "EMA");
-    for (const auto& p : parameters) {
-      averages_.push_back({p.name, Var<T, D>(p.var.value().clone())});
-      exact_.push_back(ops::cast<A>(averages_.back().var.value()));
-    }
-  }
+  explicit Ema(const ParameterList<T, D>& parameters, const EmaOptions& options = {});
 
   /// Call after each optimiser step.
   void update() {
@@ -89,13 +81,7 @@ class Ema {
     move(0);
   }
   /// Exchanges the values of averages and parameters. `EmaScope` does so for a scope.
-  void swap() {
-    for (std::size_t i = 0; i < source_.size(); ++i) {
-      const Tensor<T, D> kept = source_[i].var.value().clone();
-      source_[i].var.value().copy_from(averages_[i].var.value());
-      averages_[i].var.value().copy_from(kept);
-    }
-  }
+  void swap();
   /// Overwrites the parameters with the averages.
   void copy_to_parameters() const {
     for (std::size_t i = 0; i < source_.size(); ++i) source_[i].var.value().copy_from(averages_[i].var.value());
@@ -118,24 +104,47 @@ class Ema {
   }
 
  private:
-  void move(double decay) {
-    if constexpr (Real<T>) {
-      ema_update(averages_, source_, decay);
-    } else {
-      std::vector<Segment<Lerp<A>, A, T, T>> segments;
-      for (std::size_t i = 0; i < source_.size(); ++i)
-        segments.push_back({{exact_[i].data(), source_[i].var.value().data(), averages_[i].var.value().data()},
-                            exact_[i].size(),
-                            {static_cast<A>(1 - decay)}});
-      multi_update<D>(segments);
-    }
-  }
+  void move(double decay);
 
   EmaOptions options_;
   ParameterList<T, D> source_, averages_;
   std::vector<Tensor<A, D>> exact_;
   Tensor<std::int64_t, Cpu> updates_;
 };
+
+template <Floating T, Device D>
+Ema<T, D>::Ema(const ParameterList<T, D>& parameters, const EmaOptions& options)
+    : options_(options), source_(parameters), updates_(Tensor<std::int64_t, Cpu>::zeros(Shape{1})) {
+  require<OptionError>(options.decay >= 0 && options.decay <= 1, "EMA: decay = ", options.decay, ", not in [0, 1]");
+  require_distinct(parameters, "EMA");
+  for (const auto& p : parameters) {
+    averages_.push_back({p.name, Var<T, D>(p.var.value().clone())});
+    exact_.push_back(ops::cast<A>(averages_.back().var.value()));
+  }
+}
+
+template <Floating T, Device D>
+void Ema<T, D>::swap() {
+  for (std::size_t i = 0; i < source_.size(); ++i) {
+    const Tensor<T, D> kept = source_[i].var.value().clone();
+    source_[i].var.value().copy_from(averages_[i].var.value());
+    averages_[i].var.value().copy_from(kept);
+  }
+}
+
+template <Floating T, Device D>
+void Ema<T, D>::move(double decay) {
+  if constexpr (Real<T>) {
+    ema_update(averages_, source_, decay);
+  } else {
+    std::vector<Segment<Lerp<A>, A, T, T>> segments;
+    for (std::size_t i = 0; i < source_.size(); ++i)
+      segments.push_back({{exact_[i].data(), source_[i].var.value().data(), averages_[i].var.value().data()},
+                          exact_[i].size(),
+                          {static_cast<A>(1 - decay)}});
+    multi_update<D>(segments);
+  }
+}
 
 /// While alive, the parameters hold their averages.
 template <Floating T, Device D = Cpu>

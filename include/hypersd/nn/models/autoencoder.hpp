@@ -198,24 +198,14 @@ struct Autoencoder {
   Autoencoder& operator=(const Autoencoder&);
   Autoencoder& operator=(Autoencoder&&) noexcept;
   ~Autoencoder();
-  explicit Autoencoder(const AutoencoderConfig& c)
-      : config(c),
-        encoder(c),
-        decoder(c),
-        quant_conv(2 * c.latent_channels, 2 * c.latent_channels, 1),
-        post_quant_conv(c.latent_channels, c.latent_channels, 1) {}
+  explicit Autoencoder(const AutoencoderConfig& c);
 
   /// Images [B, H, W, in_channels], normally in [-1, 1] -> mean and log-variance (in [-30, 20]) [B, h, w, latent].
-  [[nodiscard]] Posterior<T, D> encode(const Var<T, D>& x) const { return posterior(encoder(x)); }
+  [[nodiscard]] Posterior<T, D> encode(const Var<T, D>& x) const;
   /// Mean and log-variance from the encoder's last features.
-  [[nodiscard]] Posterior<T, D> posterior(const Var<T, D>& features) const {
-    const auto moments = quant_conv(features);
-    return {autograd::slice_channels(moments, 0, config.latent_channels),
-            autograd::map(Clamp{-30, 20},
-                          autograd::slice_channels(moments, config.latent_channels, 2 * config.latent_channels))};
-  }
+  [[nodiscard]] Posterior<T, D> posterior(const Var<T, D>& features) const;
   /// Unscaled latents [B, h, w, latent] -> images [B, H, W, out_channels].
-  [[nodiscard]] Var<T, D> decode(const Var<T, D>& z) const { return decoder(post_quant_conv(z)); }
+  [[nodiscard]] Var<T, D> decode(const Var<T, D>& z) const;
   /// Images -> latents of about unit variance: scaling_factor times the mean.
   [[nodiscard]] Var<T, D> to_latent(const Var<T, D>& x) const {
     return autograd::affine(encode(x).mean, static_cast<Accumulator<T>>(config.scaling_factor));
@@ -232,6 +222,32 @@ struct Autoencoder {
                   post_quant_conv);
   }
 };
+
+template <Scalar T, Device D>
+Autoencoder<T, D>::Autoencoder(const AutoencoderConfig& c)
+    : config(c),
+      encoder(c),
+      decoder(c),
+      quant_conv(2 * c.latent_channels, 2 * c.latent_channels, 1),
+      post_quant_conv(c.latent_channels, c.latent_channels, 1) {}
+
+template <Scalar T, Device D>
+Posterior<T, D> Autoencoder<T, D>::encode(const Var<T, D>& x) const {
+  return posterior(encoder(x));
+}
+
+template <Scalar T, Device D>
+Posterior<T, D> Autoencoder<T, D>::posterior(const Var<T, D>& features) const {
+  const auto moments = quant_conv(features);
+  return {autograd::slice_channels(moments, 0, config.latent_channels),
+          autograd::map(Clamp{-30, 20},
+                        autograd::slice_channels(moments, config.latent_channels, 2 * config.latent_channels))};
+}
+
+template <Scalar T, Device D>
+Var<T, D> Autoencoder<T, D>::decode(const Var<T, D>& z) const {
+  return decoder(post_quant_conv(z));
+}
 
 // As the compiler would define them, but members: instances of the class hold them, see hypersd/compiled.hpp.
 template <Scalar T, Device D>

@@ -53,21 +53,9 @@ struct Classifier {
   Linear<T, D> head;
 
   Classifier() = default;
-  explicit Classifier(const ClassifierConfig& c) : config(c), head(c.features, c.classes) {
-    std::int64_t in = c.in_channels;
-    for (const std::int64_t out : c.channels) {
-      blocks.emplace_back(in, out, 3, 2, c.norm_num_groups);
-      blocks.emplace_back(out, out, 3, 1, c.norm_num_groups, true);
-      in = out;
-    }
-    blocks.emplace_back(in, c.features, 1, 1, c.norm_num_groups);
-  }
+  explicit Classifier(const ClassifierConfig& c);
   /// Images [B, H, W, in_channels] -> penultimate features [B, features].
-  [[nodiscard]] Var<T, D> features(const Var<T, D>& x) const {
-    auto h = x;
-    for (const auto& block : blocks) h = block(h);
-    return autograd::mean_positions(h);
-  }
+  [[nodiscard]] Var<T, D> features(const Var<T, D>& x) const;
   /// Images -> logits [B, classes].
   Var<T, D> operator()(const Var<T, D>& x) const { return head(features(x)); }
   template <class F>
@@ -75,5 +63,23 @@ struct Classifier {
     visit_members(f, prefix, "blocks", blocks, "head", head);
   }
 };
+
+template <Scalar T, Device D>
+Classifier<T, D>::Classifier(const ClassifierConfig& c) : config(c), head(c.features, c.classes) {
+  std::int64_t in = c.in_channels;
+  for (const std::int64_t out : c.channels) {
+    blocks.emplace_back(in, out, 3, 2, c.norm_num_groups);
+    blocks.emplace_back(out, out, 3, 1, c.norm_num_groups, true);
+    in = out;
+  }
+  blocks.emplace_back(in, c.features, 1, 1, c.norm_num_groups);
+}
+
+template <Scalar T, Device D>
+Var<T, D> Classifier<T, D>::features(const Var<T, D>& x) const {
+  auto h = x;
+  for (const auto& block : blocks) h = block(h);
+  return autograd::mean_positions(h);
+}
 
 }  // namespace hypersd::nn

@@ -101,45 +101,15 @@ struct TextEncoder {
   std::optional<Linear<T, D>> text_projection;
 
   TextEncoder() = default;
-  explicit TextEncoder(const TextEncoderConfig& c)
-      : config(c),
-        token_embedding(c.vocabulary, c.channels, c.token_deviation),
-        position_embedding(c.max_length, c.channels, c.position_deviation),
-        final_layer_norm(c.channels) {
-    for (std::int64_t i = 0; i < c.layers; ++i) layers.emplace_back(c);
-    if (c.projection_dim > 0) text_projection.emplace(c.channels, c.projection_dim, false);
-  }
+  explicit TextEncoder(const TextEncoderConfig& c);
   /// The last hidden state after the final norm: ids [B, L] in [0, vocabulary), L <= max_length -> [B, L, C].
-  Var<T, D> operator()(const Tensor<std::int32_t, D>& ids) const {
-    auto h = embed(ids);
-    for (const auto& layer : layers) h = layer(h);
-    return final_layer_norm(h);
-  }
+  Var<T, D> operator()(const Tensor<std::int32_t, D>& ids) const;
   /// Hidden states: the embeddings and the output of each layer, without the final norm.
-  [[nodiscard]] std::vector<Var<T, D>> hidden_states(const Tensor<std::int32_t, D>& ids) const {
-    std::vector<Var<T, D>> states{embed(ids)};
-    for (const auto& layer : layers) states.push_back(layer(states.back()));
-    return states;
-  }
+  [[nodiscard]] std::vector<Var<T, D>> hidden_states(const Tensor<std::int32_t, D>& ids) const;
   /// The pooled text: `last` [B, L, C], the last hidden state after the final norm, at the first end token of each row,
   /// projected where the encoder has a projection -> [B, projection_dim or C]. A row without end token is read at its
   /// first position. Ids on a GPU are copied to the host.
-  [[nodiscard]] Var<T, D> pooled(const Var<T, D>& last, const Tensor<std::int32_t, D>& ids) const {
-    require<ShapeError>(ids.rank() == 2 && last.shape() == Shape{ids.dim(0), ids.dim(1), config.channels},
-                        "TextEncoder: states ", last.shape(), " for ids ", ids.shape());
-    const std::int64_t batch = ids.dim(0), length = ids.dim(1);
-    const auto row = ids.template to<Cpu>();
-    Tensor<std::int32_t> at(Shape{batch});
-    for (std::int64_t b = 0; b < batch; ++b) {
-      const std::int32_t *begin = row.data() + b * length, *end = begin + length;
-      const auto* found =
-          config.eos_token_id == 2 ? std::max_element(begin, end) : std::find(begin, end, config.eos_token_id);
-      at[b] = static_cast<std::int32_t>(b * length + (found == end ? 0 : found - begin));
-    }
-    const auto rows = autograd::reshape(last, Shape{batch * length, config.channels});
-    const auto out = autograd::embedding(rows, at.template to<D>());
-    return text_projection ? (*text_projection)(out) : out;
-  }
+  [[nodiscard]] Var<T, D> pooled(const Var<T, D>& last, const Tensor<std::int32_t, D>& ids) const;
   template <class F>
   void visit(F&& f, const std::string& prefix = "") {
     visit_members(f, prefix, "text_model.embeddings.token_embedding", token_embedding,
@@ -159,5 +129,47 @@ struct TextEncoder {
     return autograd::reshape(sum, Shape{batch, length, config.channels});
   }
 };
+
+template <Scalar T, Device D>
+TextEncoder<T, D>::TextEncoder(const TextEncoderConfig& c)
+    : config(c),
+      token_embedding(c.vocabulary, c.channels, c.token_deviation),
+      position_embedding(c.max_length, c.channels, c.position_deviation),
+      final_layer_norm(c.channels) {
+  for (std::int64_t i = 0; i < c.layers; ++i) layers.emplace_back(c);
+  if (c.projection_dim > 0) text_projection.emplace(c.channels, c.projection_dim, false);
+}
+
+template <Scalar T, Device D>
+Var<T, D> TextEncoder<T, D>::operator()(const Tensor<std::int32_t, D>& ids) const {
+  auto h = embed(ids);
+  for (const auto& layer : layers) h = layer(h);
+  return final_layer_norm(h);
+}
+
+template <Scalar T, Device D>
+std::vector<Var<T, D>> TextEncoder<T, D>::hidden_states(const Tensor<std::int32_t, D>& ids) const {
+  std::vector<Var<T, D>> states{embed(ids)};
+  for (const auto& layer : layers) states.push_back(layer(states.back()));
+  return states;
+}
+
+template <Scalar T, Device D>
+Var<T, D> TextEncoder<T, D>::pooled(const Var<T, D>& last, const Tensor<std::int32_t, D>& ids) const {
+  require<ShapeError>(ids.rank() == 2 && last.shape() == Shape{ids.dim(0), ids.dim(1), config.channels},
+                      "TextEncoder: states ", last.shape(), " for ids ", ids.shape());
+  const std::int64_t batch = ids.dim(0), length = ids.dim(1);
+  const auto row = ids.template to<Cpu>();
+  Tensor<std::int32_t> at(Shape{batch});
+  for (std::int64_t b = 0; b < batch; ++b) {
+    const std::int32_t *begin = row.data() + b * length, *end = begin + length;
+    const auto* found =
+        config.eos_token_id == 2 ? std::max_element(begin, end) : std::find(begin, end, config.eos_token_id);
+    at[b] = static_cast<std::int32_t>(b * length + (found == end ? 0 : found - begin));
+  }
+  const auto rows = autograd::reshape(last, Shape{batch * length, config.channels});
+  const auto out = autograd::embedding(rows, at.template to<D>());
+  return text_projection ? (*text_projection)(out) : out;
+}
 
 }  // namespace hypersd::nn

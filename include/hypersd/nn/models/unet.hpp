@@ -34,21 +34,7 @@ struct Unet {
   ~Unet();
   /// Declares the parameters; `init_parameters` or `load_state_dict` gives them values. Throws OptionError for a
   /// configuration that is inconsistent.
-  explicit Unet(const UnetConfig& c) : encoder(c) {
-    const auto& width = c.block_out_channels;
-    auto skips = encoder.skip_channels();
-    std::int64_t previous = width.back();
-    for (std::size_t level = c.levels(); level-- > 0;) {
-      std::vector<std::int64_t> taken(skips.end() - (c.layers_per_block + 1), skips.end());
-      std::reverse(taken.begin(), taken.end());
-      skips.resize(skips.size() - taken.size());
-      up_blocks.emplace_back(encoder.resnet(0, width[level]), previous, taken,
-                             encoder.attention(level, c.attention_up(level)), level > 0);
-      previous = width[level];
-    }
-    conv_norm_out = {c.norm_num_groups, width[0], c.norm_eps};
-    conv_out = {width[0], c.out_channels};
-  }
+  explicit Unet(const UnetConfig& c);
   /// The sizes that the network was built with.
   [[nodiscard]] const UnetConfig& config() const { return encoder.config; }
 
@@ -98,12 +84,32 @@ struct Unet {
     for (std::size_t i = 0; i < e.skips.size(); ++i) e.skips[i] = autograd::add(e.skips[i], control.skips[i]);
     if (control.mid.defined()) e.h = autograd::add(e.h, control.mid);
   }
-  Var<T, D> decode(UnetEncoding<T, D> e, const Condition& condition) const {
-    for (const auto& block : up_blocks)
-      e.h = block(e.h, e.embedding, condition.tokens, e.skips, config().checkpoint_layers);
-    return conv_out(conv_norm_out(e.h, ops::Activation::silu));
-  }
+  Var<T, D> decode(UnetEncoding<T, D> e, const Condition& condition) const;
 };
+
+template <Scalar T, Device D>
+Unet<T, D>::Unet(const UnetConfig& c) : encoder(c) {
+  const auto& width = c.block_out_channels;
+  auto skips = encoder.skip_channels();
+  std::int64_t previous = width.back();
+  for (std::size_t level = c.levels(); level-- > 0;) {
+    std::vector<std::int64_t> taken(skips.end() - (c.layers_per_block + 1), skips.end());
+    std::reverse(taken.begin(), taken.end());
+    skips.resize(skips.size() - taken.size());
+    up_blocks.emplace_back(encoder.resnet(0, width[level]), previous, taken,
+                           encoder.attention(level, c.attention_up(level)), level > 0);
+    previous = width[level];
+  }
+  conv_norm_out = {c.norm_num_groups, width[0], c.norm_eps};
+  conv_out = {width[0], c.out_channels};
+}
+
+template <Scalar T, Device D>
+Var<T, D> Unet<T, D>::decode(UnetEncoding<T, D> e, const Condition& condition) const {
+  for (const auto& block : up_blocks)
+    e.h = block(e.h, e.embedding, condition.tokens, e.skips, config().checkpoint_layers);
+  return conv_out(conv_norm_out(e.h, ops::Activation::silu));
+}
 
 // As the compiler would define them, but members: instances of the class hold them, see hypersd/compiled.hpp.
 template <Scalar T, Device D>

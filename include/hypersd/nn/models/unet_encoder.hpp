@@ -78,18 +78,7 @@ struct UnetEncoder {
   UnetEncoder& operator=(UnetEncoder&&) noexcept;
   ~UnetEncoder();
   /// Throws OptionError for an inconsistent configuration.
-  explicit UnetEncoder(const UnetConfig& c) : config(c) {
-    c.validate();
-    const auto& width = c.block_out_channels;
-    time_features = SinusoidalFeatures<T, D>(width[0], c.flip_sin_to_cos, c.freq_shift);
-    conv_in = Conv2d<T, D>(c.in_channels, width[0]);
-    time_embedding = TimestepEmbedding<T, D>(width[0], c.embedding_dim(), c.time_cond_proj_dim);
-    if (c.addition_embedding_dim > 0) add_embedding.emplace(c.addition_embedding_dim, c.embedding_dim());
-    for (std::size_t i = 0; i < c.levels(); ++i)
-      down_blocks.emplace_back(resnet(i == 0 ? width[0] : width[i - 1], width[i]), attention(i, c.down_attention[i]),
-                               c.layers_per_block, i + 1 < c.levels());
-    mid_block = {resnet(width.back(), width.back()), attention(c.levels() - 1, c.mid_attention)};
-  }
+  explicit UnetEncoder(const UnetConfig& c);
 
   /// Options of a residual block of this network.
   [[nodiscard]] ResnetOptions resnet(std::int64_t in, std::int64_t out) const {
@@ -117,22 +106,7 @@ struct UnetEncoder {
   /// is 0.
   UnetEncoding<T, D> operator()(const Var<T, D>& x, const Times<T, D>& t, const UnetCondition<T, D>& condition,
                                 const Var<T, D>& residual = {}, const Numbers<T, D>& w = {},
-                                const Var<T, D>& extra = {}) const {
-    check(x, t, condition);
-    auto e = time_embedding(time_features(t), guidance_features(x, w));
-    if (extra.defined()) e = autograd::add(e, extra);
-    if (add_embedding) e = autograd::add(e, (*add_embedding)(condition.added));
-    UnetEncoding<T, D> out;
-    out.embedding = autograd::silu(e);
-    auto h = conv_in(x);
-    if (residual.defined()) h = autograd::add(h, residual);
-    out.skips.push_back(h);
-    for (const auto& block : down_blocks)
-      out.levels.push_back(
-          block(out.skips.back(), out.embedding, condition.tokens, out.skips, config.checkpoint_layers));
-    out.h = mid_block(out.skips.back(), out.embedding, condition.tokens, config.checkpoint_layers);
-    return out;
-  }
+                                const Var<T, D>& extra = {}) const;
   template <class F>
   void visit(F&& f, const std::string& prefix = "") {
     visit_members(f, prefix, "conv_in", conv_in, "time_embedding", time_embedding, "add_embedding", add_embedding,
@@ -167,6 +141,39 @@ struct UnetEncoder {
     }
   }
 };
+
+template <Scalar T, Device D>
+UnetEncoder<T, D>::UnetEncoder(const UnetConfig& c) : config(c) {
+  c.validate();
+  const auto& width = c.block_out_channels;
+  time_features = SinusoidalFeatures<T, D>(width[0], c.flip_sin_to_cos, c.freq_shift);
+  conv_in = Conv2d<T, D>(c.in_channels, width[0]);
+  time_embedding = TimestepEmbedding<T, D>(width[0], c.embedding_dim(), c.time_cond_proj_dim);
+  if (c.addition_embedding_dim > 0) add_embedding.emplace(c.addition_embedding_dim, c.embedding_dim());
+  for (std::size_t i = 0; i < c.levels(); ++i)
+    down_blocks.emplace_back(resnet(i == 0 ? width[0] : width[i - 1], width[i]), attention(i, c.down_attention[i]),
+                             c.layers_per_block, i + 1 < c.levels());
+  mid_block = {resnet(width.back(), width.back()), attention(c.levels() - 1, c.mid_attention)};
+}
+
+template <Scalar T, Device D>
+UnetEncoding<T, D> UnetEncoder<T, D>::operator()(const Var<T, D>& x, const Times<T, D>& t,
+                                                 const UnetCondition<T, D>& condition, const Var<T, D>& residual,
+                                                 const Numbers<T, D>& w, const Var<T, D>& extra) const {
+  check(x, t, condition);
+  auto e = time_embedding(time_features(t), guidance_features(x, w));
+  if (extra.defined()) e = autograd::add(e, extra);
+  if (add_embedding) e = autograd::add(e, (*add_embedding)(condition.added));
+  UnetEncoding<T, D> out;
+  out.embedding = autograd::silu(e);
+  auto h = conv_in(x);
+  if (residual.defined()) h = autograd::add(h, residual);
+  out.skips.push_back(h);
+  for (const auto& block : down_blocks)
+    out.levels.push_back(block(out.skips.back(), out.embedding, condition.tokens, out.skips, config.checkpoint_layers));
+  out.h = mid_block(out.skips.back(), out.embedding, condition.tokens, config.checkpoint_layers);
+  return out;
+}
 
 // As the compiler would define them, but members: instances of the class hold them, see hypersd/compiled.hpp.
 template <Scalar T, Device D>

@@ -6,7 +6,6 @@
 #include <hypersd/core/instruction_set.hpp>
 #if defined(__x86_64__)
 #include <cpuid.h>
-#include <immintrin.h>
 #endif
 
 /// \file
@@ -64,9 +63,14 @@ __attribute__((target("avx2,fma"))) void widen_avx2(const std::uint16_t* from, s
 /// By the instruction for it; a signalling NaN becomes quiet.
 __attribute__((target("avx2,fma,f16c"))) inline void widen_f16c(const std::uint16_t* from, std::int64_t count,
                                                                 float* to) {
+  typedef short Halves __attribute__((vector_size(16)));  // NOLINT(modernize-use-using,google-runtime-int)
   std::int64_t i = 0;
-  for (; i + 8 <= count; i += 8)
-    _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i))));
+  for (; i + 8 <= count; i += 8) {
+    Halves halves;
+    __builtin_memcpy(&halves, from + i, sizeof halves);
+    const auto floats = __builtin_ia32_vcvtph2ps256(halves);
+    __builtin_memcpy(to + i, &floats, sizeof floats);
+  }
   if (i < count) widen_loops<true>(from + i, count - i, to + i);
 }
 /// Whether the processor has that instruction.
