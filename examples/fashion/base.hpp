@@ -2,37 +2,27 @@
 #pragma once
 
 #include "data.hpp"
+#include "denoiser.hpp"
 #include "run.hpp"
 
 #include <hypersd/autograd/grad_softmax.hpp>
 #include <hypersd/diffusion/condition_dropout.hpp>
 #include <hypersd/diffusion/denoising.hpp>
-#include <hypersd/diffusion/processes.hpp>
 #include <hypersd/nn/autoencoder_loss.hpp>
 #include <hypersd/nn/init.hpp>
 #include <hypersd/nn/models/autoencoder.hpp>
 #include <hypersd/nn/models/classifier.hpp>
 #include <hypersd/nn/models/text_encoder.hpp>
-#include <hypersd/nn/models/unet.hpp>
 
 /// \file
 /// The networks that exist before any distillation: autoencoder, evaluation classifier, text encoder and teacher.
 
 namespace fashion {
 
-template <Device D>
-using Net = nn::Unet<float, D>;
-template <Device D>
-using Condition = typename Net<D>::Condition;
+/// The share of the training set that the evaluation classifier sees.
+inline constexpr std::int64_t classifier_images = 30000;
 
-/// The diffusion process of the whole job: that of Stable Diffusion 1.5 and SDXL. `diffusion::StableDiffusionV`
-/// predicts velocities (docs/experiments/prediction.md).
-using Process = diffusion::StableDiffusion;
-
-/// Caption width, and the share of the training set that the evaluation classifier sees.
-inline constexpr std::int64_t text_width = 64, classifier_images = 30000;
-
-/// Text encoder and UNet under one name space, as the teacher is trained: both at once.
+/// Text encoder and denoiser under one name space, as the teacher is trained: both at once.
 template <Device D>
 struct Teacher {
   using value_type = float;
@@ -44,15 +34,6 @@ struct Teacher {
     nn::visit_members(f, prefix, "text_encoder", text, "unet", unet);
   }
 };
-
-inline nn::UnetConfig unet_config(const Options& o) {
-  nn::UnetConfig c = nn::UnetConfig::fashion();
-  c.block_out_channels = {o.channels, 2 * o.channels};
-  c.down_attention = {false, true};
-  c.heads = {4, 4};
-  c.cross_attention_dim = text_width;
-  return c;
-}
 
 inline nn::AutoencoderConfig autoencoder_config(const Options& o) {
   nn::AutoencoderConfig c;
@@ -156,7 +137,7 @@ nn::Classifier<float, D> train_classifier(const Run& run, const Dataset& dataset
   return net;
 }
 
-/// Trains text encoder and UNet together by the denoising loss, from what `net` holds. [Hyper-SD Eq. 16]
+/// Trains text encoder and denoiser together by the denoising loss, from what `net` holds. [Hyper-SD Eq. 16]
 template <Device D>
 Teacher<D> train_denoiser(const Run& run, const Dataset& dataset, const Latents<D>& latents, Teacher<D> net,
                           pipeline::TrainOptions t) {
@@ -186,7 +167,7 @@ Teacher<D> train_denoiser(const Run& run, const Dataset& dataset, const Latents<
 template <Device D>
 Teacher<D> train_teacher(const Run& run, const Dataset& dataset, const Latents<D>& latents) {
   const Options& o = run.options;
-  Teacher<D> net{nn::TextEncoder<float, D>(text_config(dataset)), Net<D>(unet_config(o))};
+  Teacher<D> net{nn::TextEncoder<float, D>(text_config(dataset)), make_denoiser<D>(o)};
   nn::init_parameters(net, o.seed, "teacher");
   pipeline::TrainOptions t;
   t.phase = "teacher";

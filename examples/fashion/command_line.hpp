@@ -24,6 +24,14 @@ inline Options parse_options(int argc, char** argv) {
   app.add_option("--data", o.data, "folder with IDX images and labels, .gz or not")->capture_default_str();
   app.add_flag("--resume", o.resume, "continue the run in --out from its last checkpoint");
   program::add_device(app, o.device);
+  app.add_option(
+         "--process", o.process,
+         "ddpm: that of Stable Diffusion 1.5 and SDXL; ddpm-v: the same, predicting velocities; flow: straight lines")
+      ->check(CLI::IsMember({"ddpm", "ddpm-v", "flow"}))
+      ->capture_default_str();
+  app.add_option("--backbone", o.backbone, "network of the denoiser: a UNet, or a diffusion transformer")
+      ->check(CLI::IsMember({"unet", "dit"}))
+      ->capture_default_str();
   app.add_flag("--baseline", o.baseline,
                "for comparison also TCD (k = 1 throughout, same iterations) and DMD of the teacher");
   app.add_option("--threads", o.threads, "CPU threads, 0: all (results do not depend on it)")
@@ -43,7 +51,8 @@ inline Options parse_options(int argc, char** argv) {
   add("--latent-images", o.latent_images, "training images that teacher and student see")
       ->check(program::whole(1, 1000000));
   add("--teacher-steps", o.teacher_steps, "training steps")->check(program::iterations());
-  add("--channels", o.channels, "width of the UNet, a multiple of 8")->check(program::whole(8, 4096));
+  add("--channels", o.channels, "width of the UNet, a multiple of 8; a transformer is four times as wide")
+      ->check(program::whole(8, 4096));
   add("--rank", o.rank, "LoRA rank")->check(program::whole(1, 4096));
   add("--distill-lr", o.distill_lr, "learning rate of the distillation")->check(program::positive());
   add("--grid-points", o.grid_points, "steps of the teacher's solver in distillation, a divisor of 1000")

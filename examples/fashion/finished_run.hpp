@@ -33,6 +33,9 @@ FinishedRun<D> load_run(const std::filesystem::path& run) {
   const std::string damaged = "file " + io::in_quotes(settings) + " is damaged";
   const io::Json options = json.member<io::Json::Object>("options", damaged);
   const auto text = [&](const char* name) { return options.member<std::string>(name, damaged); };
+  require<OptionError>(text("process") == process_name && text("backbone") == backbone_name, "the run in ",
+                       io::in_quotes(run.string()), " has --process ", text("process"), " --backbone ",
+                       text("backbone"), "; this program needs one with ", process_name, " and ", backbone_name);
   o.seed = std::stoull(text("seed"));
   o.data = text("data");
   o.channels = std::stoll(text("channels"));
@@ -48,9 +51,9 @@ FinishedRun<D> load_run(const std::filesystem::path& run) {
   out.autoencoder = nn::Autoencoder<float, D>(autoencoder_config(o));
   load(out.autoencoder, "autoencoder");
   const Dataset words(o.data.string());
-  out.teacher = Teacher<D>{nn::TextEncoder<float, D>(text_config(words)), Net<D>(unet_config(o))};
+  out.teacher = Teacher<D>{nn::TextEncoder<float, D>(text_config(words)), make_denoiser<D>(o)};
   load(out.teacher.text, "text_encoder");
-  load(out.teacher.unet, "unet");
+  load(out.teacher.unet, backbone_name);
   out.lora_name = std::filesystem::exists(file("one-step_lora")) ? "one-step_lora" : "tscd_lora";
   const io::SafetensorsFile lora(file(out.lora_name));
   for (const auto& name : lora.names()) out.lora.emplace(name, lora.template get<float>(name));

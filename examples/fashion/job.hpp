@@ -15,6 +15,9 @@ namespace fashion {
 /// Trains everything on device D and shows what came of it.
 template <Device D>
 void execute(const Options& o) {
+  require<OptionError>(o.process == process_name && o.backbone == backbone_name, "--process ", o.process,
+                       " --backbone ", o.backbone, ": this program was compiled for ", process_name, " and ",
+                       backbone_name, "; examples/run.sh builds and starts the right one");
   const auto begin = std::chrono::steady_clock::now();
   const Dataset data(o.data.string());
   records::RunDirectory directory(o.out.string(), settings_of(o),
@@ -40,9 +43,9 @@ void execute(const Options& o) {
       tscd_part(run, real, critic, "tscd", o.stage_segments, o.stage_steps),
       feedback_part(run, real, models.autoencoder, models.latents, models.rewards), unified_part(run, ends, unified),
       dmd_part(run, ends, dedicated, "one-step-" + std::to_string(o.one_step_time), pipeline::SameAdapter{},
-               static_cast<diffusion::Time>(o.one_step_time), o.one_step_lr),
+               time_of(o.one_step_time), o.one_step_lr),
       // All weights move too far at the adapter's learning rate.
-      dmd_part(run, ends, whole, whole_unet, pipeline::AllWeights{}, 999, o.one_step_lr / 3));
+      dmd_part(run, ends, whole, whole_unet, pipeline::AllWeights{}, last_time(), o.one_step_lr / 3));
   models.made = recipe.run(run.session(), teacher.unet, {o.skip.begin(), o.skip.end()}).made;
 
   if (o.baseline) {
@@ -51,7 +54,7 @@ void execute(const Options& o) {
          nn::merge_lora(distil_tcd(run, real, teacher,
                                    std::accumulate(o.stage_steps.begin(), o.stage_steps.end(), std::int64_t{0}))),
          std::nullopt});
-    for (const diffusion::Time time : {999.0, static_cast<diffusion::Time>(o.one_step_time)})
+    for (const diffusion::Time time : {last_time(), time_of(o.one_step_time)})
       models.baselines.push_back({"DMD of the teacher, t = " + io::number(time),
                                   nn::merge_lora(dmd_from_teacher(run, data, teacher, time)), time});
   }

@@ -13,7 +13,7 @@ namespace fashion {
 
 /// Everything a run depends on. The values are those of the default budget; `--quick` and `--full` scale them.
 struct Options {
-  std::string preset = "default", device = "cpu";
+  std::string preset = "default", device = "cpu", process = "ddpm", backbone = "unet";
   std::uint64_t seed = 0;
   std::filesystem::path out = "runs/fashion";
   std::filesystem::path data = "/usr/share/datasets/fashion-mnist";

@@ -53,7 +53,8 @@ void show_results(const Run& run, const Dataset& data, const Models<D>& m,
   save_state(run.directory.file("models/autoencoder.safetensors"), nn::state_dict(m.autoencoder));
   save_state(run.directory.file("models/classifier.safetensors"), nn::state_dict(m.classifier));
   save_state(run.directory.file("models/text_encoder.safetensors"), nn::state_dict(m.teacher.text));
-  save_state(run.directory.file("models/unet.safetensors"), nn::state_dict(m.teacher.unet));
+  save_state(run.directory.file(std::string("models/") + backbone_name + ".safetensors"),
+             nn::state_dict(m.teacher.unet));
   for (const auto& [part, net] : m.made)
     if (part == whole_unet)
       save_state(run.directory.file("models/" + part + ".safetensors"), nn::state_dict(net));
@@ -72,7 +73,7 @@ void show_results(const Run& run, const Dataset& data, const Models<D>& m,
   for (const auto& [part, net] : m.made) {
     const Net<D> merged = nn::merge_lora(net);
     if (part.starts_with("one-step-")) {
-      one_step.push_back({merged, part == whole_unet ? 999.0 : static_cast<diffusion::Time>(o.one_step_time),
+      one_step.push_back({merged, part == whole_unet ? last_time() : time_of(o.one_step_time),
                           part == whole_unet ? "1, UNet" : "1, t = " + std::to_string(o.one_step_time)});
       measure.sampler(title_of(part, o), merged, one_step.back().options(), true);
     } else {

@@ -13,6 +13,8 @@ namespace fashion {
 /// those that the study of methods shares.
 inline records::RunOptions shared_settings(const Options& o) {
   return {{"preset", o.preset},
+          {"process", o.process},
+          {"backbone", o.backbone},
           {"seed", std::to_string(o.seed)},
           {"data", o.data.string()},
           {"autoencoder-steps", std::to_string(o.autoencoder_steps)},

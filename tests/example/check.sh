@@ -29,6 +29,10 @@ refused 'device.*tpu|tpu.*cuda' "${tiny[@]}" --device tpu --out "$work/bad"
 # Without nvcc, or without a GPU.
 command -v nvidia-smi >/dev/null || refused 'nvcc|no usable CUDA device' "${tiny[@]}" --device cuda --out "$work/bad"
 [ ! -e "$work/bad" ] || problem 'a refused device left a folder behind'
+refused 'process.*trig' "${tiny[@]}" --process trig --out "$work/bad"
+refused 'compiled for ddpm and unet.*examples/run.sh' "${tiny[@]}" --process flow --out "$work/bad"
+refused 'compiled for ddpm and unet.*examples/run.sh' "${tiny[@]}" --backbone dit --out "$work/bad"
+[ ! -e "$work/bad" ] || problem 'a refused process left a folder behind'
 refused 'steps.*0' "${tiny[@]}" --steps 0 --out "$work/bad"
 refused 'steps.*1001' "${tiny[@]}" --steps 1001 --out "$work/bad"
 refused 'stages: k = 41 is not in .1, 40.' "${tiny[@]}" --stages 41 --stage-steps 5 --out "$work/bad"
