@@ -27,9 +27,15 @@ void execute(const Options& o) {
 
   Models<D> models;
   models.autoencoder = train_autoencoder<D>(run, data);
+  show_picture(run, "autoencoder.svg", reconstruction_grid(data, models.autoencoder),
+               "test images, and what the autoencoder keeps of them");
   models.classifier = train_classifier<D>(run, data);
   models.latents = encode_all(models.autoencoder, data.images.train.first(o.latent_images));
   models.teacher = train_teacher(run, data, models.latents);
+  show_picture(
+      run, "teacher.svg",
+      stage_grid(run, data, models.autoencoder, models.latents, models.teacher, {}, {1, 4, o.teacher_inference_steps}),
+      "the teacher's samples");
   models.rewards = train_rewards(run, data, models.autoencoder, models.latents, models.teacher);
 
   // The parts of the method after the teacher, as one type.

@@ -44,6 +44,13 @@ inline void save_state(const std::string& path, const nn::StateDict<float>& stat
   writer.write(path);
 }
 
+/// Writes a picture of what has been trained so far and says so.
+inline void show_picture(const Run& run, const std::string& file, const std::string& svg, const char* what) {
+  io::atomic_write(run.directory.file(file), svg);
+  std::printf("picture: %s (%s)\n", run.directory.file(file).c_str(), what);
+  std::fflush(stdout);
+}
+
 /// Saves and measures the models and writes the report of a job that began at `begin`.
 template <Device D>
 void show_results(const Run& run, const Dataset& data, const Models<D>& m,
@@ -104,10 +111,8 @@ void show_results(const Run& run, const Dataset& data, const Models<D>& m,
   io::atomic_write(run.directory.file("samples.svg"), picture);
   const auto by_stage = stage_grid(run, data, m.autoencoder, m.latents, m.teacher, stages);
   io::atomic_write(run.directory.file("stages.svg"), by_stage);
-  const auto reconstruction = reconstruction_grid(data, m.autoencoder);
-  io::atomic_write(run.directory.file("autoencoder.svg"), reconstruction);
   found.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  write_report(run, found, {picture, sample_strip(sets), by_stage, reconstruction});
+  write_report(run, found, {picture, sample_strip(sets), by_stage, reconstruction_grid(data, m.autoencoder)});
   print_results(found, run.directory.folder());
 }
 

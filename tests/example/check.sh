@@ -52,7 +52,7 @@ refused "no part called 'nonsense'" "${tiny[@]}" --skip nonsense --out "$work/sk
 refused '/proc/nothing' "${tiny[@]}" --out /proc/nothing
 
 "$program" "${tiny[@]}" --out "$work/whole" >"$work/log" 2>&1 </dev/null || { cat "$work/log"; problem 'the run failed'; }
-for file in report.html samples.svg stages.svg sweep.csv autoencoder.svg metrics.csv metrics.jsonl models/unet.safetensors models/tscd_lora.safetensors \
+for file in report.html samples.svg stages.svg sweep.csv autoencoder.svg teacher.svg metrics.csv metrics.jsonl models/unet.safetensors models/tscd_lora.safetensors \
   models/feedback_lora.safetensors models/one-step_lora.safetensors models/one-step-800_lora.safetensors \
   models/one-step-unet.safetensors recipe.json; do
   [ -s "$work/whole/$file" ] || problem "no $file"
