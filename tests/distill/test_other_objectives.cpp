@@ -15,34 +15,13 @@
 #include <hypersd/distill/sum.hpp>
 #include <limits>
 
-#include "golden.hpp"
+#include "objective_case.hpp"
 
 using namespace hypersd;
 using namespace hypersd::distill;
+using toy::Case, toy::Condition, toy::table;
 
 namespace {
-
-using Condition = Tensor<double>;
-
-diffusion::NoiseTable table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
-
-/// What every golden case starts from.
-struct Case {
-  toy::Golden golden{"objectives"};
-  toy::Mlp student = golden.network("student", true), teacher = golden.network("teacher", true),
-           target = golden.network("target", true), fake = golden.network("fake", true),
-           critic = golden.network("critic");
-  Batch<double, Cpu, Condition> batch = golden.batch();
-  std::vector<double> scale = golden.values("scale").to_vector();
-  Tensor<double> noise = golden.values("noise"), z = golden.values("z"), judge = golden.values("judge");
-
-  /// Compares with the file, and checks that only the student has a gradient.
-  void check(const std::string& name, const LossResult<double, Cpu>& result) const {
-    golden.check(name, result.loss, student);
-    for (const auto* net : {&teacher, &target, &fake, &critic})
-      for (const auto& [p, var] : net->parameters()) CHECK(!var.grad().defined());
-  }
-};
 
 /// A fixed critic of [x, beginning].
 struct PairCritic {
@@ -62,128 +41,7 @@ struct Told : toy::Mlp {
   }
 };
 
-/// A fixed critic that names the form of its loss.
-struct NonSaturatingCritic : toy::Mlp {
-  using form = NonSaturating;
-};
-
-/// A prediction that is the same everywhere.
-struct Constant {
-  double first, second;
-  Tensor<double> operator()(const Tensor<double>& x, const Tensor<double>&, const Condition&) const {
-    Tensor<double> out(x.shape());
-    for (std::int64_t b = 0; b < x.dim(0); ++b) out[2 * b] = first, out[2 * b + 1] = second;
-    return out;
-  }
-};
-/// A student whose prediction is a parameter.
-struct Parameter {
-  Var<double> value;
-  Var<double> operator()(const Var<double>&, const Tensor<double>&, const Condition&) const { return value; }
-};
-
-/// The exact noise prediction for data N(0, 1/4), in any precision.
-template <class T>
-struct Quarter {
-  Tensor<T> operator()(const Tensor<T>& x, const Tensor<T>& t, diffusion::Unconditional) const {
-    const auto noise = table();
-    Tensor<T> factor(t.shape());
-    for (std::int64_t i = 0; i < t.size(); ++i) {
-      const auto l = noise.level(static_cast<int>(t[i]));
-      factor[i] = static_cast<T>(l.sigma / (0.25 * l.alpha * l.alpha + l.sigma * l.sigma));
-    }
-    return ops::map(ops::Mul{}, x, ops::per_sample(factor));
-  }
-};
-template <class T>
-struct HalfOfIt {
-  Var<T> operator()(const Var<T>& x, const Tensor<T>&, diffusion::Unconditional) const {
-    return autograd::affine(x, T(0.5));
-  }
-};
-
 }  // namespace
-
-TEST_CASE("Progressive distillation, Eq 1-3, in the spaces x, x0 and eps: loss and gradient equal PyTorch's") {
-  const auto check = [](const char* name, PdSpace space, PdWeight weight) {
-    const Case c;
-    const PdDraws d{c.golden.times("pd.t"), c.golden.times("pd.middle"), c.golden.times("pd.end"), c.scale};
-    c.check(name, Pd<>(table(), {.steps = 4, .space = space, .weight = weight})
-                      .loss_at(c.student, c.teacher, c.batch, d, c.noise));
-  };
-  check("pd.x", PdSpace::x, PdWeight::one);
-  check("pd.eps", PdSpace::eps, PdWeight::one);
-  check("pd.x0.one", PdSpace::x0, PdWeight::one);
-  check("pd.x0.truncated", PdSpace::x0, PdWeight::truncated_snr);
-  check("pd.x0.plus", PdSpace::x0, PdWeight::snr_plus_one);
-  const Case c;  // a number of steps that does not divide T
-  const PdDraws d{c.golden.times("pd16.t"), c.golden.times("pd16.middle"), c.golden.times("pd16.end"), c.scale};
-  c.check("pd16", Pd<>(table(), {.steps = 16}).loss_at(c.student, c.teacher, c.batch, d, c.noise));
-}
-
-TEST_CASE("Progressive distillation: two steps of a teacher of clean data 0.2 and then 0.35 make x* = 0.30198") {
-  struct Clean {
-    Tensor<double> operator()(const Tensor<double>& x, const Tensor<double>& t, diffusion::Unconditional) const {
-      return Tensor<double>::full(x.shape(), t[0] == 999 ? 0.2 : 0.35);
-    }
-  };
-  struct Student {
-    double x0;
-    Var<double> operator()(const Var<double>& x, const Tensor<double>&, diffusion::Unconditional) const {
-      return Var<double>(Tensor<double>::full(x.shape(), x0));
-    }
-  };
-  // Data and noise for which x_999 = 1.
-  const auto one = Tensor<double>::ones(Shape{1, 1});
-  const auto l = table().level(999);
-  const auto x0 = Tensor<double>::full(Shape{1, 1}, (1 - l.sigma) / l.alpha);
-  const Batch<double, Cpu, diffusion::Unconditional> batch{x0, {}};
-  const PdDraws d{{999}, {749}, {499}, {1.0}};
-  const auto loss = [&](PdSpace space, double predicted) {
-    return Pd<diffusion::Discrete<diffusion::X0>>(table(), {.steps = 2, .space = space, .weight = PdWeight::one})
-        .loss_at(Student{predicted}, Clean{}, batch, d, one)
-        .loss.item();
-  };
-  const double star = 0.3019827539;
-  CHECK(loss(PdSpace::x0, 0) == doctest::Approx(star * star).epsilon(1e-8));
-  CHECK(loss(PdSpace::x, star) < 1e-18);
-  const double eps_of_zero = 1 / l.sigma;  // of clean data 0
-  CHECK(loss(PdSpace::eps, 0) == doctest::Approx(std::pow(eps_of_zero - 0.9816751958, 2)).epsilon(1e-5));
-}
-
-TEST_CASE("Progressive distillation's target keeps its digits in float where a jump is short") {
-  const auto loss = [](auto zero, int steps) {
-    using T = decltype(zero);
-    const auto draw = ops::normal<double>(Shape{64, 4}, stream(1, "data"));
-    const auto more = ops::normal<double>(Shape{64, 4}, stream(1, "noise"));
-    Tensor<T> x0(draw.shape()), noise(draw.shape());
-    for (std::int64_t i = 0; i < draw.size(); ++i)
-      x0[i] = static_cast<T>(static_cast<float>(draw[i])), noise[i] = static_cast<T>(static_cast<float>(more[i]));
-    const Batch<T, Cpu, diffusion::Unconditional> batch{x0, {}};
-    const PdDraws d{diffusion::Times(64, 999), diffusion::Times(64, 999 - 500 / steps),
-                    diffusion::Times(64, 999 - 1000 / steps), std::vector<double>(64, 1.0)};
-    return static_cast<double>(Pd<>(table(), {.steps = steps, .weight = PdWeight::one})
-                                   .loss_at(HalfOfIt<T>{}, Quarter<T>{}, batch, d, noise)
-                                   .loss.item());
-  };
-  for (const int steps : {4, 100, 500}) {
-    CAPTURE(steps);
-    const double exact = loss(0.0, steps);
-    MESSAGE(steps << " steps, float: relative error " << loss(0.0F, steps) / exact - 1);
-    CHECK(std::abs(loss(0.0F, steps) / exact - 1) < 2e-6);
-  }
-}
-
-TEST_CASE("Progressive distillation draws jumps of the sampler's grid, with the teacher's stop half way") {
-  const Pd<> pd(table(), {.steps = 4});
-  const PdDraws d = pd.draw(64, {3, 0});
-  for (std::size_t b = 0; b < d.t.size(); ++b) {
-    CHECK(std::fmod(d.t[b] + 1, 250) == 0);
-    CHECK(d.end[b] == std::max(0.0, d.t[b] - 250));
-    CHECK(d.middle[b] == d.t[b] - 125);
-  }
-  CHECK_THROWS_AS(Pd<>(table(), {.steps = 501}), OptionError);
-}
 
 TEST_CASE("Phased and latent consistency: loss and gradient equal PyTorch's") {
   const auto draws = [](const Case& c, bool to_the_end) {
@@ -207,102 +65,6 @@ TEST_CASE("Phased consistency always jumps to the segment's beginning") {
     CHECK(range.first == range.last);
     CHECK(grid[range.first] == (grid[n] <= 249 ? 0 : grid[n] <= 499 ? 249 : grid[n] <= 749 ? 499 : 749));
   }
-}
-
-TEST_CASE("Score distillation and distribution matching, Eq 8: loss and gradient equal PyTorch's") {
-  const Case sds;
-  const auto t = sds.golden.times("judged");
-  sds.check("sds", Sds<>(table()).loss_at(sds.student, sds.teacher, sds.batch, t, sds.z, sds.judge));
-  const DmdDraws d{diffusion::Times(6, 999), t};
-  const auto dmd = [&](const char* name, DmdOptions o, bool paired) {
-    Case c;
-    if (paired) c.batch.noise = c.golden.values("pair");
-    c.check(name, Dmd<toy::Mlp>(table(), &c.fake, o).loss_at(c.student, c.teacher, c.batch, d, c.z, c.judge));
-  };
-  dmd("dmd", {}, false);
-  dmd("dmd.alpha", {.paper_alpha_weight = true}, false);
-  dmd("dmd.regression", {}, true);
-  const auto several = [&](const char* name, auto critic, double weight) {
-    Case c;
-    const DmdDraws at{c.golden.times("dmd.start"), t};
-    const decltype(critic) net{c.critic};
-    const DmdOptions o{.start = {499, 800}, .adversarial_weight = weight};
-    c.check(name, Dmd<toy::Mlp, diffusion::Discrete<>, const decltype(critic)>(table(), &c.fake, o, &net)
-                      .loss_at(c.student, c.teacher, c.batch, at, c.z, c.judge));
-  };
-  several("dmd.several", toy::Mlp{}, 0);
-  several("dmd.hinge", toy::Mlp{}, 0.2);
-  several("dmd.non_saturating", NonSaturatingCritic{}, 0.2);
-}
-
-TEST_CASE("Distribution matching moves x = [1, -1] by g = [0.6, -0.8], and down where the fake lies above") {
-  const auto gradient = [](Constant real, Constant fake, double alpha_weight = 0) {
-    const Parameter student{Var<double>(Tensor<double>::from(Shape{1, 2}, {1.0, -1.0}), true)};
-    const auto zero = Tensor<double>::zeros(Shape{1, 2});
-    const Batch<double, Cpu, Condition> batch{zero, {Tensor<double>::zeros(Shape{1}), Tensor<double>::zeros(Shape{1})}};
-    const Dmd<Constant, diffusion::Discrete<diffusion::X0>> dmd(
-        table(), &fake, {.guidance = 1, .paper_alpha_weight = alpha_weight != 0});
-    const auto result = dmd.loss_at(student, real, batch, {{999}, {500}}, zero, zero);
-    autograd::backward(result.loss);
-    return std::pair{result.loss.item(), student.value.grad().to_vector()};
-  };
-  const auto [loss, g] = gradient({0.5, -0.5}, {0.8, -0.9});
-  CHECK(loss == doctest::Approx(0.25));
-  CHECK(g[0] == doctest::Approx(0.3));
-  CHECK(g[1] == doctest::Approx(-0.4));
-  CHECK(gradient({0.5, -0.5}, {0.5, -0.5}).second == std::vector<double>{0, 0});
-  CHECK(gradient({0.5, -0.5}, {0.8, -0.9}, 1).second[0] == doctest::Approx(0.3 * table().alpha(500)));
-  // Real N(0, 1), fake N(m, 1): x0_fake - x0_real = sigma^2 m.
-  CHECK(gradient({0, 0}, {0.2, 0.2}).second[0] > 0);
-}
-
-TEST_CASE("A one-step student with the time input 800 starts in pure noise there") {
-  const Var<double> eps(Tensor<double>::full(Shape{1, 1}, 0.5));
-  const auto z = Tensor<double>::ones(Shape{1, 1}), data = Tensor<double>::full(Shape{1, 1}, 7.0);
-  const diffusion::Discrete<> process = table();
-  for (const auto& [t, x0] : {std::pair{800.0, 2.6524228}, std::pair{999.0, 7.3414929}}) {
-    const auto start = start_states(process, data, z, {t}, highest(process, {399, t}));
-    CHECK(one_step(Parameter{eps}, process, start, {t}, Tensor<double>::zeros(Shape{1})).value()[0] ==
-          doctest::Approx(x0).epsilon(1e-7));
-  }
-}
-
-TEST_CASE("With its second weight, adversarial diffusion distillation's term has score distillation's gradient") {
-  struct Zero {
-    Var<double> operator()(const Var<double>& x, const Tensor<double>&, const Condition&) const {
-      return autograd::affine(x, 0.0);
-    }
-  };
-  const Case a, b;
-  const Zero critic;
-  const auto t = a.golden.times("judged");
-  autograd::backward(Add<const Zero>(table(), &critic, {.start = {999}, .distillation = 1, .weight = AddWeight::sds})
-                         .loss_at(a.student, a.teacher, a.batch, {diffusion::Times(6, 999), t}, a.z, a.judge)
-                         .loss);
-  autograd::backward(Sds<>(table()).loss_at(b.student, b.teacher, b.batch, t, b.z, b.judge).loss);
-  for (std::size_t i = 0; i < 4; ++i)
-    CHECK(toy::relative(a.student.parameters()[i].second.grad(), b.student.parameters()[i].second.grad()) < 1e-9);
-}
-
-TEST_CASE("An injected gradient arrives, divided by the number of elements") {
-  const Var<double> x(Tensor<double>::from(Shape{1, 2}, {1.0, -1.0}), true);
-  // x0_real = [.5, -.5], x0_fake = [.8, -.9]: mean |x - real| = 0.5, so g = [0.6, -0.8].
-  const auto loss = inject_gradient(x, Tensor<double>::from(Shape{1, 2}, {0.6, -0.8}));
-  CHECK(loss.item() == doctest::Approx(0.25));
-  autograd::backward(loss);
-  CHECK(x.grad()[0] == doctest::Approx(0.3));
-  CHECK(x.grad()[1] == doctest::Approx(-0.4));
-}
-
-TEST_CASE("An injected gradient that x would round away arrives in 16 bits") {
-  const auto x = Tensor<bfloat16>::full(Shape{4}, bfloat16(100.0F)),
-             g = Tensor<bfloat16>::full(Shape{4}, bfloat16(0.01F));
-  REQUIRE(static_cast<float>(ops::map(ops::Sub{}, x, g)[0]) == 100.0F);
-  const Var<bfloat16> student(x, true);
-  const auto loss = inject_gradient(student, g);
-  CHECK(static_cast<float>(loss.item()) == doctest::Approx(5e-5).epsilon(0.01));
-  autograd::backward(loss);
-  for (std::int64_t i = 0; i < 4; ++i) CHECK(static_cast<float>(student.grad()[i]) == 0.25F * static_cast<float>(g[i]));
 }
 
 TEST_CASE("Adversarial diffusion distillation, Eq 6 and 7: loss and gradient equal PyTorch's") {
