@@ -19,7 +19,8 @@ Installs missing Debian packages, builds all tests and runs them. The last line 
   --werror          warnings are errors
   --slow            also what takes longest, most of it where there is nvcc: GPU code for two architectures, tests and
                     benchmarks of the GPU executed from their PTX, the example programs compiled by nvcc,
-                    all CUDA code compiled by clang 19 with CUDA 12's headers from PyPI, and clang-tidy
+                    all CUDA code compiled by clang 19 with CUDA 12's headers from PyPI, clang-tidy, all tests with
+                    --sanitize, and threads, samplers and trainers under ThreadSanitizer
   --no-install      install nothing
   -j N              build jobs (default: processors, one for each 2 GiB of memory)
   --help            this text

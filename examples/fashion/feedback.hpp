@@ -33,7 +33,9 @@ auto feedback_part(const Run& run, const RealBatches<D>& batches, const nn::Auto
   const feedback::Hinges hinges(
       feedback::Hinge<RewardModel<D>>{rewards.preference, rewards.preference_alpha, 1, "preference"},
       feedback::Hinge<Aesthetic<D>>{rewards.aesthetic, rewards.aesthetic_alpha, 1, "aesthetic"});
-  const feedback::InstanceFeedback instance(Process{}, decode, rewards.segmenter);
+  const feedback::InstanceFeedback instance(
+      Process{}, decode, rewards.segmenter,
+      {.noisy_min = time_of(249), .noisy_max = time_of(749), .denoised = time_of(24)});
   const feedback::Refl refl(Process{}, decode, hinges, rollout);
   const auto objective = distill::sum_of(  // [Hyper-SD Eq. 15]
       weighted(1, refl), weighted(o.instance_weight, instance, "instance"),

@@ -6,6 +6,9 @@
 /// are made of, the networks of Stable Diffusion, AdamW. CMake's target `hypersd::compiled` holds them and includes
 /// this header in every file that is compiled with it. Everything else stays a template, and a program computes the
 /// same with this header and without.
+///
+/// These classes define what is large outside of the class, and these functions name the type that they return: an
+/// inline member of a declared instance, or a function that returns `auto`, is compiled all the same.
 
 #include <hypersd/nn/init.hpp>
 #include <hypersd/nn/lora.hpp>

@@ -40,8 +40,8 @@ struct InstanceFeedback {
       : options(o), decoder(std::move(d)), segmenter(std::move(s)), process(std::move(p)) {
     require<OptionError>(process.first() <= o.denoised && o.denoised < o.noisy_min && o.noisy_min <= o.noisy_max &&
                              o.noisy_max <= process.last() && o.steps >= 1,
-                         "instance feedback: times ", o.denoised, " < ", o.noisy_min, " ... ", o.noisy_max, ", steps ",
-                         o.steps);
+                         "instance feedback: times ", o.denoised, " < ", o.noisy_min, " ... ", o.noisy_max,
+                         " of a process with times in [", process.first(), ", ", process.last(), "], steps ", o.steps);
   }
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
