@@ -32,10 +32,8 @@ void execute(const Options& o) {
   models.classifier = train_classifier<D>(run, data);
   models.latents = encode_all(models.autoencoder, data.images.train.first(o.latent_images));
   models.teacher = train_teacher(run, data, models.latents);
-  show_picture(
-      run, "teacher.svg",
-      stage_grid(run, data, models.autoencoder, models.latents, models.teacher, {}, {1, 4, o.teacher_inference_steps}),
-      "the teacher's samples");
+  show_picture(run, "teacher.svg", teacher_grid(run, data, models.autoencoder, models.latents, models.teacher),
+               "the teacher's samples");
   models.rewards = train_rewards(run, data, models.autoencoder, models.latents, models.teacher);
 
   // The parts of the method after the teacher, as one type.

@@ -97,28 +97,42 @@ inline std::string sample_strip(const SampleSets& s) {
   return report::image_strip(all, o);
 }
 
-/// Rows are the teacher and what each part of the recipe left behind; groups are numbers of steps, a picture of each
+/// Rows are the teacher and what each part of the recipe left behind; groups are one and four steps, a picture of each
 /// class. All from the same noise.
 template <Device D>
 std::string stage_grid(const Run& run, const Dataset& data, const nn::Autoencoder<float, D>& autoencoder,
                        const Latents<D>& latents, const Teacher<D>& teacher,
-                       const std::vector<std::pair<std::string, Net<D>>>& students,
-                       const std::vector<std::int64_t>& numbers = {1, 4}) {
+                       const std::vector<std::pair<std::string, Net<D>>>& students) {
   const Prompts prompts(data, data.classes(), run.options.seed, "picture.noise");
   const auto draw = [&](const Net<D>& net, std::int64_t steps, double guidance) {
     const auto z = sample_latents(net, teacher.text, prompts.captions, prompts.noise, {steps, guidance, 0, 0});
     return decode_all(autoencoder, latents, z);
   };
   std::vector<Tensor<float>> groups;
-  std::vector<std::string> titles, rows{"teacher"};
+  std::vector<std::string> rows{"teacher"};
   for (const auto& [name, net] : students) rows.push_back(name);
-  for (const std::int64_t steps : numbers) {
-    titles.push_back(std::to_string(steps) + (steps == 1 ? " step" : " steps"));
+  for (const std::int64_t steps : {1, 4}) {
     auto all = draw(teacher.unet, steps, run.options.guidance);
     for (const auto& [name, net] : students) all = ops::concat_first(all, draw(net, steps, 1));
     groups.push_back(all);
   }
-  return side_by_side(groups, titles, rows, data.classes());
+  return side_by_side(groups, {"1 step", "4 steps"}, rows, data.classes());
+}
+
+/// The teacher alone: a row for each class, a column for each number of steps, all from the same noise.
+template <Device D>
+std::string teacher_grid(const Run& run, const Dataset& data, const nn::Autoencoder<float, D>& autoencoder,
+                         const Latents<D>& latents, const Teacher<D>& teacher) {
+  const Prompts prompts(data, data.classes(), run.options.seed, "picture.noise");
+  std::vector<Tensor<float>> groups;
+  std::vector<std::string> titles;
+  for (const std::int64_t steps : {std::int64_t{1}, std::int64_t{4}, run.options.teacher_inference_steps}) {
+    const auto z = sample_latents(teacher.unet, teacher.text, prompts.captions, prompts.noise,
+                                  {steps, run.options.guidance, 0, 0});
+    groups.push_back(decode_all(autoencoder, latents, z));
+    titles.push_back(std::to_string(steps) + (steps == 1 ? " step" : " steps"));
+  }
+  return side_by_side(groups, titles, class_names(data));
 }
 
 /// Real test images above their reconstructions.
