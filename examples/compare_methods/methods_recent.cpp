@@ -27,7 +27,7 @@ AnyObjective<Model<D>, D> easy(std::int64_t iterations) {
 /// From data alone, without guidance: the student's pass with gradient 3, its target 1.
 template <Device D>
 Trained<D> train_ect(const Seed<D>& s) {
-  const Plan plan{.cost = [](int) { return 4.0; }};
+  const Plan plan{.cost = [](int) { return 4.0; }, .learning_rate = 1e-4};
   return train_stages(s, "ect", plan, Model<D>{s.teacher.unet}, false,
                       [&](int k, bool) { return easy<D>(plan.iterations(s.options, k)); });
 }
@@ -35,7 +35,7 @@ Trained<D> train_ect(const Seed<D>& s) {
 /// at the others.
 template <Device D>
 Trained<D> train_tcm(const Seed<D>& s) {
-  const Plan plan{.stages = {2, 1}, .cost = [](int k) { return k == 2 ? 4.0 : 5.0; }};
+  const Plan plan{.stages = {2, 1}, .cost = [](int k) { return k == 2 ? 4.0 : 5.0; }, .learning_rate = 1e-4};
   return train_stages(s, "tcm", plan, Model<D>{s.teacher.unet}, true, [&](int k, bool) {
     if (k == 2) return easy<D>(plan.iterations(s.options, k));
     const Continuous process;
