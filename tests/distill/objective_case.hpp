@@ -13,10 +13,10 @@ using namespace hypersd::distill;
 
 using Condition = Tensor<double>;
 
-inline diffusion::NoiseTable table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
-
 /// What every golden case of objectives.safetensors starts from.
 struct Case {
+  static diffusion::NoiseTable table() { return diffusion::noise_table<diffusion::ScaledLinear>(); }
+
   Golden golden{"objectives"};
   Mlp student = golden.network("student", true), teacher = golden.network("teacher", true),
       target = golden.network("target", true), fake = golden.network("fake", true), critic = golden.network("critic");

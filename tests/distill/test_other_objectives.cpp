@@ -19,7 +19,7 @@
 
 using namespace hypersd;
 using namespace hypersd::distill;
-using toy::Case, toy::Condition, toy::table;
+using toy::Case, toy::Condition;
 
 namespace {
 
@@ -50,16 +50,16 @@ TEST_CASE("Phased and latent consistency: loss and gradient equal PyTorch's") {
     return d;
   };
   const Case a, b;
-  a.check("pcm", Pcm<4>(table()).loss_at(a.student, a.teacher, a.target, a.batch, draws(a, false), a.noise));
+  a.check("pcm", Pcm<4>(Case::table()).loss_at(a.student, a.teacher, a.target, a.batch, draws(a, false), a.noise));
   const auto told = [](const toy::Mlp& net) { return Told{net}; };
   const Case w;
   w.check("lcm.w",
-          Lcm<>(table()).loss_at(told(w.student), w.teacher, told(w.target), w.batch, draws(w, true), w.noise));
-  b.check("lcm", Lcm<>(table()).loss_at(b.student, b.teacher, b.target, b.batch, draws(b, true), b.noise));
+          Lcm<>(Case::table()).loss_at(told(w.student), w.teacher, told(w.target), w.batch, draws(w, true), w.noise));
+  b.check("lcm", Lcm<>(Case::table()).loss_at(b.student, b.teacher, b.target, b.batch, draws(b, true), b.noise));
 }
 
 TEST_CASE("Phased consistency always jumps to the segment's beginning") {
-  const SolverGrid grid{diffusion::Discrete<>(table())};
+  const SolverGrid grid{diffusion::Discrete<>(Case::table())};
   for (int n = 1; n <= 40; ++n) {
     const EndRange range = ToSegmentStart<4>{}.range(grid, n);
     CHECK(range.first == range.last);
@@ -71,7 +71,7 @@ TEST_CASE("Adversarial diffusion distillation, Eq 6 and 7: loss and gradient equ
   const auto check = [](const char* name, AddWeight weight) {
     const Case c;
     const AddDraws d{c.golden.times("add.start"), c.golden.times("judged")};
-    c.check(name, Add<const toy::Mlp>(table(), &c.critic, {.weight = weight})
+    c.check(name, Add<const toy::Mlp>(Case::table(), &c.critic, {.weight = weight})
                       .loss_at(c.student, c.teacher, c.batch, d, c.noise, c.judge));
   };
   check("add", AddWeight::exponential);
@@ -82,12 +82,12 @@ TEST_CASE("Progressive adversarial distillation: loss and gradient equal PyTorch
   const Case c;
   const PairCritic pair{c.golden.network("pair_critic")};
   const LightningDraws d{c.golden.times("pd.t"), c.golden.times("pd.end"), c.scale};
-  c.check("lightning", Lightning<const PairCritic>(table(), &pair, {.mse_weight = 0.5, .adversarial_weight = 0.3})
+  c.check("lightning", Lightning<const PairCritic>(Case::table(), &pair, {.mse_weight = 0.5, .adversarial_weight = 0.3})
                            .loss_at(c.student, c.teacher, c.batch, d, c.noise));
   const Case x0;
-  x0.check("lightning.x0",
-           Lightning<NoCritic, diffusion::Discrete<diffusion::X0>, OneStepX0, diffusion::Epsilon>(table(), nullptr)
-               .loss_at(x0.student, x0.teacher, x0.batch, d, x0.noise));
+  x0.check("lightning.x0", Lightning<NoCritic, diffusion::Discrete<diffusion::X0>, OneStepX0, diffusion::Epsilon>(
+                               Case::table(), nullptr)
+                               .loss_at(x0.student, x0.teacher, x0.batch, d, x0.noise));
 }
 
 TEST_CASE("The hinge losses at a logit of 0 are 0 and 2, and have no gradient outside the margin") {
@@ -105,7 +105,7 @@ TEST_CASE("The non-saturating losses at a logit of 0 are ln 2 and 2 ln 2") {
 }
 
 TEST_CASE("Piecewise rectified flow: window coefficients, loss and gradient") {
-  const auto t = table();
+  const auto t = Case::table();
   const PerFlowWindow first(t.level(999), t.level(749)), last(t.level(249), t.level(0));
   CHECK(first.lambda == doctest::Approx(3.4857864241).epsilon(1e-9));
   CHECK(first.eta == doctest::Approx(-2.5063791737).epsilon(1e-9));
@@ -130,14 +130,15 @@ TEST_CASE("Piecewise rectified flow: window coefficients, loss and gradient") {
 TEST_CASE("Terms on data: loss and gradient equal PyTorch's") {
   const Case a, b;
   const auto t = a.golden.times("judged");
-  a.check("denoising", Denoising<>(table()).loss_at(a.student, a.batch, t, a.judge));
-  b.check("data_adversarial", DataAdversarial<const toy::Mlp>(table(), &b.critic, diffusion::EndPoint::first_entry)
-                                  .loss_at(b.student, b.batch, t, b.judge));
+  a.check("denoising", Denoising<>(Case::table()).loss_at(a.student, a.batch, t, a.judge));
+  b.check("data_adversarial",
+          DataAdversarial<const toy::Mlp>(Case::table(), &b.critic, diffusion::EndPoint::first_entry)
+              .loss_at(b.student, b.batch, t, b.judge));
 }
 
 TEST_CASE("A critic that knows data judges clean data, not those of the first noise level") {
   const Case c;
-  const diffusion::Discrete<> process = table();
+  const diffusion::Discrete<> process = Case::table();
   const auto t = c.golden.times("judged");
   const Var<double> x(diffusion::add_noise(process, c.batch.x0, c.judge, t));
   const auto& told = c.batch.condition.conditional;
@@ -161,7 +162,7 @@ TEST_CASE("A student is told w = max(0, g - 1), as the sampler tells it") {
   const Case c;
   std::vector<double> student, target;
   Draws d{c.golden.times("pcm.t"), c.golden.times("pcm.t_prev"), diffusion::Times(6, 0), {0, 0.5, 1, 1.5, 2, 4}};
-  (void)Lcm<>(table()).loss_at(Says{&student}, c.teacher, Says{&target}, c.batch, d, c.noise);
+  (void)Lcm<>(Case::table()).loss_at(Says{&student}, c.teacher, Says{&target}, c.batch, d, c.noise);
   CHECK(student == std::vector<double>{0, 0, 0, 0.5, 1, 3});
   CHECK(target == student);
 }
@@ -169,8 +170,8 @@ TEST_CASE("A student is told w = max(0, g - 1), as the sampler tells it") {
 TEST_CASE("A sum of objectives is the weighted sum of their losses on the same draws") {
   const Case c;
   const Randomness random{4, 7};
-  const auto one = Ctm<>(table()), two = Ctm<>(table(), {.noise_offset = 0.1});
-  const Denoising<> term(table());
+  const auto one = Ctm<>(Case::table()), two = Ctm<>(Case::table(), {.noise_offset = 0.1});
+  const Denoising<> term(Case::table());
   const auto sum = sum_of(weighted(1, one), weighted(0.5, term, "denoising"), weighted(2, two));
   const auto loss = [&](const auto& o) { return o.loss(c.student, c.teacher, c.target, c.batch, random).loss.item(); };
   CHECK(loss(sum) == doctest::Approx(loss(one) + 0.5 * loss(term) + 2 * loss(two)).epsilon(1e-12));
@@ -187,36 +188,36 @@ TEST_CASE("Every objective draws from seed and step alone") {
   };
   toy::Mlp fake = c.fake;
   const PairCritic pair{c.golden.network("pair_critic")};
-  repeats(Pd<>(table()));
-  repeats(Pcm<4>(table()));
-  repeats(Lcm<>(table()));
-  repeats(Sds<>(table()));
-  repeats(Dmd<toy::Mlp>(table(), &fake, {.start = {499, 999}}));
-  repeats(Add<const toy::Mlp>(table(), &c.critic));
-  repeats(Lightning<const PairCritic>(table(), &pair, {.adversarial_weight = 0.1}));
-  repeats(PerFlow<>(table()));
+  repeats(Pd<>(Case::table()));
+  repeats(Pcm<4>(Case::table()));
+  repeats(Lcm<>(Case::table()));
+  repeats(Sds<>(Case::table()));
+  repeats(Dmd<toy::Mlp>(Case::table(), &fake, {.start = {499, 999}}));
+  repeats(Add<const toy::Mlp>(Case::table(), &c.critic));
+  repeats(Lightning<const PairCritic>(Case::table(), &pair, {.adversarial_weight = 0.1}));
+  repeats(PerFlow<>(Case::table()));
 }
 
 TEST_CASE("Options that cannot work are refused by name") {
   toy::Mlp none;
-  CHECK_THROWS_AS(Dmd<toy::Mlp>(table(), nullptr), OptionError);
-  CHECK_THROWS_AS(Dmd<toy::Mlp>(table(), &none, {.learn_per_update = 0}), OptionError);
-  CHECK_THROWS_AS((Lightning<NoCritic>(table(), nullptr, {.adversarial_weight = 1})), OptionError);
-  CHECK_THROWS_AS((Lightning<NoCritic>(table(), nullptr, {.steps = 0})), OptionError);
-  CHECK_THROWS_AS((Lightning<NoCritic>(table(), nullptr, {.steps = 8, .teacher_steps = 126})), OptionError);
+  CHECK_THROWS_AS(Dmd<toy::Mlp>(Case::table(), nullptr), OptionError);
+  CHECK_THROWS_AS(Dmd<toy::Mlp>(Case::table(), &none, {.learn_per_update = 0}), OptionError);
+  CHECK_THROWS_AS((Lightning<NoCritic>(Case::table(), nullptr, {.adversarial_weight = 1})), OptionError);
+  CHECK_THROWS_AS((Lightning<NoCritic>(Case::table(), nullptr, {.steps = 0})), OptionError);
+  CHECK_THROWS_AS((Lightning<NoCritic>(Case::table(), nullptr, {.steps = 8, .teacher_steps = 126})), OptionError);
   const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
   for (const double wrong : {nan, infinity, -1.0}) {
-    CHECK_THROWS_AS(Dmd<toy::Mlp>(table(), &none, {.regression_weight = wrong}), OptionError);
-    CHECK_THROWS_AS((Lightning<NoCritic>(table(), nullptr, {.mse_weight = wrong, .adversarial_weight = 0})),
+    CHECK_THROWS_AS(Dmd<toy::Mlp>(Case::table(), &none, {.regression_weight = wrong}), OptionError);
+    CHECK_THROWS_AS((Lightning<NoCritic>(Case::table(), nullptr, {.mse_weight = wrong, .adversarial_weight = 0})),
                     OptionError);
   }
-  CHECK_THROWS_WITH_AS(Dmd<toy::Mlp>(table(), &none, {.regression_weight = nan}),
+  CHECK_THROWS_WITH_AS(Dmd<toy::Mlp>(Case::table(), &none, {.regression_weight = nan}),
                        "Dmd: regression_weight = nan, not a finite number from 0 on", OptionError);
-  CHECK_THROWS_AS(PerFlow<>(table(), {.windows = 0}), OptionError);
-  CHECK_THROWS_AS(Dmd<toy::Mlp>(table(), &none, {.start = {1000}}), OptionError);
-  CHECK_THROWS_AS(Add<toy::Mlp>(table(), nullptr), OptionError);
+  CHECK_THROWS_AS(PerFlow<>(Case::table(), {.windows = 0}), OptionError);
+  CHECK_THROWS_AS(Dmd<toy::Mlp>(Case::table(), &none, {.start = {1000}}), OptionError);
+  CHECK_THROWS_AS(Add<toy::Mlp>(Case::table(), nullptr), OptionError);
   CHECK_THROWS_AS(
-      Sds<>(table(), {.t_min = 0.5, .t_max = 0.2})
+      Sds<>(Case::table(), {.t_min = 0.5, .t_max = 0.2})
           .loss(none, none, none, Batch<double, Cpu, Condition>{Tensor<double>::zeros(Shape{2, 8}), {}}, Randomness{}),
       OptionError);
 }
@@ -245,7 +246,7 @@ TEST_CASE("A noise prediction at zero terminal SNR is refused by every objective
 
 TEST_CASE("Holding the student to its jumps before: loss and gradient equal PyTorch's, no draw is of the last time") {
   const Case c;
-  const Preserve<> keep(table());
+  const Preserve<> keep(Case::table());
   const PreserveDraws d{c.golden.times("pcm.t"), c.golden.times("preserve.end")};
   c.check("preserve", keep.loss_at(c.student, c.target, c.batch, d, c.noise));
   const PreserveDraws drawn = keep.draw(300, {4, 2});
@@ -253,5 +254,5 @@ TEST_CASE("Holding the student to its jumps before: loss and gradient equal PyTo
     CHECK(drawn.t[b] < 999);
     CHECK(drawn.end[b] < drawn.t[b]);
   }
-  CHECK_THROWS_AS(Preserve<>(table(), {.grid_points = 1}), OptionError);
+  CHECK_THROWS_AS(Preserve<>(Case::table(), {.grid_points = 1}), OptionError);
 }

@@ -5,7 +5,7 @@
 
 using namespace hypersd;
 using namespace hypersd::distill;
-using toy::Case, toy::table;
+using toy::Case;
 
 namespace {
 
@@ -13,7 +13,7 @@ namespace {
 template <class T>
 struct Quarter {
   Tensor<T> operator()(const Tensor<T>& x, const Tensor<T>& t, diffusion::Unconditional) const {
-    const auto noise = table();
+    const auto noise = Case::table();
     Tensor<T> factor(t.shape());
     for (std::int64_t i = 0; i < t.size(); ++i) {
       const auto l = noise.level(static_cast<int>(t[i]));
@@ -35,7 +35,7 @@ TEST_CASE("Progressive distillation, Eq 1-3, in the spaces x, x0 and eps: loss a
   const auto check = [](const char* name, PdSpace space, PdWeight weight) {
     const Case c;
     const PdDraws d{c.golden.times("pd.t"), c.golden.times("pd.middle"), c.golden.times("pd.end"), c.scale};
-    c.check(name, Pd<>(table(), {.steps = 4, .space = space, .weight = weight})
+    c.check(name, Pd<>(Case::table(), {.steps = 4, .space = space, .weight = weight})
                       .loss_at(c.student, c.teacher, c.batch, d, c.noise));
   };
   check("pd.x", PdSpace::x, PdWeight::one);
@@ -45,7 +45,7 @@ TEST_CASE("Progressive distillation, Eq 1-3, in the spaces x, x0 and eps: loss a
   check("pd.x0.plus", PdSpace::x0, PdWeight::snr_plus_one);
   const Case c;  // a number of steps that does not divide T
   const PdDraws d{c.golden.times("pd16.t"), c.golden.times("pd16.middle"), c.golden.times("pd16.end"), c.scale};
-  c.check("pd16", Pd<>(table(), {.steps = 16}).loss_at(c.student, c.teacher, c.batch, d, c.noise));
+  c.check("pd16", Pd<>(Case::table(), {.steps = 16}).loss_at(c.student, c.teacher, c.batch, d, c.noise));
 }
 
 TEST_CASE("Progressive distillation: two steps of a teacher of clean data 0.2 and then 0.35 make x* = 0.30198") {
@@ -62,12 +62,12 @@ TEST_CASE("Progressive distillation: two steps of a teacher of clean data 0.2 an
   };
   // Data and noise for which x_999 = 1.
   const auto one = Tensor<double>::ones(Shape{1, 1});
-  const auto l = table().level(999);
+  const auto l = Case::table().level(999);
   const auto x0 = Tensor<double>::full(Shape{1, 1}, (1 - l.sigma) / l.alpha);
   const Batch<double, Cpu, diffusion::Unconditional> batch{x0, {}};
   const PdDraws d{{999}, {749}, {499}, {1.0}};
   const auto loss = [&](PdSpace space, double predicted) {
-    return Pd<diffusion::Discrete<diffusion::X0>>(table(), {.steps = 2, .space = space, .weight = PdWeight::one})
+    return Pd<diffusion::Discrete<diffusion::X0>>(Case::table(), {.steps = 2, .space = space, .weight = PdWeight::one})
         .loss_at(Student{predicted}, Clean{}, batch, d, one)
         .loss.item();
   };
@@ -89,7 +89,7 @@ TEST_CASE("Progressive distillation's target keeps its digits in float where a j
     const Batch<T, Cpu, diffusion::Unconditional> batch{x0, {}};
     const PdDraws d{diffusion::Times(64, 999), diffusion::Times(64, 999 - 500 / steps),
                     diffusion::Times(64, 999 - 1000 / steps), std::vector<double>(64, 1.0)};
-    return static_cast<double>(Pd<>(table(), {.steps = steps, .weight = PdWeight::one})
+    return static_cast<double>(Pd<>(Case::table(), {.steps = steps, .weight = PdWeight::one})
                                    .loss_at(HalfOfIt<T>{}, Quarter<T>{}, batch, d, noise)
                                    .loss.item());
   };
@@ -102,12 +102,12 @@ TEST_CASE("Progressive distillation's target keeps its digits in float where a j
 }
 
 TEST_CASE("Progressive distillation draws jumps of the sampler's grid, with the teacher's stop half way") {
-  const Pd<> pd(table(), {.steps = 4});
+  const Pd<> pd(Case::table(), {.steps = 4});
   const PdDraws d = pd.draw(64, {3, 0});
   for (std::size_t b = 0; b < d.t.size(); ++b) {
     CHECK(std::fmod(d.t[b] + 1, 250) == 0);
     CHECK(d.end[b] == std::max(0.0, d.t[b] - 250));
     CHECK(d.middle[b] == d.t[b] - 125);
   }
-  CHECK_THROWS_AS(Pd<>(table(), {.steps = 501}), OptionError);
+  CHECK_THROWS_AS(Pd<>(Case::table(), {.steps = 501}), OptionError);
 }

@@ -7,7 +7,7 @@
 
 using namespace hypersd;
 using namespace hypersd::distill;
-using toy::Case, toy::Condition, toy::table;
+using toy::Case, toy::Condition;
 
 namespace {
 
@@ -36,12 +36,12 @@ struct Parameter {
 TEST_CASE("Score distillation and distribution matching, Eq 8: loss and gradient equal PyTorch's") {
   const Case sds;
   const auto t = sds.golden.times("judged");
-  sds.check("sds", Sds<>(table()).loss_at(sds.student, sds.teacher, sds.batch, t, sds.z, sds.judge));
+  sds.check("sds", Sds<>(Case::table()).loss_at(sds.student, sds.teacher, sds.batch, t, sds.z, sds.judge));
   const DmdDraws d{diffusion::Times(6, 999), t};
   const auto dmd = [&](const char* name, DmdOptions o, bool paired) {
     Case c;
     if (paired) c.batch.noise = c.golden.values("pair");
-    c.check(name, Dmd<toy::Mlp>(table(), &c.fake, o).loss_at(c.student, c.teacher, c.batch, d, c.z, c.judge));
+    c.check(name, Dmd<toy::Mlp>(Case::table(), &c.fake, o).loss_at(c.student, c.teacher, c.batch, d, c.z, c.judge));
   };
   dmd("dmd", {}, false);
   dmd("dmd.alpha", {.paper_alpha_weight = true}, false);
@@ -51,7 +51,7 @@ TEST_CASE("Score distillation and distribution matching, Eq 8: loss and gradient
     const DmdDraws at{c.golden.times("dmd.start"), t};
     const decltype(critic) net{c.critic};
     const DmdOptions o{.start = {499, 800}, .adversarial_weight = weight};
-    c.check(name, Dmd<toy::Mlp, diffusion::Discrete<>, const decltype(critic)>(table(), &c.fake, o, &net)
+    c.check(name, Dmd<toy::Mlp, diffusion::Discrete<>, const decltype(critic)>(Case::table(), &c.fake, o, &net)
                       .loss_at(c.student, c.teacher, c.batch, at, c.z, c.judge));
   };
   several("dmd.several", toy::Mlp{}, 0);
@@ -65,7 +65,7 @@ TEST_CASE("Distribution matching moves x = [1, -1] by g = [0.6, -0.8], and down 
     const auto zero = Tensor<double>::zeros(Shape{1, 2});
     const Batch<double, Cpu, Condition> batch{zero, {Tensor<double>::zeros(Shape{1}), Tensor<double>::zeros(Shape{1})}};
     const Dmd<Constant, diffusion::Discrete<diffusion::X0>> dmd(
-        table(), &fake, {.guidance = 1, .paper_alpha_weight = alpha_weight != 0});
+        Case::table(), &fake, {.guidance = 1, .paper_alpha_weight = alpha_weight != 0});
     const auto result = dmd.loss_at(student, real, batch, {{999}, {500}}, zero, zero);
     autograd::backward(result.loss);
     return std::pair{result.loss.item(), student.value.grad().to_vector()};
@@ -75,7 +75,7 @@ TEST_CASE("Distribution matching moves x = [1, -1] by g = [0.6, -0.8], and down 
   CHECK(g[0] == doctest::Approx(0.3));
   CHECK(g[1] == doctest::Approx(-0.4));
   CHECK(gradient({0.5, -0.5}, {0.5, -0.5}).second == std::vector<double>{0, 0});
-  CHECK(gradient({0.5, -0.5}, {0.8, -0.9}, 1).second[0] == doctest::Approx(0.3 * table().alpha(500)));
+  CHECK(gradient({0.5, -0.5}, {0.8, -0.9}, 1).second[0] == doctest::Approx(0.3 * Case::table().alpha(500)));
   // Real N(0, 1), fake N(m, 1): x0_fake - x0_real = sigma^2 m.
   CHECK(gradient({0, 0}, {0.2, 0.2}).second[0] > 0);
 }
@@ -83,7 +83,7 @@ TEST_CASE("Distribution matching moves x = [1, -1] by g = [0.6, -0.8], and down 
 TEST_CASE("A one-step student with the time input 800 starts in pure noise there") {
   const Var<double> eps(Tensor<double>::full(Shape{1, 1}, 0.5));
   const auto z = Tensor<double>::ones(Shape{1, 1}), data = Tensor<double>::full(Shape{1, 1}, 7.0);
-  const diffusion::Discrete<> process = table();
+  const diffusion::Discrete<> process = Case::table();
   for (const auto& [t, x0] : {std::pair{800.0, 2.6524228}, std::pair{999.0, 7.3414929}}) {
     const auto start = start_states(process, data, z, {t}, highest(process, {399, t}));
     CHECK(one_step(Parameter{eps}, process, start, {t}, Tensor<double>::zeros(Shape{1})).value()[0] ==
@@ -100,10 +100,11 @@ TEST_CASE("With its second weight, adversarial diffusion distillation's term has
   const Case a, b;
   const Zero critic;
   const auto t = a.golden.times("judged");
-  autograd::backward(Add<const Zero>(table(), &critic, {.start = {999}, .distillation = 1, .weight = AddWeight::sds})
-                         .loss_at(a.student, a.teacher, a.batch, {diffusion::Times(6, 999), t}, a.z, a.judge)
-                         .loss);
-  autograd::backward(Sds<>(table()).loss_at(b.student, b.teacher, b.batch, t, b.z, b.judge).loss);
+  autograd::backward(
+      Add<const Zero>(Case::table(), &critic, {.start = {999}, .distillation = 1, .weight = AddWeight::sds})
+          .loss_at(a.student, a.teacher, a.batch, {diffusion::Times(6, 999), t}, a.z, a.judge)
+          .loss);
+  autograd::backward(Sds<>(Case::table()).loss_at(b.student, b.teacher, b.batch, t, b.z, b.judge).loss);
   for (std::size_t i = 0; i < 4; ++i)
     CHECK(toy::relative(a.student.parameters()[i].second.grad(), b.student.parameters()[i].second.grad()) < 1e-9);
 }
