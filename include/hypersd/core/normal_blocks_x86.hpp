@@ -35,13 +35,18 @@ __attribute__((target("avx2,fma"), flatten)) inline void normal_blocks_avx2(Stre
 
 /// The portable loops, compiled for AVX-512. GCC takes half of a register if it is not told otherwise.
 #if defined(__clang__)
-__attribute__((target("avx512f"), min_vector_width(512), flatten))
-#else
-__attribute__((target("avx512f,prefer-vector-width=512"), flatten))
-#endif
-inline void normal_blocks_avx512(Stream s, std::uint64_t block, std::int64_t count, float* out) {
+__attribute__((target("avx512f"), min_vector_width(512), flatten)) inline void normal_blocks_avx512(Stream s,
+                                                                                                    std::uint64_t block,
+                                                                                                    std::int64_t count,
+                                                                                                    float* out) {
   normal_blocks_generic(s, block, count, out);
 }
+#else
+__attribute__((target("avx512f,prefer-vector-width=512"), flatten)) inline void normal_blocks_avx512(
+    Stream s, std::uint64_t block, std::int64_t count, float* out) {
+  normal_blocks_generic(s, block, count, out);
+}
+#endif
 
 }  // namespace hypersd::detail
 
