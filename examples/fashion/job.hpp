@@ -27,8 +27,8 @@ void execute(const Options& o) {
 
   Models<D> models;
   models.autoencoder = train_autoencoder<D>(run, data);
-  show_picture(run, "autoencoder.svg", reconstruction_grid(data, models.autoencoder),
-               "test images, and what the autoencoder keeps of them");
+  const std::string reconstruction = reconstruction_grid(data, models.autoencoder);
+  show_picture(run, "autoencoder.svg", reconstruction, "test images, and what the autoencoder keeps of them");
   models.classifier = train_classifier<D>(run, data);
   models.latents = encode_all(models.autoencoder, data.images.train.first(o.latent_images));
   models.teacher = train_teacher(run, data, models.latents);
@@ -62,7 +62,7 @@ void execute(const Options& o) {
       models.baselines.push_back({"DMD of the teacher, t = " + io::number(time),
                                   nn::merge_lora(dmd_from_teacher(run, data, teacher, time)), time});
   }
-  show_results(run, data, models, begin);
+  show_results(run, data, models, reconstruction, begin);
 }
 
 }  // namespace fashion

@@ -51,9 +51,10 @@ inline void show_picture(const Run& run, const std::string& file, const std::str
   std::fflush(stdout);
 }
 
-/// Saves and measures the models and writes the report of a job that began at `begin`.
+/// Saves and measures the models and writes the report of a job that began at `begin`. `reconstruction` is the picture
+/// of what the autoencoder keeps.
 template <Device D>
-void show_results(const Run& run, const Dataset& data, const Models<D>& m,
+void show_results(const Run& run, const Dataset& data, const Models<D>& m, const std::string& reconstruction,
                   std::chrono::steady_clock::time_point begin) {
   const Options& o = run.options;
   io::ensure_writable_folder(run.directory.file("models"));
@@ -112,7 +113,7 @@ void show_results(const Run& run, const Dataset& data, const Models<D>& m,
   const auto by_stage = stage_grid(run, data, m.autoencoder, m.latents, m.teacher, stages);
   io::atomic_write(run.directory.file("stages.svg"), by_stage);
   found.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  write_report(run, found, {picture, sample_strip(sets), by_stage, reconstruction_grid(data, m.autoencoder)});
+  write_report(run, found, {picture, sample_strip(sets), by_stage, reconstruction});
   print_results(found, run.directory.folder());
 }
 

@@ -59,8 +59,8 @@ TEST_CASE("unet: parameter and tensor counts of Stable Diffusion, without memory
   const nn::Unet<float> sd15(nn::UnetConfig::sd15()), sdxl(nn::UnetConfig::sdxl());
   CHECK(nn::count_parameters(sd15) == nn::ParameterCount{859520964, 686});
   CHECK(nn::count_parameters(sdxl) == nn::ParameterCount{2567463684, 1680});
-  CHECK(sd15.encoder.skip_channels().size() == 12);
-  CHECK(sdxl.encoder.skip_channels().size() == 9);
+  CHECK(sd15.config().skip_channels().size() == 12);
+  CHECK(sdxl.config().skip_channels().size() == 9);
 }
 
 TEST_CASE_TEMPLATE("unet: output and gradients of diffusers' UNet2DConditionModel", T, float, double) {

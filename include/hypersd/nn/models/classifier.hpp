@@ -42,6 +42,20 @@ struct ConvNormSilu {
   }
 };
 
+/// The blocks of `Classifier` and `RewardModel`: two a level, then one to the width of the features.
+template <Scalar T, Device D, class Config>
+std::vector<ConvNormSilu<T, D>> conv_blocks(const Config& c) {
+  std::vector<ConvNormSilu<T, D>> blocks;
+  std::int64_t in = c.in_channels;
+  for (const std::int64_t out : c.channels) {
+    blocks.emplace_back(in, out, 3, 2, c.norm_num_groups);
+    blocks.emplace_back(out, out, 3, 1, c.norm_num_groups, true);
+    in = out;
+  }
+  blocks.emplace_back(in, c.features, 1, 1, c.norm_num_groups);
+  return blocks;
+}
+
 /// Convolutional classifier. Its pooled features serve for Frechet distances.
 template <Scalar T, Device D = Cpu>
 struct Classifier {
@@ -65,15 +79,8 @@ struct Classifier {
 };
 
 template <Scalar T, Device D>
-Classifier<T, D>::Classifier(const ClassifierConfig& c) : config(c), head(c.features, c.classes) {
-  std::int64_t in = c.in_channels;
-  for (const std::int64_t out : c.channels) {
-    blocks.emplace_back(in, out, 3, 2, c.norm_num_groups);
-    blocks.emplace_back(out, out, 3, 1, c.norm_num_groups, true);
-    in = out;
-  }
-  blocks.emplace_back(in, c.features, 1, 1, c.norm_num_groups);
-}
+Classifier<T, D>::Classifier(const ClassifierConfig& c)
+    : config(c), blocks(conv_blocks<T, D>(c)), head(c.features, c.classes) {}
 
 template <Scalar T, Device D>
 Var<T, D> Classifier<T, D>::features(const Var<T, D>& x) const {

@@ -87,7 +87,7 @@ struct ControlNet {
 
   ControlNet() = default;
   explicit ControlNet(const ControlNetConfig& c) : encoder(c.unet), controlnet_cond_embedding(c) {
-    for (const std::int64_t channels : encoder.skip_channels())
+    for (const std::int64_t channels : encoder.config.skip_channels())
       controlnet_down_blocks.push_back(zero_conv<T, D>(channels, channels));
     const std::int64_t last = c.unet.block_out_channels.back();
     controlnet_mid_block = zero_conv<T, D>(last, last);

@@ -31,15 +31,11 @@ struct RewardModel {
 
   RewardModel() = default;
   explicit RewardModel(const RewardModelConfig& c)
-      : config(c), caption_proj(c.caption, c.features), fc(3 * c.features, c.features), head(c.features, 1) {
-    std::int64_t in = c.in_channels;
-    for (const std::int64_t out : c.channels) {
-      blocks.emplace_back(in, out, 3, 2, c.norm_num_groups);
-      blocks.emplace_back(out, out, 3, 1, c.norm_num_groups, true);
-      in = out;
-    }
-    blocks.emplace_back(in, c.features, 1, 1, c.norm_num_groups);
-  }
+      : config(c),
+        blocks(conv_blocks<T, D>(c)),
+        caption_proj(c.caption, c.features),
+        fc(3 * c.features, c.features),
+        head(c.features, 1) {}
   /// Images [B, H, W, in_channels] and captions [B, caption] or [B, L, caption] (then their mean over the L tokens)
   /// -> rewards [B]. Throws ShapeError.
   Var<T, D> operator()(const Var<T, D>& images, const Var<T, D>& caption) const {

@@ -90,7 +90,7 @@ struct Unet {
 template <Scalar T, Device D>
 Unet<T, D>::Unet(const UnetConfig& c) : encoder(c) {
   const auto& width = c.block_out_channels;
-  auto skips = encoder.skip_channels();
+  auto skips = c.skip_channels();
   std::int64_t previous = width.back();
   for (std::size_t level = c.levels(); level-- > 0;) {
     std::vector<std::int64_t> taken(skips.end() - (c.layers_per_block + 1), skips.end());

@@ -37,6 +37,14 @@ struct UnetConfig {
   [[nodiscard]] std::int64_t embedding_dim() const {
     return time_embedding_dim > 0 ? time_embedding_dim : 4 * block_out_channels[0];
   }
+  /// Channels of the skip connections, in the order of the encoder.
+  [[nodiscard]] std::vector<std::int64_t> skip_channels() const {
+    std::vector<std::int64_t> channels{block_out_channels[0]};
+    for (std::size_t i = 0; i < levels(); ++i)
+      channels.insert(channels.end(), static_cast<std::size_t>(layers_per_block + (i + 1 < levels() ? 1 : 0)),
+                      block_out_channels[i]);
+    return channels;
+  }
   /// Whether a level of the up path has transformers.
   [[nodiscard]] bool attention_up(std::size_t level) const {
     return up_attention.empty() ? down_attention[level] : up_attention[level];

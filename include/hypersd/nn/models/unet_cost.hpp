@@ -64,10 +64,7 @@ inline std::int64_t multiply_adds(const UnetConfig& c, std::int64_t height, std:
   cost.resnet(channels[last], channels[last], positions[last]);
   if (c.mid_attention) cost.transformer(last, positions[last]);
   cost.resnet(channels[last], channels[last], positions[last]);
-  // The skip connections, from the first convolution on.
-  std::vector<std::int64_t> skips{channels[0]};
-  for (std::size_t i = 0; i <= last; ++i)
-    skips.insert(skips.end(), static_cast<std::size_t>(c.layers_per_block + (i < last ? 1 : 0)), channels[i]);
+  auto skips = c.skip_channels();
   for (std::size_t i = c.levels(); i-- > 0;) {
     for (std::int64_t j = 0; j <= c.layers_per_block; ++j, skips.pop_back()) {
       const std::int64_t before = channels[j > 0 || i == last ? i : i + 1];

@@ -90,14 +90,6 @@ struct UnetEncoder {
         config.block_out_channels[level], config.heads[level],          present ? config.transformer_layers[level] : 0,
         config.cross_attention_dim,       config.use_linear_projection, config.norm_num_groups};
   }
-  /// Channels of the skip connections, in the order of the encoder.
-  [[nodiscard]] std::vector<std::int64_t> skip_channels() const {
-    std::vector<std::int64_t> channels{config.block_out_channels[0]};
-    for (std::size_t i = 0; i < config.levels(); ++i)
-      for (std::int64_t j = 0; j < config.layers_per_block + (i + 1 < config.levels() ? 1 : 0); ++j)
-        channels.push_back(config.block_out_channels[i]);
-    return channels;
-  }
 
   /// x [B, H, W, in_channels], t [B] training times (fractions allowed). `residual`, if defined, is added to the output
   /// of the first convolution. `w` [B], if defined, are guidance weights for a network with `time_cond_proj_dim` > 0;
