@@ -149,6 +149,21 @@ hypersd_configure() {
   sed -n 's/^-- hypersd: /  /p' "$log"
 }
 
+# hypersd_typed PROGRAM OPTION...: prints the name of the program for the options --process and --backbone, which choose
+# types: another choice is another program.
+hypersd_typed() {
+  local program=$1 option arguments
+  shift
+  arguments=" $* "
+  for option in process backbone; do
+    [[ $arguments =~ \ --$option[=\ ]([a-z-]+)\  ]] || continue
+    case ${BASH_REMATCH[1]} in
+      flow | ddpm-v | dit) program+=_${BASH_REMATCH[1]//-/_} ;;
+    esac
+  done
+  echo "$program"
+}
+
 # hypersd_example PROGRAM FOLDER OPTION...: installs packages, builds PROGRAM of examples/ and executes it in FOLDER, to
 # which paths among the options are relative. With `--device cuda` among the options it is built by nvcc, in another
 # build folder.

@@ -7,13 +7,4 @@ here=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 # shellcheck source=cmake/deps.sh
 . cmake/deps.sh
-
-program=hypersd_fashion
-arguments=" $* "
-for option in process backbone; do
-  [[ $arguments =~ \ --$option[=\ ]([a-z-]+)\  ]] || continue
-  case ${BASH_REMATCH[1]} in
-    flow | ddpm-v | dit) program+=_${BASH_REMATCH[1]//-/_} ;;
-  esac
-done
-hypersd_example $program "$here" "$@"
+hypersd_example "$(hypersd_typed hypersd_fashion "$@")" "$here" "$@"

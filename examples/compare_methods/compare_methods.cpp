@@ -43,7 +43,13 @@ int main(int argc, char** argv) try {
     names.push_back(m.name);
     text += " " + m.name;
   }
+  const auto undefined = undefined_methods();
+  for (const auto& m : undefined) names.push_back(m.name);
   const StudyOptions o = parse_options(argc, argv, names, text);
+  fashion::require_types(o.base, "examples/compare.sh");
+  for (const auto& m : undefined)
+    require<OptionError>(std::find(o.methods.begin(), o.methods.end(), m.name) == o.methods.end(), "--methods ", m.name,
+                         ": not defined on --process ", o.base.process, ", ", m.reason);
   if (o.base.threads > 0) set_num_threads(o.base.threads);
   program::on_gpu(o.base.device) ? execute<program::Gpu>(o) : execute<Cpu>(o);
   return 0;

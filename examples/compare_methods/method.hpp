@@ -73,6 +73,12 @@ struct Method {
   }
 };
 
+/// A method that this program's process rules out, and why.
+struct UndefinedMethod {
+  std::string name, reason;
+};
+std::vector<UndefinedMethod> undefined_methods();
+
 // Each family is compiled for every device where it is defined.
 template <Device D>
 std::vector<Method<D>> teacher_methods();

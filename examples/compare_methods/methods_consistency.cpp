@@ -20,9 +20,8 @@ namespace compare {
 namespace {
 
 template <Device D>
-distill::ConsistencyOptions guided(const Seed<D>& s) {
-  const fashion::Options& o = s.run.options;
-  return {.grid_points = 40, .guidance_min = o.guidance_min, .guidance_max = o.guidance_max};
+distill::ConsistencyOptions on_grid(const Seed<D>& s) {
+  return guided(s, distill::ConsistencyOptions{.grid_points = 40});
 }
 
 /// Trains with `objective_of(k)`, an objective that needs nothing beside the three networks.
@@ -34,26 +33,26 @@ Trained<D> train_with(const Seed<D>& s, const std::string& name, const Plan& pla
 // An iteration costs 6 a sample: the student's pass with gradient 3, the guided teacher 2, the target 1.
 template <Device D>
 Trained<D> train_cd(const Seed<D>& s) {
-  return train_with(s, "cd", {}, [&](int) { return distill::Cd<fashion::Process>(fashion::Process{}, guided(s)); });
+  return train_with(s, "cd", {}, [&](int) { return distill::Cd<fashion::Process>(fashion::Process{}, on_grid(s)); });
 }
 template <Device D>
 Trained<D> train_lcm(const Seed<D>& s) {
-  return train_with(s, "lcm", {}, [&](int) { return distill::Lcm<fashion::Process>(fashion::Process{}, guided(s)); });
+  return train_with(s, "lcm", {}, [&](int) { return distill::Lcm<fashion::Process>(fashion::Process{}, on_grid(s)); });
 }
 template <Device D>
 Trained<D> train_tcd(const Seed<D>& s) {
-  return train_with(s, "tcd", {}, [&](int) { return distill::Ctm<fashion::Process>(fashion::Process{}, guided(s)); });
+  return train_with(s, "tcd", {}, [&](int) { return distill::Ctm<fashion::Process>(fashion::Process{}, on_grid(s)); });
 }
 template <Device D>
 Trained<D> train_pcm(const Seed<D>& s) {
   return train_with(s, "pcm", {},
-                    [&](int) { return distill::Pcm<4, fashion::Process>(fashion::Process{}, guided(s)); });
+                    [&](int) { return distill::Pcm<4, fashion::Process>(fashion::Process{}, on_grid(s)); });
 }
 template <Device D>
 Trained<D> train_tscd(const Seed<D>& s) {
   return train_with(s, "tscd", {.stages = {8, 4, 2, 1}}, [&](int k) {
     using Rule = distill::WithinSegments<>;
-    return distill::Consistency<Rule, fashion::Process>(fashion::Process{}, guided(s), {}, Rule{k});
+    return distill::Consistency<Rule, fashion::Process>(fashion::Process{}, on_grid(s), {}, Rule{k});
   });
 }
 
@@ -70,7 +69,7 @@ Trained<D> train_with_terms(const Seed<D>& s, const std::string& name, const std
   return train_stages(s, name, plan, teacher, false, [&](int k, bool) {
     using Rule = std::remove_const_t<decltype(rule_of(k))>;
     return distill::sum_of(
-        weighted(1.0, distill::Consistency<Rule, fashion::Process>(fashion::Process{}, guided(s), {}, rule_of(k)),
+        weighted(1.0, distill::Consistency<Rule, fashion::Process>(fashion::Process{}, on_grid(s), {}, rule_of(k)),
                  "consistency"),
         weighted(0.1, distill::Denoising<fashion::Process>(fashion::Process{}), "denoising"),
         weighted(1e-3, distill::DataAdversarial<Critic, fashion::Process>(fashion::Process{}, &critic), "gan"));
@@ -86,15 +85,12 @@ Trained<D> train_tscd_terms(const Seed<D>& s) {
   return train_with_terms(s, "tscd_terms", {8, 4, 2, 1}, [](int k) { return distill::WithinSegments<>{k}; });
 }
 
-/// The limits for short steps of the teacher, on the teacher's table in continuous time. The student's pass with
+/// The limits for short steps of the teacher, in continuous time. The student's pass with
 /// gradient costs 3 a sample, its derivative 1, the guided teacher 2.
 template <Device D, class Rule, class RuleOf>
 Trained<D> train_continuous(const Seed<D>& s, const std::string& name, const std::vector<int>& stages,
                             RuleOf&& rule_of) {
-  const fashion::Options& o = s.run.options;
-  const distill::ContinuousConsistencyOptions options{.times = {.kind = distill::TimeProposal::Kind::uniform},
-                                                      .guidance_min = o.guidance_min,
-                                                      .guidance_max = o.guidance_max};
+  const auto options = guided(s, distill::ContinuousConsistencyOptions{.times = uniform});
   return train_with(s, name, {.stages = stages}, [&](int k) {
     return distill::ContinuousConsistency<Rule, Continuous>(Continuous{}, options, rule_of(k));
   });

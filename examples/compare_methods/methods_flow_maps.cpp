@@ -15,10 +15,8 @@ namespace compare {
 
 namespace {
 
-constexpr distill::TimeProposal uniform{.kind = distill::TimeProposal::Kind::uniform};
-
-/// The rate of objectives that differentiate the student by its times. Networks of a table have features of the time
-/// with up to one radian an index: at 1e-3 the derivatives of what they learn grow from update to update.
+/// The rate of objectives that differentiate the student by its times. Networks are given times up to 1000 and have
+/// features with up to one radian a unit: at 1e-3 the derivatives of what they learn grow from update to update.
 constexpr double slow = 1e-4;
 
 /// Trains a flow map; an iteration costs `cost` evaluations a sample.
@@ -37,38 +35,25 @@ Trained<D> train_map(const Seed<D>& s, const std::string& name, double cost, dou
 /// The teacher's velocity and two jumps of the target: 3 + 2 + 2.
 template <Device D>
 Trained<D> train_shortcut(const Seed<D>& s) {
-  const fashion::Options& o = s.run.options;
-  return train_map(s, "shortcut", 7, 1e-3,
-                   distill::Shortcut<Continuous>(Continuous{}, {.levels = 3,
-                                                                .shortcut_share = 0.75,
-                                                                .source = distill::FlowSource::teacher,
-                                                                .guidance_min = o.guidance_min,
-                                                                .guidance_max = o.guidance_max}));
+  const auto options = guided(s, distill::ShortcutOptions{.levels = 3, .shortcut_share = 0.75});
+  return train_map(s, "shortcut", 7, 1e-3, distill::Shortcut<Continuous>(Continuous{}, options));
 }
 
 /// 3 + 1 + 2, and for the improved form the student's own velocity.
 template <bool improved, Device D>
 Trained<D> train_mean_flow(const Seed<D>& s) {
-  const fashion::Options& o = s.run.options;
+  const auto options = guided(s, distill::MeanFlowOptions{.times = uniform, .same_share = 0.25, .power = 0.5});
   return train_map(s, improved ? "imf" : "meanflow", improved ? 7 : 6, slow,
-                   distill::MeanFlows<improved, Continuous>(Continuous{}, {.times = uniform,
-                                                                           .same_share = 0.25,
-                                                                           .source = distill::FlowSource::teacher,
-                                                                           .guidance_min = o.guidance_min,
-                                                                           .guidance_max = o.guidance_max,
-                                                                           .power = 0.5}));
+                   distill::MeanFlows<improved, Continuous>(Continuous{}, options));
 }
 
 /// 3 + 1 + 2; progressive: two jumps in place of the derivative, 3 + 2 + 2.
 template <distill::FlowMapEquation equation, Device D>
 Trained<D> train_flow_map(const Seed<D>& s, const std::string& name) {
-  const fashion::Options& o = s.run.options;
   constexpr bool derivative = equation != distill::FlowMapEquation::progressive;
+  const auto options = guided(s, distill::FlowMapOptions{.same_share = 0.25});
   return train_map(s, name, derivative ? 6 : 7, derivative ? slow : 1e-3,
-                   distill::FlowMap<equation, Continuous>(Continuous{}, {.same_share = 0.25,
-                                                                         .source = distill::FlowSource::teacher,
-                                                                         .guidance_min = o.guidance_min,
-                                                                         .guidance_max = o.guidance_max}));
+                   distill::FlowMap<equation, Continuous>(Continuous{}, options));
 }
 template <Device D>
 Trained<D> train_lmd(const Seed<D>& s) {
@@ -85,23 +70,16 @@ Trained<D> train_psd(const Seed<D>& s) {
 /// TSCD's limit at k = 1, told the end: Eulerian with normalized tangents, 3 + 1 + 2.
 template <Device D>
 Trained<D> train_ayf(const Seed<D>& s) {
-  const fashion::Options& o = s.run.options;
-  return train_map(
-      s, "ayf", 6, slow,
-      distill::ContinuousTscd<1, Continuous>(
-          Continuous{}, {.times = uniform, .guidance_min = o.guidance_min, .guidance_max = o.guidance_max}));
+  const auto options = guided(s, distill::ContinuousConsistencyOptions{.times = uniform});
+  return train_map(s, "ayf", 6, slow, distill::ContinuousTscd<1, Continuous>(Continuous{}, options));
 }
 
 /// The jump's end twice with gradient for its speed, 6; where it lands and the target's velocity there, 2; and the
 /// velocity, 3 + 2. A jump that ends at the process's end has a third point, in few batches.
 template <Device D>
 Trained<D> train_tvm(const Seed<D>& s) {
-  const fashion::Options& o = s.run.options;
-  return train_map(s, "tvm", 13.2, 1e-3,
-                   distill::TerminalVelocity<Continuous>(Continuous{}, {.times = uniform,
-                                                                        .source = distill::FlowSource::teacher,
-                                                                        .guidance_min = o.guidance_min,
-                                                                        .guidance_max = o.guidance_max}));
+  const auto options = guided(s, distill::TerminalVelocityOptions{.times = uniform});
+  return train_map(s, "tvm", 13.2, 1e-3, distill::TerminalVelocity<Continuous>(Continuous{}, options));
 }
 
 /// From data alone, without guidance: 3 + 1.

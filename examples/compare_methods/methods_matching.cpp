@@ -54,15 +54,20 @@ Trained<D> train_lightning(const Seed<D>& s) {
   });
 }
 
-template <Device D>
+/// On a table alone.
+template <class Process, Device D>
 Trained<D> train_perflow(const Seed<D>& s) {
   const Plan plan{.cost = [](int) { return 13.0; }};
-  const fashion::Options& o = s.run.options;
   return train_stages(s, "perflow", plan, Model<D>{s.teacher.unet}, false, [&](int, bool) {
-    return distill::PerFlow<fashion::Process>(
-        fashion::Process{},
-        {.windows = 4, .teacher_steps = 5, .guidance_min = o.guidance_min, .guidance_max = o.guidance_max});
+    return distill::PerFlow<Process>(Process{}, guided(s, distill::PerFlowOptions{.windows = 4, .teacher_steps = 5}));
   });
+}
+template <class Process, Device D>
+void add_perflow(std::vector<Method<D>>& out) {
+  if constexpr (Process::discrete) {
+    const auto sampler = sampler_choice<diffusion::PerFlow, D>("PeRFlow", true, {.windows = 4}, {.at_least = 4});
+    out.push_back({"perflow", "PeRFlow", "Yan et al. 2024", true, false, {sampler}, train_perflow<Process, D>});
+  }
 }
 
 template <Device D>
@@ -102,16 +107,20 @@ Trained<D> train_dmd(const Seed<D>& s) {
 
 }  // namespace
 
+std::vector<UndefinedMethod> undefined_methods() {
+  if constexpr (fashion::Process::discrete) return {};
+  return {{"perflow", "it straightens the windows of a table (ddpm, ddpm-v)"}};
+}
+
 template <Device D>
 std::vector<Method<D>> matching_methods() {
   const auto ode = sampler_choice<diffusion::DdimOde, D>("DDIM", true);
   const auto renoise = sampler_choice<diffusion::Tcd, D>("TCD, eta 1", false, {.eta = 1});
   const auto ancestral =
       sampler_choice<diffusion::EulerAncestral, D>("Euler ancestral", false, {}, {.end = diffusion::EndPoint::clean});
-  const auto flow = sampler_choice<diffusion::PerFlow, D>("PeRFlow", true, {.windows = 4}, {.at_least = 4});
   std::vector<Method<D>> out;
   out.push_back({"pd", "PD", "Salimans, Ho 2022", true, true, {ode}, train_pd<D>});
-  out.push_back({"perflow", "PeRFlow", "Yan et al. 2024", true, false, {flow}, train_perflow<D>});
+  add_perflow<fashion::Process>(out);
   out.push_back({"lightning", "Lightning", "Lin et al. 2024", true, true, {ode}, train_lightning<D>});
   out.push_back({"add", "ADD (Turbo)", "Sauer et al. 2023", false, false, {ancestral}, train_add<D>});
   out.push_back({"sds", "SDS", "Poole et al. 2023", false, false, {renoise}, train_sds<D>});

@@ -19,9 +19,8 @@ namespace {
 template <Device D>
 AnyObjective<Model<D>, D> easy(std::int64_t iterations) {
   return AnyObjective<Model<D>, D>(distill::EasyConsistency<Continuous>(
-      Continuous{}, {.times = {.kind = distill::TimeProposal::Kind::uniform},
-                     .nearby = {.stage_steps = std::max<std::int64_t>(1, iterations / 8)},
-                     .huber = 0.06}));
+      Continuous{},
+      {.times = uniform, .nearby = {.stage_steps = std::max<std::int64_t>(1, iterations / 8)}, .huber = 0.06}));
 }
 
 /// From data alone, without guidance: the student's pass with gradient 3, its target 1.
@@ -39,15 +38,17 @@ Trained<D> train_tcm(const Seed<D>& s) {
   return train_stages(s, "tcm", plan, Model<D>{s.teacher.unet}, true, [&](int k, bool) {
     if (k == 2) return easy<D>(plan.iterations(s.options, k));
     const Continuous process;
+    distill::TruncatedConsistencyOptions options{.nearby = {.stage = 7}, .huber = 0.06};
     const diffusion::Level last = process.level(process.last());
-    return AnyObjective<Model<D>, D>(distill::TruncatedConsistency<Continuous>(
-        process, {.nearby = {.stage = 7, .eta_max = last.sigma / last.alpha}, .huber = 0.06}));
+    if (last.alpha > 0) options.nearby.eta_max = std::min(options.nearby.eta_max, last.sigma / last.alpha);
+    return AnyObjective<Model<D>, D>(distill::TruncatedConsistency<Continuous>(process, options));
   });
 }
 
 /// The student begins at any of the times of four steps; of `updates` of the fake score for one of the student.
 distill::DmdOptions four_starts(double guidance, int updates) {
-  return {.start = {999, 749, 499, 249}, .guidance = guidance, .learn_per_update = updates, .regression_weight = 0};
+  return {
+      .start = fashion::Process{}.grid(4), .guidance = guidance, .learn_per_update = updates, .regression_weight = 0};
 }
 
 /// The student's sample 3, the guided teacher 2, the fake score 1, its training 3 an update; to train the critic 1, and
@@ -92,12 +93,9 @@ Trained<D> train_rcm(const Seed<D>& s) {
   const Model<D> teacher{s.teacher.unet};
   using Fake = distill::FakeScore<Model<D>, Continuous>;
   Fake fake(nn::deep_copy(teacher), Continuous{}, 3e-4);
-  const fashion::Options& o = s.run.options;
   const distill::RcmOptions options{
-      .consistency = {.times = {.kind = distill::TimeProposal::Kind::uniform},
-                      .guidance_min = o.guidance_min,
-                      .guidance_max = o.guidance_max},
-      .matching = {.guidance = o.guidance, .learn_per_update = updates, .regression_weight = 0}};
+      .consistency = guided(s, distill::ContinuousConsistencyOptions{.times = uniform}),
+      .matching = {.guidance = s.run.options.guidance, .learn_per_update = updates, .regression_weight = 0}};
   return train_stages(s, "rcm", plan, teacher, false,
                       [&](int, bool) { return distill::rcm(Continuous{}, &fake, options); });
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <common/program.hpp>
-#include <fashion/options.hpp>
+#include <fashion/add_types.hpp>
 #include <hypersd/io/text.hpp>
 
 #include <string>
@@ -90,6 +90,7 @@ inline StudyOptions parse_options(int argc, char** argv, const std::vector<std::
   app.add_option("--data", o.base.data, "folder with IDX images and labels, .gz or not")->capture_default_str();
   app.add_flag("--resume", o.base.resume, "continue the study in --out");
   program::add_device(app, o.base.device);
+  fashion::add_types(app, o.base);
   app.add_option("--threads", o.base.threads, "CPU threads, 0: all")
       ->capture_default_str()
       ->check(program::whole(0, 1024));

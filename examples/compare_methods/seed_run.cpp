@@ -4,6 +4,7 @@
 
 #include "peak_memory.hpp"
 
+#include <hypersd/nn/models/pixart_cost.hpp>
 #include <hypersd/nn/models/unet_cost.hpp>
 
 namespace compare {
@@ -16,11 +17,18 @@ std::string seed_folder(const StudyOptions& o, std::uint64_t seed) {
 
 /// Multiply-adds of one evaluation of a sample.
 template <Device D>
-std::int64_t cost_of(const Student<D>& student, const fashion::Dataset& data) {
+std::int64_t cost_of(const Seed<D>& s, const Student<D>& student) {
+  const std::int64_t net = [&] {
+    const std::int64_t words = s.data.words.longest();
+    if constexpr (requires { s.teacher.unet.config(); })
+      return nn::multiply_adds(s.teacher.unet.config(), 8, 8, words);
+    else
+      return nn::multiply_adds(s.teacher.unet.config, 8, 8, words);
+  }();
   const auto* map = std::get_if<FlowMap<D>>(&student);
-  const nn::UnetConfig& c = map ? map->config() : std::get<Net<D>>(student).config();
-  const std::int64_t unet = nn::multiply_adds(c, 8, 8, data.words.longest());
-  return map ? unet + (c.block_out_channels[0] + c.embedding_dim()) * c.embedding_dim() : unet;
+  if (!map) return net;
+  const auto& end = map->end_embedding;
+  return net + end.linear_1.weight.get().size() + end.linear_2.weight.get().size();
 }
 
 /// Measures a trained method with each of its samplers.
@@ -58,7 +66,7 @@ class Examiner {
         r.method = m.name, r.sampler = sampler.name, r.steps = n, r.seed = s_.seed();
         r.guidance = s_.run.options.guidance;
         r.sample_evaluations = spent.forward / static_cast<double>(prompts_.noise.dim(0));
-        r.sample_multiply_adds = r.sample_evaluations * static_cast<double>(cost_of<D>(net, s_.data));
+        r.sample_multiply_adds = r.sample_evaluations * static_cast<double>(cost_of(s_, net));
         const auto fd = evaluator_.frechet(images);
         r.fd = fd.estimate, r.fd_low = fd.low, r.fd_high = fd.high;
         r.agreement = 100 * evaluator_.agreement(images, prompts_.labels).estimate;

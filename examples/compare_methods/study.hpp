@@ -8,7 +8,9 @@
 #include <fashion/shared.hpp>
 #include <hypersd/diffusion/schedules/continuous_table.hpp>
 #include <hypersd/distill/objective.hpp>
+#include <hypersd/distill/time_proposal.hpp>
 #include <hypersd/nn/lora.hpp>
+#include <hypersd/nn/models/two_time_transformer.hpp>
 #include <hypersd/nn/models/two_time_unet.hpp>
 #include <hypersd/pipeline/phase.hpp>
 
@@ -33,13 +35,17 @@ template <Device D>
 using Batch = distill::Batch<float, D, Condition<D>>;
 /// A network with a second time.
 template <Device D>
-using FlowMap = nn::TwoTimeUnet<float, D>;
+using FlowMap = std::conditional_t<std::same_as<Net<D>, nn::Unet<float, D>>, nn::TwoTimeUnet<float, D>,
+                                   nn::TwoTimeTransformer<Net<D>>>;
 /// What training makes of the teacher.
 template <Device D>
 using Student = std::variant<Net<D>, FlowMap<D>>;
 
-/// The teacher's process in continuous time.
-using Continuous = diffusion::Process<diffusion::ContinuousTable<diffusion::ScaledLinear>, diffusion::Epsilon>;
+/// The teacher's process in continuous time: itself, or its table between the entries.
+using Continuous = std::conditional_t<
+    fashion::Process::discrete,
+    diffusion::Process<diffusion::ContinuousTable<diffusion::ScaledLinear>, fashion::Process::Prediction>,
+    fashion::Process>;
 
 /// One seed's world, shared by all methods.
 template <Device D>
@@ -61,6 +67,18 @@ struct Seed {
             fashion::condition_of(teacher.text, data.captions(data.images.train.labels(ids)))};
   }
 };
+
+/// `options` of an objective that learns from the teacher, with the study's guidance.
+template <class Options, Device D>
+Options guided(const Seed<D>& s, Options options) {
+  if constexpr (requires { options.source; }) options.source = decltype(options.source)::teacher;
+  options.guidance_min = s.run.options.guidance_min;
+  options.guidance_max = s.run.options.guidance_max;
+  return options;
+}
+
+/// Training times of continuous time: uniform, as those of the table are.
+inline constexpr distill::TimeProposal uniform{.kind = distill::TimeProposal::Kind::uniform};
 
 /// How a method spends its budget: a stage for each k, in equal parts.
 struct Plan {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "options.hpp"
+#include "add_types.hpp"
 
 #include <common/program.hpp>
 
@@ -24,14 +24,7 @@ inline Options parse_options(int argc, char** argv) {
   app.add_option("--data", o.data, "folder with IDX images and labels, .gz or not")->capture_default_str();
   app.add_flag("--resume", o.resume, "continue the run in --out from its last checkpoint");
   program::add_device(app, o.device);
-  app.add_option(
-         "--process", o.process,
-         "ddpm: that of Stable Diffusion 1.5 and SDXL; ddpm-v: the same, predicting velocities; flow: straight lines")
-      ->check(CLI::IsMember({"ddpm", "ddpm-v", "flow"}))
-      ->capture_default_str();
-  app.add_option("--backbone", o.backbone, "network of the denoiser: a UNet, or a diffusion transformer")
-      ->check(CLI::IsMember({"unet", "dit"}))
-      ->capture_default_str();
+  add_types(app, o);
   app.add_flag("--baseline", o.baseline,
                "for comparison also TCD (k = 1 throughout, same iterations) and DMD of the teacher");
   app.add_option("--threads", o.threads, "CPU threads, 0: all (results do not depend on it)")

@@ -69,6 +69,14 @@ Net<D> make_denoiser(const Options& o) {
   return Net<D>(c);
 }
 
+/// Throws OptionError where the options ask for another process or backbone than this program's; `script` builds and
+/// starts the right program.
+inline void require_types(const Options& o, const char* script) {
+  require<OptionError>(o.process == process_name && o.backbone == backbone_name, "--process ", o.process,
+                       " --backbone ", o.backbone, ": this program was compiled for ", process_name, " and ",
+                       backbone_name, "; ", script, " builds and starts the right one");
+}
+
 /// The time at which a network is given `n` of 1000, and the last time.
 inline diffusion::Time time_of(std::int64_t n) { return Process{}.process_time(static_cast<double>(n)); }
 inline diffusion::Time last_time() { return Process{}.last(); }

@@ -15,9 +15,7 @@ namespace fashion {
 /// Trains everything on device D and shows what came of it.
 template <Device D>
 void execute(const Options& o) {
-  require<OptionError>(o.process == process_name && o.backbone == backbone_name, "--process ", o.process,
-                       " --backbone ", o.backbone, ": this program was compiled for ", process_name, " and ",
-                       backbone_name, "; examples/run.sh builds and starts the right one");
+  require_types(o, "examples/run.sh");
   const auto begin = std::chrono::steady_clock::now();
   const Dataset data(o.data.string());
   records::RunDirectory directory(o.out.string(), settings_of(o),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <hypersd/nn/models/pixart.hpp>
+#include <hypersd/nn/models/pixart_cost.hpp>
 
 #include <hypersd/diffusion/processes.hpp>
 #include <hypersd/diffusion/sampler.hpp>
@@ -157,6 +158,24 @@ TEST_CASE("pixart: bfloat16 agrees with float32") {
   const auto narrow = [](const Tensor<float>& v) { return Var<bfloat16>(ops::cast<bfloat16>(v)); };
   const auto got = net(narrow(x), t, {narrow(c.tokens.value()), narrow(c.added.value())});
   CHECK(golden::File::difference(ops::cast<float>(got.value()), wide(Var<float>(x), t, c).value()) < 0.03);
+}
+
+TEST_CASE("pixart: multiply-adds are those that PyTorch counts for diffusers' networks") {
+  // Half of `FlopCounterMode` (torch 2.15) for PixArtTransformer2DModel with these settings, by tests/golden/flops.py.
+  CHECK(2 * nn::multiply_adds(nn::PixArtConfig::xl2_1024(), 128, 128, 120) == 6509523566592);
+  nn::PixArtConfig c;
+  c.head_dim = 32;
+  c.layers = 6;
+  CHECK(2 * nn::multiply_adds(c, 8, 8, 8) == 49184768);
+  CHECK(2 * nn::multiply_adds(c, 8, 8, 2) == 46235648);
+  c.heads = c.layers = 2;
+  c.head_dim = 16;
+  c.out_channels = 8;
+  c.text_channels = 24;
+  c.caption_projection = false;
+  CHECK(2 * nn::multiply_adds(c, 12, 12, 5) == 2614272);
+  c.layers = 0;
+  CHECK_THROWS_AS(nn::multiply_adds(c, 12, 12, 5), OptionError);
 }
 
 TEST_CASE("pixart: invalid configurations and inputs are named") {
