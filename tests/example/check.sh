@@ -13,7 +13,8 @@ problem() { echo "FAILED: $1"; failures=$((failures + 1)); }
 
 tiny=(--autoencoder-steps 8 --classifier-steps 6 --teacher-steps 24 --latent-images 512 --channels 16 --rank 4
       --stages 8,1 --stage-steps 6,6 --pairs 16 --one-step-steps 4 --rated 10 --reward-steps 4 --feedback-steps 4
-      --eval-samples 40 --steps 1,2 --teacher-inference-steps 4 --checkpoint-every 3 --seed 5)
+      --eval-samples 40 --steps 1,2 --teacher-inference-steps 4 --checkpoint-every 3 --seed 5
+      --autoencoder-batch 8 --teacher-batch 16 --distill-batch 16)
 
 # Bad input: exit code 2 and a line that names the fault.
 refused() {
