@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cmath>
+#include <vector>
 
 namespace playground {
 
@@ -57,5 +58,14 @@ class Canvas {
   double reach_;
   Tensor<float> pixels_;
 };
+
+/// Pictures of one size as a batch, which is not empty.
+inline Tensor<float> stack(const std::vector<Canvas>& canvases) {
+  const Shape one = canvases.front().pixels().shape();
+  Tensor<float> all(one.with(0, static_cast<std::int64_t>(canvases.size())));
+  for (std::size_t i = 0; i < canvases.size(); ++i)
+    all.slice(static_cast<std::int64_t>(i), static_cast<std::int64_t>(i) + 1).copy_from(canvases[i].pixels());
+  return all;
+}
 
 }  // namespace playground

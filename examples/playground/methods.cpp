@@ -54,13 +54,7 @@ Students<D> stages(const World<D, Pr>& w, NetOf&& net_of) {
 
 template <Device D, diffusion::DiffusionProcess Pr>
 Students<D> tscd(const World<D, Pr>& w) {
-  Students<D> last;
-  auto all = stages(w, [&](int k, const Net<D>& before) {
-    using Rule = distill::WithinSegments<>;
-    return w.distil(distill::Consistency<Rule, Pr>(w.process(), {}, {}, Rule{k}), before, w.teacher, w.steps / 4);
-  });
-  last.emplace(1, all.at(1));
-  return last;
+  return {{1, tscd_stages(w).at(1)}};
 }
 template <Device D, diffusion::DiffusionProcess Pr>
 Students<D> pd(const World<D, Pr>& w) {
@@ -146,6 +140,14 @@ std::vector<Method<D, Pr>> continuous_methods(const Continuous& p, const Draw<D>
 }  // namespace
 
 template <Device D, diffusion::DiffusionProcess Pr>
+Students<D> tscd_stages(const World<D, Pr>& w) {
+  return stages(w, [&](int k, const Net<D>& before) {
+    using Rule = distill::WithinSegments<>;
+    return w.distil(distill::Consistency<Rule, Pr>(w.process(), {}, {}, Rule{k}), before, w.teacher, w.steps / 4);
+  });
+}
+
+template <Device D, diffusion::DiffusionProcess Pr>
 std::vector<Method<D, Pr>> all_methods() {
   const Draw<D> ode = with<diffusion::DdimOde, D, Pr>(), renoise = with<diffusion::Tcd, D, Pr>({.eta = 1});
   const Pr p = make_process<Pr>();
@@ -187,11 +189,15 @@ std::vector<Tensor<float>> path(const World<D, Pr>& w, const Net<D>& net, const 
 // clang-format off
 template std::vector<Method<Cpu, diffusion::StableDiffusion>> all_methods();
 template std::vector<Method<Cpu, diffusion::Flow>> all_methods();
+template Students<Cpu> tscd_stages(const World<Cpu, diffusion::StableDiffusion>&);
+template Students<Cpu> tscd_stages(const World<Cpu, diffusion::Flow>&);
 template std::vector<Tensor<float>> path(const World<Cpu, diffusion::StableDiffusion>&, const Net<Cpu>&, const Tensor<float>&, int);
 template std::vector<Tensor<float>> path(const World<Cpu, diffusion::Flow>&, const Net<Cpu>&, const Tensor<float>&, int);
 #if HYPERSD_HAS_CUDA
 template std::vector<Method<Cuda, diffusion::StableDiffusion>> all_methods();
 template std::vector<Method<Cuda, diffusion::Flow>> all_methods();
+template Students<Cuda> tscd_stages(const World<Cuda, diffusion::StableDiffusion>&);
+template Students<Cuda> tscd_stages(const World<Cuda, diffusion::Flow>&);
 template std::vector<Tensor<float>> path(const World<Cuda, diffusion::StableDiffusion>&, const Net<Cuda>&, const Tensor<float>&, int);
 template std::vector<Tensor<float>> path(const World<Cuda, diffusion::Flow>&, const Net<Cuda>&, const Tensor<float>&, int);
 #endif

@@ -36,6 +36,10 @@ const Net<D>& student_for(const Students<D>& s, int steps) {
 template <Device D, diffusion::DiffusionProcess Pr>
 std::vector<Method<D, Pr>> all_methods();
 
+/// TSCD's student after each stage, by its number of segments 8, 4, 2, 1.
+template <Device D, diffusion::DiffusionProcess Pr>
+Students<D> tscd_stages(const World<D, Pr>& w);
+
 /// Positions x at each of `steps` + 1 times of deterministic sampling, beginning with the noise.
 template <Device D, diffusion::DiffusionProcess Pr>
 std::vector<Tensor<float>> path(const World<D, Pr>& w, const Net<D>& net, const Tensor<float>& noise, int steps);

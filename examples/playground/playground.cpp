@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Every method on a density in the plane, where the truth is known: samples, trajectories and errors as pictures.
-#include "canvas.hpp"
-#include "measures.hpp"
+#include "ten_pictures.hpp"
 
 #include <hypersd/io/csv.hpp>
 #include <hypersd/io/png.hpp>
@@ -26,7 +25,7 @@ struct Options {
   std::vector<int> steps = {1, 2, 4, 8};
   std::uint64_t seed = 0;
   std::int64_t updates = 1600, teacher_updates = 3000, samples = 1000;
-  bool quick = false, force = false;
+  bool quick = false, force = false, ten_pictures = false;
 };
 
 Options parse(int argc, char** argv, const std::vector<std::string>& known) {
@@ -53,18 +52,13 @@ Options parse(int argc, char** argv, const std::vector<std::string>& known) {
   program::add_device(app, o.device);
   app.add_option("--out", o.out, "folder; made if missing")->capture_default_str();
   app.add_flag("--force", o.force, "write into a folder that holds results already");
+  app.add_flag("--ten-pictures", o.ten_pictures,
+               "instead: explains TSCD in ten pictures (two minutes), ten_pictures.html and .md");
   app.add_flag("--quick", o.quick, "a tenth of the training");
   program::parse(app, argc, argv);
+  if (o.ten_pictures && app.count("--updates") == 0) o.updates = 8000;  // until four and eight steps end on the data
   if (o.quick) o.updates /= 10, o.teacher_updates /= 5, o.samples = 500;
   return o;
-}
-
-Tensor<float> stack(const std::vector<Canvas>& canvases) {
-  const Shape one = canvases.front().pixels().shape();
-  Tensor<float> all(one.with(0, static_cast<std::int64_t>(canvases.size())));
-  for (std::size_t i = 0; i < canvases.size(); ++i)
-    all.slice(static_cast<std::int64_t>(i), static_cast<std::int64_t>(i) + 1).copy_from(canvases[i].pixels());
-  return all;
 }
 
 /// Trajectories of a few points: the teacher's fine path in grey below a student's k jumps. [Hyper-SD Figure 2,
@@ -96,7 +90,25 @@ std::string trajectories(const World<D, Pr>& w, const std::vector<std::pair<std:
 }
 
 template <Device D, diffusion::DiffusionProcess Pr>
+void explain(const Options& o) {
+  const std::string page = (std::filesystem::path(o.out) / "ten_pictures.html").string();
+  io::ensure_writable_folder(o.out);
+  require<OptionError>(o.force || !std::filesystem::exists(page), "folder ", io::in_quotes(o.out),
+                       " holds the ten pictures already: choose another, or --force to replace them");
+  report::TerminalProgress terminal;
+  terminal({"training", 0, 2, {}, "teacher"});
+  const World<D, Pr> w(o.density, o.seed, o.teacher_updates, o.updates);
+  terminal({"training", 1, 2, {}, "students"});
+  const TenPictures<D, Pr> pictures(w);
+  terminal({"training", 2, 2, {}, {}});
+  write_ten_pictures(pictures.draw(), o.out,
+                     "Density: " + o.density + ", process: " + Pr::name() + ", seed " + std::to_string(o.seed));
+  std::printf("report: %s\n", page.c_str());
+}
+
+template <Device D, diffusion::DiffusionProcess Pr>
 void execute(const Options& o) {
+  if (o.ten_pictures) return explain<D, Pr>(o);
   std::vector<Method<D, Pr>> methods = all_methods<D, Pr>();
   if (!o.methods.empty())
     std::erase_if(methods, [&](const Method<D, Pr>& m) {
