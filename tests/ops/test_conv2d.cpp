@@ -134,7 +134,7 @@ TEST_CASE("Convolutions are the same bits for any number of threads") {
   CHECK(numbers::same_for_any_threads([&] { return ops::conv2d_weight_gradient(gy, x, point.shape(), {1, 0}); }));
 }
 
-TEST_CASE("Winograd's convolution and its input gradient are within 1e-4 of double, and can be forbidden") {
+TEST_CASE("Winograd's convolution and its gradients are within 1e-4 of double, and can be forbidden") {
   struct Forbidden {
     Forbidden() { ops::allow_winograd(false); }
     Forbidden(const Forbidden&) = delete;
@@ -147,28 +147,40 @@ TEST_CASE("Winograd's convolution and its input gradient are within 1e-4 of doub
     return std::sqrt(sum / static_cast<double>(t.size()));
   };
   // Tiles cut at both sides, several images, more padding than the kernel needs, a shape of Stable Diffusion's UNet,
-  // and weights that are transformed in two parts.
+  // and weights that are transformed in two parts. Then few channels: slabs of tiles, a last group that is not full,
+  // strips and tiles of the matmul that are not full, no padding, one slab.
   for (const Size& s :
        {Size{{1, 30, 27, 128}, {144, 3, 3, 128}, {1, 1}}, Size{{2, 26, 30, 128}, {128, 3, 3, 128}, {1, 2}},
-        Size{{1, 32, 32, 320}, {320, 3, 3, 320}, {1, 1}}, Size{{1, 28, 28, 688}, {704, 3, 3, 688}, {1, 1}}}) {
+        Size{{1, 32, 32, 320}, {320, 3, 3, 320}, {1, 1}}, Size{{1, 28, 28, 688}, {704, 3, 3, 688}, {1, 1}},
+        Size{{2, 31, 32, 48}, {32, 3, 3, 48}, {1, 1}}, Size{{67, 7, 8, 16}, {80, 3, 3, 16}, {1, 1}},
+        Size{{2, 18, 18, 64}, {16, 3, 3, 64}, {1, 0}}}) {
     const auto x = normal<float>(s.x, "x"), w = normal<float>(s.w, "w"), bias = normal<float>({s.w[0]}, "b"),
                gy = normal<float>(out_shape(s), "gy");
     const auto y = ops::conv2d(x.cast<double>(), w.cast<double>(), bias.cast<double>(), s.options);
     const auto gx = ops::conv2d_input_gradient(gy.cast<double>(), w.cast<double>(), s.x, s.options);
+    const bool few_channels = s.x[3] < 128;
+    const auto gw = few_channels ? ops::conv2d_weight_gradient(gy.cast<double>(), x.cast<double>(), s.w, s.options)
+                                 : Tensor<double>{};
     for_each_instruction_set([&](InstructionSet) {
       const auto forward = [&] { return ops::conv2d(x, w, bias, s.options); };
       const auto backward = [&] { return ops::conv2d_input_gradient(gy, w, s.x, s.options); };
       CHECK(numbers::distance(forward(), y) < 1e-4 * rms(y));
       CHECK(numbers::distance(backward(), gx) < 1e-4 * rms(gx));
-      if (s.x[0] == 2) {
+      if (s.x[0] >= 2) {
         CHECK(numbers::same_for_any_threads(forward));
         CHECK(numbers::same_for_any_threads(backward));
       }
-      const auto fast = forward();
+      const auto weights = [&] { return ops::conv2d_weight_gradient(gy, x, s.w, s.options); };
+      if (few_channels) {
+        CHECK(numbers::distance(weights(), gw) < 1e-4 * rms(gw));
+        CHECK(numbers::same_for_any_threads(weights));
+      }
+      const auto fast = forward(), fast_weights = few_channels ? weights() : Tensor<float>{};
       const Forbidden forbidden;
       const auto direct = forward();
       CHECK(numbers::distance(direct, y) < 1e-5 * rms(y));
       CHECK(numbers::distance(direct, fast) > 0);
+      if (few_channels) CHECK(numbers::distance(weights(), fast_weights) > 0);
     });
   }
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <hypersd/ops/cpu/matmul.hpp>
-#include <hypersd/ops/cpu/winograd.hpp>
+#include <hypersd/ops/cpu/winograd_fused.hpp>
 #include <hypersd/ops/geometry.hpp>
 
 /// \file
@@ -212,8 +212,10 @@ void conv2d(const Cpu& cpu, const Conv2dGeometry& g, const T* x, const std::type
   const std::int64_t positions = g.batch * g.positions();
   if (g.pointwise()) return linear(cpu, positions, g.out, g.in, x, w, bias, y);
   if (foreign_strips(w)) return conv2d(cpu, g, x, unpacked(w, g.out, g.depth()).data(), bias, y);
-  if constexpr (std::is_same_v<T, float>)
+  if constexpr (std::is_same_v<T, float>) {
     if (winograd_pays(g, w.derived != nullptr)) return winograd_conv2d(g, x, w, false, bias, y);
+    if (fused_winograd_pays(g)) return fused_winograd_conv2d(g, x, w, false, bias, y);
+  }
   const Patches<T> patches(g, x);
   const auto addend = bias ? GemmAddend<T>{bias, 0, 1} : GemmAddend<T>::nothing();
   gemm_parallel(GemmCall<T>{positions, g.out, g.depth(), patches.by_position(), GemmOperand<T>::weight(w, g.depth()),
@@ -228,8 +230,10 @@ void conv2d_input_gradient(const Cpu& cpu, const Conv2dGeometry& g, const T* gy,
     return;
   }
   if (g.keeps_size()) {
-    if constexpr (std::is_same_v<T, float>)
+    if constexpr (std::is_same_v<T, float>) {
       if (winograd_pays(g.transposed())) return winograd_conv2d(g.transposed(), gy, w, true, nullptr, gx);
+      if (fused_winograd_pays(g.transposed())) return fused_winograd_conv2d(g.transposed(), gy, w, true, nullptr, gx);
+    }
     const Patches<T> patches(g.transposed(), gy);
     const FlippedWeights<T> flipped{w, g.in, g.out, g.kernel_height * g.kernel_width};
     gemm_parallel(GemmCall<T>{g.batch * g.positions(), g.in, g.kernel_height * g.kernel_width * g.out,
@@ -260,6 +264,8 @@ void conv2d_weight_gradient(const Cpu& cpu, const Conv2dGeometry& g, const T* gy
     gemm(cpu, GemmShape{g.out, g.in, positions, true, false}, T(1), gy, g.out, x, g.in, T(0), gw, g.in);
     return;
   }
+  if constexpr (std::is_same_v<T, float>)
+    if (fused_winograd_pays(g)) return fused_winograd_weight_gradient(g, gy, x, gw);
   const Patches<T> patches(g, x);
   gemm_parallel(GemmCall<T>{g.out,
                             g.depth(),

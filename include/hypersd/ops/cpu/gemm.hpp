@@ -54,6 +54,8 @@ struct GemmOperand {
   [[nodiscard]] bool in_memory() const { return pack_part == nullptr; }
   /// Whether columns can be read in place.
   [[nodiscard]] bool columns_in_place() const { return transposed && !data.widened(); }
+  /// Whether rows can be read in place.
+  [[nodiscard]] bool rows_in_place() const { return in_memory() && !transposed && depth == 0 && !data.widened(); }
   /// Whether it is packed, and need not be widened.
   [[nodiscard]] bool packed_in_place() const { return depth > 0 && !data.widened(); }
   /// The packed strip from this part's first row and column on.
@@ -149,8 +151,11 @@ void gemm_tile(const GemmKernel<T>& kernel, std::int64_t rows, std::int64_t colu
   }
 }
 
-/// Uses of a packed tile or strip up to which reading it in place costs less.
-inline constexpr std::int64_t direct_uses = 4;
+/// Uses of a packed tile or strip up to which reading it in place costs less; of a tile of rows, whose packing is a
+/// transposition; and the longest stride of such rows: those far apart share few sets of the cache.
+inline constexpr std::int64_t direct_uses = 4, direct_row_uses = 8, direct_row_stride = 512;
+/// Bytes of an operand up to which it stays in a cache without being asked for.
+inline constexpr std::int64_t near_bytes = 65536;
 
 /// Whether a matmul has so few rows or columns that packing would cost more than it saves. A function of the shape.
 template <class T>
@@ -206,8 +211,10 @@ void gemm_block(const GemmCall<T>& g, bool by_dots) {
   if (by_dots) return gemm_dots(kernel, g);
   const std::int64_t rows = kernel.rows, columns = kernel.columns;
   const std::int64_t tiles = ceil_div(g.m, rows), strips = ceil_div(g.n, columns);
-  const bool direct_a = g.a.columns_in_place() && strips <= direct_uses;
+  const bool direct_rows = g.a.rows_in_place() && strips <= direct_row_uses && g.a.stride <= direct_row_stride;
+  const bool direct_a = direct_rows || (g.a.columns_in_place() && strips <= direct_uses);
   const bool direct_b = g.b.columns_in_place() && tiles <= direct_uses;
+  const bool far = g.n * g.k * static_cast<std::int64_t>(sizeof(T)) > near_bytes;
   const std::int64_t step = std::max<std::int64_t>(1, gemm_depth(g.k));
   const std::int64_t size = (tiles * rows + columns) * step;
   constexpr std::int64_t small = 16384 / sizeof(T);
@@ -236,11 +243,12 @@ void gemm_block(const GemmCall<T>& g, bool by_dots) {
       const GemmOperand<T> next = g.b.at(j + columns, p);
       const std::int64_t next_width = std::clamp<std::int64_t>(g.n - j - columns, 0, columns);
       for (std::int64_t t = 0; t < tiles; ++t) {
-        next.prefetch(next_width, depth, t, tiles);
+        if (far) next.prefetch(next_width, depth, t, tiles);
         const std::int64_t height = std::min(rows, g.m - t * rows);
         const bool from_memory = direct_a && height == rows;
         in.a = from_memory ? g.a.at(t * rows, p).data.in_place : packed + t * rows * depth;
         in.a_step = from_memory ? g.a.stride : rows;
+        in.by_rows = from_memory && direct_rows;
         gemm_tile(kernel, height, width, in, g.alpha, addend.at(t * rows, j), g.c + t * rows * g.row + j * g.column,
                   g.row, g.column);
       }

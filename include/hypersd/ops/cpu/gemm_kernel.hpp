@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <hypersd/ops/cpu/elements.hpp>
 #include <hypersd/ops/cpu/lanes.hpp>
+#include <type_traits>
 
 /// \file
 /// The inner loops of every matmul on the CPU: a tile of the result that stays in registers (Goto and van de Geijn,
@@ -14,20 +15,57 @@
 
 namespace hypersd::ops::backend {
 
-/// The operands of a tile: A is [k, rows] and B is [k, columns], with row strides `a_step` and `b_step`.
+/// The operands of a tile: A is [k, rows], or [rows, k] if `by_rows`, and B is [k, columns], with row strides `a_step`
+/// and `b_step`.
 template <class T>
 struct TileOperands {
   std::int64_t k;
   const T *a, *b;
   std::int64_t a_step, b_step;
+  bool by_rows = false;
 };
 
-/// c = alpha A^T B + from, 2 width columns wide; row i of the result is at c + i ldc, that of `from` at
+/// Row i of a tile's A, from column p on: three rows share a register, because x86 adds one or two strides for free.
+template <class T, int rows>
+struct TileRows {
+  static constexpr int count = (rows + 2) / 3;
+  const T* third[count];
+  std::int64_t step;
+
+  __attribute__((always_inline)) TileRows(const T* a, std::int64_t stride) : step(stride) {
+    unrolled<count>([&](auto i) __attribute__((always_inline)) {
+      third[i] = a + 3 * i * stride;
+      asm("" : "+r"(third[i]));  // else the compiler keeps a register for each row
+    });
+  }
+  template <int i>
+  __attribute__((always_inline)) T next(std::integral_constant<int, i>) const {
+    return third[i / 3][i % 3 * step];
+  }
+  __attribute__((always_inline)) void advance() {
+    unrolled<count>([&](auto i) __attribute__((always_inline)) { ++third[i]; });
+  }
+};
+template <class T>
+struct TileColumns {
+  const T* column;
+  std::int64_t step;
+
+  __attribute__((always_inline)) TileColumns(const T* a, std::int64_t stride) : column(a), step(stride) {}
+  template <int i>
+  __attribute__((always_inline)) T next(std::integral_constant<int, i>) const {
+    return column[i];
+  }
+  __attribute__((always_inline)) void advance() { column += step; }
+};
+
+/// c = alpha A^T B + from (or alpha A B), 2 width columns wide; row i of the result is at c + i ldc, that of `from` at
 /// from + i from_stride. `from` may be c.
-template <class T, int width, int rows>
+template <class T, int width, int rows, bool by_rows>
 __attribute__((always_inline)) inline void multiply_tile(const TileOperands<T>& in, T alpha, const T* from,
                                                          std::int64_t from_stride, T* c, std::int64_t ldc) {
-  const T *a = in.a, *b = in.b;
+  std::conditional_t<by_rows, TileRows<T, rows>, TileColumns<T>> a(in.a, in.a_step);
+  const T* b = in.b;
   using V = typename Vector<T, width>::type;
   using Loose = typename Vector<T, width>::loose;
   V left[rows], right[rows];
@@ -36,12 +74,14 @@ __attribute__((always_inline)) inline void multiply_tile(const TileOperands<T>& 
     right[i] = V{};
   });
   unrolled<rows>([&](auto i) __attribute__((always_inline)) { __builtin_prefetch(from + i * from_stride); });
-  for (std::int64_t p = 0; p < in.k; ++p, a += in.a_step, b += in.b_step) {
+  for (std::int64_t p = 0; p < in.k; ++p, b += in.b_step) {
     const V b0 = *reinterpret_cast<const Loose*>(b), b1 = *reinterpret_cast<const Loose*>(b + width);
     unrolled<rows>([&](auto i) __attribute__((always_inline)) {
-      left[i] += a[i] * b0;
-      right[i] += a[i] * b1;
+      const T x = a.next(i);
+      left[i] += x * b0;
+      right[i] += x * b1;
     });
+    a.advance();
   }
   unrolled<rows>([&](auto i) __attribute__((always_inline)) {
     const T* x = from + i * from_stride;
@@ -92,34 +132,41 @@ __attribute__((always_inline)) inline void multiply_dots(std::int64_t k, const T
 template <class T>
 struct GemmKernel {
   int rows, columns;
-  void (*multiply)(const TileOperands<T>& in, T alpha, const T* from, std::int64_t from_stride, T* c, std::int64_t ldc);
+  using Multiply = void(const TileOperands<T>& in, T alpha, const T* from, std::int64_t from_stride, T* c,
+                        std::int64_t ldc);
+  Multiply *by_columns, *by_rows;
   void (*dots)(std::int64_t k, const T* a, const T* b, std::int64_t b_step, T* to);
   static constexpr int most_rows = 14, most_columns = 128 / static_cast<int>(sizeof(T));
+
+  void multiply(const TileOperands<T>& in, T alpha, const T* from, std::int64_t from_stride, T* c,
+                std::int64_t ldc) const {
+    (in.by_rows ? by_rows : by_columns)(in, alpha, from, from_stride, c, ldc);
+  }
 };
 
-template <class T>
+template <class T, bool by_rows>
 void multiply_portable(const TileOperands<T>& in, T alpha, const T* from, std::int64_t from_stride, T* c,
                        std::int64_t ldc) {
-  multiply_tile<T, 16 / sizeof(T), 4>(in, alpha, from, from_stride, c, ldc);
+  multiply_tile<T, 16 / sizeof(T), 4, by_rows>(in, alpha, from, from_stride, c, ldc);
 }
 template <class T>
 void dots_portable(std::int64_t k, const T* a, const T* b, std::int64_t b_step, T* to) {
   multiply_dots<T, 16 / sizeof(T)>(k, a, b, b_step, to);
 }
 #if defined(__x86_64__)
-template <class T>
+template <class T, bool by_rows>
 __attribute__((target("avx2,fma"))) void multiply_avx2(const TileOperands<T>& in, T alpha, const T* from,
                                                        std::int64_t from_stride, T* c, std::int64_t ldc) {
-  multiply_tile<T, 32 / sizeof(T), 6>(in, alpha, from, from_stride, c, ldc);
+  multiply_tile<T, 32 / sizeof(T), 6, by_rows>(in, alpha, from, from_stride, c, ldc);
 }
 template <class T>
 __attribute__((target("avx2,fma"))) void dots_avx2(std::int64_t k, const T* a, const T* b, std::int64_t b_step, T* to) {
   multiply_dots<T, 32 / sizeof(T)>(k, a, b, b_step, to);
 }
-template <class T>
+template <class T, bool by_rows>
 __attribute__((target("avx512f,avx2,fma"))) void multiply_avx512(const TileOperands<T>& in, T alpha, const T* from,
                                                                  std::int64_t from_stride, T* c, std::int64_t ldc) {
-  multiply_tile<T, 64 / sizeof(T), 14>(in, alpha, from, from_stride, c, ldc);
+  multiply_tile<T, 64 / sizeof(T), 14, by_rows>(in, alpha, from, from_stride, c, ldc);
 }
 template <class T>
 __attribute__((target("avx512f,avx2,fma"))) void dots_avx512(std::int64_t k, const T* a, const T* b,
@@ -133,10 +180,12 @@ template <class T>
 GemmKernel<T> gemm_kernel() {
   constexpr int lane = static_cast<int>(sizeof(T));
 #if defined(__x86_64__)
-  if (instruction_set() == InstructionSet::avx512) return {14, 128 / lane, multiply_avx512<T>, dots_avx512<T>};
-  if (instruction_set() == InstructionSet::avx2) return {6, 64 / lane, multiply_avx2<T>, dots_avx2<T>};
+  if (instruction_set() == InstructionSet::avx512)
+    return {14, 128 / lane, multiply_avx512<T, false>, multiply_avx512<T, true>, dots_avx512<T>};
+  if (instruction_set() == InstructionSet::avx2)
+    return {6, 64 / lane, multiply_avx2<T, false>, multiply_avx2<T, true>, dots_avx2<T>};
 #endif
-  return {4, 32 / lane, multiply_portable<T>, dots_portable<T>};
+  return {4, 32 / lane, multiply_portable<T, false>, multiply_portable<T, true>, dots_portable<T>};
 }
 
 }  // namespace hypersd::ops::backend

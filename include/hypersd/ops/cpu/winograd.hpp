@@ -3,14 +3,11 @@
 
 #include <atomic>
 #include <hypersd/ops/cpu/gemm.hpp>
+#include <hypersd/ops/cpu/winograd_transforms.hpp>
 #include <hypersd/ops/geometry.hpp>
 
 /// \file
-/// 3x3 convolutions of many channels by Winograd's F(4x4, 3x3) (Lavin and Gray,
-/// "Fast Algorithms for Convolutional Neural Networks", 2016): tiles of 4 x 4
-/// results become 36 matmuls with a quarter of the multiplications. The points
-/// of interpolation are 0, +-3/4, +-3/2 and infinity: exact in binary, with
-/// about a quarter of the usual points' error.
+/// 3x3 convolutions of many channels by Winograd's method (winograd_transforms.hpp).
 
 namespace hypersd::ops {
 
@@ -21,7 +18,7 @@ inline std::atomic<bool>& winograd_allowed() {
 }
 }  // namespace detail
 
-/// Whether 3x3 convolutions of float on the CPU may run as Winograd's F(4x4,
+/// Whether 3x3 convolutions of float on the CPU, and their gradients, may run as Winograd's F(4x4,
 /// 3x3), where it is faster. Its largest error is below 1e-4 of the results'
 /// standard deviation. Thread-safe.
 inline bool winograd_allowed() { return detail::winograd_allowed().load(std::memory_order_relaxed); }
@@ -30,172 +27,6 @@ inline bool winograd_allowed() { return detail::winograd_allowed().load(std::mem
 inline void allow_winograd(bool allowed) { detail::winograd_allowed().store(allowed, std::memory_order_relaxed); }
 
 namespace backend {
-
-/// Side of a tile of results, side of its input, and the number of products of
-/// an input and a weight.
-inline constexpr int winograd_tile = 4, winograd_side = 6, winograd_products = 36;
-
-/// One-dimensional transforms for the points 0, a, -a, b, -b, infinity, on
-/// vectors of channels.
-template <int width>
-struct WinogradLine {
-  using V = typename Vector<float, width>::type;
-  using Loose = typename Vector<float, width>::loose;
-  static constexpr float a = 0.75F, b = 1.5F, a2 = a * a, b2 = b * b, both = a2 * b2, sum = a2 + b2;
-  static constexpr float over_a = 1 / (2 * a2 * (a2 - b2)), over_b = 1 / (2 * b2 * (b2 - a2)), over_0 = 1 / both;
-
-  __attribute__((always_inline)) static void input(const V (&x)[6], V (&y)[6]) {
-    const V even_a = x[4] - b2 * x[2], odd_a = a * (x[3] - b2 * x[1]);
-    const V even_b = x[4] - a2 * x[2], odd_b = b * (x[3] - a2 * x[1]);
-    y[0] = both * x[0] + (x[4] - sum * x[2]);
-    y[1] = even_a + odd_a;
-    y[2] = even_a - odd_a;
-    y[3] = even_b + odd_b;
-    y[4] = even_b - odd_b;
-    y[5] = both * x[1] + (x[5] - sum * x[3]);
-  }
-  __attribute__((always_inline)) static void weight(const V (&x)[3], V (&y)[6]) {
-    const V even_a = (x[0] + a2 * x[2]) * over_a, odd_a = x[1] * (a * over_a);
-    const V even_b = (x[0] + b2 * x[2]) * over_b, odd_b = x[1] * (b * over_b);
-    y[0] = x[0] * over_0;
-    y[1] = even_a + odd_a;
-    y[2] = even_a - odd_a;
-    y[3] = even_b + odd_b;
-    y[4] = even_b - odd_b;
-    y[5] = x[2];
-  }
-  __attribute__((always_inline)) static void result(const V (&x)[6], V (&y)[4]) {
-    const V even_a = x[1] + x[2], odd_a = x[1] - x[2], even_b = x[3] + x[4], odd_b = x[3] - x[4];
-    y[0] = x[0] + (even_a + even_b);
-    y[1] = a * odd_a + b * odd_b;
-    y[2] = a2 * even_a + b2 * even_b;
-    y[3] = x[5] + (a * a2 * odd_a + b * b2 * odd_b);
-  }
-};
-
-/// One tile: from[36] point at its pixels; product p of channel c goes to to[p
-/// step + c].
-template <int width>
-__attribute__((always_inline)) inline void winograd_input_loops(const float* const* from, std::int64_t channels,
-                                                                float* to, std::int64_t step) {
-  using L = WinogradLine<width>;
-  for (std::int64_t c = 0; c < channels; c += width) {
-    typename L::V half[6][6], in[6], out[6];
-    for (int j = 0; j < 6; ++j) {
-      for (int i = 0; i < 6; ++i) in[i] = *reinterpret_cast<const typename L::Loose*>(from[i * 6 + j] + c);
-      L::input(in, out);
-      for (int i = 0; i < 6; ++i) half[i][j] = out[i];
-    }
-    for (int i = 0; i < 6; ++i) {
-      L::input(half[i], out);
-      for (int j = 0; j < 6; ++j) *reinterpret_cast<typename L::Loose*>(to + (i * 6 + j) * step + c) = out[j];
-    }
-  }
-}
-
-/// The weights of one output channel, taps at w + t taps_step (from the last on
-/// if it is negative).
-template <int width>
-__attribute__((always_inline)) inline void winograd_weight_loops(const float* w, std::int64_t taps_step,
-                                                                 std::int64_t channels, float* to, std::int64_t step) {
-  using L = WinogradLine<width>;
-  for (std::int64_t c = 0; c < channels; c += width) {
-    typename L::V half[6][3], in[3], out[6];
-    for (int j = 0; j < 3; ++j) {
-      for (int i = 0; i < 3; ++i) in[i] = *reinterpret_cast<const typename L::Loose*>(w + (i * 3 + j) * taps_step + c);
-      L::weight(in, out);
-      for (int i = 0; i < 6; ++i) half[i][j] = out[i];
-    }
-    for (int i = 0; i < 6; ++i) {
-      L::weight(half[i], out);
-      for (int j = 0; j < 6; ++j) *reinterpret_cast<typename L::Loose*>(to + (i * 6 + j) * step + c) = out[j];
-    }
-  }
-}
-
-/// One tile of results plus `bias` (may be null): to[16] point at its pixels,
-/// null outside of the image.
-template <int width>
-__attribute__((always_inline)) inline void winograd_result_loops(const float* from, std::int64_t step,
-                                                                 std::int64_t channels, const float* bias,
-                                                                 float* const* to) {
-  using L = WinogradLine<width>;
-  for (std::int64_t c = 0; c < channels; c += width) {
-    typename L::V half[4][6], in[6], out[4], shift{};
-    if (bias != nullptr) shift = *reinterpret_cast<const typename L::Loose*>(bias + c);
-    for (int j = 0; j < 6; ++j) {
-      for (int i = 0; i < 6; ++i) in[i] = *reinterpret_cast<const typename L::Loose*>(from + (i * 6 + j) * step + c);
-      L::result(in, out);
-      for (int i = 0; i < 4; ++i) half[i][j] = out[i];
-    }
-    for (int i = 0; i < 4; ++i) {
-      L::result(half[i], out);
-      for (int j = 0; j < 4; ++j)
-        if (to[i * 4 + j] != nullptr) *reinterpret_cast<typename L::Loose*>(to[i * 4 + j] + c) = out[j] + shift;
-    }
-  }
-}
-
-/// The transforms of an instruction set; channels are multiples of 16.
-struct WinogradKernel {
-  void (*input)(const float* const* from, std::int64_t channels, float* to, std::int64_t step);
-  void (*weight)(const float* w, std::int64_t taps_step, std::int64_t channels, float* to, std::int64_t step);
-  void (*result)(const float* from, std::int64_t step, std::int64_t channels, const float* bias, float* const* to);
-};
-
-inline void winograd_input_portable(const float* const* from, std::int64_t channels, float* to, std::int64_t step) {
-  winograd_input_loops<4>(from, channels, to, step);
-}
-inline void winograd_weight_portable(const float* w, std::int64_t taps_step, std::int64_t channels, float* to,
-                                     std::int64_t step) {
-  winograd_weight_loops<4>(w, taps_step, channels, to, step);
-}
-inline void winograd_result_portable(const float* from, std::int64_t step, std::int64_t channels, const float* bias,
-                                     float* const* to) {
-  winograd_result_loops<4>(from, step, channels, bias, to);
-}
-#if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) inline void winograd_input_avx2(const float* const* from, std::int64_t channels,
-                                                                    float* to, std::int64_t step) {
-  winograd_input_loops<8>(from, channels, to, step);
-}
-__attribute__((target("avx2,fma"))) inline void winograd_weight_avx2(const float* w, std::int64_t taps_step,
-                                                                     std::int64_t channels, float* to,
-                                                                     std::int64_t step) {
-  winograd_weight_loops<8>(w, taps_step, channels, to, step);
-}
-__attribute__((target("avx2,fma"))) inline void winograd_result_avx2(const float* from, std::int64_t step,
-                                                                     std::int64_t channels, const float* bias,
-                                                                     float* const* to) {
-  winograd_result_loops<8>(from, step, channels, bias, to);
-}
-__attribute__((target("avx512f,avx2,fma"))) inline void winograd_input_avx512(const float* const* from,
-                                                                              std::int64_t channels, float* to,
-                                                                              std::int64_t step) {
-  winograd_input_loops<16>(from, channels, to, step);
-}
-__attribute__((target("avx512f,avx2,fma"))) inline void winograd_weight_avx512(const float* w, std::int64_t taps_step,
-                                                                               std::int64_t channels, float* to,
-                                                                               std::int64_t step) {
-  winograd_weight_loops<16>(w, taps_step, channels, to, step);
-}
-__attribute__((target("avx512f,avx2,fma"))) inline void winograd_result_avx512(const float* from, std::int64_t step,
-                                                                               std::int64_t channels, const float* bias,
-                                                                               float* const* to) {
-  winograd_result_loops<16>(from, step, channels, bias, to);
-}
-#endif
-
-/// The transforms of the selected instruction set.
-inline WinogradKernel winograd_kernel() {
-#if defined(__x86_64__)
-  if (instruction_set() == InstructionSet::avx512)
-    return {winograd_input_avx512, winograd_weight_avx512, winograd_result_avx512};
-  if (instruction_set() == InstructionSet::avx2)
-    return {winograd_input_avx2, winograd_weight_avx2, winograd_result_avx2};
-#endif
-  return {winograd_input_portable, winograd_weight_portable, winograd_result_portable};
-}
 
 /// Whether a convolution is faster this way: enough tiles for the transformed
 /// weights to pay, of which there may be fewer if those are kept, few results
@@ -256,8 +87,8 @@ struct WinogradConvolution {
         }
     });
   }
-  /// Transforms the inputs of tiles [first, first + count): [36, step, g.in].
-  void inputs(std::int64_t first, std::int64_t count, std::int64_t step, float* to) const {
+  /// Transforms the inputs of tiles [first, first + count): [36, step, row_length].
+  void inputs(std::int64_t first, std::int64_t count, std::int64_t step, float* to, std::int64_t row_length) const {
     const Tensor<float, Cpu> zeros = Tensor<float, Cpu>::zeros(Shape{g.in});
     parallel_for(count, 4, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t t = begin; t < end; ++t) {
@@ -271,14 +102,31 @@ struct WinogradConvolution {
             from[i * winograd_side + j] =
                 inside ? x + ((image * g.height + top + i) * g.width + left + j) * g.in : zeros.data();
           }
-        kernel.input(from, g.in, to + t * g.in, step * g.in);
+        kernel.input(from, g.in, to + t * row_length, step * row_length);
       }
     });
   }
+  /// Transforms the gradients of the results of tiles [first, first + count): [36, step, row_length].
+  void gradients(const float* gy, std::int64_t first, std::int64_t count, std::int64_t step, float* to,
+                 std::int64_t row_length) const {
+    const Tensor<float, Cpu> zeros = Tensor<float, Cpu>::zeros(Shape{g.out});
+    for (std::int64_t t = 0; t < count; ++t) {
+      const std::int64_t row = (first + t) / across, image = row / down;
+      const std::int64_t top = row % down * winograd_tile, left = (first + t) % across * winograd_tile;
+      const float* from[winograd_tile * winograd_tile];
+      for (std::int64_t i = 0; i < winograd_tile; ++i)
+        for (std::int64_t j = 0; j < winograd_tile; ++j) {
+          const bool inside = top + i < g.out_height && left + j < g.out_width;
+          from[i * winograd_tile + j] =
+              inside ? gy + ((image * g.out_height + top + i) * g.out_width + left + j) * g.out : zeros.data();
+        }
+      kernel.gradient(from, g.out, to + t * row_length, step * row_length);
+    }
+  }
   /// Writes output channels [channel, channel + channels) of tiles [first, first + count) from products
-  /// [36, step, channels].
+  /// [36, step, row_length].
   void results(std::int64_t first, std::int64_t count, std::int64_t step, std::int64_t channel, std::int64_t channels,
-               const float* products) const {
+               const float* products, std::int64_t row_length) const {
     parallel_for(count, 4, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t t = begin; t < end; ++t) {
         const std::int64_t row = (first + t) / across, image = row / down;
@@ -290,8 +138,8 @@ struct WinogradConvolution {
                 top + i < g.out_height && left + j < g.out_width
                     ? y + ((image * g.out_height + top + i) * g.out_width + left + j) * g.out + channel
                     : nullptr;
-        kernel.result(products + t * channels, step * channels, channels, bias == nullptr ? nullptr : bias + channel,
-                      to);
+        kernel.result(products + t * row_length, step * row_length, channels,
+                      bias == nullptr ? nullptr : bias + channel, to);
       }
     });
   }
@@ -334,11 +182,11 @@ struct WinogradConvolution {
       const std::int64_t next_b = g.in * (columns > 0 ? ceil_div(now, columns) * columns : now);
       for (std::int64_t first = 0; first < tiles; first += group) {
         const std::int64_t count = std::min(group, tiles - first);
-        if (channel == 0 || group < tiles) inputs(first, count, group, in.data());
+        if (channel == 0 || group < tiles) inputs(first, count, group, in.data(), g.in);
         const GemmOperand<float> a{in.data(), g.in, false};
         gemm_parallel(GemmCall<float>{count, now, g.in, a, b, 1.0F, GemmAddend<float>::nothing(), out.data(), now},
                       winograd_products, group * g.in, next_b, group * now);
-        results(first, count, group, channel, now, out.data());
+        results(first, count, group, channel, now, out.data(), now);
       }
     }
   }
