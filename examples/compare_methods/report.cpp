@@ -7,6 +7,7 @@
 #include <hypersd/report/image_grid.hpp>
 #include <hypersd/report/image_strip.hpp>
 #include <hypersd/report/plot.hpp>
+#include <numeric>
 
 namespace compare {
 
@@ -133,9 +134,22 @@ struct Point {
   double x;
   metrics::Interval y;
 };
+/// Of more than ten curves: the teacher's, TSCD's and the six best on average keep their colours.
+void mute_the_rest(std::vector<report::PlotSeries>& series, bool high_is_good) {
+  if (series.size() <= 10) return;
+  std::vector<std::pair<double, report::PlotSeries*>> order;
+  for (report::PlotSeries& s : series) {
+    if (s.dashed || s.name == "tscd") continue;
+    const double mean = std::accumulate(s.y.begin(), s.y.end(), 0.0) / static_cast<double>(s.y.size());
+    order.emplace_back(high_is_good ? -mean : mean, &s);
+  }
+  std::sort(order.begin(), order.end());
+  for (std::size_t i = 6; i < order.size(); ++i) order[i].second->muted = true;
+}
 /// A curve for each method: `points(method)` by rising x.
 template <class Points>
-std::string plot(const std::vector<Description>& methods, report::PlotOptions options, Points&& points) {
+std::string plot(const std::vector<Description>& methods, report::PlotOptions options, Points&& points,
+                 bool high_is_good = false) {
   std::vector<report::PlotSeries> series;
   for (const Description& method : methods) {
     report::PlotSeries s{.name = method.name, .markers = true};
@@ -153,6 +167,7 @@ std::string plot(const std::vector<Description>& methods, report::PlotOptions op
     if (!s.x.empty()) series.push_back(std::move(s));
   }
   if (series.empty()) return {};
+  mute_the_rest(series, high_is_good);
   options.height = 400;
   return report::line_plot(series, options);
 }
@@ -162,13 +177,14 @@ std::string by_steps(const StudyOptions& o, const std::vector<Description>& meth
   report::PlotOptions options{.title = title, .x_label = "sampling steps", .y_label = unit, .log_x = true};
   options.log_y = log_y;
   options.x_ticks.assign(o.steps.begin(), o.steps.end());
-  return plot(methods, options, [&](const Description& method) {
+  const auto points = [&](const Description& method) {
     std::vector<Point> out;
     for (const std::int64_t n : o.steps)
       out.push_back(
           {static_cast<double>(n), results.mean(method.name, method.samplers.front(), static_cast<int>(n), m)});
     return out;
-  });
+  };
+  return plot(methods, options, points, m == &Row::agreement);
 }
 /// Frechet distance against what a sample costs.
 std::string by_cost(const StudyOptions& o, const std::vector<Description>& methods, const Results& results) {
@@ -250,7 +266,11 @@ void write_study(const StudyOptions& o, const std::vector<Description>& methods,
   }
   page.section("Quality by steps", "Plots");
   page.begin_columns();
-  const std::string bands = o.seeds > 1 ? " Bands are 95 % t-intervals over seeds." : "";
+  const std::string bands =
+      std::string(o.seeds > 1 ? " Bands are 95 % t-intervals over seeds." : "") +
+      (methods.size() > 10 ? " In colour: the teacher, TSCD and the six that are best on average; "
+                             "a dot says whose it is."
+                           : "");
   const auto show = [&](const std::string& svg, const std::string& caption) {
     if (!svg.empty()) page.drawing(svg, caption + bands);
   };

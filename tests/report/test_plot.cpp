@@ -40,6 +40,18 @@ TEST_CASE("the ninth series has the colour of the first, dots and squares") {
   CHECK(count(svg, "stroke=\"#3b82f6\"") == 4);
 }
 
+TEST_CASE("muted series are grey, have no legend and take no colour") {
+  std::vector<report::PlotSeries> series(3, {.name = "many", .x = {1, 2}, .y = {1, 2}, .markers = true, .muted = true});
+  series[1] = {.name = "one", .x = {1, 2}, .y = {2, 1}};
+  const std::string svg = report::line_plot(series);
+  CHECK(svg.find(">many</text>") == std::string::npos);
+  CHECK(svg.find("many: 1, 1") != std::string::npos);
+  CHECK(count(svg, "stroke=\"#9ca3af\" stroke-width=\"1\"") == 2);
+  CHECK(count(svg, "stroke=\"#3b82f6\"") == 2);        // the first colour: line and legend
+  CHECK(svg.find("#3b82f6") < svg.find("#9ca3af"));    // the legend is first,
+  CHECK(svg.rfind("#3b82f6") > svg.rfind("#9ca3af"));  // the line above all
+}
+
 TEST_CASE("text is escaped") {
   const std::string svg = report::line_plot({{.name = "<script>", .x = {0, 1}, .y = {0, 1}}}, {.title = "a & \"b\""});
   CHECK(svg.find("<script>") == std::string::npos);

@@ -23,6 +23,7 @@ struct PlotSeries {
   std::vector<double> high = {};  ///< upper end
   bool markers = false;           ///< a dot at each point
   bool dashed = false;            ///< for reference lines
+  bool muted = false;             ///< thin, grey, without a legend: one of many. Its dots say its name.
 };
 
 /// Options of a plot.
@@ -60,19 +61,26 @@ class SvgPlot {
     open();
     legend();
     axes();
-    std::size_t i = 0;
-    for (const PlotSeries& s : series_) draw(s, i++);
+    for (const bool muted : {true, false})  // below, then above
+      for (std::size_t i = 0; i < series_.size(); ++i)
+        if (series_[i].muted == muted) draw(series_[i], i);
     out_ += "</svg>\n";
     return std::move(out_);
   }
 
  private:
-  // Of series i. From the ninth on colours repeat, with dots in the line and squares at its points.
-  static bool again(std::size_t i) { return i / 8 % 2 == 1; }
-  static const char* colour(std::size_t i) {
+  // Place of series i among those with a colour. From the ninth on colours repeat, with dots in the line and squares at
+  // its points.
+  [[nodiscard]] std::size_t place(std::size_t i) const {
+    return static_cast<std::size_t>(std::count_if(series_.begin(), series_.begin() + static_cast<std::ptrdiff_t>(i),
+                                                  [](const PlotSeries& s) { return !s.muted; }));
+  }
+  [[nodiscard]] bool again(std::size_t i) const { return !series_[i].muted && place(i) / 8 % 2 == 1; }
+  [[nodiscard]] const char* colour(std::size_t i) const {
+    if (series_[i].muted) return "#9ca3af";
     static constexpr std::array<const char*, 8> palette = {"#3b82f6", "#f59e0b", "#10b981", "#ef4444",
                                                            "#8b5cf6", "#06b6d4", "#ec4899", "#65a30d"};
-    return palette[i % palette.size()];
+    return palette[place(i) % palette.size()];
   }
   void check() const {
     require<OptionError>(o_.width >= 160 && o_.height >= 120 && o_.width <= 10000 && o_.height <= 10000,
@@ -110,34 +118,35 @@ class SvgPlot {
     out_ += "<line x1=\"" + io::fixed(x0, 1) + "\" y1=\"" + io::fixed(y0, 1) + "\" x2=\"" + io::fixed(x1, 1) +
             "\" y2=\"" + io::fixed(y1, 1) + "\" " + attributes + "/>\n";
   }
+  static bool named(const PlotSeries& s) { return !s.name.empty() && !s.muted; }
   // Legend entries from left to right, in as many rows as they need.
   void layout_legend() {
     legend_at_.clear();
     double x = 14;
     int row = 0;
     for (const PlotSeries& s : series_) {
-      const double width = s.name.empty() ? 0 : 40 + svg_text_width(s.name, 13.5);
+      const double width = named(s) ? 40 + svg_text_width(s.name, 13.5) : 0;
       if (x > 14 && x + width > o_.width - 10) x = 14, ++row;
       legend_at_.emplace_back(x, row);
       x += width;
-      if (!s.name.empty()) legend_rows_ = row + 1;
+      if (named(s)) legend_rows_ = row + 1;
     }
   }
   void legend() {
     const double first = o_.title.empty() ? 18 : 42;
     for (std::size_t i = 0; i < series_.size(); ++i) {
-      if (series_[i].name.empty()) continue;
+      if (!named(series_[i])) continue;
       const double x = legend_at_[i].first, y = first + 20.0 * legend_at_[i].second;
-      line(x, y - 4, x + 18, y - 4, stroke(series_[i], i, 2.5));
+      line(x, y - 4, x + 18, y - 4, stroke(i, 2.5));
       put_text(x + 23, y, series_[i].name, "");
     }
   }
-  static std::string stroke(const PlotSeries& s, std::size_t i, double width) {
-    return std::string("fill=\"none\" stroke=\"") + colour(i) + "\" stroke-width=\"" + io::compact(width) +
-           "\" stroke-linejoin=\"round\" stroke-linecap=\"round\"" +
-           (s.dashed   ? " stroke-dasharray=\"6 5\""
-            : again(i) ? " stroke-dasharray=\"1 4\""
-                       : "");
+  [[nodiscard]] std::string stroke(std::size_t i, double width) const {
+    return std::string("fill=\"none\" stroke=\"") + colour(i) + "\" stroke-width=\"" +
+           io::compact(series_[i].muted ? width / 2 : width) + "\" stroke-linejoin=\"round\" stroke-linecap=\"round\"" +
+           (series_[i].dashed ? " stroke-dasharray=\"6 5\""
+            : again(i)        ? " stroke-dasharray=\"1 4\""
+                              : "");
   }
   void axes() {
     for (const auto& tick : y_.ticks()) {
@@ -222,12 +231,12 @@ class SvgPlot {
     return out;
   }
   void draw(const PlotSeries& s, std::size_t index) {
-    if (!s.low.empty()) band(s, colour(index));
+    if (!s.low.empty() && !s.muted) band(s, colour(index));
     if (o_.smooth && !s.dashed && s.y.size() > 50) {
-      polyline(runs(s.x, s.y), stroke(s, index, 1) + " stroke-opacity=\".3\"");
-      polyline(runs(s.x, running_mean(s.y)), stroke(s, index, 2));
+      polyline(runs(s.x, s.y), stroke(index, 1) + " stroke-opacity=\".3\"");
+      polyline(runs(s.x, running_mean(s.y)), stroke(index, 2));
     } else {
-      polyline(runs(s.x, s.y), stroke(s, index, 2));
+      polyline(runs(s.x, s.y), stroke(index, 2));
     }
     if (!s.markers) return;
     for (std::size_t i = 0; i < s.x.size(); ++i) {
@@ -238,7 +247,7 @@ class SvgPlot {
       const std::string mark =
           again(index)
               ? "rect x=\"" + io::fixed(x - 3, 1) + "\" y=\"" + io::fixed(y - 3, 1) + "\" width=\"6\" height=\"6"
-              : "circle cx=\"" + io::fixed(x, 1) + "\" cy=\"" + io::fixed(y, 1) + "\" r=\"3.5";
+              : "circle cx=\"" + io::fixed(x, 1) + "\" cy=\"" + io::fixed(y, 1) + "\" r=\"" + (s.muted ? "2" : "3.5");
       out_ += "<" + mark + "\" fill=\"" + colour(index) + "\"><title>" + io::xml_text(tip) + "</title></" +
               mark.substr(0, mark.find(' ')) + ">\n";
     }
