@@ -78,8 +78,13 @@ inline Options parse_options(int argc, char** argv) {
       ->check(program::weight());
   add("--pairs", o.pairs, "end points of the teacher that one-step enhancement regresses on")
       ->check(program::whole(1, 1000000));
-  add("--one-step-steps", o.one_step_steps, "iterations of each one-step part")->check(program::iterations());
-  add("--one-step-lr", o.one_step_lr, "learning rate of the one-step parts")->check(program::positive());
+  add("--one-step-steps", o.one_step_steps, "iterations of each model for one step alone")
+      ->check(program::iterations());
+  add("--one-step-lr", o.one_step_lr, "learning rate of the models for one step alone")->check(program::positive());
+  add("--unified-steps", o.unified_steps, "iterations of the one-step part of the unified adapter")
+      ->check(program::iterations());
+  add("--unified-lr", o.unified_lr, "learning rate of the one-step part of the unified adapter")
+      ->check(program::positive());
   add("--one-step-time", o.one_step_time, "time input of the dedicated one-step model")->check(program::whole(1, 999));
   add("--regression-weight", o.regression_weight, "of the MSE to those end points")->check(program::weight());
   add("--preserve-weight", o.preserve_weight, "of keeping the later steps while the first is trained")

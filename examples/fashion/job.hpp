@@ -38,7 +38,8 @@ void execute(const Options& o) {
   const Teacher<D>& teacher = models.teacher;
   const RealBatches<D> real(run, data, models.latents, teacher.text);
   Critic<D> critic = make_critic(run, teacher);
-  Fake<D> unified = make_fake(run, teacher), dedicated = make_fake(run, teacher), whole = make_fake(run, teacher);
+  Fake<D> unified = make_fake(teacher, o.unified_lr), dedicated = make_fake(teacher, o.one_step_lr),
+          whole = make_fake(teacher, o.one_step_lr);
   const Pairs<D> pairs = teacher_pairs(run, data, teacher);
   const PairBatches<D> ends(run, pairs, teacher.text);
   const pipeline::Recipe recipe(

@@ -50,8 +50,8 @@ struct PairBatches {
 };
 
 template <Device D>
-Fake<D> make_fake(const Run& run, const Teacher<D>& teacher) {
-  return Fake<D>(nn::deep_copy(teacher.unet), Process{}, run.options.one_step_lr);
+Fake<D> make_fake(const Teacher<D>& teacher, double learning_rate) {
+  return Fake<D>(nn::deep_copy(teacher.unet), Process{}, learning_rate);
 }
 
 /// The unified adapter: Eq 8 from pure noise at the last time, the student's own jumps everywhere else.
@@ -67,7 +67,7 @@ auto unified_part(const Run& run, const PairBatches<D>& batches, Fake<D>& fake) 
                                         objective,
                                         batches,
                                         pipeline::SameAdapter{},
-                                        {.steps = o.one_step_steps, .learning_rate = o.one_step_lr}});
+                                        {.steps = o.unified_steps, .learning_rate = o.unified_lr}});
 }
 
 /// Eq 8 alone, for a model that takes one step from the time input `time`. A branch.
@@ -86,7 +86,7 @@ auto dmd_part(const Run& run, const PairBatches<D>& batches, Fake<D>& fake, cons
 template <Device D>
 Net<D> dmd_from_teacher(const Run& run, const Dataset& dataset, const Teacher<D>& teacher, diffusion::Time time) {
   const Pairs<D> pairs = teacher_pairs(run, dataset, teacher);
-  Fake<D> fake = make_fake(run, teacher);
+  Fake<D> fake = make_fake(teacher, run.options.one_step_lr);
   State<D> state{teacher.unet, teacher.unet};
   const pipeline::NewAdapter fresh{{.rank = run.options.rank}};
   const std::string name = "dmd of the teacher, t = " + io::number(time);

@@ -40,8 +40,10 @@ struct Options {
   double eta = 0.25;
   std::int64_t eval_samples = 2000, trajectory_samples = 500, bootstrap = 200;
   std::int64_t pairs = 1024;  ///< noise and end points of the teacher, for the one-step parts
-  std::int64_t one_step_steps = 300, one_step_time = 800;
-  double one_step_lr = 3e-4, regression_weight = 0.25, preserve_weight = 2;
+  std::int64_t one_step_steps = 300, unified_steps = 150, one_step_time = 800;
+  // The unified adapter must not lose its later steps: it moves slowly, for a short time, held by a large weight.
+  // (bench/results/recipe.md)
+  double one_step_lr = 3e-4, unified_lr = 1e-4, regression_weight = 0.25, preserve_weight = 20;
   std::int64_t rated = 1500, reward_steps = 1000;  ///< captions with a picture of each grade; updates of each reward
   std::int64_t feedback_steps = 60;
   double feedback_lr = 1e-5, stay_close_weight = 4, instance_weight = 0.05;
@@ -69,6 +71,7 @@ inline void make_quick(Options& o) {
   o.feedback_steps = 6;
   o.distill_batch = 20;
   o.one_step_steps = 36;
+  o.unified_steps = 18;
   // From pure noise so few updates of distribution matching only do harm, of all weights even more.
   o.skip = {"one-step", "one-step-unet"};
   o.eval_samples = 400;
@@ -88,6 +91,7 @@ inline void make_full(Options& o) {
   o.rated = 4000;
   o.reward_steps = 3000;
   o.one_step_steps = 1000;
+  o.unified_steps = 500;
   o.eval_samples = 4000;
 }
 

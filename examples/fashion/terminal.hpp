@@ -62,6 +62,8 @@ inline records::RunOptions settings_of(const Options& o) {
                                    {"pairs", std::to_string(o.pairs)},
                                    {"one-step-steps", std::to_string(o.one_step_steps)},
                                    {"one-step-lr", io::number(o.one_step_lr)},
+                                   {"unified-steps", std::to_string(o.unified_steps)},
+                                   {"unified-lr", io::number(o.unified_lr)},
                                    {"one-step-time", std::to_string(o.one_step_time)},
                                    {"regression-weight", io::number(o.regression_weight)},
                                    {"preserve-weight", io::number(o.preserve_weight)},
