@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <common/program.hpp>
 #include <fashion/add_types.hpp>
 #include <hypersd/io/text.hpp>
@@ -126,6 +127,12 @@ inline StudyOptions parse_options(int argc, char** argv, const std::vector<std::
   }
   require<OptionError>(o.pairs >= o.base.distill_batch, "--pairs: ", o.pairs, " are fewer than a batch, ",
                        o.base.distill_batch);
+  // A pair is 25 guided steps.
+  const double spent = o.methods.empty() || std::count(o.methods.begin(), o.methods.end(), "dmd") > 0
+                           ? 0.05 * static_cast<double>(o.pairs)
+                           : 0;
+  require<OptionError>(spent < o.budget, "--budget: ", o.budget, " thousand evaluations; dmd spends ", spent,
+                       " thousand on --pairs before it trains");
   return o;
 }
 

@@ -89,8 +89,6 @@ struct Plan {
   double before = 0;  ///< evaluations spent before the first iteration
 
   [[nodiscard]] std::int64_t iterations(const StudyOptions& o, int k) const {
-    require<OptionError>(before < 1000 * o.budget, "--budget: ", o.budget, " thousand evaluations; ", before / 1000,
-                         " thousand are spent before training begins (--pairs)");
     const double share = (1000 * o.budget - before) / static_cast<double>(stages.size());
     return std::max<std::int64_t>(4, std::llround(share / (cost(k) * static_cast<double>(o.base.distill_batch))));
   }

@@ -23,6 +23,7 @@ refused() {
 refused 'methods' "${tiny[@]}" --methods tscd,magic --out "$work/bad"
 refused 'steps' "${tiny[@]}" --steps 0 --out "$work/bad"
 refused 'pairs' "${tiny[@]}" --pairs 19 --out "$work/bad"
+refused 'budget.*1 thousand on --pairs' "${tiny[@]}" --budget 1 --out "$work/bad"
 refused 'guidance' "${tiny[@]}" --guidance 1 --out "$work/bad"
 refused 'no data folder' "${tiny[@]}" --data "$work/nowhere" --out "$work/bad"
 
