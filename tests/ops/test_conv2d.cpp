@@ -62,6 +62,10 @@ const std::vector<Size>& sizes() {
       {{1, 6, 7, 2}, {3, 4, 2, 2}, {3, 1}},         // no square kernel, stride 3
       {{1, 2, 3, 2}, {2, 2, 2, 2}, {1, 4}},         // patches beside the picture
       {{1, 1, 1, 1}, {1, 3, 3, 1}, {1, 1}},         // one pixel
+      {{33, 2, 2, 5}, {7, 3, 3, 5}, {1, 1}},        // many images smaller than the kernel
+      {{32, 2, 4, 70}, {18, 3, 3, 70}, {2, 1}},     // the same, halved
+      {{34, 2, 2, 3}, {4, 3, 3, 3}, {1, 2, 0}},     // the same, all padding at the start
+      {{40, 1, 1, 20}, {17, 5, 3, 20}, {1, 2}},     // the same, one pixel, no square kernel
       {{2, 5, 6, 16}, {17, 3, 3, 16}, {1, 1}},      // whole vectors of channels
       {{3, 33, 17, 24}, {8, 3, 3, 24}, {1, 1}},     // more patches than one task holds
       {{1, 41, 40, 30}, {5, 3, 3, 30}, {2, 1}},     // the same, scattered back

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/ops/cpu/conv2d_small.hpp>
 #include <hypersd/ops/cpu/matmul.hpp>
 #include <hypersd/ops/cpu/winograd_fused.hpp>
 #include <hypersd/ops/geometry.hpp>
@@ -211,11 +212,14 @@ void conv2d(const Cpu& cpu, const Conv2dGeometry& g, const T* x, const std::type
             const T* bias, T* y) {
   const std::int64_t positions = g.batch * g.positions();
   if (g.pointwise()) return linear(cpu, positions, g.out, g.in, x, w, bias, y);
-  if (foreign_strips(w)) return conv2d(cpu, g, x, unpacked(w, g.out, g.depth()).data(), bias, y);
+  const bool small = many_small_images(g);
+  if (foreign_strips(w) || (small && w.strip > 0))
+    return conv2d(cpu, g, x, unpacked(w, g.out, g.depth()).data(), bias, y);
   if constexpr (std::is_same_v<T, float>) {
     if (winograd_pays(g, w.derived != nullptr)) return winograd_conv2d(g, x, w, false, bias, y);
     if (fused_winograd_pays(g)) return fused_winograd_conv2d(g, x, w, false, bias, y);
   }
+  if (small) return small_image_conv2d(g, x, w, bias, y);
   const Patches<T> patches(g, x);
   const auto addend = bias ? GemmAddend<T>{bias, 0, 1} : GemmAddend<T>::nothing();
   gemm_parallel(GemmCall<T>{positions, g.out, g.depth(), patches.by_position(), GemmOperand<T>::weight(w, g.depth()),
@@ -229,6 +233,7 @@ void conv2d_input_gradient(const Cpu& cpu, const Conv2dGeometry& g, const T* gy,
     gemm(cpu, GemmShape{g.batch * g.positions(), g.in, g.out}, T(1), gy, g.out, w, g.in, T(0), gx, g.in);
     return;
   }
+  if (many_small_images(g)) return small_image_input_gradient(g, gy, w, gx);
   if (g.keeps_size()) {
     if constexpr (std::is_same_v<T, float>) {
       if (winograd_pays(g.transposed())) return winograd_conv2d(g.transposed(), gy, w, true, nullptr, gx);
@@ -264,6 +269,7 @@ void conv2d_weight_gradient(const Cpu& cpu, const Conv2dGeometry& g, const T* gy
     gemm(cpu, GemmShape{g.out, g.in, positions, true, false}, T(1), gy, g.out, x, g.in, T(0), gw, g.in);
     return;
   }
+  if (many_small_images(g)) return small_image_weight_gradient(cpu, g, gy, x, gw);
   if constexpr (std::is_same_v<T, float>)
     if (fused_winograd_pays(g)) return fused_winograd_weight_gradient(g, gy, x, gw);
   const Patches<T> patches(g, x);

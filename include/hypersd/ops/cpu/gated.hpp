@@ -29,8 +29,12 @@ void gated_gradient(const Cpu&, const F& f, std::int64_t rows, std::int64_t cols
       T* ga = gx + 2 * r * cols;
       T* ggate = ga + cols;
       vectorized_loop(cols, [=](std::int64_t c) {
-        ga[c] = converted<T>(widened(g[c]) * f(widened(gate[c])));
-        ggate[c] = converted<T>(widened(g[c]) * a[c] * f.template d<0>(widened(gate[c])));
+        // All is read before the first store, which may alias it:
+        // both results share most of their arithmetic.
+        const auto up = widened(g[c]), left = widened(a[c]), right = widened(gate[c]);
+        const auto value = f(right), slope = f.template d<0>(right);
+        ga[c] = converted<T>(up * value);
+        ggate[c] = converted<T>(up * left * slope);
       });
     }
   });

@@ -7,7 +7,8 @@
 #include <hypersd/ops/geometry.hpp>
 
 /// \file
-/// 3x3 convolutions of many channels by Winograd's method (winograd_transforms.hpp).
+/// 3x3 convolutions of many channels by Winograd's method
+/// (winograd_transforms.hpp).
 
 namespace hypersd::ops {
 
@@ -18,9 +19,9 @@ inline std::atomic<bool>& winograd_allowed() {
 }
 }  // namespace detail
 
-/// Whether 3x3 convolutions of float on the CPU, and their gradients, may run as Winograd's F(4x4,
-/// 3x3), where it is faster. Its largest error is below 1e-4 of the results'
-/// standard deviation. Thread-safe.
+/// Whether 3x3 convolutions of float on the CPU, and their gradients, may run
+/// as Winograd's F(4x4, 3x3), where it is faster. Its largest error is below
+/// 1e-4 of the results' standard deviation. Thread-safe.
 inline bool winograd_allowed() { return detail::winograd_allowed().load(std::memory_order_relaxed); }
 /// Allows (the default) or forbids it for convolutions that start later.
 /// Thread-safe.
@@ -39,8 +40,9 @@ inline bool winograd_pays(const Conv2dGeometry& g, bool kept = false) {
          4 * 16 * tiles <= 5 * g.batch * g.positions() && winograd_allowed();
 }
 
-/// A convolution y = x * w + bias by Winograd's method, for weights [g.out, 3, 3, g.in]; or, if `flipped`, for the
-/// transpose of weights [g.in, 3, 3, g.out].
+/// A convolution y = x * w + bias by Winograd's method, for weights [g.out, 3,
+/// 3, g.in]; or, if `flipped`, for the transpose of weights [g.in, 3, 3,
+/// g.out].
 struct WinogradConvolution {
   const Conv2dGeometry& g;
   const float* x;
@@ -51,7 +53,8 @@ struct WinogradConvolution {
   WinogradKernel kernel = winograd_kernel();
   std::int64_t down = ceil_div(g.out_height, winograd_tile), across = ceil_div(g.out_width, winograd_tile);
 
-  /// Transforms the weights of output channels [first, first + count): [36, count, g.in], or [36, g.in, count].
+  /// Transforms the weights of output channels [first, first + count): [36,
+  /// count, g.in], or [36, g.in, count].
   void weights(std::int64_t first, std::int64_t count, float* to) const {
     const std::int64_t rows = flipped ? g.in : count, stored = flipped ? g.out : g.in, columns = flipped ? count : g.in;
     const std::int64_t row = flipped ? 0 : first, column = flipped ? first : 0;
@@ -64,10 +67,12 @@ struct WinogradConvolution {
       }
     });
   }
-  /// The same from and to strips of `columns` rows: [36, strips, g.in, columns].
-  void weight_strips(std::int64_t first, std::int64_t count, std::int64_t columns, float* to) const {
+  /// The same from and to strips of `columns` rows: [36, strips, g.in,
+  /// columns], with a gap after each product.
+  void weight_strips(std::int64_t first, std::int64_t count, std::int64_t columns, float* to,
+                     std::int64_t gap = 0) const {
     constexpr std::int64_t most = 64;  // input channels widened at once
-    const std::int64_t strips = ceil_div(count, columns), step = strips * g.in * columns;
+    const std::int64_t strips = ceil_div(count, columns), step = strips * g.in * columns + gap;
     parallel_for(strips, 1, [&](std::int64_t begin, std::int64_t end) {
       const Tensor<float, Cpu> widened(Shape{w.widened() ? 9 * most * columns : 0});
       for (std::int64_t s = begin; s < end; ++s)
@@ -87,7 +92,8 @@ struct WinogradConvolution {
         }
     });
   }
-  /// Transforms the inputs of tiles [first, first + count): [36, step, row_length].
+  /// Transforms the inputs of tiles [first, first + count); those of a tile for
+  /// one product have `row_length` elements, products are `step` apart.
   void inputs(std::int64_t first, std::int64_t count, std::int64_t step, float* to, std::int64_t row_length) const {
     const Tensor<float, Cpu> zeros = Tensor<float, Cpu>::zeros(Shape{g.in});
     parallel_for(count, 4, [&](std::int64_t begin, std::int64_t end) {
@@ -102,11 +108,12 @@ struct WinogradConvolution {
             from[i * winograd_side + j] =
                 inside ? x + ((image * g.height + top + i) * g.width + left + j) * g.in : zeros.data();
           }
-        kernel.input(from, g.in, to + t * row_length, step * row_length);
+        kernel.input(from, g.in, to + t * row_length, step);
       }
     });
   }
-  /// Transforms the gradients of the results of tiles [first, first + count): [36, step, row_length].
+  /// Transforms the gradients of the results of tiles [first, first + count),
+  /// likewise.
   void gradients(const float* gy, std::int64_t first, std::int64_t count, std::int64_t step, float* to,
                  std::int64_t row_length) const {
     const Tensor<float, Cpu> zeros = Tensor<float, Cpu>::zeros(Shape{g.out});
@@ -120,11 +127,11 @@ struct WinogradConvolution {
           from[i * winograd_tile + j] =
               inside ? gy + ((image * g.out_height + top + i) * g.out_width + left + j) * g.out : zeros.data();
         }
-      kernel.gradient(from, g.out, to + t * row_length, step * row_length);
+      kernel.gradient(from, g.out, to + t * row_length, step);
     }
   }
-  /// Writes output channels [channel, channel + channels) of tiles [first, first + count) from products
-  /// [36, step, row_length].
+  /// Writes output channels [channel, channel + channels) of tiles [first,
+  /// first + count) from products, likewise.
   void results(std::int64_t first, std::int64_t count, std::int64_t step, std::int64_t channel, std::int64_t channels,
                const float* products, std::int64_t row_length) const {
     parallel_for(count, 4, [&](std::int64_t begin, std::int64_t end) {
@@ -138,8 +145,7 @@ struct WinogradConvolution {
                 top + i < g.out_height && left + j < g.out_width
                     ? y + ((image * g.out_height + top + i) * g.out_width + left + j) * g.out + channel
                     : nullptr;
-        kernel.result(products + t * row_length, step * row_length, channels,
-                      bias == nullptr ? nullptr : bias + channel, to);
+        kernel.result(products + t * row_length, step, channels, bias == nullptr ? nullptr : bias + channel, to);
       }
     });
   }
@@ -165,7 +171,8 @@ struct WinogradConvolution {
   }
 
  private:
-  /// In groups of tiles and of output channels; all transformed weights are in `kept`, or null.
+  /// In groups of tiles and of output channels; all transformed weights are in
+  /// `kept`, or null.
   void run(std::int64_t group, std::int64_t channels, const Tensor<float, Cpu>* kept) const {
     const std::int64_t tiles = g.batch * down * across, columns = w.strip;
     const Tensor<float, Cpu> scratch(Shape{winograd_products, kept != nullptr ? 0 : channels, g.in});
@@ -182,11 +189,11 @@ struct WinogradConvolution {
       const std::int64_t next_b = g.in * (columns > 0 ? ceil_div(now, columns) * columns : now);
       for (std::int64_t first = 0; first < tiles; first += group) {
         const std::int64_t count = std::min(group, tiles - first);
-        if (channel == 0 || group < tiles) inputs(first, count, group, in.data(), g.in);
+        if (channel == 0 || group < tiles) inputs(first, count, group * g.in, in.data(), g.in);
         const GemmOperand<float> a{in.data(), g.in, false};
         gemm_parallel(GemmCall<float>{count, now, g.in, a, b, 1.0F, GemmAddend<float>::nothing(), out.data(), now},
                       winograd_products, group * g.in, next_b, group * now);
-        results(first, count, group, channel, now, out.data(), now);
+        results(first, count, group * now, channel, now, out.data(), now);
       }
     }
   }
