@@ -7,7 +7,8 @@
 
 Autoencoder, classifier, teacher, rewards and the teacher's pairs are the base's, so that a try costs only its own phases and
 its measures. Options after -- go to the program; those of the base that decide its phases (seed, preset, teacher) must be
-among them. --keep names further phases to take over, by their beginnings, e.g. "tscd,feedback". Standard library only.
+among them. --keep names further phases to take over, by their beginnings, e.g. "tscd,feedback,one-step-800". Standard
+library only.
 """
 
 import argparse
@@ -33,6 +34,13 @@ def empty_run(command, out):
         sys.exit(f"recipe.py: {said.strip()}")
 
 
+def begins(name, phases, but):
+    """Whether a phase, or a file that is named after one, begins as one of `phases` and as none of `but`."""
+    spelled = lambda phase: phase.replace(" ", "-").replace(",", "")
+    match = lambda those: spelled(name).startswith(tuple(map(spelled, those)))
+    return match(phases) and not match(but)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", required=True, help="hypersd_fashion")
@@ -41,20 +49,20 @@ def main():
     parser.add_argument("--keep", default="", help="phases of distillation to take over too")
     parser.add_argument("options", nargs="*", help="of the program, after --")
     options = parser.parse_args()
-    own = tuple(phase for phase in OWN if phase not in options.keep.split(","))
+    keep = [phase for phase in options.keep.split(",") if phase]
     if options.out.exists():
         sys.exit(f"recipe.py: {options.out} exists")
     command = [options.program, *options.options, "--out", str(options.out)]
     empty_run(command, options.out)
     base = json.loads((options.base / "run.json").read_text())
     run = json.loads((options.out / "run.json").read_text())
-    run["done"] = [phase for phase in base["done"] if not phase["phase"].startswith(own)]
+    run["done"] = [phase for phase in base["done"] if not begins(phase["phase"], OWN, keep)]
     shutil.rmtree(options.out / "state")
     shutil.rmtree(options.out / "logs")
     for folder in ("state", "logs"):
         (options.out / folder).mkdir()
         for file in (options.base / folder).iterdir():
-            if not file.name.startswith(tuple(phase.replace(" ", "-").replace(",", "") for phase in own)):
+            if not begins(file.name, OWN, keep):
                 shutil.copy(file, options.out / folder / file.name)
     (options.out / "run.json").write_text(json.dumps(run, indent=2) + "\n")
     sys.exit(subprocess.run([*command, "--resume"], check=False).returncode)
