@@ -5,6 +5,7 @@
 /// Objectives that turn a teacher into a few-step student.
 
 #include <hypersd/distill/auxiliary_network.hpp>
+#include <hypersd/distill/backward_simulation.hpp>
 #include <hypersd/distill/consistency.hpp>
 #include <hypersd/distill/distance.hpp>
 #include <hypersd/distill/distances/adversarial.hpp>

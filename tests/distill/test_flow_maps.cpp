@@ -29,6 +29,43 @@ struct Goldens : continuous::Golden {
   }
 };
 
+/// A student that is told w, as condition + 0.1 w.
+struct Told {
+  continuous::Mlp<true> net;
+  Var<double> operator()(const Var<double>& x, const nn::Interval<double>& t, const Tensor<double>& c) const {
+    return net(x, t, c);
+  }
+  Var<double> operator()(const Var<double>& x, const nn::Interval<double>& t, const Tensor<double>& c,
+                         const Tensor<double>& w) const {
+    return net(x, t, ops::map(ops::LinearCombination<double>{1, 0.1}, c, w));
+  }
+  [[nodiscard]] auto parameters() const { return net.parameters(); }
+};
+
+/// Data N(m, 0.5^2) with m = 0.3 under the condition 1 and m = 0 without one; guided by a scale g, the flow is that of
+/// N(0.3 g, 0.5^2). Networks see the mean of the first sample.
+struct GuidedGaussian {
+  static Gaussian at(double condition, double scale) { return {.m = 0.3 * condition * scale, .c = 0.5}; }
+};
+struct GuidedMap {
+  AffineMap map{};
+  Var<double> operator()(const Var<double>& x, const nn::Interval<double>& t, const Tensor<double>& c,
+                         const Tensor<double>& w) const {
+    AffineMap told;
+    told.form = GuidedGaussian::at(c[0], 1 + w[0]).exact(Flow());
+    told.a = map.a;
+    return told(x, t, Unconditional{});
+  }
+  Var<double> operator()(const Var<double>& x, const nn::Interval<double>& t, const Tensor<double>& c) const {
+    return (*this)(x, t, c, Tensor<double>::zeros(c.shape()));
+  }
+};
+struct ConditionalTeacher {
+  Tensor<double> operator()(const Tensor<double>& x, const Tensor<double>& t, const Tensor<double>& c) const {
+    return GuidedGaussian::at(c[0], 1).teacher(Flow())(x, t, Unconditional{});
+  }
+};
+
 template <class Objective>
 void check_mean_flow(const std::string& name, const Objective& objective) {
   const Goldens golden;
@@ -73,6 +110,53 @@ TEST_CASE("Mean flows and improved mean flows: loss and gradient equal PyTorch's
   check_mean_flow("mean_flow.guided", MeanFlow<>(guided));
   check_mean_flow("improved", ImprovedMeanFlow<>(plain));
   check_mean_flow("improved.guided", ImprovedMeanFlow<>(guided));
+}
+
+TEST_CASE("Improved mean flows with guidance as an input: loss and gradient equal PyTorch's") {
+  const Goldens golden;
+  const Told student{golden.student()};
+  const auto teacher = golden.network<false>("teacher");
+  const ImprovedMeanFlow<> objective({.told_scale = 4});
+  golden.check("improved.told",
+               objective.loss_at(student, teacher, golden.batch(), golden.draws("flow"), golden.values("noise")).loss,
+               student);
+}
+
+TEST_CASE("Guidance as an input: the exact map of the guided flow has no loss at any scale; draws are log-uniform") {
+  const std::int64_t n = 12;
+  const Batch<double, Cpu, Tensor<double>> batch{Tensor<double>::full(Shape{n, 1}, 0.1),
+                                                 {Tensor<double>::ones(Shape{n}), Tensor<double>::zeros(Shape{n})}};
+  const auto noise = ops::normal<double>(Shape{n, 1}, stream(3, "noise"));
+  const ImprovedMeanFlow<> objective({.source = FlowSource::teacher, .told_scale = 8, .power = 0});
+  for (const double scale : {1.0, 2.5, 8.0}) {
+    CAPTURE(scale);
+    ContinuousDraws d = objective.draw(n, {1, 2});
+    for (double& g : d.guidance) g = scale;
+    const auto exact = objective.loss_at(GuidedMap{}, ConditionalTeacher{}, batch, d, noise);
+    CHECK(exact.loss.item() < 1e-20);
+    // The map of another scale has one.
+    const auto one_off = [&](const Var<double>& x, const nn::Interval<double>& t, const Tensor<double>& c,
+                             const Tensor<double>& w) {
+      return GuidedMap{}(x, t, c, ops::map(ops::Affine<double>{1, 1.0}, w));
+    };
+    struct Off {
+      decltype(one_off) f;
+      Var<double> operator()(const Var<double>& x, const nn::Interval<double>& t, const Tensor<double>& c,
+                             const Tensor<double>& w) const {
+        return f(x, t, c, w);
+      }
+      Var<double> operator()(const Var<double>& x, const nn::Interval<double>& t, const Tensor<double>& c) const {
+        return f(x, t, c, Tensor<double>::zeros(c.shape()));
+      }
+    };
+    CHECK(objective.loss_at(Off{one_off}, ConditionalTeacher{}, batch, d, noise).loss.item() > 1e-3);
+  }
+  double below = 0;
+  for (const double g : objective.draw(4000, {1, 3}).guidance) {
+    CHECK((g >= 1 && g <= 8));
+    below += g < 2 ? 1 : 0;
+  }
+  CHECK(below / 4000 == doctest::Approx(1.0 / 3).epsilon(0.1));
 }
 
 TEST_CASE("Flow maps: loss and gradient equal PyTorch's for each equation, with and without a teacher") {
@@ -243,6 +327,14 @@ TEST_CASE("Draws of flow maps: sorted pairs, shares by place, dyadic shortcuts")
 TEST_CASE("Options of flow maps out of range are refused, and tangents that are not finite") {
   CHECK_THROWS_AS(MeanFlow<>({.same_share = 1.5}), OptionError);
   CHECK_THROWS_AS(MeanFlow<>({.kappa = 1}), OptionError);
+  CHECK_THROWS_AS(MeanFlow<>({.told_scale = 0.5}), OptionError);
+  CHECK_THROWS_WITH_AS(MeanFlow<>({.kappa = 0.5, .told_scale = 2}), doctest::Contains("guidance of its own"),
+                       OptionError);
+  const Goldens golden;
+  CHECK_THROWS_WITH_AS(MeanFlow<>({.told_scale = 2})
+                           .loss_at(golden.student(), golden.network<false>("teacher"), golden.batch(),
+                                    golden.draws("flow"), golden.values("noise")),
+                       doctest::Contains("takes no guidance weight"), OptionError);
   CHECK_THROWS_AS(EulerianFlowMap<>({.through_derivative = true}), OptionError);
   CHECK_THROWS_AS(LagrangianFlowMap<>({.step = 0}), OptionError);
   CHECK_THROWS_AS(Shortcut<>({.levels = 0}), OptionError);

@@ -3,6 +3,7 @@
 #include <hypersd/distill/objectives/dmd.hpp>
 #include <hypersd/distill/objectives/sds.hpp>
 
+#include "continuous.hpp"
 #include "objective_case.hpp"
 
 using namespace hypersd;
@@ -57,6 +58,52 @@ TEST_CASE("Score distillation and distribution matching, Eq 8: loss and gradient
   several("dmd.several", toy::Mlp{}, 0);
   several("dmd.hinge", toy::Mlp{}, 0.2);
   several("dmd.non_saturating", NonSaturatingCritic{}, 0.2);
+}
+
+TEST_CASE("Distribution matching with inputs that the student makes itself: loss and gradient equal PyTorch's") {
+  Case c;
+  const Dmd<toy::Mlp> dmd(Case::table(), &c.fake, {.start = {200, 800, 499, 800}, .simulate = true});
+  const DmdDraws d{c.golden.times("dmd.simulated.start"), c.golden.times("judged")};
+  const auto first = c.golden.values("dmd.step1"), second = c.golden.values("dmd.step2");
+  c.check("dmd.simulated", dmd.loss_at(c.student, c.teacher, c.batch, d, c.z, c.judge, {first, second}));
+  CHECK_THROWS_WITH_AS(dmd.loss_at(c.student, c.teacher, c.batch, d, c.z, c.judge, {first}),
+                       doctest::Contains("noise for 1 steps through 3 start times"), OptionError);
+}
+
+TEST_CASE("The exact student's simulated inputs are distributed as noised data, another's are not") {
+  const continuous::Gaussian data{.m = 0.3, .c = 0.5};
+  const diffusion::Trig process;
+  const diffusion::Times times{process.last(), 1.1, 0.6};
+  const std::int64_t n = 20000;
+  const auto normals = [&](const char* name) { return ops::normal<double>(Shape{n, 1}, stream(4, name)); };
+  // Mean and deviation at 0.6, where the samples of odd numbers begin; the others stay at 1.1.
+  const auto moments = [&](double factor) {
+    continuous::AffineStudent student{
+        [&](continuous::Jet t, continuous::Jet) { return data.between(process, t, 0.0); }};
+    student.a.set_value(Tensor<double>::full(Shape{1}, factor));
+    diffusion::Times start;
+    for (std::int64_t b = 0; b < n; ++b) start.push_back(b % 2 ? 0.6 : 1.1);
+    const auto plan =
+        simulation_plan<diffusion::Trig, double, Cpu>(process, times, start, {normals("one"), normals("two")});
+    const auto z = ops::map(ops::Affine<double>{process.starting_scale(process.last()), 0}, normals("z"));
+    const auto x = simulate(process, student, z, plan, diffusion::Unconditional{});
+    std::vector<double> out(4);
+    for (std::int64_t b = 0; b < n; ++b) out[static_cast<std::size_t>(b % 2)] += 2 * x[b] / static_cast<double>(n);
+    for (std::int64_t b = 0; b < n; ++b) {
+      const double gap = x[b] - out[static_cast<std::size_t>(b % 2)];
+      out[static_cast<std::size_t>(2 + b % 2)] += 2 * gap * gap / static_cast<double>(n);
+    }
+    return out;
+  };
+  const auto exact = moments(1), wrong = moments(0.8);
+  for (const std::size_t i : {0U, 1U}) {
+    const diffusion::Level l = process.level(i == 0 ? 1.1 : 0.6);
+    const double variance = l.alpha * l.alpha * data.c * data.c + l.sigma * l.sigma;
+    const double deviation = std::sqrt(variance / (n / 2.0));  // of a mean of n / 2
+    CHECK(std::abs(exact[i] - l.alpha * data.m) < 4 * deviation);
+    CHECK(exact[2 + i] == doctest::Approx(variance).epsilon(0.06));  // 4 deviations of a variance of n / 2
+    CHECK(std::abs(wrong[i] - l.alpha * data.m) > 4 * deviation);
+  }
 }
 
 TEST_CASE("Distribution matching moves x = [1, -1] by g = [0.6, -0.8], and down where the fake lies above") {

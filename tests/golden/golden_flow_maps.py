@@ -6,7 +6,9 @@ the target network is `target`. Samples with s = t learn from v = z - x0 (trig: 
 the teacher. On `flow` X(x, t, s) = x + (s - t) u, on `trig` X = cos(t - s) x - sin(t - s) sd u.
 
     mean_flow    mean over samples of w sum |u - sg(v - (t - s) du)|^2, du along (v, 1, 0), w = (sum d^2 + 0.01)^-1;
-                 guided: v <- 0.6 v + 0.1 u(x, t, t, null) + 0.3 u(x, t, t); improved: du along (v_own, 1, 0)
+                 guided: v <- 0.6 v + 0.1 u(x, t, t, null) + 0.3 u(x, t, t); improved: du along (v_own, 1, 0);
+                 told: u is told scale - 1, as condition + 0.1 (scale - 1), v <- v + (1 - 1 / scale) (v_own - v_null), v_null
+                 told 0
     lagrangian   g = k (v(X, s) - dX/ds), k = 1 (trig: cos(t - s)), mean (u - sg(u + g))^2; `full`: mean g^2 with the
                  gradient of dX/ds, v(sg X, s) fixed
     eulerian     g = k dX/dt along (v, 1), by jvp of X itself
@@ -68,6 +70,15 @@ def flow_maps(out):
 
         return loss
 
+    def told(process, u, t, s, q):
+        x = process.noise(x0, z, t)
+        asked = condition + 0.1 * (scale - 1)
+        own = u(x, t, t, asked).detach()
+        v = process.pair_velocity(x0, z, t) + (1 - 1 / scale[:, None]) * (own - u(x, t, t, null).detach())
+        du = torch.func.jvp(lambda y, a: u(y, a, s, asked), (x, t), (own, torch.ones_like(t)))[1].detach()
+        d = u(x, t, s, asked) - (v - (t - s)[:, None] * du)
+        return ((d**2).sum(1) * ((d**2).sum(1).detach() + 0.01) ** -1).mean()
+
     def flow_map(kind, identity, source):
         k = lambda t, s: 1 if kind == "flow" else (t - s).cos()[:, None]
         scale_of = lambda process, f: process.velocity(None, f, None)  # v of u for flow and trig
@@ -118,6 +129,7 @@ def flow_maps(out):
         for guided in (False, True):
             name = ("improved" if improved else "mean_flow") + (".guided" if guided else "")
             case(name, "flow", mean_flow(improved, guided))
+    case("improved.told", "flow", told)
     for kind in ("flow", "trig"):
         for identity in ("lagrangian", "lagrangian.full", "eulerian", "progressive"):
             for source in ("data", "teacher"):

@@ -10,7 +10,8 @@ x0(x, eps, t) = (x - s_t eps) / a_t; means are over all elements):
     pcm         as tscd, t_end = beginning of the segment; Huber
     lcm         mean huber(c_skip x_t + c_out x0_student, c_skip' xh + c_out' x0_target(xh, t_prev)), scaling 10, 0.5
     sds         x = x0(z, student, T-1), g = s_t^2 (teacher(x_t) - noise), d loss / d x = g / elements
-    dmd         g = (x0_fake - x0_teacher) / mean |x - x0_teacher| a sample; with regression 0.25 mean (G(z2) - y)^2
+    dmd         g = (x0_fake - x0_teacher) / mean |x - x0_teacher| a sample; with regression 0.25 mean (G(z2) - y)^2;
+                simulated: x at a start time below the highest is a_t x0_student + s_t noise from the one above
     add         -mean D(x0_student, 0) + 2.5 mean a_t (x0_student - x0_teacher(a_t x + s_t noise))^2
     lightning   teacher: DDIM steps within the jump; 0.5 mse + 0.3 mean softplus(-D(fake; x_t))
     perflow     teacher: DDIM across the window; eps* = (z_end - lambda z_begin) / eta on the straight line, or the
@@ -169,6 +170,23 @@ def objectives(out):
     record("dmd.several", several)
     record("dmd.hinge", lambda f: several(f, "hinge"))
     record("dmd.non_saturating", lambda f: several(f, "ns"))
+
+    # Backward simulation: three start times, the inputs of the lower two are the student's own, without gradient.
+    begin = times(800, 499, 200, 200, 499, 800)
+    tensors["dmd.simulated.start"] = begin
+    path = [normal(f"objectives.step{i}", B, DIM, dtype=torch.float64) for i in (1, 2)]
+    tensors |= {f"dmd.step{i + 1}": v for i, v in enumerate(path)}
+
+    def simulated(f):
+        x = noise["z"]
+        with torch.no_grad():
+            for high, low, fresh in ((800, 499, path[0]), (499, 200, path[1])):
+                high, low = torch.full((B,), high), torch.full((B,), low)
+                y = a(low) * x0_of(x, f(x, high), high) + s(low) * fresh
+                x = torch.where((begin <= low)[:, None], y, x)
+        return dmd(f, x=x0_of(x, f(x, begin), begin))
+
+    record("dmd.simulated", simulated)
 
     # Adversarial diffusion distillation; the third and fifth sample start in pure noise.
     start = times(249, 499, 999, 749, 999, 249)

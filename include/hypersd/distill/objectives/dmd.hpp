@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/distill/backward_simulation.hpp>
 #include <hypersd/distill/distances/adversarial.hpp>
 #include <hypersd/distill/divergence.hpp>
 #include <hypersd/distill/inject_gradient.hpp>
 #include <hypersd/distill/objective.hpp>
 #include <hypersd/distill/one_step.hpp>
 #include <hypersd/distill/plan.hpp>
+#include <string>
 
 namespace hypersd::distill {
 
@@ -15,6 +17,9 @@ struct DmdOptions {
   /// Times at which the student's evaluation may begin; empty: the table's last. The highest begins in pure noise, so
   /// {800} is a one-step student with the time input 800; the others begin in noised data.
   diffusion::Times start = {};
+  /// Backward simulation (DMD2): the others begin in what the student itself makes on the way there from noise, one
+  /// evaluation without gradient for each different start time but the lowest.
+  bool simulate = false;
   double guidance = 2;                ///< of the teacher's score (g form); the fake score is never guided
   double t_min = 0.02, t_max = 0.98;  ///< range of the times at which the scores are compared, shares of the process
   bool paper_alpha_weight = false;    ///< keep the factor alpha_t that published code drops
@@ -108,11 +113,13 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
   template <class T, class D>
   struct Plan : SamplePlan<T, D> {
     Tensor<T, D> compared;
+    std::vector<SamplePlan<T, D>> path{};  ///< of the backward simulation
     std::vector<SamplePlan<T, D>> updates{};
 
     void copy_from(const Plan& other) const {
       SamplePlan<T, D>::copy_from(other);
       compared.copy_from(other.compared);
+      for (std::size_t i = 0; i < path.size(); ++i) path[i].copy_from(other.path[i]);
       for (std::size_t i = 0; i < updates.size(); ++i) updates[i].copy_from(other.updates[i]);
     }
   };
@@ -140,8 +147,10 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
   template <class Student, class Teacher, class Target, class T, class D, class C>
   Samples<T, D> samples_by(const Plan<T, D>& plan, const Student& student, const Teacher&, const Target&,
                            const Batch<T, D, C>& batch) const {
-    const Var<T, D> begin(diffusion::combine(plan.form(start), batch.x0, plan.noise));
-    return {clean_data(student, begin, plan, start_time, batch.condition.conditional), plan};
+    const C& condition = batch.condition.conditional;
+    const Var<T, D> begin(
+        simulate(process, student, diffusion::combine(plan.form(start), batch.x0, plan.noise), plan.path, condition));
+    return {clean_data(student, begin, plan, start_time, condition), plan};
   }
 
   template <class T, class D, class Student, class Teacher, class Target, class C>
@@ -149,12 +158,14 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
                              const Target&, const Batch<T, D, C>& batch, Randomness) const {
     return matched(samples.x, student, teacher, batch, samples.plan);
   }
-  /// The loss for given draws, starting noise z and noise of the comparison, both [B, ...].
+  /// The loss for given draws, starting noise z and noise of the comparison, both [B, ...], and with `simulate` the
+  /// noise of each step.
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
-                           const DmdDraws& d, const Tensor<T, D>& z, const Tensor<T, D>& noise) const {
-    return loss_from(samples_by(planned(d, z, noise), student, teacher, teacher, batch), student, teacher, teacher,
-                     batch, {});
+                           const DmdDraws& d, const Tensor<T, D>& z, const Tensor<T, D>& noise,
+                           std::vector<Tensor<T, D>> path = {}) const {
+    return loss_from(samples_by(planned(d, z, noise, std::move(path)), student, teacher, teacher, batch), student,
+                     teacher, teacher, batch, {});
   }
 
   /// Trains the fake score, and the critic against data, on the samples. The fake score draws from `random`.
@@ -201,14 +212,15 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
     data_time = 19     // what a critic is told of clean data
   };
   template <class T, class D>
-  Plan<T, D> planned(const DmdDraws& d, Tensor<T, D> z, Tensor<T, D> noise) const {
+  Plan<T, D> planned(const DmdDraws& d, Tensor<T, D> z, Tensor<T, D> noise, std::vector<Tensor<T, D>> path) const {
     const diffusion::Time first = highest(process, options.start);
     const diffusion::GuidanceWeights weights = diffusion::guidance_weights(options.guidance);
     return {sample_plan(std::move(z),
                         [&](std::size_t b) {
                           const diffusion::Time at = d.start[b], t = d.t[b];
-                          const diffusion::Form begin = start_form(process, at, first), x0_at = process.x0(at),
-                                                x0_t = process.x0(t), x0_first = process.x0(first);
+                          const diffusion::Form begin = start_form(process, options.simulate ? first : at, first),
+                                                x0_at = process.x0(at), x0_t = process.x0(t),
+                                                x0_first = process.x0(first);
                           const diffusion::Level l = process.level(t);
                           return std::array{begin.x,
                                             begin.prediction,
@@ -231,12 +243,17 @@ struct Dmd : FromSamples<Dmd<Fake, Process, Critic>> {
                                             x0_first.prediction,
                                             process.network_time(process.first())};
                         }),
-            std::move(noise)};
+            std::move(noise),
+            options.simulate ? simulation_plan(process, options.start, d.start, std::move(path))
+                             : std::vector<SamplePlan<T, D>>{}};
   }
   template <class T, class D>
   Plan<T, D> drawn(const Shape& shape, Randomness random) const {
+    std::vector<Tensor<T, D>> path;
+    for (std::size_t i = 1; options.simulate && i < descending(options.start).size(); ++i)
+      path.push_back(diffusion::normals<T, D>(shape, random, "dmd.step" + std::to_string(i)));
     return planned(draw(shape[0], random), diffusion::normals<T, D>(shape, random, "dmd.z"),
-                   diffusion::normals<T, D>(shape, random, "dmd.noise"));
+                   diffusion::normals<T, D>(shape, random, "dmd.noise"), std::move(path));
   }
   /// Randomness of update i of the fake score.
   [[nodiscard]] Randomness of_update(Randomness random, int i) const {

@@ -18,8 +18,32 @@ struct MeanFlowOptions {
   /// t): the student learns the flow of scale omega / (1 - kappa). 1 and 0: none. Some of the batch's conditions should
   /// be null ones (`diffusion::drop_condition`; published: a tenth).
   double omega = 1, kappa = 0;
+  /// Above 1: guidance as an input (improved mean flows), instead. The student is told w = scale - 1 of each sample, as
+  /// `diffusion::EmbeddedGuidance` tells it, with scales log-uniform in [1, told_scale], and learns the flow of that
+  /// scale: v_g = v + (1 - 1 / scale) (u_condition - u_null), the null branch being told scale 1.
+  double told_scale = 1;
   double guided_from = 0, guided_to = 1;  ///< times at which it is guided, shares of `process.last()`
   double power = 1, constant = 0.01;      ///< weight (|d|^2 + constant)^-power of each sample; power 0: none
+};
+
+/// A student with two times that is told guidance weights w [B]: net(x, times, condition, w).
+template <class N, class T, class D, class C>
+concept TakesGuidance = requires(const N& net, const Var<T, D>& x, const nn::Interval<T, D>& t, const C& c,
+                                 const Numbers<T, D>& w) {
+  { net(x, t, c, w) } -> std::convertible_to<Var<T, D>>;
+};
+
+/// That student with its weights bound.
+template <class N, class T, class D>
+struct ToldGuidance : nn::Wraps<N> {
+  const N& net;
+  Numbers<T, D> w;
+  ToldGuidance(const N& n, Numbers<T, D> weights) : net(n), w(std::move(weights)) {}
+  [[nodiscard]] const auto& process_value() const requires nn::HoldsProcess<N> { return net.process_value(); }
+  template <class C>
+  Var<T, D> operator()(const Var<T, D>& x, const nn::Interval<T, D>& t, const C& condition) const {
+    return net(x, t, condition, w);
+  }
 };
 
 /// Mean flows (Geng et al., "Mean flows for one-step generative modeling"): the student u(x, t, end) learns the average
@@ -45,6 +69,10 @@ struct MeanFlows {
                          ", constant = ", o.constant, ", power = ", o.power);
     require<OptionError>(o.guidance_min <= o.guidance_max, "guidance range [", o.guidance_min, ", ", o.guidance_max,
                          "]");
+    require<OptionError>(o.told_scale >= 1, "mean flow: told_scale = ", o.told_scale, ", at least 1 needed");
+    require<OptionError>(o.told_scale == 1 || (o.omega == 1 && o.kappa == 0 && o.guidance_max == 1),
+                         "mean flow: told_scale = ", o.told_scale,
+                         " is guidance of its own; omega = 1, kappa = 0 and an unguided teacher needed");
   }
   explicit MeanFlows(Options o = {}) requires std::default_initializable<Process> : MeanFlows(Process(), o) {}
 
@@ -55,26 +83,58 @@ struct MeanFlows {
                    diffusion::normals<T, D>(batch.x0.shape(), random, "mean_flow.noise"), random);
   }
 
-  /// Pairs of the proposal.
+  /// Pairs of the proposal, and with `told_scale` the scales that the student is told as their guidance.
   [[nodiscard]] ContinuousDraws draw(std::int64_t batch, Randomness random) const {
-    return draw_pairs(options.times, process, options.same_share, options.guidance_min, options.guidance_max, batch,
-                      random, "mean_flow");
+    const bool told = options.told_scale > 1;
+    auto out = draw_pairs(options.times, process, options.same_share, told ? 0 : options.guidance_min,
+                          told ? 1 : options.guidance_max, batch, random, "mean_flow");
+    if (told)
+      for (double& scale : out.guidance) scale = std::pow(options.told_scale, scale);
+    return out;
   }
 
-  /// The same for given draws and noise [B, ...]; of `random` the step counts, for messages.
+  /// The same for given draws and noise [B, ...]; of `random` the step counts, for messages. Throws OptionError if a
+  /// student is to be told its guidance that does not take it.
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const ContinuousDraws& d, const Tensor<T, D>& noise, Randomness random = {}) const {
     static_assert((diffusion::detail::require_two_times<Student, T, D, C>(), true));
     const auto x_t = diffusion::add_noise(process, batch.x0, noise, d.t);
+    const std::vector<double> ones(d.t.size(), 1.0);
+    const auto velocity = flow_velocity(options.source, process, teacher, batch, x_t, noise, d.t,
+                                        options.told_scale > 1 ? ones : d.guidance);
+    if (options.told_scale == 1)
+      return regress(student, student, x_t, velocity, std::vector<double>(d.t.size(), options.omega),
+                     std::vector<double>(d.t.size(), options.kappa), batch, d, random);
+    if constexpr (TakesGuidance<Student, T, D, C>) {
+      std::vector<double> weights, kappa;
+      for (const double scale : d.guidance) {
+        weights.push_back(scale - 1);
+        kappa.push_back(1 - 1 / scale);
+      }
+      using Told = ToldGuidance<Student, T, D>;
+      return regress(Told(student, diffusion::sample_scales<T, D>(weights)),
+                     Told(student, Numbers<T, D>::zeros(Shape{x_t.dim(0)})), x_t, velocity, ones, kappa, batch, d,
+                     random);
+    }
+    fail<OptionError>("mean flow: told_scale = ", options.told_scale,
+                      ", but the student takes no guidance weight: network(x, times, condition, w)");
+  }
+
+ private:
+  /// The loss of `student` against omega v + (1 - omega - kappa) u_null + kappa u_condition, v being `velocity` and
+  /// u_null of `null_student`.
+  template <class Student, class T, class D, class C>
+  LossResult<T, D> regress(const Student& student, const Student& null_student, const Tensor<T, D>& x_t,
+                           Tensor<T, D> velocity, const std::vector<double>& omega, const std::vector<double>& kappa,
+                           const Batch<T, D, C>& batch, const ContinuousDraws& d, Randomness random) const {
     const C& condition = batch.condition.conditional;
-    const auto own = [&](const C& c) {
-      return diffusion::velocity_of(process, x_t, diffusion::predict_between(process, student, x_t, d.t, d.t, c), d.t);
+    const auto own = [&](const Student& net, const C& c) {
+      return diffusion::velocity_of(process, x_t, diffusion::predict_between(process, net, x_t, d.t, d.t, c), d.t);
     };
-    auto velocity = flow_velocity(options.source, process, teacher, batch, x_t, noise, d.t, d.guidance);
-    const bool guided = options.omega != 1 || options.kappa != 0;
-    const Tensor<T, D> here = improved || guided ? own(condition) : Tensor<T, D>{};
-    if (guided) velocity = guide(velocity, here, own(batch.condition.null), d.t);
+    const bool guided = options.told_scale > 1 || options.omega != 1 || options.kappa != 0;
+    const Tensor<T, D> here = improved || guided ? own(student, condition) : Tensor<T, D>{};
+    if (guided) velocity = guide(velocity, here, own(null_student, batch.condition.null), d.t, omega, kappa);
     const auto drift = jump_drift(process, student, x_t, velocity, improved ? here : velocity, d.t, d.end, condition);
     const auto squares = tangent_squares(drift.tangent, d.t, d.end, random);
     // |d|^2 is a sum over elements, `tangent_loss` takes means.
@@ -87,19 +147,15 @@ struct MeanFlows {
     }
     return {tangent_loss(drift.prediction, drift.tangent, weights), {{"residual", residual}}};
   }
-
- private:
-  /// omega v + (1 - omega - kappa) u_null + kappa u_condition within the guided times.
+  /// omega v + (1 - omega - kappa) u_null + kappa u_condition within the guided times, v at others.
   template <class T, class D>
   Tensor<T, D> guide(const Tensor<T, D>& velocity, const Tensor<T, D>& conditional, const Tensor<T, D>& null,
-                     const diffusion::Times& t) const {
-    std::vector<double> omega, kappa, rest;
-    for (const diffusion::Time time : t) {
-      const double share = time / process.last();
-      const bool on = share >= options.guided_from && share <= options.guided_to;
-      omega.push_back(on ? options.omega : 1);
-      kappa.push_back(on ? options.kappa : 0);
-      rest.push_back(1 - omega.back() - kappa.back());
+                     const diffusion::Times& t, std::vector<double> omega, std::vector<double> kappa) const {
+    std::vector<double> rest;
+    for (std::size_t b = 0; b < t.size(); ++b) {
+      const double share = t[b] / process.last();
+      if (share < options.guided_from || share > options.guided_to) omega[b] = 1, kappa[b] = 0;
+      rest.push_back(1 - omega[b] - kappa[b]);
     }
     const auto scales = [](const std::vector<double>& v) { return diffusion::sample_scales<T, D>(v); };
     const auto both = diffusion::combine({scales(rest), scales(kappa)}, null, conditional);
