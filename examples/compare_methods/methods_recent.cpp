@@ -51,18 +51,19 @@ distill::DmdOptions four_starts(double guidance, int updates) {
       .start = fashion::Process{}.grid(4), .guidance = guidance, .learn_per_update = updates, .regression_weight = 0};
 }
 
-/// The student's sample 3, the guided teacher 2, the fake score 1, its training 3 an update; to train the critic 1, and
-/// to be judged by it 1.5.
+/// The student's way to its beginning 3, its sample 3, the guided teacher 2, the fake score 1, its training 3 an
+/// update; to train the critic 1, and to be judged by it 1.5.
 template <Device D>
 Trained<D> train_dmd2(const Seed<D>& s) {
   constexpr int updates = 3;
-  const Plan plan{.cost = [](int) { return 8.5 + 3 * updates; }, .learning_rate = 3e-4};
+  const Plan plan{.cost = [](int) { return 11.5 + 3 * updates; }, .learning_rate = 3e-4};
   const Model<D> teacher{s.teacher.unet};
   using Fake = distill::FakeScore<Model<D>, fashion::Process>;
   using Critic = distill::FeatureCritic<Model<D>, Heads<D>, distill::NonSaturating>;
   Fake fake(nn::deep_copy(teacher), fashion::Process{}, 3e-4);
   Critic critic(teacher, heads_for(s, 1), 1e-3);
   distill::DmdOptions options = four_starts(s.run.options.guidance, updates);
+  options.simulate = true;
   options.adversarial_weight = 1e-2;
   options.judge_noised = true;
   return train_stages(s, "dmd2", plan, teacher, false, [&](int, bool) {
