@@ -125,16 +125,19 @@ std::vector<float> tscd(bool capture, double guidance = 2, std::int64_t last_siz
                 capture);
 }
 
-/// Ten steps of one-step enhancement: paired regression, a critic of data, two updates of the fake score a step; other
-/// times held.
+/// Ten steps of enhancement of one and two steps, whose inputs the student makes: paired regression, a critic of data,
+/// two updates of the fake score a step; other times held.
 template <class D, class Process>
 std::vector<float> one_step(bool capture, double guidance = 2) {
   using Fake = distill::FakeScore<Net<D>, Process>;
   const Process process;
   Fake fake(net<D>(4), process);
   Critic<D> critic;
-  const distill::DmdOptions options{
-      .start = {process.last()}, .guidance = guidance, .learn_per_update = 2, .adversarial_weight = 0.1};
+  const distill::DmdOptions options{.start = process.grid(2),
+                                    .simulate = true,
+                                    .guidance = guidance,
+                                    .learn_per_update = 2,
+                                    .adversarial_weight = 0.1};
   const auto objective =
       distill::sum_of(distill::weighted(1, distill::Dmd<Fake, Process, Critic<D>>(process, &fake, options, &critic)),
                       distill::weighted(0.5, distill::Preserve<distill::Anywhere, Process>(process), "preserve"));
