@@ -40,6 +40,7 @@
 #include <hypersd/distill/objectives/pcm.hpp>
 #include <hypersd/distill/objectives/pd.hpp>
 #include <hypersd/distill/objectives/perflow.hpp>
+#include <hypersd/distill/objectives/pi_flow.hpp>
 #include <hypersd/distill/objectives/preserve.hpp>
 #include <hypersd/distill/objectives/rcm.hpp>
 #include <hypersd/distill/objectives/sds.hpp>
@@ -49,6 +50,7 @@
 #include <hypersd/distill/objectives/tscd.hpp>
 #include <hypersd/distill/one_step.hpp>
 #include <hypersd/distill/plan.hpp>
+#include <hypersd/distill/policy.hpp>
 #include <hypersd/distill/segments.hpp>
 #include <hypersd/distill/stage.hpp>
 #include <hypersd/distill/sum.hpp>

@@ -32,6 +32,7 @@ import golden_narrow
 import golden_networks
 import golden_objectives
 import golden_ops
+import golden_pi_flow
 import golden_pipeline
 import golden_prompt
 import golden_random
@@ -71,6 +72,7 @@ FAMILIES = {
     "objectives": golden_objectives.objectives,
     "feedback": golden_feedback.feedback,
     "reward_networks": golden_feedback.reward_networks,
+    "pi_flow": golden_pi_flow.pi_flow,
     "frechet": golden_training.frechet,
     "philox": golden_training.philox,
     "pipeline": golden_pipeline.pipeline,

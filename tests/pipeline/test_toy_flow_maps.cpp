@@ -9,6 +9,7 @@
 #include <hypersd/distill/objectives/flow_map.hpp>
 #include <hypersd/distill/objectives/mean_flow.hpp>
 #include <hypersd/distill/objectives/moment_matching.hpp>
+#include <hypersd/distill/objectives/pi_flow.hpp>
 #include <hypersd/distill/objectives/rcm.hpp>
 #include <hypersd/distill/objectives/shortcut.hpp>
 #include <hypersd/distill/objectives/terminal_velocity.hpp>
@@ -61,6 +62,49 @@ TEST_CASE("Easy and truncated consistency and rCM come nearer to the flow's ends
       toy_map::train(rcm(Flow(), &fake, {.consistency = {.times = times, .warm_up = 50}, .matching = {.guidance = 1}}),
                      teacher, 300),
       0.5);
+}
+
+namespace {
+
+/// `toy_map::Velocity` with several predictions, which begin as its own.
+struct Policies {
+  using value_type = double;
+  using device_type = Cpu;
+  static constexpr std::int64_t nodes = 6;
+  nn::Linear<double> in, mid, out{64, 2 * nodes};
+
+  Policies() = default;
+  explicit Policies(const toy_map::Velocity& v) : in(nn::deep_copy(v.in)), mid(nn::deep_copy(v.mid)) {
+    nn::init_parameters(out, 1, "out");
+    for (std::int64_t i = 0; i < nodes; ++i) {
+      out.weight.get().value().slice(2 * i, 2 * i + 2).copy_from(v.out.weight.get().value());
+      out.bias.get().value().slice(2 * i, 2 * i + 2).copy_from(v.out.bias.get().value());
+    }
+  }
+  Var<double> operator()(const Var<double>& x, const nn::Times<double>& t, const diffusion::Unconditional&) const {
+    const auto h = in(autograd::concat_channels(std::vector<Var<double>>{x, toy_map::waves(t)}));
+    return out(autograd::silu(mid(autograd::silu(h))));
+  }
+  template <class F>
+  void visit(F&& f, const std::string& prefix = "") {
+    nn::visit_members(f, prefix, "in", in, "mid", mid, "out", out);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("Policies of two segments come nearer to the flow's ends than two steps of the teacher") {
+  const auto& teacher = toy_map::teacher();
+  const Policies start(teacher);
+  const auto ends = [](const Policies& net) {
+    return toy_map::flow_error(sample_policies(toy_map::Flow(), net,
+                                               ops::normal<double>(Shape{256, 2}, stream(99, "evaluation")),
+                                               diffusion::Unconditional{}, 2, Policies::nodes, 16));
+  };
+  const double before = toy_map::flow_error(toy_map::draw(teacher, 2));
+  CHECK(ends(start) == doctest::Approx(before));  // it begins as the teacher's two steps
+  const PiFlow<> objective({.segments = 2, .nodes = Policies::nodes, .steps = 16});
+  falls("pi-Flow, 2 evaluations", before, ends(toy_map::train(objective, start, 300)), 0.6);
 }
 
 TEST_CASE("Students with a second time come nearer to the flow's ends than the teacher, in 1 step and in 4") {
