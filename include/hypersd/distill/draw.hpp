@@ -13,6 +13,11 @@ inline double uniform_between(double min, double max, Stream s, std::uint64_t at
   return min + (max - min) * static_cast<double>(uniform_at(s, at));
 }
 
+/// Throws OptionError for scales of the teacher's guidance of which the lower is above the upper.
+inline void require_guidance_range(double min, double max) {
+  require<OptionError>(min <= max, "guidance range [", min, ", ", max, "]");
+}
+
 /// What one iteration draws for each sample: where it starts, where the teacher's step and the jumps end, and the
 /// guidance scale of the teacher.
 struct Draws {
@@ -34,7 +39,7 @@ inline diffusion::Time draw_end(const SolverGrid& grid, const EndRange& ends, St
 template <EndRule Rule>
 Draws draw(const Rule& rule, const SolverGrid& grid, std::int64_t batch, double guidance_min, double guidance_max,
            std::uint64_t seed, std::int64_t step, std::int64_t first = 0) {
-  require<OptionError>(guidance_min <= guidance_max, "guidance range [", guidance_min, ", ", guidance_max, "]");
+  require_guidance_range(guidance_min, guidance_max);
   const Stream s = stream(seed, "distill.draw", static_cast<std::uint64_t>(step));
   Draws out;
   for (std::int64_t b = first; b < first + batch; ++b) {

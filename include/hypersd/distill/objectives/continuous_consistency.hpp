@@ -42,8 +42,7 @@ struct ContinuousConsistency {
   /// Throws OptionError for options out of range.
   explicit ContinuousConsistency(Process p, Options o = {}, Rule r = {}) : options(o), rule(r), process(std::move(p)) {
     process.require_signal();
-    require<OptionError>(o.guidance_min <= o.guidance_max, "guidance range [", o.guidance_min, ", ", o.guidance_max,
-                         "]");
+    require_guidance_range(o.guidance_min, o.guidance_max);
     require<OptionError>(o.normalizer > 0 && o.clip > 0 && o.warm_up >= 0 && o.times.deviation >= 0,
                          "continuous consistency: normalizer = ", o.normalizer, ", clip = ", o.clip,
                          ", warm_up = ", o.warm_up, ", deviation of times = ", o.times.deviation);

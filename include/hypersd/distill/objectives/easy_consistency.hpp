@@ -133,9 +133,9 @@ struct EasyConsistency {
   explicit EasyConsistency(Process p, Options o = {}) : options(o), process(std::move(p)) {
     process.require_signal();
     o.nearby.validate("easy consistency tuning");
-    require<OptionError>(o.huber >= 0 && o.guidance_min <= o.guidance_max && o.times.deviation >= 0,
-                         "easy consistency tuning: huber = ", o.huber, ", guidance range [", o.guidance_min, ", ",
-                         o.guidance_max, "], deviation of times = ", o.times.deviation);
+    require_guidance_range(o.guidance_min, o.guidance_max);
+    require<OptionError>(o.huber >= 0 && o.times.deviation >= 0, "easy consistency tuning: huber = ", o.huber,
+                         ", deviation of times = ", o.times.deviation);
   }
   explicit EasyConsistency(Options o = {}) requires std::default_initializable<Process>
       : EasyConsistency(Process(), o) {}

@@ -58,8 +58,7 @@ struct FlowMap {
                          "flow map: same_share = ", o.same_share, ", step = ", o.step);
     require<OptionError>(equation == FlowMapEquation::lagrangian || !o.through_derivative,
                          "flow map: through_derivative is of the Lagrangian equation");
-    require<OptionError>(o.guidance_min <= o.guidance_max, "guidance range [", o.guidance_min, ", ", o.guidance_max,
-                         "]");
+    require_guidance_range(o.guidance_min, o.guidance_max);
   }
   explicit FlowMap(Options o = {}) requires std::default_initializable<Process> : FlowMap(Process(), o) {}
 

@@ -67,8 +67,7 @@ struct MeanFlows {
                          " is not in [0, 1]");
     require<OptionError>(o.kappa < 1 && o.constant > 0 && o.power >= 0, "mean flow: kappa = ", o.kappa,
                          ", constant = ", o.constant, ", power = ", o.power);
-    require<OptionError>(o.guidance_min <= o.guidance_max, "guidance range [", o.guidance_min, ", ", o.guidance_max,
-                         "]");
+    require_guidance_range(o.guidance_min, o.guidance_max);
     require<OptionError>(o.told_scale >= 1, "mean flow: told_scale = ", o.told_scale, ", at least 1 needed");
     require<OptionError>(o.told_scale == 1 || (o.omega == 1 && o.kappa == 0 && o.guidance_max == 1),
                          "mean flow: told_scale = ", o.told_scale,

@@ -41,8 +41,7 @@ struct PiFlow {
     require<OptionError>(o.segments >= 1 && o.nodes >= 1 && o.states >= 1 && o.steps >= 1 && 0 < o.t_min && o.t_min < 1,
                          "pi-Flow: segments = ", o.segments, ", nodes = ", o.nodes, ", states = ", o.states,
                          ", steps = ", o.steps, ", t_min = ", o.t_min);
-    require<OptionError>(o.guidance_min <= o.guidance_max, "guidance range [", o.guidance_min, ", ", o.guidance_max,
-                         "]");
+    require_guidance_range(o.guidance_min, o.guidance_max);
   }
   explicit PiFlow(Options o = {}) requires std::default_initializable<Process> : PiFlow(Process(), o) {}
 

@@ -33,8 +33,7 @@ struct Shortcut {
     process.require_signal();
     require<OptionError>(o.levels >= 1 && o.levels <= 20 && 0 <= o.shortcut_share && o.shortcut_share <= 1,
                          "shortcut: levels = ", o.levels, ", shortcut_share = ", o.shortcut_share);
-    require<OptionError>(o.guidance_min <= o.guidance_max, "guidance range [", o.guidance_min, ", ", o.guidance_max,
-                         "]");
+    require_guidance_range(o.guidance_min, o.guidance_max);
   }
   explicit Shortcut(Options o = {}) requires std::default_initializable<Process> : Shortcut(Process(), o) {}
 

@@ -30,10 +30,10 @@ struct TerminalVelocity {
   /// Throws OptionError for options out of range.
   explicit TerminalVelocity(Process p, Options o = {}) : options(o), process(std::move(p)) {
     require_weight("terminal velocity", "flow_weight", o.flow_weight);
-    require<OptionError>(o.gap_deviation >= 0 && o.times.deviation >= 0 && o.guidance_min <= o.guidance_max,
+    require_guidance_range(o.guidance_min, o.guidance_max);
+    require<OptionError>(o.gap_deviation >= 0 && o.times.deviation >= 0,
                          "terminal velocity: gap_deviation = ", o.gap_deviation,
-                         ", deviation of times = ", o.times.deviation, ", guidance range [", o.guidance_min, ", ",
-                         o.guidance_max, "]");
+                         ", deviation of times = ", o.times.deviation);
     (void)map();
   }
   explicit TerminalVelocity(Options o = {}) requires std::default_initializable<Process>
