@@ -22,8 +22,8 @@ refused() {
 }
 refused 'methods' "${tiny[@]}" --methods tscd,magic --out "$work/bad"
 refused 'steps' "${tiny[@]}" --steps 0 --out "$work/bad"
-refused 'pairs' "${tiny[@]}" --pairs 19 --out "$work/bad"
-refused 'budget.*1 thousand on --pairs' "${tiny[@]}" --budget 1 --out "$work/bad"
+refused 'pairs: 19 are fewer' --quick --pairs 19 --out "$work/bad"
+refused 'budget.*1 thousand on --pairs' "${tiny[@]/#1.2/1}" --out "$work/bad"
 refused 'guidance' "${tiny[@]}" --guidance 1 --out "$work/bad"
 refused 'no data folder' "${tiny[@]}" --data "$work/nowhere" --out "$work/bad"
 
@@ -39,7 +39,7 @@ for method in teacher cd lcm ctm tcd pcm tscd scd scd4 tscd_limit pd perflow lig
 done
 grep -q 'nan' <(cut -d, -f5,8 "$work/whole/compare.csv") && problem 'a measure is not a number'
 refused 'already' "${tiny[@]}" --out "$work/whole"
-refused 'budget' "${tiny[@]}" --budget 5 --resume --out "$work/whole"
+refused 'budget' "${tiny[@]/#1.2/5}" --resume --out "$work/whole"
 
 # What a sample costs: the guided teacher twice a step, a flow map once and 20480 multiply-adds for its second time.
 costs() { awk -F, -v m="$1" -v s="$2" '$1 == m && $(NF-13) == s { print $(NF-2), $(NF-1); exit }' "$work/whole/compare.csv"; }
