@@ -225,8 +225,8 @@ void print_table(const Results& all) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const bool two = argc == 6 && std::string(argv[5]) == "equations";
-  require<OptionError>(argc == 2 || argc == 3 || argc == 5 || two,
+  const bool by_equation = argc == 6 && std::string(argv[5]) == "equations";
+  require<OptionError>(argc == 2 || argc == 3 || argc == 5 || by_equation,
                        "usage: map_error OUT [EVALUATIONS] [FIRST_SEED LAST_SEED] [equations]");
   const std::filesystem::path out = argv[1];
   const std::int64_t evaluations = argc > 2 ? std::atoll(argv[2]) : 5000;
@@ -237,7 +237,7 @@ int main(int argc, char** argv) try {
   for (int seed = first; seed <= last; ++seed) {
     const World<Cpu, Flow> w("ring", static_cast<std::uint64_t>(seed), 1000, 0);
     const auto flow = exact_flow(w, ops::normal<float>(Shape{512, 2}, stream(w.seed, "evaluation.noise")));
-    for (const auto& [name, net] : two ? equations(w, evaluations) : students(w, evaluations))
+    for (const auto& [name, net] : by_equation ? equations(w, evaluations) : students(w, evaluations))
       for (const auto& [key, error] : errors(w, net, flow)) {
         add(all, name, key, error);
         const std::vector<std::string> fields{std::to_string(seed), name, key.first, io::number(key.second),
@@ -247,7 +247,7 @@ int main(int argc, char** argv) try {
     io::atomic_write((out / "map_error.csv").string(), csv);
     std::fprintf(stderr, "seed %d\n", seed);
   }
-  if (two) {
+  if (by_equation) {
     write_plot(best_rates(all), "end", "One jump from t to the end", (out / "equations.svg").string());
     print_table(all);
     return 0;

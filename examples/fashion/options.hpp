@@ -42,7 +42,7 @@ struct Options {
   std::int64_t pairs = 1024;  ///< noise and end points of the teacher, for the one-step parts
   std::int64_t one_step_steps = 300, unified_steps = 150, one_step_time = 800;
   // The unified adapter must not lose its later steps: it moves slowly, for a short time, held by a large weight.
-  // (bench/results/recipe.md)
+  // (docs/experiments/recipe_search.md)
   double one_step_lr = 3e-4, unified_lr = 1e-4, regression_weight = 0.25, preserve_weight = 20;
   std::int64_t rated = 1500, reward_steps = 1000;  ///< captions with a picture of each grade; updates of each reward
   std::int64_t feedback_steps = 60;

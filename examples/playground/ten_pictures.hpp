@@ -91,6 +91,13 @@ class TenPictures {
     c.dots(w_.data(600, 1u << 20), Canvas::grey, 0.12);
     return c;
   }
+  /// Samples of `net` above the data.
+  [[nodiscard]] Canvas sampled(const Net<D>& net, int steps) const {
+    const auto z = ops::normal<float>(Shape{600, 2}, stream(w_.seed, "evaluation.noise"));
+    Canvas c = background();
+    c.dots(path(w_, net, z, steps).back(), Canvas::blue, 0.4);
+    return c;
+  }
   static std::string caption(int steps) { return std::to_string(steps) + (steps == 1 ? " step" : " steps"); }
   static std::string row_of(const std::vector<Canvas>& cells, std::vector<std::string> columns,
                             std::vector<std::string> rows = {}) {
@@ -132,16 +139,11 @@ class TenPictures {
     return row_of(cells, columns);
   }
   [[nodiscard]] std::string samples(const Nets& nets) const {
-    const auto z = ops::normal<float>(Shape{600, 2}, stream(w_.seed, "evaluation.noise"));
     std::vector<Canvas> cells;
     std::vector<std::string> columns, rows;
     for (const auto& [name, net] : nets) {
       rows.push_back(name);
-      for (const int n : counts) {
-        Canvas c = background();
-        c.dots(path(w_, *net, z, n).back(), Canvas::blue, 0.4);
-        cells.push_back(c);
-      }
+      for (const int n : counts) cells.push_back(sampled(*net, n));
     }
     for (const int n : counts) columns.push_back(caption(n));
     return row_of(cells, columns, nets.size() > 1 ? rows : std::vector<std::string>{});
@@ -184,13 +186,10 @@ class TenPictures {
     return row_of(cells, columns);
   }
   [[nodiscard]] std::string one_step() const {
-    const auto z = ops::normal<float>(Shape{600, 2}, stream(w_.seed, "evaluation.noise"));
     std::vector<Canvas> cells;
     std::vector<std::string> columns;
     for (const auto& [name, net] : all_stages()) {
-      Canvas c = background();
-      c.dots(path(w_, *net, z, 1).back(), Canvas::blue, 0.4);
-      cells.push_back(c);
+      cells.push_back(sampled(*net, 1));
       columns.push_back(name);
     }
     return row_of(cells, columns);

@@ -63,7 +63,7 @@ class SvgPlot {
     axes();
     for (const bool muted : {true, false})  // below, then above
       for (std::size_t i = 0; i < series_.size(); ++i)
-        if (series_[i].muted == muted) draw(series_[i], i);
+        if (series_[i].muted == muted) draw(i);
     out_ += "</svg>\n";
     return std::move(out_);
   }
@@ -230,7 +230,8 @@ class SvgPlot {
     }
     return out;
   }
-  void draw(const PlotSeries& s, std::size_t index) {
+  void draw(std::size_t index) {
+    const PlotSeries& s = series_[index];
     if (!s.low.empty() && !s.muted) band(s, colour(index));
     if (o_.smooth && !s.dashed && s.y.size() > 50) {
       polyline(runs(s.x, s.y), stroke(index, 1) + " stroke-opacity=\".3\"");
