@@ -110,10 +110,13 @@ def number(row, field):
         sys.exit(f"verdicts.py: no number in column '{field}' of {row}")
 
 
-def read_study(path):
-    """{(method, steps, measure): {seed: value}} by each method's first sampler, which the tables show."""
+def read_study(path, guidance):
+    """{(method, steps, measure): {seed: value}} at one guidance, by each method's own settings and its first sampler, which
+    the tables show. Studies of earlier versions have neither guidance nor settings."""
     out, first = {}, {}
     for row in rows_of(path, "compare.csv"):
+        if float(row.get("guidance", guidance)) != guidance or row.get("varied"):
+            continue
         if first.setdefault(row["method"], row["sampler"]) != row["sampler"]:
             continue
         for measure, field in STUDY_FIELDS.items():
@@ -175,10 +178,11 @@ def as_count(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", help="a study's folder, or its compare.csv")
+    parser.add_argument("--guidance", type=float, default=2, help="of the study's students, if it has several")
     parser.add_argument("--runs", nargs="+", default=[], help="run folders of the main job, or their metrics.csv")
     parser.add_argument("--tcd-runs", nargs="+", default=[], help="the same with --stages 1, in the order of --runs")
     options = parser.parse_args()
-    rows = judged(study_claims(), read_study(options.study), "study") if options.study else []
+    rows = judged(study_claims(), read_study(options.study, options.guidance), "study") if options.study else []
     values = read_runs(options.runs, lambda name: name)
     tcd = read_runs(options.tcd_runs, lambda name: name if "TCD" in name else "TCD, " + name)
     for key, by_seed in tcd.items():

@@ -38,14 +38,16 @@ void execute(const StudyOptions& o) {
 int main(int argc, char** argv) try {
   const auto guard = program::stop_on_signal("hypersd_compare_methods");
   std::vector<std::string> names;
-  std::string text = "Methods:";
+  std::set<std::string> settings;
+  std::string text = "Methods (settings of --vary with the method's own values):";
   for (const auto& m : all_methods<Cpu>()) {
     names.push_back(m.name);
-    text += " " + m.name;
+    text += "\n  " + m.name + " (" + settings_text(m.settings) + ")";
+    for (const auto& [name, value] : m.settings) settings.insert(name);
   }
   const auto undefined = undefined_methods();
   for (const auto& m : undefined) names.push_back(m.name);
-  const StudyOptions o = parse_options(argc, argv, names, text);
+  const StudyOptions o = parse_options(argc, argv, names, settings, text);
   fashion::require_types(o.base, "examples/compare.sh");
   for (const auto& m : undefined)
     require<OptionError>(std::find(o.methods.begin(), o.methods.end(), m.name) == o.methods.end(), "--methods ", m.name,

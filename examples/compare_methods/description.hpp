@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hypersd/io/text.hpp>
+
+#include <map>
 #include <string>
 #include <vector>
 
 namespace compare {
+
+/// A method's settings by name: `rate` is the student's learning rate, `decay` that of the target network, `grid` the
+/// steps of the teacher's solver; the others are named where a method reads them.
+using Settings = std::map<std::string, double>;
 
 /// What tables and pictures say of a method; the same for every device.
 struct Description {
@@ -15,6 +22,14 @@ struct Description {
   bool trained = true;                ///< not the teacher itself
   bool guided = true;                 ///< learns the guided teacher, not data alone
   std::vector<std::string> samplers;  ///< the first is the one that the tables show
+  Settings settings;                  ///< without --vary
 };
+
+/// "rate 0.001, decay 0.95".
+inline std::string settings_text(const Settings& settings) {
+  std::string out;
+  for (const auto& [name, value] : settings) out += (out.empty() ? "" : ", ") + name + " " + hypersd::io::number(value);
+  return out;
+}
 
 }  // namespace compare

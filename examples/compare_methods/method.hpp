@@ -64,10 +64,11 @@ struct Method {
   bool model_per_count = false;  ///< has one student for each number of steps instead of one for all
   std::vector<SamplerChoice<D>> samplers;
   std::function<Trained<D>(const Seed<D>&)> train;  ///< empty: the teacher itself
+  Settings settings = {};                           ///< what `train` reads; `--vary` changes one of them
   bool guided = true;                               ///< learns the guided teacher, not data alone
 
   [[nodiscard]] Description description() const {
-    Description d{name, title, source, preserves, model_per_count, static_cast<bool>(train), guided, {}};
+    Description d{name, title, source, preserves, model_per_count, static_cast<bool>(train), guided, {}, settings};
     for (const auto& s : samplers) d.samplers.push_back(s.name);
     return d;
   }

@@ -21,7 +21,7 @@ namespace {
 
 template <Device D>
 distill::ConsistencyOptions on_grid(const Seed<D>& s) {
-  return guided(s, distill::ConsistencyOptions{.grid_points = 40});
+  return guided(s, distill::ConsistencyOptions{.grid_points = static_cast<int>(s.setting("grid"))});
 }
 
 /// Trains with `objective_of(k)`, an objective that needs nothing beside the three networks.
@@ -65,14 +65,15 @@ Trained<D> train_with_terms(const Seed<D>& s, const std::string& name, const std
   const Model<D> teacher{s.teacher.unet};
   using Critic = distill::FeatureCritic<Model<D>, Heads<D>>;
   using distill::weighted;
-  Critic critic(teacher, heads_for(s, 1), 1e-3);
+  Critic critic(teacher, heads_for(s, 1), s.setting("critic-rate"));
   return train_stages(s, name, plan, teacher, false, [&](int k, bool) {
     using Rule = std::remove_const_t<decltype(rule_of(k))>;
     return distill::sum_of(
         weighted(1.0, distill::Consistency<Rule, fashion::Process>(fashion::Process{}, on_grid(s), {}, rule_of(k)),
                  "consistency"),
         weighted(0.1, distill::Denoising<fashion::Process>(fashion::Process{}), "denoising"),
-        weighted(1e-3, distill::DataAdversarial<Critic, fashion::Process>(fashion::Process{}, &critic), "gan"));
+        weighted(s.setting("critic"), distill::DataAdversarial<Critic, fashion::Process>(fashion::Process{}, &critic),
+                 "gan"));
   });
 }
 template <Device D>
@@ -118,19 +119,36 @@ std::vector<Method<D>> consistency_methods() {
     return sampler_choice<diffusion::Tcd, D>("TCD, eta " + io::number(eta), eta == 0, {.eta = eta});
   };
   const auto lcm = sampler_choice<diffusion::Lcm, D>("LCM", false, {}, {.end = diffusion::EndPoint::clean});
+  // `critic` is the weight of the adversarial term.
+  const Settings plain{{"rate", 1e-3}, {"decay", slow_target}, {"grid", 40}};
+  const Settings terms{{"rate", 1e-3}, {"decay", slow_target}, {"grid", 40}, {"critic", 1e-3}, {"critic-rate", 1e-3}};
+  const Settings continuous{{"rate", 1e-3}};
   std::vector<Method<D>> out;
-  out.push_back({"cd", "CD", "Song et al. 2023", true, false, {tcd(0), lcm}, train_cd<D>});
-  out.push_back({"lcm", "LCM", "Luo et al. 2023", true, false, {lcm, tcd(0)}, train_lcm<D>});
-  out.push_back({"ctm", "CTM, all terms", "Kim et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_ctm<D>});
-  out.push_back({"tcd", "TCD (Eq 5)", "Zheng et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tcd<D>});
-  out.push_back({"pcm", "PCM, 4 phases", "Wang et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_pcm<D>});
-  out.push_back({"tscd", "TSCD (Hyper-SD)", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd<D>});
+  out.push_back({"cd", "CD", "Song et al. 2023", true, false, {tcd(0), lcm}, train_cd<D>, plain});
+  out.push_back({"lcm", "LCM", "Luo et al. 2023", true, false, {lcm, tcd(0)}, train_lcm<D>, plain});
+  out.push_back({"ctm", "CTM, all terms", "Kim et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_ctm<D>, terms});
+  out.push_back({"tcd", "TCD (Eq 5)", "Zheng et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tcd<D>, plain});
+  out.push_back({"pcm", "PCM, 4 phases", "Wang et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_pcm<D>, plain});
+  out.push_back({"tscd", "TSCD (Hyper-SD)", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd<D>, plain});
+  out.push_back({"tscd_terms",
+                 "TSCD, CTM's terms",
+                 "Ren et al. 2024",
+                 true,
+                 false,
+                 {tcd(0), tcd(0.25)},
+                 train_tscd_terms<D>,
+                 terms});
+  out.push_back({"scd", "sCD", "Lu and Song 2024", true, false, {tcd(0), lcm}, train_scd<D>, continuous});
   out.push_back(
-      {"tscd_terms", "TSCD, CTM's terms", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd_terms<D>});
-  out.push_back({"scd", "sCD", "Lu and Song 2024", true, false, {tcd(0), lcm}, train_scd<D>});
-  out.push_back({"scd4", "sCD, 4 segments", "multi-step sCD", true, false, {tcd(0), tcd(0.25)}, train_scd4<D>});
-  out.push_back(
-      {"tscd_limit", "TSCD's limit", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_continuous_tscd<D>});
+      {"scd4", "sCD, 4 segments", "multi-step sCD", true, false, {tcd(0), tcd(0.25)}, train_scd4<D>, continuous});
+  out.push_back({"tscd_limit",
+                 "TSCD's limit",
+                 "Ren et al. 2024",
+                 true,
+                 false,
+                 {tcd(0), tcd(0.25)},
+                 train_continuous_tscd<D>,
+                 continuous});
   return out;
 }
 

@@ -21,11 +21,10 @@ constexpr double slow = 1e-4;
 
 /// Trains a flow map; an iteration costs `cost` evaluations a sample.
 template <Device D, class Objective>
-Trained<D> train_map(const Seed<D>& s, const std::string& name, double cost, double learning_rate,
-                     const Objective& objective) {
+Trained<D> train_map(const Seed<D>& s, const std::string& name, double cost, const Objective& objective) {
   using Map = Counted<FlowMap<D>>;
   const Map teacher{FlowMap<D>::student_of(s.teacher.unet, s.seed())};
-  const Plan plan{.cost = [cost](int) { return cost; }, .learning_rate = learning_rate};
+  const Plan plan{.cost = [cost](int) { return cost; }};
   return train_stages(s, name, plan, teacher, false, [&](int, bool) { return AnyObjective<Map, D>(objective); });
 }
 
@@ -35,15 +34,16 @@ Trained<D> train_map(const Seed<D>& s, const std::string& name, double cost, dou
 /// The teacher's velocity and two jumps of the target: 3 + 2 + 2.
 template <Device D>
 Trained<D> train_shortcut(const Seed<D>& s) {
-  const auto options = guided(s, distill::ShortcutOptions{.levels = 3, .shortcut_share = 0.75});
-  return train_map(s, "shortcut", 7, 1e-3, distill::Shortcut<Continuous>(Continuous{}, options));
+  const auto options = guided(s, distill::ShortcutOptions{.levels = 3, .shortcut_share = s.setting("jumps")});
+  return train_map(s, "shortcut", 7, distill::Shortcut<Continuous>(Continuous{}, options));
 }
 
 /// 3 + 1 + 2, and for the improved form the student's own velocity.
 template <bool improved, Device D>
 Trained<D> train_mean_flow(const Seed<D>& s) {
-  const auto options = guided(s, distill::MeanFlowOptions{.times = uniform, .same_share = 0.25, .power = 0.5});
-  return train_map(s, improved ? "imf" : "meanflow", improved ? 7 : 6, slow,
+  const auto options =
+      guided(s, distill::MeanFlowOptions{.times = uniform, .same_share = s.setting("same"), .power = 0.5});
+  return train_map(s, improved ? "imf" : "meanflow", improved ? 7 : 6,
                    distill::MeanFlows<improved, Continuous>(Continuous{}, options));
 }
 
@@ -51,9 +51,8 @@ Trained<D> train_mean_flow(const Seed<D>& s) {
 template <distill::FlowMapEquation equation, Device D>
 Trained<D> train_flow_map(const Seed<D>& s, const std::string& name) {
   constexpr bool derivative = equation != distill::FlowMapEquation::progressive;
-  const auto options = guided(s, distill::FlowMapOptions{.same_share = 0.25});
-  return train_map(s, name, derivative ? 6 : 7, derivative ? slow : 1e-3,
-                   distill::FlowMap<equation, Continuous>(Continuous{}, options));
+  const auto options = guided(s, distill::FlowMapOptions{.same_share = s.setting("same")});
+  return train_map(s, name, derivative ? 6 : 7, distill::FlowMap<equation, Continuous>(Continuous{}, options));
 }
 template <Device D>
 Trained<D> train_lmd(const Seed<D>& s) {
@@ -71,7 +70,7 @@ Trained<D> train_psd(const Seed<D>& s) {
 template <Device D>
 Trained<D> train_ayf(const Seed<D>& s) {
   const auto options = guided(s, distill::ContinuousConsistencyOptions{.times = uniform});
-  return train_map(s, "ayf", 6, slow, distill::ContinuousTscd<1, Continuous>(Continuous{}, options));
+  return train_map(s, "ayf", 6, distill::ContinuousTscd<1, Continuous>(Continuous{}, options));
 }
 
 /// The jump's end twice with gradient for its speed, 6; where it lands and the target's velocity there, 2; and the
@@ -79,30 +78,70 @@ Trained<D> train_ayf(const Seed<D>& s) {
 template <Device D>
 Trained<D> train_tvm(const Seed<D>& s) {
   const auto options = guided(s, distill::TerminalVelocityOptions{.times = uniform});
-  return train_map(s, "tvm", 13.2, 1e-3, distill::TerminalVelocity<Continuous>(Continuous{}, options));
+  return train_map(s, "tvm", 13.2, distill::TerminalVelocity<Continuous>(Continuous{}, options));
 }
 
 /// From data alone, without guidance: 3 + 1.
 template <Device D>
 Trained<D> train_imm(const Seed<D>& s) {
-  return train_map(s, "imm", 4, 1e-4, distill::MomentMatching<Continuous>(Continuous{}, {.gap_exponent = 8}));
+  return train_map(s, "imm", 4, distill::MomentMatching<Continuous>(Continuous{}, {.gap_exponent = 8}));
 }
 
 }  // namespace
 
 template <Device D>
 std::vector<Method<D>> flow_map_methods() {
+  // `same` is the share of samples that learn the velocity, `jumps` that of those that learn a jump from two.
   const std::vector<SamplerChoice<D>> ode{sampler_choice<diffusion::DdimOde, D, FlowMap<D>>("DDIM", true)};
   std::vector<Method<D>> out;
-  out.push_back({"shortcut", "Shortcut", "Frans et al. 2024", true, false, ode, train_shortcut<D>});
-  out.push_back({"meanflow", "MeanFlow", "Geng et al. 2025", true, false, ode, train_mean_flow<false, D>});
-  out.push_back({"imf", "Improved MeanFlow", "Geng et al. 2025", true, false, ode, train_mean_flow<true, D>});
-  out.push_back({"lmd", "Lagrangian map", "Boffi et al. 2025", true, false, ode, train_lmd<D>});
-  out.push_back({"emd", "Eulerian map", "Boffi et al. 2025", true, false, ode, train_emd<D>});
-  out.push_back({"psd", "Progressive map", "Boffi et al. 2025", true, false, ode, train_psd<D>});
-  out.push_back({"ayf", "TSCD's limit, told the end", "Sabour et al. 2025", true, false, ode, train_ayf<D>});
-  out.push_back({"tvm", "Terminal velocity", "Zhou et al. 2025", true, false, ode, train_tvm<D>});
-  out.push_back({"imm", "Moment matching (IMM)", "Zhou et al. 2025", false, false, ode, train_imm<D>, false});
+  out.push_back({"shortcut",
+                 "Shortcut",
+                 "Frans et al. 2024",
+                 true,
+                 false,
+                 ode,
+                 train_shortcut<D>,
+                 {{"rate", 1e-3}, {"decay", slow_target}, {"jumps", 0.75}}});
+  out.push_back({"meanflow",
+                 "MeanFlow",
+                 "Geng et al. 2025",
+                 true,
+                 false,
+                 ode,
+                 train_mean_flow<false, D>,
+                 {{"rate", slow}, {"same", 0.25}}});
+  out.push_back({"imf",
+                 "Improved MeanFlow",
+                 "Geng et al. 2025",
+                 true,
+                 false,
+                 ode,
+                 train_mean_flow<true, D>,
+                 {{"rate", slow}, {"same", 0.25}}});
+  out.push_back(
+      {"lmd", "Lagrangian map", "Boffi et al. 2025", true, false, ode, train_lmd<D>, {{"rate", slow}, {"same", 0.25}}});
+  out.push_back(
+      {"emd", "Eulerian map", "Boffi et al. 2025", true, false, ode, train_emd<D>, {{"rate", slow}, {"same", 0.25}}});
+  out.push_back({"psd",
+                 "Progressive map",
+                 "Boffi et al. 2025",
+                 true,
+                 false,
+                 ode,
+                 train_psd<D>,
+                 {{"rate", 1e-3}, {"same", 0.25}}});
+  out.push_back(
+      {"ayf", "TSCD's limit, told the end", "Sabour et al. 2025", true, false, ode, train_ayf<D>, {{"rate", slow}}});
+  out.push_back({"tvm",
+                 "Terminal velocity",
+                 "Zhou et al. 2025",
+                 true,
+                 false,
+                 ode,
+                 train_tvm<D>,
+                 {{"rate", 1e-3}, {"decay", slow_target}}});
+  out.push_back(
+      {"imm", "Moment matching (IMM)", "Zhou et al. 2025", false, false, ode, train_imm<D>, {{"rate", 1e-4}}, false});
   return out;
 }
 

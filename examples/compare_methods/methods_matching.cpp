@@ -41,7 +41,7 @@ Trained<D> train_lightning(const Seed<D>& s) {
   const Plan plan{.stages = {8, 4, 2, 1}, .cost = [](int k) { return k == 8 ? 7.0 : 9.0; }};
   const Model<D> teacher{s.teacher.unet};
   using Critic = distill::TrajectoryCritic<Model<D>, Heads<D>>;
-  Critic critic(teacher, heads_for(s, 2), false, 1e-3);
+  Critic critic(teacher, heads_for(s, 2), false, s.setting("critic-rate"));
   const fashion::Options& o = s.run.options;
   return train_stages(s, "lightning", plan, teacher, true, [&](int k, bool guided) {
     return distill::Lightning<Critic, fashion::Process>(fashion::Process{}, &critic,
@@ -50,7 +50,7 @@ Trained<D> train_lightning(const Seed<D>& s) {
                                                          .guidance_min = guided ? o.guidance_min : 1,
                                                          .guidance_max = guided ? o.guidance_max : 1,
                                                          .mse_weight = 1,
-                                                         .adversarial_weight = k == 8 ? 0 : 1e-2});
+                                                         .adversarial_weight = k == 8 ? 0 : s.setting("critic")});
   });
 }
 
@@ -66,26 +66,30 @@ template <class Process, Device D>
 void add_perflow(std::vector<Method<D>>& out) {
   if constexpr (Process::discrete) {
     const auto sampler = sampler_choice<diffusion::PerFlow, D>("PeRFlow", true, {.windows = 4}, {.at_least = 4});
-    out.push_back({"perflow", "PeRFlow", "Yan et al. 2024", true, false, {sampler}, train_perflow<Process, D>});
+    out.push_back(
+        {"perflow", "PeRFlow", "Yan et al. 2024", true, false, {sampler}, train_perflow<Process, D>, {{"rate", 1e-3}}});
   }
 }
 
 template <Device D>
 Trained<D> train_add(const Seed<D>& s) {
-  const Plan plan{.cost = [](int) { return 7.5; }, .learning_rate = 3e-4};
+  const Plan plan{.cost = [](int) { return 7.5; }};
   const Model<D> teacher{s.teacher.unet};
   using Critic = distill::FeatureCritic<Model<D>, Heads<D>>;
-  Critic critic(teacher, heads_for(s, 1), 1e-3);
+  Critic critic(teacher, heads_for(s, 1), s.setting("critic-rate"));
   return train_stages(s, "add", plan, teacher, false, [&](int, bool) {
-    return distill::Add<Critic, fashion::Process>(fashion::Process{}, &critic, {.guidance = s.run.options.guidance});
+    return distill::Add<Critic, fashion::Process>(
+        fashion::Process{}, &critic, {.distillation = s.setting("distillation"), .guidance = s.run.options.guidance});
   });
 }
 
 template <Device D>
 Trained<D> train_sds(const Seed<D>& s) {
-  const Plan plan{.cost = [](int) { return 5.0; }, .learning_rate = 3e-4};
+  const Plan plan{.cost = [](int) { return 5.0; }};
   return train_stages(s, "sds", plan, Model<D>{s.teacher.unet}, false, [&](int, bool) {
-    return distill::Sds<fashion::Process>(fashion::Process{}, {.guidance = s.run.options.guidance});
+    return distill::Sds<fashion::Process>(
+        fashion::Process{},
+        {.guidance = s.run.options.guidance, .t_min = s.setting("t-min"), .t_max = s.setting("t-max")});
   });
 }
 
@@ -94,14 +98,15 @@ Trained<D> train_dmd(const Seed<D>& s) {
   const Model<D> teacher{s.teacher.unet};
   fashion::Pairs<D> pairs{{s.data, s.options.pairs, s.seed(), "dmd.pairs"}, {}};
   pairs.draw(teacher, s.teacher.text, s.run.options.guidance, s.run.progress);
-  Plan plan{.cost = [](int) { return 12.0; }, .learning_rate = 3e-4};
+  Plan plan{.cost = [](int) { return 12.0; }};
   plan.before = teacher.count->cost();
   using Fake = distill::FakeScore<Model<D>, fashion::Process>;
-  Fake fake(nn::deep_copy(teacher), fashion::Process{}, 3e-4);
+  Fake fake(nn::deep_copy(teacher), fashion::Process{}, s.setting("fake-rate"));
   const data::Batches order(s.options.pairs, s.run.options.distill_batch, s.seed() + 2);
   const auto batches = [&](std::int64_t iteration) { return pairs.batch(s.teacher.text, order(iteration)); };
   return train_stages(s, "dmd", plan, teacher, batches, false, [&](int, bool) {
-    return distill::Dmd<Fake, fashion::Process>(fashion::Process{}, &fake, {.guidance = s.run.options.guidance});
+    return distill::Dmd<Fake, fashion::Process>(
+        fashion::Process{}, &fake, {.guidance = s.run.options.guidance, .regression_weight = s.setting("regression")});
   });
 }
 
@@ -119,12 +124,40 @@ std::vector<Method<D>> matching_methods() {
   const auto ancestral =
       sampler_choice<diffusion::EulerAncestral, D>("Euler ancestral", false, {}, {.end = diffusion::EndPoint::clean});
   std::vector<Method<D>> out;
-  out.push_back({"pd", "PD", "Salimans, Ho 2022", true, true, {ode}, train_pd<D>});
+  out.push_back({"pd", "PD", "Salimans, Ho 2022", true, true, {ode}, train_pd<D>, {{"rate", 1e-3}}});
   add_perflow<fashion::Process>(out);
-  out.push_back({"lightning", "Lightning", "Lin et al. 2024", true, true, {ode}, train_lightning<D>});
-  out.push_back({"add", "ADD (Turbo)", "Sauer et al. 2023", false, false, {ancestral}, train_add<D>});
-  out.push_back({"sds", "SDS", "Poole et al. 2023", false, false, {renoise}, train_sds<D>});
-  out.push_back({"dmd", "DMD", "Yin et al. 2024", false, false, {renoise}, train_dmd<D>});
+  out.push_back({"lightning",
+                 "Lightning",
+                 "Lin et al. 2024",
+                 true,
+                 true,
+                 {ode},
+                 train_lightning<D>,
+                 {{"rate", 1e-3}, {"critic", 1e-2}, {"critic-rate", 1e-3}}});
+  out.push_back({"add",
+                 "ADD (Turbo)",
+                 "Sauer et al. 2023",
+                 false,
+                 false,
+                 {ancestral},
+                 train_add<D>,
+                 {{"rate", 3e-4}, {"distillation", 2.5}, {"critic-rate", 1e-3}}});
+  out.push_back({"sds",
+                 "SDS",
+                 "Poole et al. 2023",
+                 false,
+                 false,
+                 {renoise},
+                 train_sds<D>,
+                 {{"rate", 3e-4}, {"t-min", 0.02}, {"t-max", 0.98}}});
+  out.push_back({"dmd",
+                 "DMD",
+                 "Yin et al. 2024",
+                 false,
+                 false,
+                 {renoise},
+                 train_dmd<D>,
+                 {{"rate", 3e-4}, {"fake-rate", 3e-4}, {"regression", 0.25}}});
   return out;
 }
 

@@ -26,7 +26,7 @@ AnyObjective<Model<D>, D> easy(std::int64_t iterations) {
 /// From data alone, without guidance: the student's pass with gradient 3, its target 1.
 template <Device D>
 Trained<D> train_ect(const Seed<D>& s) {
-  const Plan plan{.cost = [](int) { return 4.0; }, .learning_rate = 1e-4};
+  const Plan plan{.cost = [](int) { return 4.0; }};
   return train_stages(s, "ect", plan, Model<D>{s.teacher.unet}, false,
                       [&](int k, bool) { return easy<D>(plan.iterations(s.options, k)); });
 }
@@ -34,7 +34,7 @@ Trained<D> train_ect(const Seed<D>& s) {
 /// at the others.
 template <Device D>
 Trained<D> train_tcm(const Seed<D>& s) {
-  const Plan plan{.stages = {2, 1}, .cost = [](int k) { return k == 2 ? 4.0 : 5.0; }, .learning_rate = 1e-4};
+  const Plan plan{.stages = {2, 1}, .cost = [](int k) { return k == 2 ? 4.0 : 5.0; }};
   return train_stages(s, "tcm", plan, Model<D>{s.teacher.unet}, true, [&](int k, bool) {
     if (k == 2) return easy<D>(plan.iterations(s.options, k));
     const Continuous process;
@@ -56,15 +56,15 @@ distill::DmdOptions four_starts(double guidance, int updates) {
 template <Device D>
 Trained<D> train_dmd2(const Seed<D>& s) {
   constexpr int updates = 3;
-  const Plan plan{.cost = [](int) { return 11.5 + 3 * updates; }, .learning_rate = 3e-4};
+  const Plan plan{.cost = [](int) { return 11.5 + 3 * updates; }};
   const Model<D> teacher{s.teacher.unet};
   using Fake = distill::FakeScore<Model<D>, fashion::Process>;
   using Critic = distill::FeatureCritic<Model<D>, Heads<D>, distill::NonSaturating>;
-  Fake fake(nn::deep_copy(teacher), fashion::Process{}, 3e-4);
-  Critic critic(teacher, heads_for(s, 1), 1e-3);
+  Fake fake(nn::deep_copy(teacher), fashion::Process{}, s.setting("fake-rate"));
+  Critic critic(teacher, heads_for(s, 1), s.setting("critic-rate"));
   distill::DmdOptions options = four_starts(s.run.options.guidance, updates);
   options.simulate = true;
-  options.adversarial_weight = 1e-2;
+  options.adversarial_weight = s.setting("critic");
   options.judge_noised = true;
   return train_stages(s, "dmd2", plan, teacher, false, [&](int, bool) {
     return distill::Dmd<Fake, fashion::Process, Critic>(fashion::Process{}, &fake, options, &critic);
@@ -76,10 +76,10 @@ Trained<D> train_dmd2(const Seed<D>& s) {
 template <Device D>
 Trained<D> train_decoupled(const Seed<D>& s) {
   constexpr int updates = 3;
-  const Plan plan{.cost = [](int) { return 7.0 + 3 * updates; }, .learning_rate = 3e-4};
+  const Plan plan{.cost = [](int) { return 7.0 + 3 * updates; }};
   const Model<D> teacher{s.teacher.unet};
   using Fake = distill::FakeScore<Model<D>, fashion::Process>;
-  Fake fake(nn::deep_copy(teacher), fashion::Process{}, 3e-4);
+  Fake fake(nn::deep_copy(teacher), fashion::Process{}, s.setting("fake-rate"));
   return train_stages(s, "decoupled", plan, teacher, false, [&](int, bool) {
     return distill::DecoupledDmd<Fake, fashion::Process>(fashion::Process{}, &fake,
                                                          four_starts(s.run.options.guidance, updates));
@@ -90,10 +90,10 @@ Trained<D> train_decoupled(const Seed<D>& s) {
 template <Device D>
 Trained<D> train_rcm(const Seed<D>& s) {
   constexpr int updates = 2;
-  const Plan plan{.cost = [](int) { return 12.0 + 3 * updates; }, .learning_rate = 3e-4};
+  const Plan plan{.cost = [](int) { return 12.0 + 3 * updates; }};
   const Model<D> teacher{s.teacher.unet};
   using Fake = distill::FakeScore<Model<D>, Continuous>;
-  Fake fake(nn::deep_copy(teacher), Continuous{}, 3e-4);
+  Fake fake(nn::deep_copy(teacher), Continuous{}, s.setting("fake-rate"));
   const distill::RcmOptions options{
       .consistency = guided(s, distill::ContinuousConsistencyOptions{.times = uniform}),
       .matching = {.guidance = s.run.options.guidance, .learn_per_update = updates, .regression_weight = 0}};
@@ -110,11 +110,42 @@ std::vector<Method<D>> recent_methods() {
   };
   const auto lcm = sampler_choice<diffusion::Lcm, D>("LCM", false, {}, {.end = diffusion::EndPoint::clean});
   std::vector<Method<D>> out;
-  out.push_back({"ect", "Easy consistency", "Geng et al. 2024", true, false, {lcm, tcd(0)}, train_ect<D>, false});
-  out.push_back({"tcm", "Truncated consistency", "Lee et al. 2024", true, false, {lcm, tcd(0)}, train_tcm<D>, false});
-  out.push_back({"rcm", "rCM", "Zheng et al. 2025", false, false, {tcd(1)}, train_rcm<D>});
-  out.push_back({"dmd2", "DMD2", "Yin et al. 2024", false, false, {tcd(1)}, train_dmd2<D>});
-  out.push_back({"decoupled", "Decoupled DMD", "Liu et al. 2025", false, false, {tcd(1)}, train_decoupled<D>});
+  out.push_back({"ect",
+                 "Easy consistency",
+                 "Geng et al. 2024",
+                 true,
+                 false,
+                 {lcm, tcd(0)},
+                 train_ect<D>,
+                 {{"rate", 1e-4}},
+                 false});
+  out.push_back({"tcm",
+                 "Truncated consistency",
+                 "Lee et al. 2024",
+                 true,
+                 false,
+                 {lcm, tcd(0)},
+                 train_tcm<D>,
+                 {{"rate", 1e-4}},
+                 false});
+  out.push_back(
+      {"rcm", "rCM", "Zheng et al. 2025", false, false, {tcd(1)}, train_rcm<D>, {{"rate", 3e-4}, {"fake-rate", 3e-4}}});
+  out.push_back({"dmd2",
+                 "DMD2",
+                 "Yin et al. 2024",
+                 false,
+                 false,
+                 {tcd(1)},
+                 train_dmd2<D>,
+                 {{"rate", 3e-4}, {"fake-rate", 3e-4}, {"critic", 1e-2}, {"critic-rate", 1e-3}}});
+  out.push_back({"decoupled",
+                 "Decoupled DMD",
+                 "Liu et al. 2025",
+                 false,
+                 false,
+                 {tcd(1)},
+                 train_decoupled<D>,
+                 {{"rate", 3e-4}, {"fake-rate", 3e-4}}});
   return out;
 }
 

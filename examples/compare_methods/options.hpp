@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <algorithm>
 #include <common/program.hpp>
 #include <fashion/add_types.hpp>
 #include <hypersd/io/text.hpp>
 
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -19,6 +22,9 @@ struct StudyOptions {
   std::vector<std::string> methods;  ///< names; empty: all
   std::vector<std::int64_t> steps = {1, 2, 4, 8};
   std::vector<double> guidance = {fashion::Options{}.guidance};  ///< trained in; the tables show the first
+  /// A setting and values to train with in turn, beside the method's own, in every method that has it; may be empty.
+  std::string varied;
+  std::vector<double> values = {};
   int seeds = 3;
   std::uint64_t first_seed = 0;
   double budget = 200;       ///< thousands of network evaluations that each method may spend on training
@@ -33,9 +39,32 @@ inline fashion::Options with_guidance(fashion::Options options, double guidance)
   options.guidance_max = guidance + half;
   return options;
 }
-/// What the names of files and phases of a guidance end in: nothing for the default.
-inline std::string guidance_suffix(double guidance) {
-  return guidance == fashion::Options{}.guidance ? "" : "_g" + io::number(guidance);
+/// What the names of files and phases end in: nothing for the default guidance and a method's own settings.
+inline std::string suffix_of(double guidance, const std::string& varied) {
+  return (guidance == fashion::Options{}.guidance ? "" : "_g" + io::number(guidance)) +
+         (varied.empty() ? "" : "_" + varied);
+}
+
+/// Reads "rate=0.0003,0.001"; `known` are the settings of all methods. Throws CLI::ValidationError.
+inline void parse_varied(StudyOptions& o, const std::string& text, const std::set<std::string>& known) {
+  const auto refuse = [&](const std::string& why) { throw CLI::ValidationError("--vary", io::in_quotes(text) + why); };
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos) refuse(" is not NAME=VALUE,VALUE...");
+  o.varied = text.substr(0, equals);
+  if (!known.contains(o.varied)) {
+    std::string names;
+    for (const std::string& name : known) names += (names.empty() ? "" : ", ") + name;
+    refuse(": no method has this setting; there are " + names);
+  }
+  std::stringstream list(text.substr(equals + 1));
+  for (std::string item; std::getline(list, item, ',');) {
+    double value = 0;
+    const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), value);
+    if (error != std::errc() || end != item.data() + item.size() || !(value > 0 && value <= 1e6))
+      refuse(": " + io::in_quotes(item) + " is not a number above 0");
+    o.values.push_back(value);
+  }
+  if (o.values.empty()) refuse(" has no values");
 }
 
 /// Decay of the target of every method, for a grid of 40 points.
@@ -52,9 +81,10 @@ inline void make_quick(StudyOptions& o) {
   o.pairs = 64;
 }
 
-/// Reads the command line; `known` are the names of all methods, `text` describes them. Throws CLI::ParseError.
+/// Reads the command line; `known` are the names of all methods, `settings` those of what they can vary, `text`
+/// describes them. Throws CLI::ParseError.
 inline StudyOptions parse_options(int argc, char** argv, const std::vector<std::string>& known,
-                                  const std::string& text) {
+                                  const std::set<std::string>& settings, const std::string& text) {
   StudyOptions o;
   o.base.out = "runs/compare";
   o.base.eval_samples = 1000;
@@ -78,6 +108,10 @@ inline StudyOptions parse_options(int argc, char** argv, const std::vector<std::
       ->delimiter(',')
       ->capture_default_str()
       ->check(program::real(1.25, 100));
+  app.add_option_function<std::string>(
+         "--vary", [&](const std::string& given) { parse_varied(o, given, settings); },
+         "NAME=VALUE,VALUE...: students also with these values of a setting, in every method that has it")
+      ->type_name("TEXT");
   app.add_option("--seeds", o.seeds, "how many seeds; each trains everything anew")
       ->capture_default_str()
       ->check(program::whole(1, 100));
@@ -109,9 +143,6 @@ inline StudyOptions parse_options(int argc, char** argv, const std::vector<std::
       ->capture_default_str();
   app.add_option("--latent-images", o.base.latent_images, "training images")
       ->check(program::whole(1, 1000000))
-      ->capture_default_str();
-  app.add_option("--distill-lr", o.base.distill_lr, "learning rate of the consistency methods")
-      ->check(program::positive())
       ->capture_default_str();
   app.add_option("--pairs", o.pairs, "teacher's (noise, end point) pairs for DMD")
       ->check(program::whole(1, 1000000))

@@ -65,6 +65,11 @@ std::vector<NamedTable> tables(const StudyOptions& o, const std::vector<Descript
       add("Frechet distance", &Row::fd, report::Best::Lowest, 2);
       add("Agreement, %,", &Row::agreement, report::Best::Highest, 1);
     }
+  if (!o.varied.empty())
+    for (const std::int64_t n : o.steps)
+      out.push_back(
+          {"Frechet distance by " + o.varied + ", " + steps_text(n),
+           varied_table(methods, all, o.guidance.front(), o.varied, o.values, static_cast<int>(n), &Row::fd, 2)});
   return out;
 }
 
@@ -80,8 +85,7 @@ Pictures pictures(const StudyOptions& o, const std::vector<Description>& methods
     std::vector<Tensor<float>> found;
     bool any = false;
     for (const std::int64_t n : o.steps) {
-      const auto path =
-          picture_file(o, o.first_seed, m.name + guidance_suffix(o.guidance.front()), static_cast<int>(n));
+      const auto path = picture_file(o, o.first_seed, m.name + suffix_of(o.guidance.front(), {}), static_cast<int>(n));
       found.push_back(std::filesystem::exists(path) ? io::read_npy<float>(path) : Tensor<float>());
       if (found.back().defined()) any = true, out.shape = found.back().shape();
     }

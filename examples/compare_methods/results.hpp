@@ -12,6 +12,7 @@ namespace compare {
 /// One measurement: a method's sampler at a number of steps, one seed. NaN where there is nothing to measure.
 struct Row {
   std::string method, sampler;
+  std::string varied;  ///< the setting that is not the method's own, "rate=0.001"; empty: all are
   int steps = 0;
   std::uint64_t seed = 0;
   double fd = NAN, agreement = NAN, trajectory = NAN;   ///< agreement in percent
@@ -26,6 +27,7 @@ struct Row {
 inline const std::vector<std::string>& row_columns() {
   static const std::vector<std::string> names{"method",
                                               "sampler",
+                                              "varied",
                                               "steps",
                                               "seed",
                                               "fd",
@@ -45,6 +47,7 @@ inline const std::vector<std::string>& row_columns() {
 inline io::MetricRow metric_row(const Row& r) {
   return {{"method", r.method},
           {"sampler", r.sampler},
+          {"varied", r.varied},
           {"steps", r.steps},
           {"seed", r.seed},
           {"fd", r.fd},
@@ -96,6 +99,7 @@ inline std::vector<Row> load_rows(const std::string& path) {
     };
     Row r{.method = fields[table.column("method")],
           .sampler = fields[table.column("sampler")],
+          .varied = {},
           .steps = static_cast<int>(number("steps")),
           .seed = static_cast<std::uint64_t>(number("seed")),
           .fd = number("fd"),
@@ -107,6 +111,8 @@ inline std::vector<Row> load_rows(const std::string& path) {
           .iterations = number("iterations"),
           .seconds = number("seconds")};
     // Results of earlier versions lack these columns.
+    const auto varied = std::find(table.columns.begin(), table.columns.end(), "varied");
+    if (varied != table.columns.end()) r.varied = fields[table.column("varied")];
     for (const auto& [column, member] : newer_columns())
       if (std::find(table.columns.begin(), table.columns.end(), column) != table.columns.end())
         r.*member = number(column);
@@ -122,11 +128,11 @@ using Measure = double Row::*;
 struct Results {
   std::vector<Row> rows;
 
-  /// Those of one guidance.
-  [[nodiscard]] Results at(double guidance) const {
+  /// Those of one guidance, and of methods with their own settings or with one changed.
+  [[nodiscard]] Results at(double guidance, const std::string& varied = {}) const {
     Results out;
     std::copy_if(rows.begin(), rows.end(), std::back_inserter(out.rows),
-                 [&](const Row& r) { return r.guidance == guidance; });
+                 [&](const Row& r) { return r.guidance == guidance && r.varied == varied; });
     return out;
   }
   /// Values over seeds, in the order of seeds.

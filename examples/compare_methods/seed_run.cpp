@@ -63,7 +63,7 @@ class Examiner {
                             m.name + s_.suffix() + ", " + std::to_string(n) + (n == 1 ? " step" : " steps"), spent);
         const auto images = fashion::decode_all(autoencoder_, s_.latents, z);
         Row r = training;
-        r.method = m.name, r.sampler = sampler.name, r.steps = n, r.seed = s_.seed();
+        r.method = m.name, r.sampler = sampler.name, r.steps = n, r.seed = s_.seed(), r.varied = s_.varied;
         r.guidance = s_.run.options.guidance;
         r.sample_evaluations = spent.forward / static_cast<double>(prompts_.noise.dim(0));
         r.sample_multiply_adds = r.sample_evaluations * static_cast<double>(cost_of(s_, net));
@@ -114,7 +114,31 @@ class Examiner {
   Tensor<float> ends_;
 };
 
-/// Trains `m` and measures it.
+/// A method with its own settings, or with one changed.
+template <Device D>
+struct Job {
+  const Method<D>* method = nullptr;
+  Settings settings = {};
+  std::string varied = {};  ///< "rate=0.001"
+};
+/// `methods` as they are, and with each value of --vary.
+template <Device D>
+std::vector<Job<D>> jobs_of(const StudyOptions& o, const std::vector<Method<D>>& methods) {
+  std::vector<Job<D>> out;
+  for (const Method<D>& m : methods) {
+    out.push_back({&m, m.settings});
+    const auto own = m.settings.find(o.varied);
+    if (own == m.settings.end()) continue;
+    for (const double value : o.values) {
+      if (value == own->second) continue;
+      out.push_back({&m, m.settings, o.varied + "=" + io::number(value)});
+      out.back().settings[o.varied] = value;
+    }
+  }
+  return out;
+}
+
+/// Trains `m` with the settings of `s` and measures it.
 template <Device D>
 std::vector<Row> train_and_measure(const Seed<D>& s, const Examiner<D>& examiner, const Method<D>& m) {
   const PeakMemory peak;
@@ -134,7 +158,7 @@ std::vector<Row> train_and_measure(const Seed<D>& s, const Examiner<D>& examiner
                             0,
                             0,
                             {},
-                            m.name + ": " + io::compact(trained.spent) + " evaluations counted, " +
+                            m.name + s.suffix() + ": " + io::compact(trained.spent) + " evaluations counted, " +
                                 io::compact(trained.planned) + " planned"});
   std::vector<Row> rows;
   examiner.measure(m, trained, training, rows);
@@ -157,8 +181,8 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
   records::RunDirectory directory(base.out.string(), settings_of(options, base),
                                   base.resume ? records::Existing::resume : records::Existing::refuse);
   io::ensure_writable_folder(directory.file("results"));
-  const auto file = [&](const Method<D>& m, double guidance) {
-    return directory.file("results/" + m.name + guidance_suffix(guidance) + ".csv");
+  const auto file = [&](const Job<D>& job, double guidance) {
+    return directory.file("results/" + job.method->name + suffix_of(guidance, job.varied) + ".csv");
   };
   std::vector<Row> rows;
   const auto complete = [&](const std::vector<Row>& found) {
@@ -166,15 +190,15 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
       return std::any_of(found.begin(), found.end(), [&](const Row& r) { return r.steps >= n; });
     });
   };
-  std::map<double, std::vector<const Method<D>*>> open;  // by guidance
+  std::map<double, std::vector<Job<D>>> open;  // by guidance
   for (const double guidance : options.guidance)
-    for (const Method<D>& m : methods) {
-      // What learns from data alone has no guidance to sweep.
-      if (!m.guided && guidance != options.guidance.front()) continue;
-      const std::string path = file(m, guidance);
+    for (const Job<D>& job : jobs_of(options, methods)) {
+      // One thing is varied at a time, and what learns from data alone has no guidance to sweep.
+      if (guidance != options.guidance.front() && (!job.method->guided || !job.varied.empty())) continue;
+      const std::string path = file(job, guidance);
       const auto found = std::filesystem::exists(path) ? load_rows(path) : std::vector<Row>{};
       if (found.empty() || !complete(found))
-        open[guidance].push_back(&m);
+        open[guidance].push_back(job);
       else
         rows.insert(rows.end(), found.begin(), found.end());
     }
@@ -189,11 +213,12 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
   for (const auto& [guidance, list] : open) {
     const fashion::Options guided = with_guidance(base, guidance);
     const fashion::Run guided_run{guided, directory, progress};
-    const Seed<D> s{options, guided_run, data, latents, teacher};
+    Seed<D> s{options, guided_run, data, latents, teacher};
     const Examiner<D> examiner(s, autoencoder, classifier);
-    for (const Method<D>* m : list) {
-      auto mine = train_and_measure(s, examiner, *m);
-      save_rows(file(*m, guidance), mine);
+    for (const Job<D>& job : list) {
+      s.settings = job.settings, s.varied = job.varied;
+      auto mine = train_and_measure(s, examiner, *job.method);
+      save_rows(file(job, guidance), mine);
       rows.insert(rows.end(), mine.begin(), mine.end());
     }
   }

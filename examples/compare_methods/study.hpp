@@ -2,6 +2,7 @@
 #pragma once
 
 #include "counted.hpp"
+#include "description.hpp"
 #include "options.hpp"
 
 #include <fashion/evaluate.hpp>
@@ -55,10 +56,14 @@ struct Seed {
   const fashion::Dataset& data;
   const fashion::Latents<D>& latents;
   const fashion::Teacher<D>& teacher;
+  Settings settings = {};   ///< of the method at hand
+  std::string varied = {};  ///< what was changed in them, for names of files: "rate=0.001"
 
   [[nodiscard]] std::uint64_t seed() const { return run.options.seed; }
-  /// What distinguishes the files of this guidance from those of the default, which have no suffix.
-  [[nodiscard]] std::string suffix() const { return guidance_suffix(run.options.guidance); }
+  /// What distinguishes files of this guidance and setting from those of the defaults, which have no suffix.
+  [[nodiscard]] std::string suffix() const { return suffix_of(run.options.guidance, varied); }
+  /// A setting that the method has declared. Throws std::out_of_range otherwise.
+  [[nodiscard]] double setting(const std::string& name) const { return settings.at(name); }
   /// Training batch of an iteration: the same for every method.
   [[nodiscard]] Batch<D> batch(std::int64_t iteration) const {
     const data::Batches batches(latents.values.dim(0), run.options.distill_batch, seed() + 1);
@@ -85,7 +90,6 @@ struct Plan {
   std::vector<int> stages = {1};
   /// Network evaluations for each sample of an iteration in stage k, in the units of `Evaluations::cost`.
   std::function<double(int k)> cost = [](int) { return 6.0; };
-  double learning_rate = 1e-3;
   double before = 0;  ///< evaluations spent before the first iteration
 
   [[nodiscard]] std::int64_t iterations(const StudyOptions& o, int k) const {
@@ -120,9 +124,9 @@ Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& p
   const fashion::Options& o = s.run.options;
   Trained<D> out;
   pipeline::StageOptions options{.steps = {},
-                                 .learning_rate = plan.learning_rate,
+                                 .learning_rate = s.setting("rate"),
                                  .lora = {.rank = o.rank},
-                                 .target_decay = o.ema_target,
+                                 .target_decay = s.settings.contains("decay") ? s.setting("decay") : slow_target,
                                  .follow_previous = follow_previous};
   for (const int k : plan.stages) {
     options.steps.push_back(plan.iterations(s.options, k));

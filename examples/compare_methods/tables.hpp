@@ -85,6 +85,31 @@ inline report::ReportTable measure_table(const std::vector<Description>& methods
   return t;
 }
 
+/// One measure at `steps` steps by method and the value of the varied setting; the method's own is among the values.
+inline report::ReportTable varied_table(const std::vector<Description>& methods, const Results& results,
+                                        double guidance, const std::string& name, std::vector<double> values, int steps,
+                                        Measure m, int digits) {
+  for (const Description& method : methods)
+    if (const auto own = method.settings.find(name); own != method.settings.end()) values.push_back(own->second);
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+  report::ReportTable t;
+  t.columns = {{"Method"}, {"Sampler"}, {"its own"}};
+  for (const double v : values) t.columns.push_back({name + " " + io::number(v)});
+  for (const Description& method : methods) {
+    const auto own = method.settings.find(name);
+    if (own == method.settings.end()) continue;
+    report::ReportRow row{{method.title, method.samplers.front(), io::number(own->second)}};
+    for (const double v : values) {
+      const std::string varied = v == own->second ? "" : name + "=" + io::number(v);
+      row.cells.push_back(
+          cell(results.at(guidance, varied).mean(method.name, method.samplers.front(), steps, m), digits));
+    }
+    t.rows.push_back(row);
+  }
+  return t;
+}
+
 /// One measure at `steps` steps by method and the guidance that was trained in, or that the teacher samples with.
 inline report::ReportTable guidance_table(const std::vector<Description>& methods, const Results& results,
                                           const std::vector<double>& guidance, int steps, Measure m, report::Best best,

@@ -25,6 +25,9 @@ refused 'steps' "${tiny[@]}" --steps 0 --out "$work/bad"
 refused 'pairs: 19 are fewer' --quick --pairs 19 --out "$work/bad"
 refused 'budget.*1 thousand on --pairs' "${tiny[@]/#1.2/1}" --out "$work/bad"
 refused 'guidance' "${tiny[@]}" --guidance 1 --out "$work/bad"
+refused 'no method has this setting.*decay' "${tiny[@]}" --vary speed=1 --out "$work/bad"
+refused 'not a number above 0' "${tiny[@]}" --vary rate=0.1,0 --out "$work/bad"
+refused 'is not NAME=VALUE' "${tiny[@]}" --vary rate --out "$work/bad"
 refused 'no data folder' "${tiny[@]}" --data "$work/nowhere" --out "$work/bad"
 
 # Every method runs, and its counted cost is the planned one.
@@ -37,7 +40,7 @@ for method in teacher cd lcm ctm tcd pcm tscd scd scd4 tscd_limit pd perflow lig
   lmd emd psd ayf tvm imm ect tcm rcm dmd2 decoupled; do
   grep -q "^$method," "$work/whole/compare.csv" || problem "no $method in compare.csv"
 done
-grep -q 'nan' <(cut -d, -f5,8 "$work/whole/compare.csv") && problem 'a measure is not a number'
+grep -q 'nan' <(cut -d, -f6,9 "$work/whole/compare.csv") && problem 'a measure is not a number'
 refused 'already' "${tiny[@]}" --out "$work/whole"
 refused 'budget' "${tiny[@]/#1.2/5}" --resume --out "$work/whole"
 
@@ -46,18 +49,19 @@ costs() { awk -F, -v m="$1" -v s="$2" '$1 == m && $(NF-13) == s { print $(NF-2),
 [ "$(costs teacher 4)" = '8 164560896' ] || problem "a sample of the teacher costs $(costs teacher 4)"
 [ "$(costs shortcut 4)" = '4 82362368' ] || problem "a sample of a flow map costs $(costs shortcut 4)"
 
-# Killed after the first method and resumed with additional ones and another guidance: the same numbers, except for times.
+# Killed after the first method and resumed with additional ones, another guidance and a varied setting: the same numbers, except for times.
 # Meanwhile the finished result becomes one of an earlier version, which had fewer columns.
 "$program" "${tiny[@]}" --methods teacher,tcd --out "$work/part" >/dev/null 2>&1 </dev/null &
 pid=$!
 for _ in $(seq 600); do [ -s "$work/part/seed3/results/teacher.csv" ] && break; sleep 0.1; done
 kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null
-sed -i -E 's/(,[^,]*){4}$//' "$work/part/seed3/results/teacher.csv"
-"$program" "${tiny[@]}" --methods teacher,tcd,dmd,ect --guidance 2,3 --out "$work/part" --resume >"$work/log" 2>&1 </dev/null ||
+sed -i -E 's/(,[^,]*){4}$//; s/,varied,/,/; s/,,/,/' "$work/part/seed3/results/teacher.csv"
+"$program" "${tiny[@]}" --methods teacher,tcd,dmd,ect --guidance 2,3 --vary decay=0.95,0.5 --out "$work/part" \
+  --resume >"$work/log" 2>&1 </dev/null ||
   { cat "$work/log"; problem 'the resumed study failed'; }
-rows() {  # of a method at the default guidance, up to the seconds
-  awk -F, -v m="$2" '$1 == m && $(NF-3) == 2 { for (i = 1; i < NF - 4; ++i) printf "%s,", $i; print "" }' "$work/$1/compare.csv"
+rows() {  # of a method at the default guidance and its own settings, up to the seconds
+  awk -F, -v m="$2" '$1 == m && $(NF-3) == 2 && $(NF-14) == "" { for (i = 1; i < NF - 4; ++i) printf "%s,", $i; print "" }' "$work/$1/compare.csv"
 }
 for method in teacher tcd dmd ect; do
   [ -n "$(rows whole $method)" ] && cmp -s <(rows whole $method) <(rows part $method) ||
@@ -68,6 +72,12 @@ guided() { awk -F, -v m="$1" '$1 == m && $(NF-3) == 3' "$work/part/compare.csv" 
 [ "$(guided tcd)" -eq 3 ] && [ "$(guided dmd)" -eq 2 ] && [ "$(guided ect)" -eq 0 ] || problem 'wrong rows of guidance 3'
 [ -s "$work/part/seed3/results/tcd_g3.csv" ] || problem 'no file of guidance 3'
 grep -q 'guidance 3 |' "$work/part/tables.md" || problem 'no table by guidance'
+
+# Students of another decay in the method that has a target, one of its own value being no other; they learn otherwise.
+varied() { awk -F, -v m="$1" '$1 == m && $(NF-14) == "decay=0.5"' "$work/part/compare.csv"; }
+[ "$(varied tcd | wc -l)" -eq 3 ] && [ "$(grep -c 'decay=' "$work/part/compare.csv")" -eq 3 ] || problem 'wrong rows of decay 0.5'
+cmp -s <(varied tcd | cut -d, -f7-) <(rows part tcd | cut -d, -f7-) && problem 'decay 0.5 and 0.95 give the same student'
+grep -q 'TCD (Eq 5) | TCD, eta 0 | 0.95 |' "$work/part/tables.md" || problem 'no table by decay'
 
 [ $failures -eq 0 ] && echo 'all checks passed'
 exit $((failures > 0))
