@@ -122,6 +122,11 @@ std::vector<Method<D>> consistency_methods() {
   // `critic` is the weight of the adversarial term.
   const Settings plain{{"rate", 1e-3}, {"decay", slow_target}, {"grid", 40}};
   const Settings terms{{"rate", 1e-3}, {"decay", slow_target}, {"grid", 40}, {"critic", 1e-3}, {"critic-rate", 1e-3}};
+  // `last` is the share of the last stage.
+  const auto staged = [](Settings settings) {
+    settings["last"] = 0.25;
+    return settings;
+  };
   const Settings continuous{{"rate", 1e-3}};
   std::vector<Method<D>> out;
   out.push_back({"cd", "CD", "Song et al. 2023", true, false, {tcd(0), lcm}, train_cd<D>, plain});
@@ -129,7 +134,8 @@ std::vector<Method<D>> consistency_methods() {
   out.push_back({"ctm", "CTM, all terms", "Kim et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_ctm<D>, terms});
   out.push_back({"tcd", "TCD (Eq 5)", "Zheng et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tcd<D>, plain});
   out.push_back({"pcm", "PCM, 4 phases", "Wang et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_pcm<D>, plain});
-  out.push_back({"tscd", "TSCD (Hyper-SD)", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd<D>, plain});
+  out.push_back(
+      {"tscd", "TSCD (Hyper-SD)", "Ren et al. 2024", true, false, {tcd(0), tcd(0.25)}, train_tscd<D>, staged(plain)});
   out.push_back({"tscd_terms",
                  "TSCD, CTM's terms",
                  "Ren et al. 2024",
@@ -137,7 +143,7 @@ std::vector<Method<D>> consistency_methods() {
                  false,
                  {tcd(0), tcd(0.25)},
                  train_tscd_terms<D>,
-                 terms});
+                 staged(terms)});
   out.push_back({"scd", "sCD", "Lu and Song 2024", true, false, {tcd(0), lcm}, train_scd<D>, continuous});
   out.push_back(
       {"scd4", "sCD, 4 segments", "multi-step sCD", true, false, {tcd(0), tcd(0.25)}, train_scd4<D>, continuous});
@@ -148,7 +154,7 @@ std::vector<Method<D>> consistency_methods() {
                  false,
                  {tcd(0), tcd(0.25)},
                  train_continuous_tscd<D>,
-                 continuous});
+                 staged(continuous)});
   return out;
 }
 

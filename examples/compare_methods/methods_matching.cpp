@@ -124,7 +124,7 @@ std::vector<Method<D>> matching_methods() {
   const auto ancestral =
       sampler_choice<diffusion::EulerAncestral, D>("Euler ancestral", false, {}, {.end = diffusion::EndPoint::clean});
   std::vector<Method<D>> out;
-  out.push_back({"pd", "PD", "Salimans, Ho 2022", true, true, {ode}, train_pd<D>, {{"rate", 1e-3}}});
+  out.push_back({"pd", "PD", "Salimans, Ho 2022", true, true, {ode}, train_pd<D>, {{"rate", 1e-3}, {"last", 0.25}}});
   add_perflow<fashion::Process>(out);
   out.push_back({"lightning",
                  "Lightning",
@@ -133,7 +133,7 @@ std::vector<Method<D>> matching_methods() {
                  true,
                  {ode},
                  train_lightning<D>,
-                 {{"rate", 1e-3}, {"critic", 1e-2}, {"critic-rate", 1e-3}}});
+                 {{"rate", 1e-3}, {"critic", 1e-2}, {"critic-rate", 1e-3}, {"last", 0.25}}});
   out.push_back({"add",
                  "ADD (Turbo)",
                  "Sauer et al. 2023",

@@ -28,7 +28,7 @@ template <Device D>
 Trained<D> train_ect(const Seed<D>& s) {
   const Plan plan{.cost = [](int) { return 4.0; }};
   return train_stages(s, "ect", plan, Model<D>{s.teacher.unet}, false,
-                      [&](int k, bool) { return easy<D>(plan.iterations(s.options, k)); });
+                      [&](int k, bool) { return easy<D>(plan.iterations(s, k)); });
 }
 /// The same for half of the budget; then times of much noise alone, with the model of the first half, 1, as the target
 /// at the others.
@@ -36,7 +36,7 @@ template <Device D>
 Trained<D> train_tcm(const Seed<D>& s) {
   const Plan plan{.stages = {2, 1}, .cost = [](int k) { return k == 2 ? 4.0 : 5.0; }};
   return train_stages(s, "tcm", plan, Model<D>{s.teacher.unet}, true, [&](int k, bool) {
-    if (k == 2) return easy<D>(plan.iterations(s.options, k));
+    if (k == 2) return easy<D>(plan.iterations(s, k));
     const Continuous process;
     distill::TruncatedConsistencyOptions options{.nearby = {.stage = 7}, .huber = 0.06};
     const diffusion::Level last = process.level(process.last());
@@ -126,7 +126,7 @@ std::vector<Method<D>> recent_methods() {
                  false,
                  {lcm, tcd(0)},
                  train_tcm<D>,
-                 {{"rate", 1e-4}},
+                 {{"rate", 1e-4}, {"last", 0.5}},
                  false});
   out.push_back(
       {"rcm", "rCM", "Zheng et al. 2025", false, false, {tcd(1)}, train_rcm<D>, {{"rate", 3e-4}, {"fake-rate", 3e-4}}});

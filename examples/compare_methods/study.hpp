@@ -85,16 +85,22 @@ Options guided(const Seed<D>& s, Options options) {
 /// Training times of continuous time: uniform, as those of the table are.
 inline constexpr distill::TimeProposal uniform{.kind = distill::TimeProposal::Kind::uniform};
 
-/// How a method spends its budget: a stage for each k, in equal parts.
+/// How a method spends its budget: a stage for each k.
 struct Plan {
   std::vector<int> stages = {1};
   /// Network evaluations for each sample of an iteration in stage k, in the units of `Evaluations::cost`.
   std::function<double(int k)> cost = [](int) { return 6.0; };
   double before = 0;  ///< evaluations spent before the first iteration
 
-  [[nodiscard]] std::int64_t iterations(const StudyOptions& o, int k) const {
-    const double share = (1000 * o.budget - before) / static_cast<double>(stages.size());
-    return std::max<std::int64_t>(4, std::llround(share / (cost(k) * static_cast<double>(o.base.distill_batch))));
+  /// Those of stage k. The setting `last` is the share of the last stage; the others share the rest equally.
+  template <Device D>
+  [[nodiscard]] std::int64_t iterations(const Seed<D>& s, int k) const {
+    const auto count = static_cast<double>(stages.size());
+    const double last = s.settings.contains("last") ? s.setting("last") : 1 / count;
+    require<OptionError>(last < 1 || count == 1, "--vary: last=", last, " leaves nothing for the other stages");
+    const double share = k == stages.back() ? last : (1 - last) / (count - 1);
+    const double samples = (1000 * s.options.budget - before) * share / cost(k);
+    return std::max<std::int64_t>(4, std::llround(samples / static_cast<double>(s.run.options.distill_batch)));
   }
 };
 
@@ -129,7 +135,7 @@ Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& p
                                  .target_decay = s.settings.contains("decay") ? s.setting("decay") : slow_target,
                                  .follow_previous = follow_previous};
   for (const int k : plan.stages) {
-    options.steps.push_back(plan.iterations(s.options, k));
+    options.steps.push_back(plan.iterations(s, k));
     out.iterations += options.steps.back();
     out.planned += plan.cost(k) * static_cast<double>(options.steps.back() * o.distill_batch);
   }

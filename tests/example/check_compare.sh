@@ -27,6 +27,7 @@ refused 'budget.*1 thousand on --pairs' "${tiny[@]/#1.2/1}" --out "$work/bad"
 refused 'guidance' "${tiny[@]}" --guidance 1 --out "$work/bad"
 refused 'no method has this setting.*decay' "${tiny[@]}" --vary speed=1 --out "$work/bad"
 refused 'not a number above 0' "${tiny[@]}" --vary rate=0.1,0 --out "$work/bad"
+refused 'last=1 leaves nothing' "${tiny[@]}" --methods tscd --vary last=1 --out "$work/last"
 refused 'is not NAME=VALUE' "${tiny[@]}" --vary rate --out "$work/bad"
 refused 'no data folder' "${tiny[@]}" --data "$work/nowhere" --out "$work/bad"
 
