@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hypersd/nn/lora.hpp>
+#include <hypersd/nn/pack.hpp>
 #include <hypersd/stable_diffusion/load.hpp>
 #include <hypersd/stable_diffusion/lora.hpp>
 #include <hypersd/stable_diffusion/tiny_decoder.hpp>
@@ -83,6 +84,14 @@ sd::ImageOptions<float, D> image_options(const Options& o, const sd::Model<float
   if (!o.noise.empty())
     for (const auto& draw : read_noise(o.noise, shape)) image.noise.push_back(draw.template to<D>());
   return image;
+}
+
+/// Packs all weights once, in place of what the networks hold.
+template <class D>
+void pack(sd::Model<float, D>& model, sd::ImageOptions<float, D>& image) {
+  hypersd::nn::pack_weights(model);
+  for (auto& control : image.controls) hypersd::nn::pack_weights(control.net);
+  if (image.tiny_decoder) hypersd::nn::pack_weights(*image.tiny_decoder);
 }
 
 }  // namespace txt2img

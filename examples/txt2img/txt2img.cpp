@@ -94,8 +94,9 @@ std::string settings_of(const Options& o, double guidance, sd::SizePair size) {
 template <class D>
 void work(const Options& o) {
   make_out(o.out);
-  const auto model = load<D>(o);
+  auto model = load<D>(o);
   auto image = image_options(o, model);
+  pack(model, image);
   const sd::SizePair size = sd::image_size(model, image);
   const hypersd::report::TerminalProgress bar;
   Stopwatch stopwatch;

@@ -175,7 +175,8 @@ TEST_CASE("weights of 16 bits: convolutions have the bits of float copies, direc
   for (const Size& s : {Size{{2, 9, 7, 40}, {48, 1, 1, 40}, {1, 0}}, Size{{2, 9, 7, 20}, {24, 3, 3, 20}, {1, 1}},
                         Size{{1, 12, 12, 24}, {20, 3, 3, 24}, {2, 1}}, Size{{1, 8, 8, 4}, {33, 4, 4, 4}, {2, 0}},
                         Size{{1, 16, 16, 32}, {3, 3, 3, 32}, {1, 1}}, Size{{1, 30, 27, 128}, {144, 3, 3, 128}, {1, 1}},
-                        Size{{7, 8, 8, 32}, {48, 3, 3, 32}, {1, 1}}, Size{{33, 2, 2, 40}, {48, 3, 3, 40}, {1, 1}}}) {
+                        Size{{7, 8, 8, 32}, {48, 3, 3, 32}, {1, 1}}, Size{{33, 2, 2, 40}, {48, 3, 3, 40}, {1, 1}},
+                        Size{{34, 2, 2, 20}, {39, 3, 3, 20}, {1, 1}}}) {
     const auto x = normal<float>(s.x, "x"), bias = normal<float>({s.w[0]}, "b");
     check_same_bits(s.w, [&](const auto& w) { return ops::conv2d(x, w, bias, s.options); });
     const auto gy = normal<float>(ops::conv2d(x, normal<float>(s.w, "w"), Tensor<float>{}, s.options).shape(), "gy");

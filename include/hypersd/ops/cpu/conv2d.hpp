@@ -212,14 +212,12 @@ void conv2d(const Cpu& cpu, const Conv2dGeometry& g, const T* x, const std::type
             const T* bias, T* y) {
   const std::int64_t positions = g.batch * g.positions();
   if (g.pointwise()) return linear(cpu, positions, g.out, g.in, x, w, bias, y);
-  const bool small = many_small_images(g);
-  if (foreign_strips(w) || (small && w.strip > 0))
-    return conv2d(cpu, g, x, unpacked(w, g.out, g.depth()).data(), bias, y);
+  if (foreign_strips(w)) return conv2d(cpu, g, x, unpacked(w, g.out, g.depth()).data(), bias, y);
   if constexpr (std::is_same_v<T, float>) {
     if (winograd_pays(g, w.derived != nullptr)) return winograd_conv2d(g, x, w, false, bias, y);
     if (fused_winograd_pays(g)) return fused_winograd_conv2d(g, x, w, false, bias, y);
   }
-  if (small) return small_image_conv2d(g, x, w, bias, y);
+  if (many_small_images(g)) return small_image_conv2d(g, x, w, bias, y);
   const Patches<T> patches(g, x);
   const auto addend = bias ? GemmAddend<T>{bias, 0, 1} : GemmAddend<T>::nothing();
   gemm_parallel(GemmCall<T>{positions, g.out, g.depth(), patches.by_position(), GemmOperand<T>::weight(w, g.depth()),

@@ -47,9 +47,38 @@ struct ImageMatrix {
     return w.from((channel * g.kernel_height * g.kernel_width + tap) * g.in + first);
   }
 
+  /// `pack_forward` for weights in strips of `width` rows, of which each column is contiguous.
+  void pack_strips(std::int64_t i, std::int64_t p, std::int64_t valid, std::int64_t width, std::int64_t count,
+                   T* to) const {
+    for (const std::int64_t end = p + count; p < end;) {
+      const std::int64_t from = p / g.in, channel = p % g.in, part = std::min(g.in - channel, end - p);
+      for (std::int64_t r = 0; r < valid;) {
+        const std::int64_t o = (i + r) % g.out, at = tap(from, (i + r) / g.out), lane = o % width,
+                           length = std::min({width - lane, g.out - o, valid - r});
+        const Elements<T> rows =
+            w.from((o - lane) * g.depth() + (std::max<std::int64_t>(at, 0) * g.in + channel) * width);
+        if (at >= 0 && length == width)
+          rows.copy(part * width, to);
+        else
+          for (std::int64_t k = 0; k < part; ++k) {
+            T* column = to + k * width + r;
+            if (at < 0)
+              std::fill_n(column, length, T(0));
+            else
+              rows.from(k * width + lane).copy(length, column);
+          }
+        r += length;
+      }
+      if (valid < width)  // their results are not stored
+        for (std::int64_t k = 0; k < part; ++k) std::fill_n(to + k * width + valid, width - valid, T(0));
+      to += part * width;
+      p += part;
+    }
+  }
   static void pack_forward(const void* source, std::int64_t i, std::int64_t p, std::int64_t valid, std::int64_t width,
                            std::int64_t count, T* to) {
     const auto& me = *static_cast<const ImageMatrix*>(source);
+    if (me.w.strip > 0) return me.pack_strips(i, p, valid, width, count, to);
     constexpr std::int64_t most = 64;  // columns at once
     alignas(64) T part_of[GemmKernel<T>::most_columns * most];
     const T* rows[GemmKernel<T>::most_columns];
@@ -88,7 +117,7 @@ struct ImageMatrix {
   }
 };
 
-/// y = x * w + bias for row-major weights.
+/// y = x * w + bias for weights that are row-major or in strips of the kernel's columns.
 template <class T>
 void small_image_conv2d(const Conv2dGeometry& g, const T* x, const Elements<T>& w, const T* bias, T* y) {
   const ImageMatrix<T> matrix{g, w};
