@@ -68,10 +68,8 @@ void convolutions(Bench& bench) {
     const double flop = 18.0 * static_cast<double>(s.side * s.side * s.in * s.out);
     bench(name, flop, [&] { (void)ops::conv2d(x, w, bias); });
     if (s.side > 64 || s.out < 32) continue;  // the others spend little on packing
-    auto packed = ops::packed(ConstantTensor(w));
+    const auto packed = ops::packed(ConstantTensor(w));
     bench(name + ", packed", flop, [&] { (void)ops::conv2d(x, packed, bias); });
-    packed.keep_derived();
-    bench(name + ", transformed", flop, [&] { (void)ops::conv2d(x, packed, bias); });
   }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The networks of Stable Diffusion at their published sizes with random weights, at 512 x 512: one UNet call, the
 /// decoder of the autoencoder, the text encoder. Weights in float32, as half that stays as it is stored, and
-/// as half that is packed once. Prints one
-/// JSON line: wall and CPU milliseconds of the fastest run, and the peak of resident memory above that before the call.
+/// as half that is packed once. Prints one JSON line: wall and CPU milliseconds of the fastest run, and the peak of
+/// resident memory above that before the call.
 
 #include "fastest_run.hpp"
 
@@ -78,28 +78,30 @@ Var<float> random(const Shape& shape, const char* name) {
   return Var<float>(ops::normal<float>(shape, stream(1, name)));
 }
 
-enum class Weights { wide, half, packed, transformed };
+enum class Weights { wide, half, packed };
 
 /// A network's random weights as wanted.
 template <nn::Module M>
 void fill(M& net, Weights weights) {
   fill(net, weights != Weights::wide);
-  if (weights == Weights::packed || weights == Weights::transformed)
-    nn::pack_weights(net, weights == Weights::packed ? nn::Keep::nothing : nn::Keep::transformed);
+  if (weights == Weights::packed) nn::pack_weights(net);
 }
 
 void networks(Bench& bench, Weights weights) {
-  const std::string suffix = weights == Weights::wide     ? ""
-                             : weights == Weights::half   ? ", half weights"
-                             : weights == Weights::packed ? ", packed half weights"
-                                                          : ", packed and transformed half weights";
-  if (const std::string name = "UNet of SD 1.5, 64 x 64" + suffix; bench.wanted(name)) {
-    nn::Unet<float> net(nn::UnetConfig::sd15());
-    fill(net, weights);
-    const auto x = random({1, 64, 64, 4}, "x"), tokens = random({1, 77, 768}, "tokens");
-    const auto t = Tensor<float>::full({1}, 500);
-    bench(name, 803e9, nn::parameter_bytes(net), [&] { (void)net(x, t, nn::UnetCondition<float>{tokens, {}}); });
-  }
+  const std::string suffix = weights == Weights::wide   ? ""
+                             : weights == Weights::half ? ", half weights"
+                                                        : ", packed half weights";
+  for (const std::int64_t batch : {1, 2})
+    if (const std::string name = (batch == 1 ? "UNet of SD 1.5, 64 x 64" : "UNet of SD 1.5, 64 x 64, batch 2") + suffix;
+        bench.wanted(name)) {
+      nn::Unet<float> net(nn::UnetConfig::sd15());
+      fill(net, weights);
+      const auto x = random({batch, 64, 64, 4}, "x"), tokens = random({batch, 77, 768}, "tokens");
+      const auto t = Tensor<float>::full({batch}, 500);
+      bench(name, static_cast<double>(batch) * 803e9, nn::parameter_bytes(net), [&] {
+        (void)net(x, t, nn::UnetCondition<float>{tokens, {}});
+      });
+    }
   if (const std::string name = "VAE decoder, 512 x 512" + suffix; bench.wanted(name)) {
     nn::Autoencoder<float> net(nn::AutoencoderConfig::stable_diffusion());
     fill(net, weights);
@@ -132,8 +134,7 @@ int main(int argc, char** argv) {
   }
   set_num_threads(threads);
   const autograd::NoGrad guard;
-  for (const auto weights : {Weights::wide, Weights::half, Weights::packed, Weights::transformed})
-    networks(bench, weights);
+  for (const auto weights : {Weights::wide, Weights::half, Weights::packed}) networks(bench, weights);
   double total = 0;
   for (const Row& row : bench.rows) total += row.wall_ms;
   std::printf(R"({"bench": "networks", "ms": %.6g, "threads": %d, "rows": [)", total, threads);

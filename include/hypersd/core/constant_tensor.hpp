@@ -4,7 +4,6 @@
 #include <concepts>
 #include <hypersd/core/tensor.hpp>
 #include <memory>
-#include <mutex>
 #include <utility>
 
 namespace hypersd {
@@ -15,27 +14,6 @@ namespace hypersd {
 /// the same time.
 class ConstantTensor {
  public:
-  /// What a kernel computes from the elements once and keeps beside them.
-  class Derived {
-   public:
-    /// The values, from `make()` at the first call. Thread-safe.
-    template <class F>
-    const Tensor<float, Cpu>& get(F&& make) {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (!values_.defined()) values_ = make();
-      return values_;
-    }
-    /// Bytes of the values so far.
-    [[nodiscard]] std::int64_t bytes() {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      return values_.size() * static_cast<std::int64_t>(sizeof(float));
-    }
-
-   private:
-    std::mutex mutex_;
-    Tensor<float, Cpu> values_;
-  };
-
   /// An undefined tensor: no elements, `defined()` is false.
   ConstantTensor() = default;
   /// Elements that `owner` keeps alive, for example a mapped file, at `data`: shape.numel() of them, row-major. With
@@ -73,18 +51,12 @@ class ConstantTensor {
   [[nodiscard]] const float* floats() const { return static_cast<const float*>(data_); }
   /// Rows of a strip; 0 if the order is row-major.
   [[nodiscard]] int strip() const { return strip_; }
-  /// Bytes of the elements and of what is derived from them.
+  /// Bytes of the elements.
   [[nodiscard]] std::int64_t bytes() const {
     const std::int64_t rows = shape_.rank() > 0 ? shape_[0] : 1;
     const std::int64_t filled = strip_ > 0 ? (rows + strip_ - 1) / strip_ * strip_ - rows : 0;
-    return item_ * (size() + filled * (rows > 0 ? size() / rows : 0)) + (derived_ ? derived_->bytes() : 0);
+    return item_ * (size() + filled * (rows > 0 ? size() / rows : 0));
   }
-  /// Allows kernels to keep what they derive from the elements, beside them and for all copies made from now on.
-  void keep_derived() {
-    if (!derived_) derived_ = std::make_shared<Derived>();
-  }
-  /// Where kernels keep it; null unless allowed.
-  [[nodiscard]] Derived* derived() const { return derived_.get(); }
   /// The same elements with another shape. Throws ShapeError unless it has as many, and as many rows if they are in
   /// strips.
   [[nodiscard]] ConstantTensor reshape(const Shape& shape) const {
@@ -98,7 +70,6 @@ class ConstantTensor {
  private:
   Shape shape_{0};
   std::shared_ptr<const void> owner_;
-  std::shared_ptr<Derived> derived_;
   const void* data_ = nullptr;
   int strip_ = 0;
   std::int64_t item_ = 0;

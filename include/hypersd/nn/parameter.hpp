@@ -117,18 +117,16 @@ class Parameter : public Var<T, D> {
       if (kept_.defined()) bind(get());
   }
   /// Holds the same values from now on as constants in the order in which matmuls read them (`ops::packed`); copies of
-  /// this parameter keep the old ones. With `derived`, kernels may also keep what they compute from them. A parameter
-  /// without values, or with too few rows to be packed, stays as it is.
-  void pack(bool derived = false) requires can_keep {
+  /// this parameter keep the old ones. A parameter without values, or with too few rows to be packed, stays as it is.
+  void pack() requires can_keep {
     if (!has_values()) return;
     ConstantTensor value = ops::packed(kept_.defined() ? kept_ : ConstantTensor(Var<T, D>::value().template to<Cpu>()));
     if (value.strip() == 0) return;
-    if (derived) value.keep_derived();
     keep(std::move(value));
   }
   /// Whether there are values, as a variable or as constants.
   [[nodiscard]] bool has_values() const { return this->defined() || kept_.defined(); }
-  /// Bytes of the values, and of what is derived from constants.
+  /// Bytes of the values.
   [[nodiscard]] std::int64_t bytes() const {
     if (kept_.defined()) return kept_.bytes();
     return has_values() ? size() * static_cast<std::int64_t>(sizeof(T)) : 0;

@@ -46,9 +46,8 @@ inline Shape conv2d_result_shape(const Conv2dGeometry& g) { return {g.batch, g.o
 }  // namespace detail
 
 /// Cross-correlation of x [B, H, W, C] with w [O, kh, kw, C] plus bias [O] (may be undefined): [B, H', W', O] with
-/// H' = (H + pad + pad_end - kh) / stride + 1. A constant weight gives the same bits as its float copy, unless it keeps
-/// what is derived from it (`ConstantTensor::keep_derived`): then smaller images are convolved by Winograd's method
-/// too. Throws ShapeError, or OptionError for the options.
+/// H' = (H + pad + pad_end - kh) / stride + 1. A constant weight gives the same bits as its float copy. Throws
+/// ShapeError, or OptionError for the options.
 template <class T, class D, WeightFor<T, D> W>
 Tensor<T, D> conv2d(const Tensor<T, D>& x, const W& w, const std::type_identity_t<Tensor<T, D>>& bias,
                     Conv2dOptions options = {}) {

@@ -214,7 +214,7 @@ void conv2d(const Cpu& cpu, const Conv2dGeometry& g, const T* x, const std::type
   if (g.pointwise()) return linear(cpu, positions, g.out, g.in, x, w, bias, y);
   if (foreign_strips(w)) return conv2d(cpu, g, x, unpacked(w, g.out, g.depth()).data(), bias, y);
   if constexpr (std::is_same_v<T, float>) {
-    if (winograd_pays(g, w.derived != nullptr)) return winograd_conv2d(g, x, w, false, bias, y);
+    if (winograd_pays(g)) return winograd_conv2d(g, x, w, false, bias, y);
     if (fused_winograd_pays(g)) return fused_winograd_conv2d(g, x, w, false, bias, y);
   }
   if (many_small_images(g)) return small_image_conv2d(g, x, w, bias, y);

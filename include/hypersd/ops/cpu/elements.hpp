@@ -100,11 +100,10 @@ struct Elements {
   const std::uint16_t* narrow = nullptr;
   Widen widen = nullptr;
   int strip = 0;  // rows of a strip; 0: row-major
-  ConstantTensor::Derived* derived = nullptr;
 
   Elements() = default;
   Elements(const T* data) : in_place(data) {}  // NOLINT(google-explicit-constructor)
-  explicit Elements(const ConstantTensor& t) : strip(t.strip()), derived(t.derived()) {
+  explicit Elements(const ConstantTensor& t) : strip(t.strip()) {
     static_assert(std::same_as<T, float>);
     if (t.narrow()) {
       narrow = t.bits();

@@ -20,10 +20,6 @@ inline bool fused_winograd_pays(const Conv2dGeometry& g) {
          2 * 16 * tiles <= 3 * g.batch * g.positions() && winograd_allowed();
 }
 
-/// Elements between the products of a group: a cache line, without which all 36
-/// would share few sets of the L1 cache.
-inline constexpr std::int64_t winograd_gap = 16;
-
 /// Tiles of a group: whole tiles of the matmul.
 inline std::int64_t winograd_group(const GemmKernel<float>& gemm, std::int64_t about) {
   return ceil_div(about, gemm.rows) * gemm.rows;
@@ -70,9 +66,7 @@ inline void fused_winograd_conv2d(const Conv2dGeometry& g, const float* x, const
   const GemmKernel<float> gemm = gemm_kernel<float>();
   const std::int64_t tiles = g.batch * c.down * c.across, group = winograd_group(gemm, 24);
   const std::int64_t strips = ceil_div(g.out, gemm.columns), width = strips * gemm.columns;
-  const bool keeps = w.strip > 0 && w.derived != nullptr;
-  const auto transform = [&] { return fused_winograd_weights(c, gemm.columns); };
-  const Tensor<float, Cpu> transformed = keeps ? w.derived->get(transform) : transform();
+  const Tensor<float, Cpu> transformed = fused_winograd_weights(c, gemm.columns);
   const std::int64_t in_step = group * g.in + winograd_gap, out_step = group * width + winograd_gap,
                      weight_step = width * g.in + winograd_gap;
   const float* zeros = GemmAddend<float>::nothing().data;
