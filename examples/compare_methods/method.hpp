@@ -24,14 +24,14 @@ struct SamplerChoice {
   std::function<Tensor<float, D>(const Student<D>&, const Tensor<float, D>&,
                                  const diffusion::GuidedCondition<Condition<D>>&, const Draw&, Evaluations&)>
       draw;
-  int at_least = 1;  ///< fewer steps are left out
+  bool (*takes)(int steps) = [](int) { return true; };  ///< other numbers of steps are left out
 };
 
 /// How a solver samples beside its options.
 struct Sampling {
   bool guided = false;
   diffusion::EndPoint end = diffusion::EndPoint::first_entry;
-  int at_least = 1;
+  bool (*takes)(int steps) = [](int) { return true; };
 };
 
 /// Solver `S` as a choice for networks of type `N`.
@@ -52,7 +52,7 @@ SamplerChoice<D> sampler_choice(std::string name, bool deterministic, typename S
             count.forward += net.count->forward;
             return x;
           },
-          how.at_least};
+          how.takes};
 }
 
 /// A method of the study on device D. The first sampler is the one that the tables show.

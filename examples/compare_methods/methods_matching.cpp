@@ -65,7 +65,8 @@ Trained<D> train_perflow(const Seed<D>& s) {
 template <class Process, Device D>
 void add_perflow(std::vector<Method<D>>& out) {
   if constexpr (Process::discrete) {
-    const auto sampler = sampler_choice<diffusion::PerFlow, D>("PeRFlow", true, {.windows = 4}, {.at_least = 4});
+    const auto sampler =
+        sampler_choice<diffusion::PerFlow, D>("PeRFlow", true, {.windows = 4}, {.takes = [](int n) { return n >= 4; }});
     out.push_back(
         {"perflow", "PeRFlow", "Yan et al. 2024", true, false, {sampler}, train_perflow<Process, D>, {{"rate", 1e-3}}});
   }
@@ -104,7 +105,7 @@ Trained<D> train_dmd(const Seed<D>& s) {
   Fake fake(nn::deep_copy(teacher), fashion::Process{}, s.setting("fake-rate"));
   const data::Batches order(s.options.pairs, s.run.options.distill_batch, s.seed() + 2);
   const auto batches = [&](std::int64_t iteration) { return pairs.batch(s.teacher.text, order(iteration)); };
-  return train_stages(s, "dmd", plan, teacher, batches, false, [&](int, bool) {
+  return train_stages(s, "dmd", plan, teacher, teacher, batches, false, [&](int, bool) {
     return distill::Dmd<Fake, fashion::Process>(
         fashion::Process{}, &fake, {.guidance = s.run.options.guidance, .regression_weight = s.setting("regression")});
   });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Consistency by a curriculum, and what followed distribution matching distillation.
+/// Consistency by a curriculum, what followed distribution matching distillation, and policies.
 #include "heads.hpp"
 #include "method.hpp"
 
@@ -8,6 +8,7 @@
 #include <hypersd/distill/fake_score.hpp>
 #include <hypersd/distill/feature_critic.hpp>
 #include <hypersd/distill/objectives/decoupled_dmd.hpp>
+#include <hypersd/distill/objectives/pi_flow.hpp>
 #include <hypersd/distill/objectives/rcm.hpp>
 #include <hypersd/distill/objectives/truncated_consistency.hpp>
 
@@ -101,6 +102,38 @@ Trained<D> train_rcm(const Seed<D>& s) {
                       [&](int, bool) { return distill::rcm(Continuous{}, &fake, options); });
 }
 
+/// Steps of a policy across a k-th of the way.
+int policy_steps(int k) { return 64 / k; }
+
+/// The student's policy 3, and the guided teacher at `states` points of its way 2 each: a policy is followed without a
+/// network. A student for each number of segments, which begins with that of more. `nodes`: clean data of a policy.
+template <Device D>
+Trained<D> train_pi_flow(const Seed<D>& s) {
+  const int nodes = static_cast<int>(s.setting("nodes")), states = static_cast<int>(s.setting("states"));
+  const Plan plan{.stages = {8, 4, 2, 1}, .cost = [states](int) { return 3.0 + 2 * states; }};
+  using Network = Counted<Policies<D>>;
+  const Network teacher{Policies<D>::student_of(s.teacher.unet, 1)};
+  const Network start{Policies<D>::student_of(s.teacher.unet, nodes), teacher.count};
+  return train_stages(s, "pi_flow", plan, teacher, start, SeedBatches<D>{s}, false, [&](int k, bool) {
+    const distill::PiFlowOptions options{.segments = k, .nodes = nodes, .states = states, .steps = policy_steps(k)};
+    return AnyObjective<Network, D>(distill::PiFlow<Continuous>(Continuous{}, guided(s, options)));
+  });
+}
+/// An evaluation for each segment. A policy holds for the segments that its student was trained on.
+template <Device D>
+SamplerChoice<D> policy_choice() {
+  return {"Policy", true,
+          [](const Student<D>& student, const Tensor<float, D>& noise,
+             const diffusion::GuidedCondition<Condition<D>>& condition, const Draw& draw, Evaluations& count) {
+            const Counted<Policies<D>> net{std::get<Policies<D>>(student)};
+            auto x = distill::sample_policies(Continuous{}, net, noise, condition.conditional, draw.steps,
+                                              static_cast<int>(net.net.nodes()), policy_steps(draw.steps));
+            count.forward += net.count->forward;
+            return x;
+          },
+          [](int n) { return n == 1 || n == 2 || n == 4 || n == 8; }};
+}
+
 }  // namespace
 
 template <Device D>
@@ -146,6 +179,14 @@ std::vector<Method<D>> recent_methods() {
                  {tcd(1)},
                  train_decoupled<D>,
                  {{"rate", 3e-4}, {"fake-rate", 3e-4}}});
+  out.push_back({"pi_flow",
+                 "pi-Flow",
+                 "Chen et al. 2025",
+                 true,
+                 true,
+                 {policy_choice<D>()},
+                 train_pi_flow<D>,
+                 {{"rate", 1e-3}, {"last", 0.25}, {"nodes", 10}, {"states", 2}}});
   return out;
 }
 

@@ -18,17 +18,18 @@ std::string seed_folder(const StudyOptions& o, std::uint64_t seed) {
 /// Multiply-adds of one evaluation of a sample.
 template <Device D>
 std::int64_t cost_of(const Seed<D>& s, const Student<D>& student) {
-  const std::int64_t net = [&] {
+  const auto net = [&](const Net<D>& n) {
     const std::int64_t words = s.data.words.longest();
-    if constexpr (requires { s.teacher.unet.config(); })
-      return nn::multiply_adds(s.teacher.unet.config(), 8, 8, words);
+    if constexpr (requires { n.config(); })
+      return nn::multiply_adds(n.config(), 8, 8, words);
     else
-      return nn::multiply_adds(s.teacher.unet.config, 8, 8, words);
-  }();
+      return nn::multiply_adds(n.config, 8, 8, words);
+  };
+  if (const auto* policies = std::get_if<Policies<D>>(&student)) return net(policies->net);
   const auto* map = std::get_if<FlowMap<D>>(&student);
-  if (!map) return net;
+  if (!map) return net(s.teacher.unet);
   const auto& end = map->end_embedding;
-  return net + end.linear_1.weight.get().size() + end.linear_2.weight.get().size();
+  return net(s.teacher.unet) + end.linear_1.weight.get().size() + end.linear_2.weight.get().size();
 }
 
 /// Measures a trained method with each of its samplers.
@@ -56,7 +57,7 @@ class Examiner {
     for (const SamplerChoice<D>& sampler : m.samplers)
       for (const int n : counts) {
         // One step injects no noise: a second, stochastic sampler would only repeat the first.
-        if (n < sampler.at_least || (n == 1 && !sampler.deterministic && &sampler != &m.samplers.front())) continue;
+        if (!sampler.takes(n) || (n == 1 && !sampler.deterministic && &sampler != &m.samplers.front())) continue;
         const Student<D>& net = student(m, trained, n);
         Evaluations spent;
         const auto z = draw(sampler, net, prompts_.noise, prompts_.captions, n,
@@ -185,9 +186,10 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
     return directory.file("results/" + job.method->name + suffix_of(guidance, job.varied) + ".csv");
   };
   std::vector<Row> rows;
-  const auto complete = [&](const std::vector<Row>& found) {
+  const auto complete = [&](const Method<D>& m, const std::vector<Row>& found) {
     return std::all_of(options.steps.begin(), options.steps.end(), [&](std::int64_t n) {
-      return std::any_of(found.begin(), found.end(), [&](const Row& r) { return r.steps >= n; });
+      return !m.samplers.front().takes(static_cast<int>(n)) ||
+             std::any_of(found.begin(), found.end(), [&](const Row& r) { return r.steps == n; });
     });
   };
   std::map<double, std::vector<Job<D>>> open;  // by guidance
@@ -197,7 +199,7 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
       if (guidance != options.guidance.front() && (!job.method->guided || !job.varied.empty())) continue;
       const std::string path = file(job, guidance);
       const auto found = std::filesystem::exists(path) ? load_rows(path) : std::vector<Row>{};
-      if (found.empty() || !complete(found))
+      if (found.empty() || !complete(*job.method, found))
         open[guidance].push_back(job);
       else
         rows.insert(rows.end(), found.begin(), found.end());

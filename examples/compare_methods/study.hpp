@@ -11,6 +11,7 @@
 #include <hypersd/distill/objective.hpp>
 #include <hypersd/distill/time_proposal.hpp>
 #include <hypersd/nn/lora.hpp>
+#include <hypersd/nn/models/policy_network.hpp>
 #include <hypersd/nn/models/two_time_transformer.hpp>
 #include <hypersd/nn/models/two_time_unet.hpp>
 #include <hypersd/pipeline/phase.hpp>
@@ -38,9 +39,12 @@ using Batch = distill::Batch<float, D, Condition<D>>;
 template <Device D>
 using FlowMap = std::conditional_t<std::same_as<Net<D>, nn::Unet<float, D>>, nn::TwoTimeUnet<float, D>,
                                    nn::TwoTimeTransformer<Net<D>>>;
+/// A network that gives a policy.
+template <Device D>
+using Policies = nn::PolicyNetwork<Net<D>>;
 /// What training makes of the teacher.
 template <Device D>
-using Student = std::variant<Net<D>, FlowMap<D>>;
+using Student = std::variant<Net<D>, FlowMap<D>, Policies<D>>;
 
 /// The teacher's process in continuous time: itself, or its table between the entries.
 using Continuous = std::conditional_t<
@@ -123,10 +127,11 @@ struct SeedBatches {
 
 /// Trains an adapter on the teacher through the plan's stages; `objective_of(k, guided)` is the objective of one, where
 /// a later stage of a method that follows its own students is not guided. `teacher` is the method's own handle: what it
-/// has counted is the method's cost. `N` is a network or a flow map.
+/// has counted is the method's cost. The student begins as `start`. `N` is a network, a flow map or policies.
 template <Device D, class N, class Batches, class ObjectiveOf>
 Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& plan, const Counted<N>& teacher,
-                        const Batches& batches, bool follow_previous, ObjectiveOf&& objective_of) {
+                        const Counted<N>& start, const Batches& batches, bool follow_previous,
+                        ObjectiveOf&& objective_of) {
   const fashion::Options& o = s.run.options;
   Trained<D> out;
   pipeline::StageOptions options{.steps = {},
@@ -139,7 +144,7 @@ Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& p
     out.iterations += options.steps.back();
     out.planned += plan.cost(k) * static_cast<double>(options.steps.back() * o.distill_batch);
   }
-  pipeline::RecipeState<Counted<N>> state{teacher, teacher};
+  pipeline::RecipeState<Counted<N>> state{teacher, start};
   const auto part = pipeline::staged(name + s.suffix(), plan.stages, batches, options, objective_of);
   auto k = plan.stages.begin();
   pipeline::run_part(s.run.session(), part, state, [&](const std::string&, const auto& now) {
@@ -153,7 +158,7 @@ Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& p
 template <Device D, class N, class ObjectiveOf>
 Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& plan, const Counted<N>& teacher,
                         bool follow_previous, ObjectiveOf&& objective_of) {
-  return train_stages(s, name, plan, teacher, SeedBatches<D>{s}, follow_previous, objective_of);
+  return train_stages(s, name, plan, teacher, teacher, SeedBatches<D>{s}, follow_previous, objective_of);
 }
 
 /// An objective without networks of its own behind a function, so that the training loop is compiled once for all.

@@ -23,6 +23,7 @@
 #include <hypersd/distill/objectives/pcm.hpp>
 #include <hypersd/distill/objectives/pd.hpp>
 #include <hypersd/distill/objectives/perflow.hpp>
+#include <hypersd/distill/objectives/pi_flow.hpp>
 #include <hypersd/distill/objectives/sds.hpp>
 #include <hypersd/distill/objectives/shortcut.hpp>
 #include <hypersd/distill/objectives/terminal_velocity.hpp>
@@ -102,6 +103,32 @@ std::function<Students<D>(const World<D, Pr>&)> flow_map(Objective o) {
     return Students<D>{{1, w.distil(o, flow_map_of(w.teacher), w.teacher, w.steps)}};
   };
 }
+/// Clean data of a policy, and its steps: a segment of a k-th of the way.
+constexpr int policy_nodes = 8;
+int policy_steps(int k) { return 64 / k; }
+
+/// Policies of 8, 4, 2 and 1 segments, each student from the one before. They begin as the teacher's steps.
+template <Device D, diffusion::DiffusionProcess Pr, diffusion::DiffusionProcess Continuous>
+Method<D, Pr> pi_flow(const Continuous& p) {
+  return {"pi_flow",
+          "Policies (pi-Flow)",
+          [p](const World<D, Pr>& w) {
+            Students<D> out;
+            Net<D> net = policies_of(w.teacher, policy_nodes);
+            for (const int k : {8, 4, 2, 1}) {
+              const distill::PiFlow<Continuous> o(p, {.segments = k, .nodes = policy_nodes, .steps = policy_steps(k)});
+              out.insert_or_assign(k, net = w.distil(o, net, w.teacher, w.steps / 4));
+            }
+            return out;
+          },
+          [p](const Net<D>& net, const Tensor<float>& noise, int steps) {
+            return distill::sample_policies(p, net, noise.template to<D>(), Unconditional{}, steps, policy_nodes,
+                                            policy_steps(steps))
+                .template to<Cpu>();
+          },
+          [](int n) { return n == 1 || n == 2 || n == 4 || n == 8; },
+          true};
+}
 /// `Pr` in continuous time: itself, or that of the table.
 template <diffusion::DiffusionProcess Pr>
 auto in_continuous_time() {
@@ -134,6 +161,7 @@ std::vector<Method<D, Pr>> continuous_methods(const Continuous& p, const Draw<D>
       {"tvm", "Terminal velocity", flow_map<D, Pr>(TerminalVelocity<C>(p)), ode},
       {"imm", "Moment matching", flow_map<D, Pr>(MomentMatching<C>(p, {.gap_exponent = 8})), ode},
       {"shortcut", "Shortcut", flow_map<D, Pr>(Shortcut<C>(p, {.levels = 5, .shortcut_share = 0.5})), ode},
+      pi_flow<D, Pr>(p),
   };
 }
 
@@ -171,7 +199,8 @@ std::vector<Method<D, Pr>> all_methods() {
   };
   // It straightens the windows of a table.
   if constexpr (Pr::discrete)
-    all.insert(all.begin() + 8, {"perflow", "Rectified flow, 4", plain<D, Pr>(distill::PerFlow<Pr>(p)), ode});
+    all.insert(all.begin() + 8, {"perflow", "Rectified flow, 4", plain<D, Pr>(distill::PerFlow<Pr>(p)), ode,
+                                 [](int n) { return n % 4 == 0; }});
   for (auto& method : continuous_methods<D, Pr>(in_continuous_time<Pr>(), ode)) all.push_back(std::move(method));
   return all;
 }

@@ -21,6 +21,8 @@ struct Method {
   std::string name, title;
   std::function<Students<D>(const World<D, Pr>&)> train;
   Draw<D> draw;
+  bool (*takes)(int steps) = [](int) { return true; };  ///< other numbers of steps are left out
+  bool policies = false;                                ///< students are no denoisers, `path` does not take them
 };
 
 /// The student for a number of steps: that of the largest key not above it, or the smallest.

@@ -147,18 +147,22 @@ void execute(const Options& o) {
     report::ReportRow distance{{method.title}, method.name == "teacher"}, gap{{method.title}, method.name == "teacher"};
     grid.row_captions.push_back(method.name);
     for (const int n : o.steps) {
-      const bool can = method.name != "perflow" || n % 4 == 0;
-      const auto x = method.draw(student_for(students, n), noise, n);
       Canvas c;
       c.dots(data, Canvas::grey, 0.10);
-      if (can) c.dots(x, Canvas::blue, 0.28);
+      if (method.takes(n)) {
+        const Net<D>& student = student_for(students, n);
+        const auto x = method.draw(student, noise, n);
+        const double e = energy_distance(x, data),
+                     t = mean_gap(method.policies ? x : path(w, student, noise, n).back(), fine.back());
+        c.dots(x, Canvas::blue, 0.28);
+        distance.cells.emplace_back(e, 4);
+        gap.cells.emplace_back(t, 3);
+        csv += io::csv_line(std::vector<std::string>{method.name, std::to_string(n), io::number(e), io::number(t)});
+      } else {
+        distance.cells.emplace_back("");
+        gap.cells.emplace_back("");
+      }
       cells.push_back(c);
-      const double e = energy_distance(x, data),
-                   t = mean_gap(path(w, student_for(students, n), noise, n).back(), fine.back());
-      distance.cells.push_back(can ? report::ReportCell(e, 4) : report::ReportCell(""));
-      gap.cells.push_back(can ? report::ReportCell(t, 3) : report::ReportCell(""));
-      const std::vector<std::string> fields{method.name, std::to_string(n), io::number(e), io::number(t)};
-      if (can) csv += io::csv_line(fields);
     }
     distances.rows.push_back(distance);
     gaps.rows.push_back(gap);

@@ -123,6 +123,19 @@ Net<D> flow_map_of(const Net<D>& net) {
   return map;
 }
 
+/// A copy of `net` with several predictions, which begin as its own: policies (distill/policy.hpp).
+template <Device D>
+Net<D> policies_of(const Net<D>& net, int nodes) {
+  Net<D> out = nn::deep_copy(net);
+  out.out = nn::Linear<float, D>(Net<D>::width, 2 * nodes);
+  nn::init_parameters(out.out, 0, "out");
+  for (std::int64_t i = 0; i < 2 * nodes; i += 2) {
+    out.out.weight.value().slice(i, i + 2).copy_from(net.out.weight.value());
+    out.out.bias.value().slice(i, i + 2).copy_from(net.out.bias.value());
+  }
+  return out;
+}
+
 /// A critic of points, alone or with the point where a jump began, that learns from what it is shown.
 template <Device D>
 class Critic {

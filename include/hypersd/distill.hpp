@@ -4,6 +4,7 @@
 /// \file
 /// Objectives that turn a teacher into a few-step student.
 
+#include <hypersd/distill/adaptive_weight.hpp>
 #include <hypersd/distill/auxiliary_network.hpp>
 #include <hypersd/distill/backward_simulation.hpp>
 #include <hypersd/distill/consistency.hpp>

@@ -32,6 +32,7 @@
 #include <hypersd/nn/models/pixart.hpp>
 #include <hypersd/nn/models/pixart_config.hpp>
 #include <hypersd/nn/models/pixart_cost.hpp>
+#include <hypersd/nn/models/policy_network.hpp>
 #include <hypersd/nn/models/reward_model.hpp>
 #include <hypersd/nn/models/segmenter.hpp>
 #include <hypersd/nn/models/text_encoder.hpp>

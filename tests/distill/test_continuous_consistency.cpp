@@ -3,6 +3,7 @@
 //
 #include <doctest/doctest.h>
 
+#include <hypersd/distill/adaptive_weight.hpp>
 #include <hypersd/distill/objectives/pcm.hpp>
 #include <hypersd/distill/objectives/tscd.hpp>
 
@@ -246,4 +247,75 @@ TEST_CASE("A tangent that is not finite is refused, with step, sample and times"
   CHECK_THROWS_WITH_AS(
       Scd<Trig>().loss_at(student, data.teacher(Trig()), batch, {{0.5, 1.25}, {0, 0}, {1, 1}}, batch.x0, {0, 7}),
       "the tangent of sample 1 is not finite in step 7: time 1.25, jump to 0", NumericError);
+}
+
+TEST_CASE("The learned weight: loss, gradient and the gradient of u equal PyTorch's") {
+  const auto check = [](const std::string& kind, const auto& process) {
+    const continuous::Golden golden("continuous");
+    using Process = std::remove_cvref_t<decltype(process)>;
+    const std::string name = kind + ".weight";
+    AdaptiveWeight weight;
+    auto head = weight.head();  // shares the values
+    head.weight.assign(golden.values("head.weight"));
+    head.bias.assign(golden.values("head.bias"));
+    const AdaptivelyWeighted objective(ContinuousConsistency<Anywhere, Process>(process), &weight);
+    const auto student = golden.network<false>("student", true), teacher = golden.network<false>("teacher");
+    const ContinuousDraws draws{golden.numbers(name + ".t"), golden.numbers(name + ".end"), golden.numbers("scale")};
+    const auto made = objective.objective.residual_at(student, teacher, golden.batch(), draws, golden.values("noise"));
+    golden.check(name, objective.loss_from(made, student, teacher, 0, golden.batch(), {}).loss, student);
+
+    std::vector<double> l;
+    for (const double square : tangent_squares(made.drift.tangent, draws.t, draws.end, {})) l.push_back(square / 5);
+    nn::set_requires_grad(head, true);
+    const auto loss = weight.loss(process, draws.t, l);
+    CHECK(loss.item() == doctest::Approx(golden.values(name + ".loss").item()).epsilon(1e-9));
+    autograd::backward(loss);
+    for (const auto& [p, var] : {std::pair("weight", head.weight.get()), std::pair("bias", head.bias.get())}) {
+      const auto goal = golden.numbers(name + ".grad.head." + p);
+      for (std::size_t i = 0; i < goal.size(); ++i)
+        CHECK(std::abs(var.grad()[static_cast<std::int64_t>(i)] - goal[i]) < 1e-9);
+    }
+  };
+  check("trig", Trig());
+  check("flow", Flow());
+  check("edm", Edm());
+}
+
+TEST_CASE("The learned weight finds the logarithm of the mean residual at each time") {
+  AdaptiveWeight weight(3e-4);
+  const auto mean = [](double t) { return std::exp(2 * std::sin(4 * t) - 1); };
+  const Stream s = stream(1, "times");
+  for (std::uint64_t i = 0; i < 1500; ++i) {
+    diffusion::Times t;
+    std::vector<double> l;
+    for (std::uint64_t b = 0; b < 32; ++b) {
+      t.push_back(static_cast<double>(uniform_at(s, 32 * i + b)));
+      l.push_back(mean(t.back()) * (b % 2 == 0 ? 0.2 : 1.8));  // the mean of logarithms is 0.51 lower
+    }
+    weight.learn(Flow(), t, l);
+  }
+  for (const double t : {0.05, 0.25, 0.5, 0.75, 0.95})
+    CHECK(std::abs(weight.log_variance(Flow(), {t}).item() - std::log(mean(t))) < 0.15);
+}
+
+TEST_CASE("The learned weight learns from the iteration's residuals, and only in `learn`") {
+  const Gaussian data{.c = 0.8};
+  AdaptiveWeight weight;
+  const AdaptivelyWeighted objective(Scd<Trig>(), &weight);
+  const Points batch{ops::normal<double>(Shape{16, 3}, stream(1, "data")), {}};
+  continuous::AffineStudent student{data.exact(Trig())};
+  student.a = Var<double>(Tensor<double>::full(Shape{1}, 0.5), true);
+  const auto u = [&] { return weight.log_variance(Trig(), {1.0}).item(); };
+  const auto plain = Scd<Trig>().loss(student, data.teacher(Trig()), 0, batch, {3, 5});
+  const auto fresh = objective.loss(student, data.teacher(Trig()), 0, batch, {3, 5});
+  CHECK(u() == 0);
+  CHECK(fresh.loss.item() == plain.loss.item());  // u = 0
+  CHECK(fresh.diagnostic("tangent norm") == plain.diagnostic("tangent norm"));
+  (void)diffusion::learn_and_loss(objective, student, data.teacher(Trig()), 0, batch, {3, 5});
+  CHECK(u() != 0);
+  int saved = 0;
+  objective.visit_state([&](const std::string& name, const auto&) { saved += name.starts_with("adaptive_weight."); },
+                        "");
+  CHECK(saved >= 4);  // two parameters with their moments
+  CHECK_THROWS_AS(AdaptivelyWeighted(Scd<Trig>(), nullptr), OptionError);
 }

@@ -38,7 +38,7 @@ for file in compare.csv compare.jsonl tables.md samples.svg report.html; do
   [ -s "$work/whole/$file" ] || problem "no $file"
 done
 for method in teacher cd lcm ctm tcd pcm tscd scd scd4 tscd_limit pd perflow lightning add sds dmd shortcut meanflow imf \
-  lmd emd psd ayf tvm imm ect tcm rcm dmd2 decoupled; do
+  lmd emd psd ayf tvm imm ect tcm rcm dmd2 decoupled pi_flow; do
   grep -q "^$method," "$work/whole/compare.csv" || problem "no $method in compare.csv"
 done
 grep -q 'nan' <(cut -d, -f6,9 "$work/whole/compare.csv") && problem 'a measure is not a number'

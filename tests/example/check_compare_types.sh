@@ -30,7 +30,7 @@ refused 'process' "${tiny[@]}" --process magic
 grep -q 'evaluations counted' "$work/log" && { grep 'evaluations counted' "$work/log"; problem 'a plan miscounts'; }
 for file in compare.csv tables.md samples.svg report.html; do [ -s "$work/run/$file" ] || problem "no $file"; done
 methods=(teacher cd lcm ctm tcd pcm tscd tscd_terms scd scd4 tscd_limit pd lightning add sds dmd shortcut meanflow imf lmd emd
-         psd ayf tvm imm ect tcm rcm dmd2 decoupled)
+         psd ayf tvm imm ect tcm rcm dmd2 decoupled pi_flow)
 for method in "${methods[@]}"; do
   grep -q "^$method," "$work/run/compare.csv" || problem "no $method in compare.csv"
 done

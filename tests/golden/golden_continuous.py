@@ -12,6 +12,8 @@ guided, F_u + g (F_c - F_u) with c = 0 for F_u. Means are over all elements; r f
             J = x + (end - t) (x - x0hat) / t, v = (x - x0hat_teacher) / t, g = -sqrt(t^2 + s^2) dJ along (v, 1)
     loss    mean (F - stopgrad(F + g))^2; normalize: g / (|g| + 0.1) of each sample; clip: each element to [-0.5, 0.5]
     data    v = cos t z s - sin t x0 on trig, z - x0 on flow
+    weight  mean over samples of e^-u l + u, l = mean over elements of the squared difference, u = h [cos(a f), sin(a f)] + k
+            with a = 64 atan(sigma / alpha), f_i = 10000^(-i / 64), i < 64; u has no gradient in the student
 """
 
 import torch
@@ -94,7 +96,7 @@ def continuous(out):
     tensors = {"x0": x0, "noise": z, "condition": condition, "scale": scale}
     tensors |= {f"{role}.{p}": v for role, net in nets.items() for p, v in net.items()}
 
-    def case(name, kind, to_zero=False, role="student", r=1.0, source="teacher", bound="none"):
+    def case(name, kind, to_zero=False, role="student", r=1.0, source="teacher", bound="none", weight=None):
         process = Process(kind)
         t, end = (torch.tensor(v, dtype=torch.float64) for v in TIMES[kind])
         if to_zero:
@@ -113,8 +115,17 @@ def continuous(out):
             g = g / (g.norm(dim=1, keepdim=True) + 0.1)
         if bound == "clip":
             g = g.clamp(-0.5, 0.5)
-        loss = ((f - (f + g).detach()) ** 2).mean()
+        losses = ((f - (f + g).detach()) ** 2).mean(dim=1)
+        if weight:
+            head = {p: w.clone().requires_grad_() for p, w in weight.items()}
+            alpha, sigma = {"trig": (t.cos(), SD * t.sin()), "flow": (1 - t, t), "edm": (torch.ones_like(t), t)}[kind]
+            angle = 64 * torch.atan2(sigma, alpha)[:, None] * 10000 ** (-torch.arange(64, dtype=torch.float64) / 64)
+            u = (torch.cat([angle.cos(), angle.sin()], dim=1) @ head["weight"].T + head["bias"])[:, 0]
+            losses = (-u).exp() * losses + u
+        loss = losses.mean()
         loss.backward()
+        if weight:
+            tensors.update({f"{name}.grad.head.{p}": w.grad for p, w in head.items()})
         tensors.update({f"{name}.t": t, f"{name}.end": end})
         tensors[f"{name}.loss"] = loss.detach().reshape(1)
         tensors.update({f"{name}.grad.{p}": w.grad for p, w in student.items()})
@@ -126,4 +137,8 @@ def continuous(out):
     for kind in ("trig", "flow"):
         case(f"{kind}.warm_up", kind, r=0.3)
         case(f"{kind}.data", kind, source="data")
+    head = {p: 0.2 * normal(f"continuous.head.{p}", *n, dtype=torch.float64) for p, n in (("weight", (1, 128)), ("bias", (1,)))}
+    tensors |= {f"head.{p}": v for p, v in head.items()}
+    for kind in ("trig", "flow", "edm"):
+        case(f"{kind}.weight", kind, to_zero=True, bound="normalize", weight=head)
     save(out, "continuous", tensors)

@@ -151,4 +151,26 @@ std::set<std::string> adapted_layers(Net net, const std::vector<std::string>& ta
   return out;
 }
 
+/// `student` begins with the prediction of `net` three times. A change of the `last` layer's bias for the second
+/// prediction changes that one alone.
+template <class Net, class Student, class Condition, class Layer>
+void policies_fit(const Net& net, const Student& student, const Condition& condition, Layer& last) {
+  const auto x = ops::normal<double>({2, 4, 6, 4}, stream(5, "x"));
+  const auto t = Tensor<double>::from({2}, {600.5, 3});
+  const auto want = net(Var<double>(x), t, condition).value();
+  CHECK(student.nodes() == 3);
+  const auto check = [&](double change) {
+    const auto got = student(Var<double>(x), t, condition).value();
+    REQUIRE(got.shape() == Shape({2, 4, 6, 12}));
+    for (std::int64_t i = 0; i < want.size() / 4; ++i)
+      for (std::int64_t c = 0; c < 12; ++c)
+        CHECK(got[12 * i + c] == doctest::Approx(want[4 * i + c % 4] + (c / 4 == 1 ? change : 0)).epsilon(1e-12));
+  };
+  check(0);
+  auto bias = last.bias.value().clone();
+  for (std::int64_t i = 0; i < bias.size(); ++i) bias[i] += i % 12 / 4 == 1 ? 0.5 : 0;
+  last.bias.assign(bias);
+  check(0.5);
+}
+
 }  // namespace network_checks

@@ -5,6 +5,7 @@
 #include <hypersd/nn/models/dit.hpp>
 #include <hypersd/nn/models/mmdit.hpp>
 #include <hypersd/nn/models/pixart.hpp>
+#include <hypersd/nn/models/policy_network.hpp>
 
 #include "network_checks.hpp"
 
@@ -68,4 +69,14 @@ TEST_CASE("transformers with a second time start as the network inside, and have
   auto mmdit = small(nn::MmDitConfig{});
   mmdit.text_channels = mmdit.pooled_channels = 12;
   check(filled(nn::MmDit<double>(mmdit)), nn::UnetCondition<double>{tokens, pooled});
+}
+
+TEST_CASE("a transformer with several predictions begins with its network's in each, and they part") {
+  auto config = small(nn::PixArtConfig{});
+  config.text_channels = 12;
+  const auto net = filled(nn::PixArt<double>(config));
+  auto student = nn::PolicyNetwork<nn::PixArt<double>>::student_of(net, 3);
+  network_checks::policies_fit(
+      net, student, nn::UnetCondition<double>{Var<double>(ops::normal<double>({2, 3, 12}, stream(1, "tokens"))), {}},
+      student.net.proj_out);
 }

@@ -4,6 +4,7 @@
 #include <hypersd/autograd/jvp.hpp>
 #include <hypersd/nn/init.hpp>
 #include <hypersd/nn/lora.hpp>
+#include <hypersd/nn/models/policy_network.hpp>
 #include <hypersd/nn/models/two_time_unet.hpp>
 #include <hypersd/nn/models/unet_cost.hpp>
 
@@ -204,6 +205,20 @@ TEST_CASE(
   const auto ahead = at(h), behind = at(-h);
   for (std::int64_t i = 0; i < out.size(); ++i)
     CHECK(std::abs(out[i] - (ahead[i] - behind[i]) / (2 * h)) < 1e-7 * (1 + std::abs(out[i])));
+}
+
+TEST_CASE("unet: a student with several predictions begins with its network's in each, and they part") {
+  nn::Unet<double> net(tiny());
+  nn::init_parameters(net, 3);
+  auto student = nn::PolicyNetwork<nn::Unet<double>>::student_of(net, 3);
+  network_checks::policies_fit(
+      net, student, nn::UnetCondition<double>{Var<double>(ops::normal<double>({2, 3, 12}, stream(5, "c"))), {}},
+      student.net.conv_out);
+  CHECK(nn::multiply_adds(student.net.config(), 8, 8, 3) - nn::multiply_adds(net.config(), 8, 8, 3) ==
+        8 * 8 * 9 * 8 * 2 * 4);
+  nn::add_lora(net, {.rank = 2});
+  CHECK_THROWS_WITH_AS(nn::PolicyNetwork<nn::Unet<double>>::student_of(net, 3), doctest::Contains("merge_lora"),
+                       OptionError);
 }
 
 TEST_CASE("unet: gradient checkpointing changes only the order of sums") {

@@ -34,6 +34,14 @@ struct JumpDrift {
   Tensor<T, D> tangent;
 };
 
+/// What an objective of tangents compares in an iteration: its loss is mean (f - stopgrad(f + g))^2.
+template <class T, class D>
+struct Residual {
+  JumpDrift<T, D> drift;  ///< with the tangent as it is bounded
+  diffusion::Times t, end;
+  diffusion::Readings diagnostics;
+};
+
 namespace detail {
 
 /// The unit in which a prediction counts the data.

@@ -53,10 +53,16 @@ struct ContinuousConsistency {
       : ContinuousConsistency(Process(), o, r) {}
 
   template <class Student, class Teacher, class Target, class T, class D, class C>
-  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
-                        Randomness random) const {
-    return loss_at(student, teacher, batch, draw(batch.x0.dim(0), random),
-                   diffusion::normals<T, D>(batch.x0.shape(), random, "continuous.noise"), random);
+  LossResult<T, D> loss(const Student& student, const Teacher& teacher, const Target& target,
+                        const Batch<T, D, C>& batch, Randomness random) const {
+    return loss_of(residual(student, teacher, target, batch, random));
+  }
+  /// What `loss` compares, for other weights (`AdaptivelyWeighted`).
+  template <class Student, class Teacher, class Target, class T, class D, class C>
+  Residual<T, D> residual(const Student& student, const Teacher& teacher, const Target&, const Batch<T, D, C>& batch,
+                          Randomness random) const {
+    return residual_at(student, teacher, batch, draw(batch.x0.dim(0), random),
+                       diffusion::normals<T, D>(batch.x0.shape(), random, "continuous.noise"), random);
   }
 
   /// Times from the proposal, ends uniform where the rule allows them.
@@ -82,17 +88,28 @@ struct ContinuousConsistency {
   template <class Student, class Teacher, class T, class D, class C>
   LossResult<T, D> loss_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
                            const ContinuousDraws& d, const Tensor<T, D>& noise, Randomness random = {}) const {
+    return loss_of(residual_at(student, teacher, batch, d, noise, random));
+  }
+  /// What it compares.
+  template <class Student, class Teacher, class T, class D, class C>
+  Residual<T, D> residual_at(const Student& student, const Teacher& teacher, const Batch<T, D, C>& batch,
+                             const ContinuousDraws& d, const Tensor<T, D>& noise, Randomness random = {}) const {
     const auto x_t = diffusion::add_noise(process, batch.x0, noise, d.t);
     const auto velocity = flow_velocity(options.source, process, teacher, batch, x_t, noise, d.t, d.guidance);
-    const auto drift = jump_drift(process, student, x_t, velocity, d.t, d.end, batch.condition.conditional,
-                                  warm_up_share(random.step));
+    auto drift = jump_drift(process, student, x_t, velocity, d.t, d.end, batch.condition.conditional,
+                            warm_up_share(random.step));
     const auto squares = tangent_squares(drift.tangent, d.t, d.end, random);
     double norm = 0;
     for (const double square : squares) norm += std::sqrt(square) / static_cast<double>(squares.size());
-    return {tangent_loss(drift.prediction, bounded(drift.tangent, squares)), {{"tangent norm", norm}}};
+    drift.tangent = bounded(drift.tangent, squares);
+    return {std::move(drift), d.t, d.end, {{"tangent norm", norm}}};
   }
 
  private:
+  template <class T, class D>
+  static LossResult<T, D> loss_of(Residual<T, D> r) {
+    return {tangent_loss(r.drift.prediction, r.drift.tangent), std::move(r.diagnostics)};
+  }
   template <class T, class D>
   Tensor<T, D> bounded(const Tensor<T, D>& tangent, const std::vector<double>& squares) const {
     if (options.bound == TangentBound::none) return tangent;
