@@ -51,7 +51,7 @@ int main(int argc, char** argv) try {
   fashion::require_types(o.base, "examples/compare.sh");
   for (const auto& m : undefined)
     require<OptionError>(std::find(o.methods.begin(), o.methods.end(), m.name) == o.methods.end(), "--methods ", m.name,
-                         ": not defined on --process ", o.base.process, ", ", m.reason);
+                         ": not defined on ", m.where, ", ", m.reason);
   if (o.base.threads > 0) set_num_threads(o.base.threads);
   program::on_gpu(o.base.device) ? execute<program::Gpu>(o) : execute<Cpu>(o);
   return 0;

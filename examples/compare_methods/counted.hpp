@@ -44,6 +44,12 @@ struct Counted {
       const requires diffusion::TwoTimeDenoiser<Net, value_type, device_type, Condition> {
     return counted(x, net(x, t, condition));
   }
+  /// The same of one that is told guidance weights w [B].
+  V operator()(const V& x, const nn::Interval<value_type, device_type>& t, const Condition& condition,
+               const Numbers<value_type, device_type>& w) const requires requires {
+    net(x, t, condition, w);
+  }
+  { return counted(x, net(x, t, condition, w)); }
   std::vector<V> features(const V& x, const Times& t, const Condition& condition) const {
     std::vector<V> out = net.features(x, t, condition);
     count->add(x.dim(0), 0.5, out.front().tracked());

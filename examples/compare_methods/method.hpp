@@ -65,18 +65,18 @@ struct Method {
   std::vector<SamplerChoice<D>> samplers;
   std::function<Trained<D>(const Seed<D>&)> train;  ///< empty: the teacher itself
   Settings settings = {};                           ///< what `train` reads; `--vary` changes one of them
-  bool guided = true;                               ///< learns the guided teacher, not data alone
+  Guidance guidance = Guidance::trained;
 
   [[nodiscard]] Description description() const {
-    Description d{name, title, source, preserves, model_per_count, static_cast<bool>(train), guided, {}, settings};
+    Description d{name, title, source, preserves, model_per_count, static_cast<bool>(train), guidance, {}, settings};
     for (const auto& s : samplers) d.samplers.push_back(s.name);
     return d;
   }
 };
 
-/// A method that this program's process rules out, and why.
+/// A method that this program's process or backbone rules out, which, and why.
 struct UndefinedMethod {
-  std::string name, reason;
+  std::string name, where, reason;
 };
 std::vector<UndefinedMethod> undefined_methods();
 
@@ -91,13 +91,15 @@ template <Device D>
 std::vector<Method<D>> flow_map_methods();
 template <Device D>
 std::vector<Method<D>> recent_methods();
+template <Device D>
+std::vector<Method<D>> guidance_methods();
 
 /// All methods in the order of the tables.
 template <Device D>
 std::vector<Method<D>> all_methods() {
   std::vector<Method<D>> out;
   for (const auto& family : {teacher_methods<D>(), consistency_methods<D>(), matching_methods<D>(),
-                             flow_map_methods<D>(), recent_methods<D>()})
+                             flow_map_methods<D>(), recent_methods<D>(), guidance_methods<D>()})
     out.insert(out.end(), family.begin(), family.end());
   return out;
 }

@@ -5,6 +5,7 @@
 
 #include <hypersd/diffusion/solvers/lcm.hpp>
 #include <hypersd/diffusion/solvers/tcd.hpp>
+#include <hypersd/distill/adaptive_weight.hpp>
 #include <hypersd/distill/feature_critic.hpp>
 #include <hypersd/distill/objectives/cd.hpp>
 #include <hypersd/distill/objectives/continuous_consistency.hpp>
@@ -96,8 +97,16 @@ Trained<D> train_continuous(const Seed<D>& s, const std::string& name, const std
     return distill::ContinuousConsistency<Rule, Continuous>(Continuous{}, options, rule_of(k));
   });
 }
+/// `weight`: the learning rate of sCM's learned weight; 0: none.
 template <Device D>
 Trained<D> train_scd(const Seed<D>& s) {
+  if (const double rate = s.setting("weight"); rate > 0) {
+    distill::AdaptiveWeight weight(rate);
+    const auto options = guided(s, distill::ContinuousConsistencyOptions{.times = uniform});
+    return train_with(s, "scd", {}, [&](int) {
+      return distill::AdaptivelyWeighted(distill::Scd<Continuous>(Continuous{}, options), &weight);
+    });
+  }
   return train_continuous<D, distill::ToTheEnd>(s, "scd", {1}, [](int) { return distill::ToTheEnd{}; });
 }
 template <Device D>
@@ -144,7 +153,8 @@ std::vector<Method<D>> consistency_methods() {
                  {tcd(0), tcd(0.25)},
                  train_tscd_terms<D>,
                  staged(terms)});
-  out.push_back({"scd", "sCD", "Lu and Song 2024", true, false, {tcd(0), lcm}, train_scd<D>, continuous});
+  out.push_back(
+      {"scd", "sCD", "Lu and Song 2024", true, false, {tcd(0), lcm}, train_scd<D>, {{"rate", 1e-3}, {"weight", 0}}});
   out.push_back(
       {"scd4", "sCD, 4 segments", "multi-step sCD", true, false, {tcd(0), tcd(0.25)}, train_scd4<D>, continuous});
   out.push_back({"tscd_limit",

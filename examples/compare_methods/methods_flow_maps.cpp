@@ -140,8 +140,15 @@ std::vector<Method<D>> flow_map_methods() {
                  ode,
                  train_tvm<D>,
                  {{"rate", 1e-3}, {"decay", slow_target}}});
-  out.push_back(
-      {"imm", "Moment matching (IMM)", "Zhou et al. 2025", false, false, ode, train_imm<D>, {{"rate", 1e-4}}, false});
+  out.push_back({"imm",
+                 "Moment matching (IMM)",
+                 "Zhou et al. 2025",
+                 false,
+                 false,
+                 ode,
+                 train_imm<D>,
+                 {{"rate", 1e-4}},
+                 Guidance::none});
   return out;
 }
 

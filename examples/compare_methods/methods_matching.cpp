@@ -114,8 +114,14 @@ Trained<D> train_dmd(const Seed<D>& s) {
 }  // namespace
 
 std::vector<UndefinedMethod> undefined_methods() {
-  if constexpr (fashion::Process::discrete) return {};
-  return {{"perflow", "it straightens the windows of a table (ddpm, ddpm-v)"}};
+  std::vector<UndefinedMethod> out;
+  if (!fashion::Process::discrete)
+    out.push_back({"perflow", "--process " + std::string(fashion::process_name),
+                   "it straightens the windows of a table (ddpm, ddpm-v)"});
+  if (!can_be_told<Cpu>)
+    out.push_back({"imf_told", "--backbone " + std::string(fashion::backbone_name),
+                   "its network takes no guidance weight (unet does)"});
+  return out;
 }
 
 template <Device D>

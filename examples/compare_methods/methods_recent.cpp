@@ -151,7 +151,7 @@ std::vector<Method<D>> recent_methods() {
                  {lcm, tcd(0)},
                  train_ect<D>,
                  {{"rate", 1e-4}},
-                 false});
+                 Guidance::none});
   out.push_back({"tcm",
                  "Truncated consistency",
                  "Lee et al. 2024",
@@ -160,7 +160,7 @@ std::vector<Method<D>> recent_methods() {
                  {lcm, tcd(0)},
                  train_tcm<D>,
                  {{"rate", 1e-4}, {"last", 0.5}},
-                 false});
+                 Guidance::none});
   out.push_back(
       {"rcm", "rCM", "Zheng et al. 2025", false, false, {tcd(1)}, train_rcm<D>, {{"rate", 3e-4}, {"fake-rate", 3e-4}}});
   out.push_back({"dmd2",

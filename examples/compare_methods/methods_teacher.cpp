@@ -11,7 +11,7 @@ namespace compare {
 
 template <Device D>
 std::vector<Method<D>> teacher_methods() {
-  Method<D> m{"teacher", "Teacher, guided", "", true, false, {}, {}};
+  Method<D> m{"teacher", "Teacher, guided", "", true, false, {}, {}, {}, Guidance::sampled};
   m.samplers.push_back(sampler_choice<diffusion::DdimOde, D>("DDIM", true, {}, {.guided = true}));
   const Sampling to_clean{.guided = true, .end = diffusion::EndPoint::clean};
   m.samplers.push_back(sampler_choice<diffusion::DpmPp2M, D>("DPM++ 2M", true, {}, to_clean));

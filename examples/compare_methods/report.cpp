@@ -208,23 +208,28 @@ std::string by_cost(const StudyOptions& o, const std::vector<Description>& metho
     return out;
   });
 }
-/// Frechet distance against the guidance that was trained in, at `steps` steps.
+/// Quality against guidance, trained in or sampled with, at `steps` steps.
 std::string by_guidance(const StudyOptions& o, const std::vector<Description>& methods, const Results& results,
-                        int steps) {
+                        int steps, Measure m) {
+  const bool distance = m == &Row::fd;
   std::vector<double> guidance = o.guidance;
   std::sort(guidance.begin(), guidance.end());
-  report::PlotOptions options{.title = "Frechet distance, " + std::to_string(steps) + count_word(steps),
-                              .x_label = "guidance",
-                              .y_label = "FD (real images: 1.10)"};
-  options.log_y = true;
+  report::PlotOptions options{
+      .title = (distance ? "Frechet distance, " : "Agreement, ") + std::to_string(steps) + count_word(steps),
+      .x_label = "guidance",
+      .y_label = distance ? "FD (real images: 1.10)" : "agreement, %"};
+  options.log_y = distance;
   options.x_ticks = guidance;
-  return plot(methods, options, [&](const Description& method) {
-    std::vector<Point> out;
-    if (method.guided)
-      for (const double g : guidance)
-        out.push_back({g, results.at(g).mean(method.name, method.samplers.front(), steps, &Row::fd)});
-    return out;
-  });
+  return plot(
+      methods, options,
+      [&](const Description& method) {
+        std::vector<Point> out;
+        if (method.guidance != Guidance::none)
+          for (const double g : guidance)
+            out.push_back({g, results.at(g).mean(method.name, method.samplers.front(), steps, m)});
+        return out;
+      },
+      !distance);
 }
 
 }  // namespace
@@ -290,9 +295,13 @@ void write_study(const StudyOptions& o, const std::vector<Description>& methods,
     page.section("Quality by guidance", "Guidance");
     page.begin_columns();
     for (const std::int64_t n : o.steps)
-      show(by_guidance(o, methods, all, static_cast<int>(n)),
-           "Each point is a student of its own; the teacher is sampled with the scale. A method that is best at one "
-           "scale need not be at another.");
+      for (const auto& [name, m] : {std::pair("fd", &Row::fd), std::pair("agreement", &Row::agreement)}) {
+        const auto svg = by_guidance(o, methods, all, static_cast<int>(n), m);
+        io::atomic_write(file(("guidance_" + std::string(name) + "_" + std::to_string(n) + ".svg").c_str()), svg);
+        show(svg,
+             "Teacher, `imf_told` and `tscd_kept` are sampled with the scale, of all others each point is a student "
+             "of its own. A method that is best at one scale need not be at another.");
+      }
     page.end_columns();
   }
   page.section("Tables");

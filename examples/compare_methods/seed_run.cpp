@@ -196,7 +196,8 @@ std::vector<Row> run_seed(const StudyOptions& options, std::uint64_t seed, const
   for (const double guidance : options.guidance)
     for (const Job<D>& job : jobs_of(options, methods)) {
       // One thing is varied at a time, and what learns from data alone has no guidance to sweep.
-      if (guidance != options.guidance.front() && (!job.method->guided || !job.varied.empty())) continue;
+      if (guidance != options.guidance.front() && (job.method->guidance == Guidance::none || !job.varied.empty()))
+        continue;
       const std::string path = file(job, guidance);
       const auto found = std::filesystem::exists(path) ? load_rows(path) : std::vector<Row>{};
       if (found.empty() || !complete(*job.method, found))

@@ -39,6 +39,9 @@ using Batch = distill::Batch<float, D, Condition<D>>;
 template <Device D>
 using FlowMap = std::conditional_t<std::same_as<Net<D>, nn::Unet<float, D>>, nn::TwoTimeUnet<float, D>,
                                    nn::TwoTimeTransformer<Net<D>>>;
+/// Whether a flow map takes guidance weights.
+template <Device D>
+inline constexpr bool can_be_told = std::same_as<FlowMap<D>, nn::TwoTimeUnet<float, D>>;
 /// A network that gives a policy.
 template <Device D>
 using Policies = nn::PolicyNetwork<Net<D>>;
@@ -94,7 +97,8 @@ struct Plan {
   std::vector<int> stages = {1};
   /// Network evaluations for each sample of an iteration in stage k, in the units of `Evaluations::cost`.
   std::function<double(int k)> cost = [](int) { return 6.0; };
-  double before = 0;  ///< evaluations spent before the first iteration
+  double before = 0;            ///< evaluations spent before the first iteration
+  bool every_guidance = false;  ///< trained once for all scales
 
   /// Those of stage k. The setting `last` is the share of the last stage; the others share the rest equally.
   template <Device D>
@@ -145,7 +149,8 @@ Trained<D> train_stages(const Seed<D>& s, const std::string& name, const Plan& p
     out.planned += plan.cost(k) * static_cast<double>(options.steps.back() * o.distill_batch);
   }
   pipeline::RecipeState<Counted<N>> state{teacher, start};
-  const auto part = pipeline::staged(name + s.suffix(), plan.stages, batches, options, objective_of);
+  const std::string suffix = plan.every_guidance ? suffix_of(fashion::Options{}.guidance, s.varied) : s.suffix();
+  const auto part = pipeline::staged(name + suffix, plan.stages, batches, options, objective_of);
   auto k = plan.stages.begin();
   pipeline::run_part(s.run.session(), part, state, [&](const std::string&, const auto& now) {
     out.last = nn::merge_lora(now.student).net;

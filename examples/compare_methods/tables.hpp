@@ -16,6 +16,14 @@ inline report::ReportCell cell(const metrics::Interval& v, int digits) {
   return {v.estimate, digits, std::isfinite(v.low) ? 0.5 * (v.high - v.low) : NAN};
 }
 
+inline const char* guidance_words(Guidance g) {
+  switch (g) {
+    case Guidance::trained: return "trained in";
+    case Guidance::sampled: return "when sampling";
+    case Guidance::none: break;
+  }
+  return "none: from data";
+}
 inline const char* count_word(int n) { return n == 1 ? " step" : " steps"; }
 
 /// What each method is and what it cost, in training (seconds and memory: the mean over seeds) and for a step of
@@ -48,18 +56,16 @@ inline report::ReportTable methods_table(const std::vector<Description>& methods
       std::erase_if(values, [](const auto& v) { return !(v.second > 0); });
       return m.trained && !values.empty() ? cell(Results::mean_of(values), 0) : report::ReportCell("");
     };
-    t.rows.push_back({{m.title, m.source, m.preserves ? "kept" : "replaced",
-                       !m.trained          ? ""
-                       : m.model_per_count ? "one for each number of steps"
-                                           : "one for all",
-                       !m.trained ? "when sampling"
-                       : m.guided ? "trained in"
-                                  : "none: from data",
-                       m.trained ? report::ReportCell(io::fixed(iterations, 0)) : report::ReportCell(""),
-                       m.trained ? report::ReportCell(io::fixed(evaluations / 1000, 0) + " k") : report::ReportCell(""),
-                       of_training(&Row::seconds), of_training(&Row::peak_mb), cell({step_evaluations, NAN, NAN}, 0),
-                       cell({1e-6 * step_multiply_adds, NAN, NAN}, 1)},
-                      !m.trained});
+    t.rows.push_back(
+        {{m.title, m.source, m.preserves ? "kept" : "replaced",
+          !m.trained          ? ""
+          : m.model_per_count ? "one for each number of steps"
+                              : "one for all",
+          guidance_words(m.guidance), m.trained ? report::ReportCell(io::fixed(iterations, 0)) : report::ReportCell(""),
+          m.trained ? report::ReportCell(io::fixed(evaluations / 1000, 0) + " k") : report::ReportCell(""),
+          of_training(&Row::seconds), of_training(&Row::peak_mb), cell({step_evaluations, NAN, NAN}, 0),
+          cell({1e-6 * step_multiply_adds, NAN, NAN}, 1)},
+         !m.trained});
   }
   return t;
 }
@@ -118,7 +124,7 @@ inline report::ReportTable guidance_table(const std::vector<Description>& method
   t.columns = {{"Method"}, {"Sampler"}};
   for (const double g : guidance) t.columns.push_back({"guidance " + io::number(g), best});
   for (const Description& method : methods) {
-    if (!method.guided) continue;
+    if (method.guidance == Guidance::none) continue;
     report::ReportRow row{{method.title, method.samplers.front()}, !method.trained};
     bool any = false;
     for (const double g : guidance) {

@@ -38,7 +38,7 @@ for file in compare.csv compare.jsonl tables.md samples.svg report.html; do
   [ -s "$work/whole/$file" ] || problem "no $file"
 done
 for method in teacher cd lcm ctm tcd pcm tscd scd scd4 tscd_limit pd perflow lightning add sds dmd shortcut meanflow imf \
-  lmd emd psd ayf tvm imm ect tcm rcm dmd2 decoupled pi_flow; do
+  lmd emd psd ayf tvm imm ect tcm rcm dmd2 decoupled pi_flow imf_told tscd_kept; do
   grep -q "^$method," "$work/whole/compare.csv" || problem "no $method in compare.csv"
 done
 grep -q 'nan' <(cut -d, -f6,9 "$work/whole/compare.csv") && problem 'a measure is not a number'
@@ -58,7 +58,7 @@ for _ in $(seq 600); do [ -s "$work/part/seed3/results/teacher.csv" ] && break; 
 kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null
 sed -i -E 's/(,[^,]*){4}$//; s/,varied,/,/; s/,,/,/' "$work/part/seed3/results/teacher.csv"
-"$program" "${tiny[@]}" --methods teacher,tcd,dmd,ect --guidance 2,3 --vary decay=0.95,0.5 --out "$work/part" \
+"$program" "${tiny[@]}" --methods teacher,tcd,dmd,ect,imf_told --guidance 2,3 --vary decay=0.95,0.5 --out "$work/part" \
   --resume >"$work/log" 2>&1 </dev/null ||
   { cat "$work/log"; problem 'the resumed study failed'; }
 rows() {  # of a method at the default guidance and its own settings, up to the seconds
@@ -73,6 +73,16 @@ guided() { awk -F, -v m="$1" '$1 == m && $(NF-3) == 3' "$work/part/compare.csv" 
 [ "$(guided tcd)" -eq 3 ] && [ "$(guided dmd)" -eq 2 ] && [ "$(guided ect)" -eq 0 ] || problem 'wrong rows of guidance 3'
 [ -s "$work/part/seed3/results/tcd_g3.csv" ] || problem 'no file of guidance 3'
 grep -q 'guidance 3 |' "$work/part/tables.md" || problem 'no table by guidance'
+
+# A student that is told its guidance is trained once and sampled with each.
+of_told() { awk -F, -v g="$1" '$1 == "imf_told" && $(NF-3) == g { print $6 }' "$work/part/compare.csv"; }
+[ "$(of_told 2 | wc -l)" -eq 2 ] && [ "$(of_told 3 | wc -l)" -eq 2 ] || problem 'wrong rows of a student that is told'
+cmp -s <(of_told 2) <(of_told 3) && problem 'a student that is told its guidance does not listen'
+[ -z "$(find "$work/part" -name '*imf_told_g3*' -name '*safetensors*')" ] || problem 'trained anew for guidance 3'
+for n in 1 4; do
+  grep -q '<text' "$work/part/guidance_fd_$n.svg" && grep -q '<text' "$work/part/guidance_agreement_$n.svg" ||
+    problem "no plots by guidance at $n steps"
+done
 
 # Students of another decay in the method that has a target, one of its own value being no other; they learn otherwise.
 varied() { awk -F, -v m="$1" '$1 == m && $(NF-14) == "decay=0.5"' "$work/part/compare.csv"; }

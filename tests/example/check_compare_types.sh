@@ -22,6 +22,7 @@ refused() {
   grep -q -- "$words" "$work/log" || problem "no '$words' in the message of: $* ($(head -c 300 "$work/log"))"
 }
 refused '--methods perflow: not defined on --process flow' "${tiny[@]}" "${types[@]}" --methods tscd,perflow
+refused '--methods imf_told: not defined on --backbone dit' "${tiny[@]}" "${types[@]}" --methods imf_told
 refused 'compiled for flow and dit; examples/compare.sh' "${tiny[@]}"
 refused 'process' "${tiny[@]}" --process magic
 
@@ -30,7 +31,7 @@ refused 'process' "${tiny[@]}" --process magic
 grep -q 'evaluations counted' "$work/log" && { grep 'evaluations counted' "$work/log"; problem 'a plan miscounts'; }
 for file in compare.csv tables.md samples.svg report.html; do [ -s "$work/run/$file" ] || problem "no $file"; done
 methods=(teacher cd lcm ctm tcd pcm tscd tscd_terms scd scd4 tscd_limit pd lightning add sds dmd shortcut meanflow imf lmd emd
-         psd ayf tvm imm ect tcm rcm dmd2 decoupled pi_flow)
+         psd ayf tvm imm ect tcm rcm dmd2 decoupled pi_flow tscd_kept)
 for method in "${methods[@]}"; do
   grep -q "^$method," "$work/run/compare.csv" || problem "no $method in compare.csv"
 done

@@ -22,9 +22,17 @@ struct TwoTimeUnet {
   TwoTimeUnet() = default;
   /// Declares the parameters, as `Unet` does.
   explicit TwoTimeUnet(const UnetConfig& c) : TwoTimeUnet(Unet<T, D>(c)) {}
-  /// A student of `net`: a copy of its parameters, and a new embedding, drawn from `seed`.
-  static TwoTimeUnet student_of(const Unet<T, D>& net, std::uint64_t seed) {
+  /// A student of `net`: a copy of its parameters, and a new embedding, drawn from `seed`. With `guidance` > 0 also one
+  /// of guidance weights, of so many features, that starts at zero (`time_cond_proj_dim`), unless `net` has it.
+  static TwoTimeUnet student_of(const Unet<T, D>& net, std::uint64_t seed, std::int64_t guidance = 0) {
     TwoTimeUnet out(deep_copy(net));
+    auto& encoder = out.unet.encoder;
+    if (guidance > 0 && encoder.config.time_cond_proj_dim == 0) {
+      encoder.config.time_cond_proj_dim = guidance;
+      auto& layer = encoder.time_embedding.cond_proj;
+      layer = TimestepEmbedding<T, D>(encoder.config.block_out_channels[0], 1, guidance).cond_proj;
+      init_parameters(*layer, seed, "cond_proj");
+    }
     init_parameters(out.end_embedding, seed, "end_embedding");
     return out;
   }
