@@ -221,6 +221,26 @@ TEST_CASE("unet: a student with several predictions begins with its network's in
                        OptionError);
 }
 
+TEST_CASE("unet: a student with a second time may take guidance weights, which first have no effect") {
+  nn::Unet<double> net(tiny());
+  nn::init_parameters(net, 3);
+  auto student = nn::TwoTimeUnet<double>::student_of(net, 4, 16);
+  CHECK(nn::count_parameters(student).tensors == nn::count_parameters(net).tensors + 5);
+  const auto of = [](const Shape& shape, const char* name) { return ops::normal<double>(shape, stream(5, name)); };
+  const nn::UnetCondition<double> c{Var<double>(of({2, 3, 12}, "tokens")), {}};
+  const auto x = of({2, 8, 6, 4}, "x"), t = Tensor<double>::from({2}, {600.5, 30}), w = of({2}, "w");
+  const auto want = net(Var<double>(x), t, c).value().to_vector();
+  const auto told = [&] { return student(Var<double>(x), nn::Interval<double>{t, t}, c, w).value().to_vector(); };
+  CHECK(told() == want);
+  auto& layer = *student.unet.encoder.time_embedding.cond_proj;
+  layer.weight.assign(of(layer.weight.shape(), "weight"));
+  CHECK(told() != want);
+  // One that takes weights already keeps its own layer.
+  nn::Unet<double> other(guided());
+  nn::init_parameters(other, 3);
+  CHECK(nn::TwoTimeUnet<double>::student_of(other, 4, 8).config().time_cond_proj_dim == 16);
+}
+
 TEST_CASE("unet: gradient checkpointing changes only the order of sums") {
   for (const bool attention : {true, false}) {
     auto config = tiny_xl();
