@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hypersd/nn/linear.hpp>
+#include <hypersd/nn/timestep_embedding.hpp>
 #include <utility>
 
 namespace hypersd::nn {
