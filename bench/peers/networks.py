@@ -24,21 +24,24 @@ def status(key):
 def main():
     parser = peer.parser(__doc__, iters=2, warmup=1)
     parser.add_argument("--only", default="", help="only rows with this text in their name")
+    parser.add_argument("--channels-last", action="store_true", help="NHWC memory format")
     options = parser.parse_args()
     torch, diffusers = peer.start(options)
     os.environ["TRANSFORMERS_OFFLINE"] = "1"
     import transformers
 
+    layout = torch.channels_last if options.channels_last else torch.contiguous_format
+
     def unet(batch=1):
         net = diffusers.UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8, sample_size=64)
-        x, tokens = torch.randn(batch, 4, 64, 64), torch.randn(batch, 77, 768)
+        x, tokens = torch.randn(batch, 4, 64, 64).to(memory_format=layout), torch.randn(batch, 77, 768)
         return net, lambda: net(x, 500, tokens)
 
     def decoder():
         net = diffusers.AutoencoderKL(
             block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4,
             down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
-        z = torch.randn(1, 4, 64, 64)
+        z = torch.randn(1, 4, 64, 64).to(memory_format=layout)
         return net, lambda: net.decode(z)
 
     def clip():
@@ -55,7 +58,7 @@ def main():
         if options.only not in name:
             continue
         net, call = make()
-        net.eval()
+        net.eval().to(memory_format=layout)
         pathlib.Path("/proc/self/clear_refs").write_text("5")
         wall, cpu = float("inf"), float("inf")
         with torch.inference_mode():

@@ -136,30 +136,39 @@ __attribute__((always_inline)) inline void exp_loop(T* s, std::int64_t count) {
 template <class T>
 inline constexpr T attention_unit = std::is_same_v<T, float> ? T(1.44269504088896340736) : T(1);
 
-/// The weight of a score x <= 0 in units of `attention_unit`; in float 2^x to 2 ulp for x >= -126, clamped below.
-template <class T, class V>
-__attribute__((always_inline)) inline void weight_of(V& x) {
+/// The weights of scores x <= 0 in units of `attention_unit`; in float 2^x to 2 ulp for x >= -126, clamped below: a
+/// minimax polynomial on [-1/2, 1/2], exact at 0, and an exponent. Stage by stage, so that instructions do not wait.
+template <class T, int n, class V>
+__attribute__((always_inline)) inline void weights_of(V (&x)[n]) {
   if constexpr (std::is_same_v<T, float>) {
     typedef std::uint32_t Bits __attribute__((vector_size(sizeof(V))));  // NOLINT(modernize-use-using)
     const auto splat = [](V & v, float value) __attribute__((always_inline)) { v = V{} + value; };
     constexpr float magic = 12582912.0F + 127.0F;  // 1.5 2^23, and the bias of an exponent
     V low;
     splat(low, -126.0F);
-    x = low > x ? low : x;
-    const V shifted = x + magic, r = x - (shifted - magic);
-    V p = r * 1.326472731307149e-3F + 9.671512991189957e-3F;  // minimax polynomial on [-1/2, 1/2], exact at 0
-    p = p * r + 5.550733581185341e-2F;
-    p = p * r + 2.4022242426872253e-1F;
-    p = p * r + 6.931470036506653e-1F;
-    p = p * r + 1.0F;
-    Bits bits;
-    __builtin_memcpy(&bits, &shifted, sizeof bits);
-    bits = bits << 23U;  // the low bits of `shifted` are the exponent
-    V scale;
-    __builtin_memcpy(&scale, &bits, sizeof scale);
-    x = p * scale;
+#if defined(__x86_64__) && !defined(__clang__)
+    asm("" : "+x"(low));  // else GCC compares and blends instead of taking the maximum
+#endif
+    V shifted[n], p[n];
+    unrolled<n>([&](auto i) __attribute__((always_inline)) { x[i] = low > x[i] ? low : x[i]; });
+    unrolled<n>([&](auto i) __attribute__((always_inline)) { shifted[i] = x[i] + magic; });
+    unrolled<n>([&](auto i) __attribute__((always_inline)) { x[i] = x[i] - (shifted[i] - magic); });
+    unrolled<n>([&](auto i)
+                    __attribute__((always_inline)) { p[i] = x[i] * 1.326472731307149e-3F + 9.671512991189957e-3F; });
+    unrolled<n>([&](auto i) __attribute__((always_inline)) { p[i] = p[i] * x[i] + 5.550733581185341e-2F; });
+    unrolled<n>([&](auto i) __attribute__((always_inline)) { p[i] = p[i] * x[i] + 2.4022242426872253e-1F; });
+    unrolled<n>([&](auto i) __attribute__((always_inline)) { p[i] = p[i] * x[i] + 6.931470036506653e-1F; });
+    unrolled<n>([&](auto i) __attribute__((always_inline)) { p[i] = p[i] * x[i] + 1.0F; });
+    unrolled<n>([&](auto i) __attribute__((always_inline)) {
+      Bits bits;
+      __builtin_memcpy(&bits, &shifted[i], sizeof bits);
+      bits = bits << 23U;  // the low bits of `shifted` are the exponent
+      V scale;
+      __builtin_memcpy(&scale, &bits, sizeof scale);
+      x[i] = p[i] * scale;
+    });
   } else {
-    exp_of<T>(x);
+    for (V& one : x) exp_of<T>(one);
   }
 }
 
@@ -183,22 +192,29 @@ __attribute__((always_inline)) inline void softmax_step_loops(T* s, std::int64_t
       const typename L::V x = scores[j * parts + p];
       top[p] = top[p] > x ? top[p] : x;
     });
-  for (std::int64_t j = 0; j < count; ++j)
-    unrolled<parts>([&](auto p) __attribute__((always_inline)) {
-      typename L::V x = scores[j * parts + p] - top[p];
-      weight_of<T>(x);
-      scores[j * parts + p] = x;
-      sum[p] += x;
+  const auto weigh = [&](auto rows, std::int64_t j) __attribute__((always_inline)) {
+    constexpr int n = rows * parts;
+    typename L::V x[n];
+    unrolled<n>([&](auto i) __attribute__((always_inline)) { x[i] = scores[j * parts + i] - top[i % parts]; });
+    weights_of<T>(x);
+    unrolled<n>([&](auto i) __attribute__((always_inline)) {
+      scores[j * parts + i] = x[i];
+      sum[i % parts] += x[i];
     });
+  };
+  constexpr int together = (4 + parts - 1) / parts;
+  std::int64_t j = 0;
+  for (; j + together <= count; j += together) weigh(std::integral_constant<int, together>{}, j);
+  for (; j < count; ++j) weigh(std::integral_constant<int, 1>{}, j);
   // Most steps raise no maximum: then all factors are 1.
   if (__builtin_memcmp(before, top, sizeof top) == 0) {
     unrolled<parts>([&](auto p) __attribute__((always_inline)) { totals[p] += sum[p]; });
     return;
   }
   typename L::V rescale[parts];
+  unrolled<parts>([&](auto p) __attribute__((always_inline)) { rescale[p] = before[p] - top[p]; });
+  weights_of<T>(rescale);
   unrolled<parts>([&](auto p) __attribute__((always_inline)) {
-    rescale[p] = before[p] - top[p];
-    weight_of<T>(rescale[p]);
     totals[p] = totals[p] * rescale[p] + sum[p];
     tops[p] = top[p];
   });
