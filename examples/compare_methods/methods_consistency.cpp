@@ -154,7 +154,7 @@ std::vector<Method<D>> consistency_methods() {
                  train_tscd_terms<D>,
                  staged(terms)});
   out.push_back(
-      {"scd", "sCD", "Lu and Song 2024", true, false, {tcd(0), lcm}, train_scd<D>, {{"rate", 1e-3}, {"weight", 0}}});
+      {"scd", "sCD", "Lu and Song 2024", true, false, {tcd(0), lcm}, train_scd<D>, {{"rate", 1e-4}, {"weight", 0}}});
   out.push_back(
       {"scd4", "sCD, 4 segments", "multi-step sCD", true, false, {tcd(0), tcd(0.25)}, train_scd4<D>, continuous});
   out.push_back({"tscd_limit",
