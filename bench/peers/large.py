@@ -57,7 +57,7 @@ def main():
             xl, wl = x.to(**last), w.to(**last)
             bench(f"conv 3x3 {side} x {side}, {i} to {o}", 18 * side * side * i * o,
                   lambda: functional.conv2d(x, w, b, padding=1), lambda: functional.conv2d(xl, wl, b, padding=1),
-                  kinds=("",) if side > 64 or o < 32 else ("", ", packed", ", transformed"))
+                  kinds=("",) if side > 64 or o < 32 else ("", ", packed"))
         for queries, keys, c in ((4096, 4096, 320), (1024, 1024, 640), (256, 256, 1280), (4096, 77, 320)):
             q, k, v = (torch.randn(1, 8, n, c // 8) for n in (queries, keys, keys))
             bench(f"attention {queries} x {keys}, {c} channels, 8 heads", 4 * queries * keys * c,
