@@ -75,7 +75,7 @@ guided() { awk -F, -v m="$1" '$1 == m && $(NF-3) == 3' "$work/part/compare.csv" 
 grep -q 'guidance 3 |' "$work/part/tables.md" || problem 'no table by guidance'
 
 # A student that is told its guidance is trained once and sampled with each.
-of_told() { awk -F, -v g="$1" '$1 == "imf_told" && $(NF-3) == g { print $6 }' "$work/part/compare.csv"; }
+of_told() { awk -F, -v g="$1" '$1 == "imf_told" && $(NF-3) == g { print $(NF-11) }' "$work/part/compare.csv"; }
 [ "$(of_told 2 | wc -l)" -eq 2 ] && [ "$(of_told 3 | wc -l)" -eq 2 ] || problem 'wrong rows of a student that is told'
 cmp -s <(of_told 2) <(of_told 3) && problem 'a student that is told its guidance does not listen'
 [ -z "$(find "$work/part" -name '*imf_told_g3*' -name '*safetensors*')" ] || problem 'trained anew for guidance 3'
