@@ -146,7 +146,7 @@ __attribute__((always_inline)) inline void weights_of(V (&x)[n]) {
     constexpr float magic = 12582912.0F + 127.0F;  // 1.5 2^23, and the bias of an exponent
     V low;
     splat(low, -126.0F);
-#if defined(__x86_64__) && !defined(__clang__)
+#if defined(__x86_64__) && !defined(__clang__) && !defined(__CUDACC__)
     asm("" : "+x"(low));  // else GCC compares and blends instead of taking the maximum
 #endif
     V shifted[n], p[n];
