@@ -136,7 +136,6 @@ std::vector<Method<D>> consistency_methods() {
     settings["last"] = 0.25;
     return settings;
   };
-  const Settings continuous{{"rate", 1e-3}};
   std::vector<Method<D>> out;
   out.push_back({"cd", "CD", "Song et al. 2023", true, false, {tcd(0), lcm}, train_cd<D>, plain});
   out.push_back({"lcm", "LCM", "Luo et al. 2023", true, false, {lcm, tcd(0)}, train_lcm<D>, plain});
@@ -156,7 +155,7 @@ std::vector<Method<D>> consistency_methods() {
   out.push_back(
       {"scd", "sCD", "Lu and Song 2024", true, false, {tcd(0), lcm}, train_scd<D>, {{"rate", 1e-4}, {"weight", 0}}});
   out.push_back(
-      {"scd4", "sCD, 4 segments", "multi-step sCD", true, false, {tcd(0), tcd(0.25)}, train_scd4<D>, continuous});
+      {"scd4", "sCD, 4 segments", "multi-step sCD", true, false, {tcd(0), tcd(0.25)}, train_scd4<D>, {{"rate", 1e-4}}});
   out.push_back({"tscd_limit",
                  "TSCD's limit",
                  "Ren et al. 2024",
@@ -164,7 +163,7 @@ std::vector<Method<D>> consistency_methods() {
                  false,
                  {tcd(0), tcd(0.25)},
                  train_continuous_tscd<D>,
-                 staged(continuous)});
+                 staged({{"rate", 3e-4}})});
   return out;
 }
 
