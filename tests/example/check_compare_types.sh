@@ -36,7 +36,7 @@ for method in "${methods[@]}"; do
   grep -q "^$method," "$work/run/compare.csv" || problem "no $method in compare.csv"
 done
 [ "$(tail -n +2 "$work/run/compare.csv" | cut -d, -f1 | sort -u | wc -l)" -eq ${#methods[@]} ] || problem 'other methods'
-grep -q 'nan' <(cut -d, -f5,8 "$work/run/compare.csv") && problem 'a measure is not a number'
+grep -q 'nan' <(cut -d, -f6,9 "$work/run/compare.csv") && problem 'a measure is not a number'
 # 23,117,824 multiply-adds (tests/nn/test_pixart.cpp); a second time adds two layers of (256 + 128) x 128.
 costs() { awk -F, -v m="$1" '$1 == m && $(NF-13) == 4 { print $(NF-2), $(NF-1); exit }' "$work/run/compare.csv"; }
 [ "$(costs teacher)" = '8 184942592' ] || problem "a sample of the teacher costs $(costs teacher)"

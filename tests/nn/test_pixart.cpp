@@ -174,6 +174,8 @@ TEST_CASE("pixart: multiply-adds are those that PyTorch counts for diffusers' ne
   c.text_channels = 24;
   c.caption_projection = false;
   CHECK(2 * nn::multiply_adds(c, 12, 12, 5) == 2614272);
+  c.out_channels = 40;  // of a policy: 32 more for each of 4 places in 36 patches, from 32 channels
+  CHECK(2 * nn::multiply_adds(c, 12, 12, 5) == 2614272 + 2 * 32 * 4 * 36 * 32);
   c.layers = 0;
   CHECK_THROWS_AS(nn::multiply_adds(c, 12, 12, 5), OptionError);
 }

@@ -10,7 +10,9 @@ namespace hypersd::nn {
 /// the convolution of patches and attention, as PyTorch's FlopCounterMode counts them (twice this number). Adapters at
 /// run time are left out. Throws as `PixArtConfig::validate`.
 inline std::int64_t multiply_adds(const PixArtConfig& c, std::int64_t height, std::int64_t width, std::int64_t tokens) {
-  c.validate();
+  PixArtConfig one = c;
+  one.out_channels = one.in_channels;  // a `PolicyNetwork` has more predictions than a config allows
+  one.validate();
   const std::int64_t n = (height / c.patch_size) * (width / c.patch_size), patch = c.patch_size * c.patch_size;
   const std::int64_t w = c.channels(), context = c.caption_projection ? w : c.text_channels;
   const auto embedding = [](std::int64_t out) { return (PixArtConfig::time_features + out) * out; };
